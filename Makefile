@@ -1,0 +1,32 @@
+# `make site` and `make test` set up everything they need; see .ci/setup for what that is.
+PYTHON := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help site test setup lint unit browser measure serve clean
+
+help:            ## list the targets
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## / — /'
+
+setup:           ## install what is needed into .venv and site/node_modules
+	@bash .ci/setup
+
+site: setup      ## build _site/ from the embedded model, measured in a real browser
+	$(PYTHON) -m export.build --model fashion
+	$(PYTHON) -m export.measure
+
+test: setup lint ## run every check and test
+	$(PYTHON) -m pytest -q
+
+lint: setup      ## static checks and the tests of the page's scripts
+	.venv/bin/ruff check export tests
+	.venv/bin/ruff format --check export tests
+	.venv/bin/mypy
+	npm run --silent --prefix site check
+	npm test --silent --prefix site
+	.venv/bin/actionlint
+
+serve:           ## show _site/ on localhost
+	$(PYTHON) -m export.serve
+
+clean:           ## remove what was built; the environment stays
+	rm -rf _site artifacts .cache/bundle

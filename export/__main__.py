@@ -1,0 +1,23 @@
+"""List the commands: `python -m export`."""
+
+from export import __version__
+from export.console import say
+
+COMMANDS = {
+    "build": "model + recipes → verified artifacts → the page in _site/",
+    "measure": "the built page in a real browser → measurements.json → the page's results",
+    "serve": "the page on localhost, as a static host would serve it",
+    "train": "train the embedded Fashion-MNIST model",
+}
+
+
+def main() -> None:
+    """Print every command with what it does."""
+    say(f"ViT Pages {__version__}: a Vision Transformer in a static page, quantized, verified, measured\n")
+    for name, purpose in COMMANDS.items():
+        say(f"  python -m export.{name:<8} {purpose}")
+    say("\nEach has --help with examples. Start with:  python -m export.build --model fashion")
+
+
+if __name__ == "__main__":
+    main()

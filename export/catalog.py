@@ -1,0 +1,68 @@
+"""Facts as data: the models offered by name, each pinned to the timm tag of the published tables."""
+
+import difflib
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from export.errors import RequestError
+
+APACHE, MIT = "Apache-2.0", "MIT"
+AUGREG = "https://github.com/google-research/vision_transformer"
+DEIT = "https://github.com/facebookresearch/deit"
+SWIN = "https://github.com/microsoft/Swin-Transformer"
+DINO = "https://github.com/facebookresearch/dino"
+TIMM = "https://github.com/huggingface/pytorch-image-models"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """A model offered by name: which timm architecture and tag, under which licence, from where."""
+
+    name: str
+    title: str
+    timm_name: str
+    licence: str
+    source: str
+    arguments: MappingProxyType[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    embedded: bool = False
+
+
+def _entry(name: str, title: str, timm_name: str, licence: str, source: str) -> tuple[str, CatalogEntry]:
+    return name, CatalogEntry(name, title, timm_name, licence, source)
+
+
+MODELS: dict[str, CatalogEntry] = dict(
+    [
+        _entry("vit_t", "ViT-T/16", "vit_tiny_patch16_224.augreg_in21k_ft_in1k", APACHE, AUGREG),
+        _entry("vit_s", "ViT-S/16", "vit_small_patch16_224.augreg_in21k_ft_in1k", APACHE, AUGREG),
+        _entry("vit_s_32", "ViT-S/32", "vit_small_patch32_224.augreg_in21k_ft_in1k", APACHE, AUGREG),
+        _entry("vit_b", "ViT-B/16", "vit_base_patch16_224.augreg_in21k_ft_in1k", APACHE, AUGREG),
+        _entry("vit_b_384", "ViT-B/16-384", "vit_base_patch16_384.augreg_in21k_ft_in1k", APACHE, AUGREG),
+        _entry("deit_t", "DeiT-T/16", "deit_tiny_patch16_224.fb_in1k", APACHE, DEIT),
+        _entry("deit_s", "DeiT-S/16", "deit_small_patch16_224.fb_in1k", APACHE, DEIT),
+        _entry("deit_b", "DeiT-B/16", "deit_base_patch16_224.fb_in1k", APACHE, DEIT),
+        _entry("deit_b_384", "DeiT-B/16-384", "deit_base_patch16_384.fb_in1k", APACHE, DEIT),
+        _entry("swin_t", "Swin-T", "swin_tiny_patch4_window7_224.ms_in1k", MIT, SWIN),
+        _entry("swin_s", "Swin-S", "swin_small_patch4_window7_224.ms_in1k", MIT, SWIN),
+        _entry("swin_b", "Swin-B", "swin_base_patch4_window7_224.ms_in22k_ft_in1k", MIT, SWIN),
+        _entry("swin_b_384", "Swin-B-384", "swin_base_patch4_window12_384.ms_in22k_ft_in1k", MIT, SWIN),
+        _entry("dino_s", "DINO ViT-S/16", "vit_small_patch16_224.dino", APACHE, DINO),
+        _entry("resnet18", "ResNet-18", "resnet18.tv_in1k", "BSD-3-Clause", "https://github.com/pytorch/vision"),
+        _entry("resnet50", "ResNet-50", "resnet50.tv_in1k", "BSD-3-Clause", "https://github.com/pytorch/vision"),
+    ]
+)
+MODELS["fashion"] = CatalogEntry(
+    "fashion",
+    "Fashion ViT",
+    "vit_tiny_patch16_224",
+    MIT,
+    "https://github.com/zalandoresearch/fashion-mnist",
+    MappingProxyType({"img_size": 28, "patch_size": 4, "embed_dim": 192, "depth": 6, "num_heads": 3, "num_classes": 10}),
+    embedded=True,
+)
+
+# Hugging Face names of checkpoints that timm carries under a name of its own.
+TIMM_TWINS = {
+    "google/vit-base-patch16-224": "vit_base_patch16_224.orig_in21k_ft_in1k",
+}

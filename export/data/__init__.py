@@ -1,0 +1,1 @@
+"""Images in, normalised tensors out: preprocessing, datasets and the embedded assets."""

@@ -1,0 +1,35 @@
+"""The golden inputs: the few images on which every artifact is compared with its parent."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.data.fashion import read_embedded
+from export.data.preprocess import normalise, preprocess
+from export.spec import ModelSpec
+
+COUNT = 8
+SEED = 0
+
+
+def golden_inputs(spec: ModelSpec) -> NDArray[np.float32]:
+    """Return `float32 [8, 3, size, size]`: real images for the embedded model, natural-looking ones for others.
+
+    Where no data may be assumed, the images have the 1/f amplitude spectrum of photographs
+    (Field 1987, "Relations between the statistics of natural images"), correlated between channels.
+    """
+    if spec.weights == "embedded":
+        images = read_embedded("calibration").rgb(0, COUNT)
+        return np.stack([preprocess(image, spec.preprocess) for image in images])
+    random = np.random.default_rng(SEED)
+    return np.stack([normalise(_photograph_like(spec.preprocess.size, random), spec.preprocess) for _ in range(COUNT)])
+
+
+def _photograph_like(size: int, random: np.random.Generator) -> NDArray[np.uint8]:
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])
+    frequency[0, 0] = np.inf
+    phases = np.exp(2j * np.pi * random.random((3, size, size // 2 + 1)))
+    channels = np.fft.irfft2(phases / frequency, s=(size, size))
+    channels /= channels.std(axis=(1, 2), keepdims=True)
+    mixed = 0.85 * channels[:1] + 0.5 * channels  # colours of photographs vary together
+    levels = 127.5 + 50 * mixed + random.uniform(-30, 30, (3, 1, 1))
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8).transpose(1, 2, 0)

@@ -1,0 +1,148 @@
+"""artifacts/<model>/<recipe>/<format>/ and its manifest; the only writer of artifacts."""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.errors import ArtifactError
+from export.spec import SCHEMA_VERSION, Artifact, StoredFile, Verification
+
+MANIFEST = "artifact.json"
+
+
+def hash_bytes(data: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_json(values: Any) -> str:
+    """Return the SHA-256 of values as canonical JSON."""
+    return hash_bytes(json.dumps(values, sort_keys=True, separators=(",", ":")).encode())
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file without reading it whole."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: to a temporary name beside it, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        os.chmod(partial, 0o644)  # mkstemp makes it private; a published file is for everyone
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes `target`'s place when the block ends well, and vanishes when not."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    partial.chmod(0o755)
+    retired = partial.with_name(partial.name + ".old")
+    try:
+        yield partial
+        if target.exists():
+            target.rename(retired)
+        partial.rename(target)
+    except BaseException:
+        if retired.exists() and not target.exists():
+            retired.rename(target)
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def describe_file(path: Path, root: Path) -> StoredFile:
+    """Return a file's record, its path relative to `root`."""
+    data = path.read_bytes()
+    packed = len(gzip.compress(data, 9, mtime=0))
+    return StoredFile(path=path.relative_to(root).as_posix(), bytes=len(data), gzip_bytes=packed, sha256=hash_bytes(data))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an artifact is to be: its place, its parents and how its bytes are to be read."""
+
+    model: str
+    recipe: str
+    format: str
+    key: str
+    parent_sha256: str
+    storage_dtype: str
+    compute_dtype: str
+    tools: dict[str, str]
+
+
+class Store:
+    """The artifacts below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, model: str, recipe: str, format: str) -> Path:
+        """Return where an artifact lies, or would."""
+        return self.root / model / recipe / format
+
+    def read(self, model: str, recipe: str, format: str) -> Artifact | None:
+        """Return an artifact's manifest, or None where there is none; raises `ArtifactError` on a broken one."""
+        path = self.folder(model, recipe, format) / MANIFEST
+        if not path.exists():
+            return None
+        try:
+            values = json.loads(path.read_text())
+        except ValueError as error:
+            raise ArtifactError(f"{path} is not JSON: {error}", hint="build again with --force") from error
+        if values.get("schema_version") != SCHEMA_VERSION:
+            return None  # written by another version: it is made anew
+        return Artifact.from_json(values)
+
+    def find(self, model: str, recipe: str, format: str, key: str) -> Artifact | None:
+        """Return the artifact made from `key` if it is there and every byte is as recorded."""
+        artifact = self.read(model, recipe, format)
+        if artifact is None or artifact.key != key:
+            return None
+        folder = self.folder(model, recipe, format)
+        for file in artifact.files:
+            path = folder / file.path
+            if not path.is_file() or path.stat().st_size != file.bytes or hash_file(path) != file.sha256:
+                return None
+        return artifact
+
+    def write(self, plan: Plan, make: Callable[[Path], Verification | None]) -> Artifact:
+        """Let `make` fill and verify an empty folder, describe it, and put it in place.
+
+        Nothing is changed when `make` raises; raises `ArtifactError` when it left the folder empty.
+        """
+        target = self.folder(plan.model, plan.recipe, plan.format)
+        with replacing_folder(target) as folder:
+            verification = make(folder)
+            files = tuple(describe_file(path, folder) for path in sorted(folder.rglob("*")) if path.is_file())
+            if not files:
+                raise ArtifactError(f"making {plan.model}/{plan.recipe}/{plan.format} left no files")
+            artifact = Artifact(
+                schema_version=SCHEMA_VERSION, files=files, verification=verification,
+                bytes=sum(file.bytes for file in files), gzip_bytes=sum(file.gzip_bytes for file in files),
+                sha256=hash_json([[file.path, file.sha256] for file in files]),
+                **{name: getattr(plan, name) for name in Plan.__slots__},
+            )  # fmt: skip
+            (folder / MANIFEST).write_text(json.dumps(artifact.to_json(), indent=1) + "\n")
+        return artifact
+
+
