@@ -1,5 +1,6 @@
 # `make site` and `make test` set up everything they need; see .ci/setup for what that is.
 PYTHON := .venv/bin/python
+MODELS := fashion
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help site test setup lint unit browser measure serve clean
@@ -10,8 +11,8 @@ help:            ## list the targets
 setup:           ## install what is needed into .venv and site/node_modules
 	@bash .ci/setup
 
-site: setup      ## build _site/ from the embedded model, measured in a real browser
-	$(PYTHON) -m export.build --model fashion
+site: setup      ## build _site/ (MODELS="fashion …") and measure it in a real browser
+	$(PYTHON) -m export.build $(foreach model,$(MODELS),--model $(model))
 	$(PYTHON) -m export.measure
 
 test: setup lint ## run every check and test
@@ -23,7 +24,7 @@ lint: setup      ## static checks and the tests of the page's scripts
 	.venv/bin/mypy
 	npm run --silent --prefix site check
 	npm test --silent --prefix site
-	.venv/bin/actionlint
+	npm run --silent --prefix site lint:workflows
 
 serve:           ## show _site/ on localhost
 	$(PYTHON) -m export.serve

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from export.errors import ArtifactError
@@ -82,6 +82,7 @@ class ModelSpec(Record):
     """A model as loaded: architecture, where its weights came from, and how to use it.
 
     `labels` is empty for a feature model (`features` is true then: the output is an embedding).
+    `arguments` are those of `timm.create_model` beside the name.
     """
 
     name: str
@@ -96,6 +97,7 @@ class ModelSpec(Record):
     parameters: int
     licence: str
     source: str
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

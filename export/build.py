@@ -1,0 +1,106 @@
+"""Build the page: model + recipes → verified artifacts → _site/.
+
+Examples:
+  python -m export.build                                         # the embedded Fashion-MNIST model
+  python -m export.build --model deit_t --recipe u8,f32          # with a model hub in reach
+  python -m export.build --model deit_t --weights random         # without: sizes and latency are real, predictions are not
+  python -m export.build --model deit_s --checkpoint my.safetensors --labels my_labels.txt
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.bundle import make_bundle
+from export.console import run, say, stage
+from export.errors import RequestError
+from export.models.request import ModelRequest
+from export.page import RenderReport, render
+from export.pipeline import convert
+from export.recipes import DEFAULT_RECIPES, RECIPES, find_recipes
+from export.store import Store
+
+ENGINES = {"tfjs": "TensorFlow.js"}
+ARTIFACTS, SITE_OUT, MEASUREMENTS = Path("artifacts"), Path("_site"), Path("artifacts/measurements.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """What to build, from what, and where to put it."""
+
+    models: tuple[ModelRequest, ...]
+    recipes: tuple[str, ...] = DEFAULT_RECIPES
+    artifacts: Path = ARTIFACTS
+    measurements: Path = MEASUREMENTS
+    out: Path = SITE_OUT
+    force: bool = False
+
+
+def build(request: BuildRequest) -> RenderReport:
+    """Make what is missing, verify it, and put the rendered page in place; nothing is changed on failure."""
+    store = Store(request.artifacts)
+    for model in request.models:
+        say(f"{model.name}: {', '.join(request.recipes)}")
+        convert(model, request.recipes, store, force=request.force)
+    with stage("bundle the page's scripts"):
+        bundle = make_bundle()
+    with stage("render the page"):
+        return render(
+            artifacts=request.artifacts,
+            models=[model.name for model in request.models],
+            recipes=list(request.recipes),
+            bundle=bundle,
+            measurements=request.measurements if request.measurements.exists() else None,
+            out=request.out,
+        )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m export.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--model", action="append", metavar="NAME", help="catalog name or timm/NAME; repeatable (default: fashion)")
+    p.add_argument("--recipe", default=",".join(DEFAULT_RECIPES), help=f"of {', '.join(RECIPES)} (default: %(default)s)")
+    p.add_argument("--engine", default="tfjs", help=f"of {', '.join(ENGINES)} (default: %(default)s)")
+    p.add_argument("--weights", choices=("pretrained", "random"), help="pretrained (default) or random: an untrained model of the same shape")
+    p.add_argument("--checkpoint", type=Path, metavar="FILE", help="your own weights: .safetensors, or .pth/.pt of tensors only")
+    p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line or as JSON")
+    p.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="where converted models are kept (default: %(default)s)")
+    p.add_argument("--measurements", type=Path, default=MEASUREMENTS, help="figures for the page (default: %(default)s)")
+    p.add_argument("--out", type=Path, default=SITE_OUT, help="the page (default: %(default)s)")
+    p.add_argument("--force", action="store_true", help="convert again although nothing has changed")
+    return p
+
+
+def read_request(argv: Sequence[str] | None) -> BuildRequest:
+    """Turn the command line into a request; raises `RequestError` for what cannot be met."""
+    args = parser().parse_args(argv)
+    names = tuple(dict.fromkeys(args.model or ["fashion"]))
+    if len(names) > 1 and (args.checkpoint or args.labels):
+        raise RequestError("--checkpoint and --labels belong to one model, but several are named", hint="build them one by one")
+    unknown = [engine for engine in args.engine.split(",") if engine not in ENGINES]
+    if unknown:
+        raise RequestError(f"--engine: unknown engine {', '.join(unknown)}", hint=f"known engines: {', '.join(ENGINES)}")
+    models = tuple(
+        ModelRequest(model=name, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels) for name in names
+    )
+    return BuildRequest(
+        models=models, recipes=find_recipes(args.recipe), artifacts=args.artifacts, measurements=args.measurements,
+        out=args.out, force=args.force,
+    )  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Build and say what came of it."""
+    request, started = read_request(argv), time.perf_counter()
+    report = build(request)
+    for line in report.lines():
+        say(f"  {line}")
+    say(f"done in {time.perf_counter() - started:.1f} s → {request.out}/   look at it with: python -m export.serve")
+
+
+if __name__ == "__main__":
+    run(main)
