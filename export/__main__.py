@@ -7,6 +7,7 @@ COMMANDS = {
     "build": "model + recipes → verified artifacts → the page in _site/",
     "measure": "the built page in a real browser → measurements.json → the page's results",
     "serve": "the page on localhost, as a static host would serve it",
+    "readme": "the README's table of results, from measurements",
     "train": "train the embedded Fashion-MNIST model",
 }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from export.bundle import make_bundle
 from export.console import run, say, stage
+from export.engines import ENGINES, find_engines
 from export.errors import RequestError
 from export.models.request import ModelRequest
 from export.page import RenderReport, render
@@ -22,7 +23,6 @@ from export.pipeline import convert
 from export.recipes import DEFAULT_RECIPES, RECIPES, find_recipes
 from export.store import Store
 
-ENGINES = {"tfjs": "TensorFlow.js"}
 ARTIFACTS, SITE_OUT, MEASUREMENTS = Path("artifacts"), Path("_site"), Path("artifacts/measurements.json")
 
 
@@ -81,9 +81,7 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
     names = tuple(dict.fromkeys(args.model or ["fashion"]))
     if len(names) > 1 and (args.checkpoint or args.labels):
         raise RequestError("--checkpoint and --labels belong to one model, but several are named", hint="build them one by one")
-    unknown = [engine for engine in args.engine.split(",") if engine not in ENGINES]
-    if unknown:
-        raise RequestError(f"--engine: unknown engine {', '.join(unknown)}", hint=f"known engines: {', '.join(ENGINES)}")
+    find_engines(args.engine)
     models = tuple(
         ModelRequest(model=name, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels) for name in names
     )

@@ -16,16 +16,17 @@ def say(text: str = "") -> None:
 
 
 @contextmanager
-def stage(title: str) -> Iterator[None]:
-    """Announce a stage and, when it ends well, say how long it took."""
+def stage(title: str) -> Iterator[Callable[[str], None]]:
+    """Announce a stage and, when it ends well, say how long it took and what it noted (the yielded function)."""
+    notes: list[str] = []
     print(f"  {title} …", end="", flush=True)
     started = time.perf_counter()
     try:
-        yield
+        yield notes.append
     except BaseException:
         print(" failed", flush=True)
         raise
-    print(f" {time.perf_counter() - started:.1f} s", flush=True)
+    print("; ".join([f" {time.perf_counter() - started:.1f} s", *notes]), flush=True)
 
 
 def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:

@@ -1,46 +1,141 @@
 """The stages of one model: torch → ONNX → TensorFlow → TF.js, each stored, verified and made only when needed."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.console import say, stage
+from export.convert import tool_versions
 from export.models.request import ModelRequest, describe
 from export.recipes import RECIPES
 from export.spec import Artifact, Verification
 from export.store import Plan, Store, hash_file, hash_json
 
+if TYPE_CHECKING:
+    from export.convert.toolrun import ConverterProcess
+
 SOURCE = Path(__file__).parent
 
-# Which sources and which packages decide the bytes of a stage.
-STAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "torch": (("models", "data", "catalog.py"), ("torch", "timm", "pillow", "numpy")),
-    "onnx": (("convert/to_onnx.py",), ("torch", "timm", "onnx")),
-    "tf": (("convert/to_tf.py",), ("onnx2tf", "tensorflow", "onnxsim")),
-    "tfjs": (("convert/to_tfjs.py",), ("tensorflow", "tensorflowjs")),
+# The sources that decide the bytes of a stage, beside its tools.
+SOURCES: dict[str, tuple[str, ...]] = {
+    "torch": ("models/*.py", "data/*.py", "catalog.py"),
+    "onnx": ("convert/to_onnx.py", "convert/verify.py"),
+    "tf": ("convert/to_tf.py", "convert/toolrun.py", "convert/verify.py"),
+    "tfjs": ("convert/to_tfjs.py", "convert/graph.py", "convert/tfjs_files.py", "convert/verify.py"),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One edge: what it makes (`recipe`/`format`), from which parent, and how."""
+class Line:
+    """The production line of one model: every stage starts from its parent's artifact, never from memory."""
 
-    recipe: str
-    format: str
-    storage_dtype: str
-    compute_dtype: str
-    make: Callable[[Path], Verification | None]
+    def __init__(self, request: ModelRequest, store: Store, *, force: bool, stack: ExitStack) -> None:
+        self.request, self.store, self.force, self.stack = request, store, force, stack
+        self.log = (store.root / request.name / "convert.log").absolute()
+        self._tools: ConverterProcess | None = None
+
+    def folder(self, format: str, recipe: str = "f32") -> Path:
+        """Return where a stage's artifact lies."""
+        return self.store.folder(self.request.name, recipe, format)
+
+    def tools(self) -> "ConverterProcess":
+        """Return the converter process, started when first asked for; it ends with the build."""
+        if self._tools is None:
+            from export.convert.toolrun import ConverterProcess
+
+            self._tools = self.stack.enter_context(ConverterProcess(self.log))
+        return self._tools
+
+    def obtain(
+        self,
+        format: str,
+        parent: Artifact | None,
+        make: Callable[[Path], Verification | None],
+        *,
+        recipe: str = "f32",
+        options: object = None,
+    ) -> Artifact:
+        """Return the stage's artifact: the stored one if it was made from just this, else a new one."""
+        numbers = RECIPES[recipe]
+        tools = tool_versions(format) if parent else {name: version(name) for name in ("torch", "timm", "pillow", "numpy")}
+        parent_sha256 = parent.sha256 if parent else ""
+        plan = Plan(
+            model=self.request.name, recipe=recipe, format=format, parent_sha256=parent_sha256, tools=tools,
+            key=hash_json([format, recipe, parent_sha256, options, tools, _code(format)]),
+            storage_dtype=numbers.storage_dtype, compute_dtype=numbers.compute_dtype,
+        )  # fmt: skip
+        found = None if self.force else self.store.find(plan.model, recipe, format, plan.key)
+        if found:
+            return found
+        with stage(f"{format} {recipe}" if parent else "load the model") as note:
+            artifact = self.store.write(plan, make)
+            note(f"{artifact.bytes / 1e6:.2f} MB" + _agreement(artifact.verification))
+        return artifact
 
 
-def stage_key(format: str, parent_key: str, options: dict[str, object]) -> tuple[str, dict[str, str]]:
-    """Return the hash of all that decides a stage's bytes, and the versions of its tools."""
-    sources, packages = STAGES[format]
-    files = sorted(file for name in sources for file in _python_files(SOURCE / name))
-    tools = {package: version(package) for package in packages}
-    code = [[file.relative_to(SOURCE).as_posix(), hash_file(file)] for file in files]
-    return hash_json([format, parent_key, options, tools, code]), tools
+def convert(request: ModelRequest, recipes: tuple[str, ...], store: Store, *, force: bool) -> list[Artifact]:
+    """Return the TF.js artifacts of a model, one per recipe, making and verifying what is missing."""
+    with ExitStack() as stack:
+        line = Line(request, store, force=force, stack=stack)
+        torch = line.obtain("torch", None, lambda folder: _load(line, folder), options=describe(request))
+        onnx = line.obtain("onnx", torch, lambda folder: _to_onnx(line, folder))
+        tf = line.obtain("tf", onnx, lambda folder: _to_tf(line, folder))
+        return [line.obtain("tfjs", tf, _tfjs_maker(line, recipe), recipe=recipe) for recipe in recipes]
 
 
-def _python_files(path: Path) -> list[Path]:
-    return sorted(path.glob("*.py")) if path.is_dir() else [path]
+def _code(format: str) -> list[list[str]]:
+    files = sorted({file for pattern in SOURCES[format] for file in SOURCE.glob(pattern)})
+    return [[file.relative_to(SOURCE).as_posix(), hash_file(file)] for file in files]
+
+
+def _agreement(found: Verification | None) -> str:
+    if found is None:
+        return ""
+    distance = "equal bit for bit" if found.sqnr_db is None else f"{found.sqnr_db:.1f} dB"
+    return f", {distance} from its parent (largest difference {found.max_abs_diff:.2g})"
+
+
+def _load(line: Line, folder: Path) -> None:
+    line.tools()  # TensorFlow takes seconds to import: that happens beside the work here
+    from export.data.golden import golden_inputs
+    from export.models.artifact import write_model
+    from export.models.load import load
+
+    spec, module = load(line.request)
+    write_model(spec, module, golden_inputs(spec), folder)
+    if spec.weights == "random":
+        say(" (random weights: predictions will mean nothing)")
+
+
+def _to_onnx(line: Line, folder: Path) -> Verification:
+    line.tools()
+    from export.convert.to_onnx import to_onnx
+    from export.models.artifact import read_golden, read_model
+
+    _, module = read_model(line.folder("torch"))
+    inputs, outputs = read_golden(line.folder("torch"))
+    return to_onnx(module, inputs, outputs, folder, name=line.request.name, log=line.log)
+
+
+def _to_tf(line: Line, folder: Path) -> Verification:
+    from export.convert.to_onnx import MODEL
+    from export.convert.to_tf import to_tf
+    from export.models.artifact import read_golden
+
+    inputs, _ = read_golden(line.folder("torch"))
+    return to_tf(line.tools(), line.folder("onnx") / MODEL, inputs, folder, name=line.request.name)
+
+
+def _tfjs_maker(line: Line, recipe: str) -> Callable[[Path], Verification]:
+    def make(folder: Path) -> Verification:
+        from export.convert.to_tf import SAVED_MODEL
+        from export.convert.to_tfjs import to_tfjs
+        from export.models.artifact import read_golden
+
+        inputs, _ = read_golden(line.folder("torch"))
+        saved_model = line.folder("tf") / SAVED_MODEL
+        verification, _ = to_tfjs(line.tools(), saved_model, inputs, folder, recipe=recipe, name=line.request.name)
+        return verification
+
+    return make

@@ -21,10 +21,10 @@ def golden_inputs(spec: ModelSpec) -> NDArray[np.float32]:
         images = read_embedded("calibration").rgb(0, COUNT)
         return np.stack([preprocess(image, spec.preprocess) for image in images])
     random = np.random.default_rng(SEED)
-    return np.stack([normalise(_photograph_like(spec.preprocess.size, random), spec.preprocess) for _ in range(COUNT)])
+    return np.stack([normalise(photograph_like(spec.preprocess.size, random), spec.preprocess) for _ in range(COUNT)])
 
 
-def _photograph_like(size: int, random: np.random.Generator) -> NDArray[np.uint8]:
+def photograph_like(size: int, random: np.random.Generator) -> NDArray[np.uint8]:
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])
     frequency[0, 0] = np.inf
     phases = np.exp(2j * np.pi * random.random((3, size, size // 2 + 1)))

@@ -1,0 +1,19 @@
+"""One module per edge: torch → ONNX → TensorFlow → TF.js, each verified against its parent.
+
+Importing this package imports nothing heavy: the tools themselves are loaded by the edges, most of them
+in the converter process (`toolrun`).
+"""
+
+from importlib.metadata import version
+
+# The tools whose version decides an edge's bytes, as distributions are named.
+TOOLS: dict[str, tuple[str, ...]] = {
+    "onnx": ("torch", "timm", "onnx"),
+    "tf": ("onnx", "onnxsim", "onnx2tf", "tensorflow"),
+    "tfjs": ("tensorflow", "tensorflowjs"),
+}
+
+
+def tool_versions(format: str) -> dict[str, str]:
+    """Return the installed versions of an edge's tools, read without importing them."""
+    return {name: version(name) for name in TOOLS[format]}

@@ -1,0 +1,138 @@
+"""TensorFlow → TF.js: a graph model whose weights are stored as float32, float16 or uint8."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.convert.graph import Graph, rename
+from export.convert.tfjs_files import MODEL, check_tensors
+from export.convert.to_tf import INPUT, OUTPUT, run_tf
+from export.convert.toolrun import ConverterProcess, run_node
+from export.convert.verify import compare
+from export.errors import ConversionError
+from export.spec import Verification
+
+RUNNER = Path(__file__).parents[2] / "site" / "tools" / "run_tfjs.mjs"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How a recipe stores constants: those whose name matches a pattern as `dtype`, all others as they are."""
+
+    dtype: str
+    patterns: tuple[str, ...]
+
+
+# The names are those of `graph.rename`: <consumer>/<role>. uint8 takes the factors of matrix products and
+# convolutions and leaves biases, LayerNorm, class token, position embeddings and masks alone; float16 takes
+# every array, but no scalar: an epsilon of 1e-12 would become zero.
+STORAGES: dict[str, Storage] = {
+    "f32": Storage("float32", ()),
+    "f16": Storage("float16", ("*/weight", "*/parameter")),
+    "u8": Storage("uint8", ("*/weight",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a variant holds: the constants stored as `dtype`, their bytes, and the bytes of all others."""
+
+    dtype: str
+    names: tuple[str, ...]
+    bytes: int
+    other_bytes: int
+
+
+def to_tfjs(
+    tools: ConverterProcess,
+    saved_model: Path,
+    golden_inputs: NDArray[np.float32],
+    folder: Path,
+    *,
+    recipe: str,
+    name: str,
+    progress: Callable[[str], None] = lambda step: None,
+) -> tuple[Verification, Stored]:
+    """Write `folder/model.json` and its shards: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
+
+    `golden_inputs` is [n, 3, H, W]; `recipe` one of `STORAGES`. `progress` hears the name of each step. Raises
+    `ConversionError` when a tool fails, no constant matches a pattern or the bytes are not what they should be,
+    and `VerificationError` when TF.js (in Node) does not agree with TensorFlow.
+    """
+    progress(f"storing the weights as {STORAGES[recipe].dtype}")
+    stored = tools.run(write_graph_model, saved_model.absolute(), folder.absolute(), STORAGES[recipe])
+    progress("comparing with TensorFlow")
+    parent = tools.run(run_tf, saved_model.absolute(), golden_inputs)
+    child = run_tfjs(folder, golden_inputs, tools.scratch, tools.log)
+    subject = f"{name}: TF.js with {stored.dtype} weights"
+    return compare(parent, child, edge=recipe, parent="tf", subject=subject), stored
+
+
+def run_tfjs(model: Path, inputs: NDArray[np.float32], scratch: Path, log: Path) -> NDArray[np.float32]:
+    """Run a graph model with the page's own engine in Node, one image at a time: [n, 3, H, W] → [n, K]."""
+    images = np.ascontiguousarray(inputs.transpose(0, 2, 3, 1), "<f4")
+    images.tofile(scratch / "images.f32")
+    shape = ",".join(str(size) for size in images.shape)
+    files = ["--model", str(model), "--inputs", str(scratch / "images.f32"), "--output", str(scratch / "logits.f32")]
+    run_node(RUNNER, ["--shape", shape, *files], log)
+    return np.fromfile(scratch / "logits.f32", "<f4").reshape(len(images), -1)
+
+
+def write_graph_model(saved_model: Path, folder: Path, storage: Storage) -> Stored:
+    """Write one variant and prove from its bytes that it is what it claims to be; runs in the converter process."""
+    from tensorflowjs import write_weights
+
+    graph, signature = _graph(saved_model, (saved_model / "saved_model.pb").stat().st_mtime_ns)
+    chosen = choose(list(graph.weights), storage.patterns)
+    manifest = write_weights.write_weights(
+        [[{"name": key, "data": value} for key, value in graph.weights.items()]], str(folder),
+        write_manifest=False, quantization_dtype_map={storage.dtype: chosen} if chosen else None,
+    )  # fmt: skip
+    model = {
+        "format": "graph-model", "signature": signature,
+        "modelTopology": {"node": graph.nodes, "versions": {}}, "weightsManifest": manifest,
+    }  # fmt: skip
+    (folder / MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
+    check_tensors(folder, graph.weights, set(chosen), storage.dtype)
+    width = np.dtype(storage.dtype).itemsize
+    own = sum(graph.weights[key].size * width for key in chosen)
+    return Stored(storage.dtype, tuple(chosen), own, sum(path.stat().st_size for path in folder.glob("*.bin")) - own)
+
+
+def choose(names: list[str], patterns: tuple[str, ...]) -> list[str]:
+    """Return the names that match a pattern, in order; raises `ConversionError` for a pattern that matches none."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ConversionError(
+                f"no constant of the model matches {pattern!r}: nothing would be stored in fewer bits",
+                hint=f"the model's constants begin: {', '.join(names[:8])}",
+            )
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+@lru_cache(maxsize=1)
+def _graph(saved_model: Path, changed: int) -> tuple[Graph, dict[str, Any]]:
+    """Freeze, fuse and name the graph by the stock converter, once for all variants of a model."""
+    from tensorflowjs import read_weights
+    from tensorflowjs.converters.tf_saved_model_conversion_v2 import convert_tf_saved_model
+
+    stock = Path("stock_tfjs").absolute()  # in the process's working folder, which is its scratch
+    convert_tf_saved_model(str(saved_model), str(stock), weight_shard_size_bytes=sys.maxsize)
+    model = json.loads((stock / MODEL).read_text())
+    weights = read_weights.read_weights(model["weightsManifest"], str(stock), flatten=True)
+    ends = {kind: model["signature"][kind] for kind in ("inputs", "outputs")}
+    if set(ends["inputs"]) != {INPUT} or set(ends["outputs"]) != {OUTPUT}:
+        raise ConversionError(f"the graph takes {sorted(ends['inputs'])} and gives {sorted(ends['outputs'])}")
+    old = {kind: {entry["name"].split(":")[0]: key for key, entry in ends[kind].items()} for kind in ends}
+    constants = {entry["name"]: entry["data"] for entry in weights}
+    graph = rename(model["modelTopology"]["node"], constants, old["inputs"], old["outputs"])
+    signature = {kind: {key: entry | {"name": f"{key}:0"} for key, entry in ends[kind].items()} for kind in ends}
+    return graph, signature

@@ -1,0 +1,62 @@
+"""Every child is compared with its parent on the golden inputs, and refused beyond its edge's bound."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.errors import VerificationError
+from export.spec import Verification
+
+# Least signal-to-noise ratio of each edge in dB: `onnx` torch → ONNX, `tf` ONNX → TensorFlow, the others
+# TensorFlow → TF.js with the weights stored so. The float edges reorder sums and nothing else (measured:
+# 118 dB and more); float16 storage rounds to 11 bits (measured: 62 dB and more); uint8 storage rounds to one
+# part in 255 of a tensor's range, which random weights of every family survive with 24 dB and more.
+BOUNDS_SQNR_DB: dict[str, float] = {"onnx": 90.0, "tf": 90.0, "f32": 90.0, "f16": 45.0, "u8": 15.0}
+
+
+def sqnr_db(parent: NDArray[np.float32], child: NDArray[np.float32]) -> float | None:
+    """Return 10·log10(Σ parent² / Σ (parent − child)²), or None where both are equal bit for bit."""
+    reference = parent.astype(np.float64)
+    noise = float(np.square(reference - child).sum())
+    if noise == 0.0:
+        return None
+    signal = float(np.square(reference).sum())
+    return float(10 * np.log10(signal / noise)) if signal > 0.0 else float("-inf")
+
+
+def compare(
+    parent_outputs: NDArray[np.float32], child_outputs: NDArray[np.float32], *, edge: str, parent: str, subject: str
+) -> Verification:
+    """Return how far the child's outputs `[n, K]` lie from its parent's.
+
+    `edge` chooses the bound; `parent` is the parent's format, for the record; `subject` says in messages what
+    was compared. Raises `VerificationError` on outputs of another shape, on numbers that are not finite and
+    beyond the bound. Top-1 agreement is reported only: with random weights it is noise.
+    """
+    bound = BOUNDS_SQNR_DB[edge]
+    if parent_outputs.shape != child_outputs.shape or parent_outputs.ndim != 2 or len(parent_outputs) == 0:
+        raise VerificationError(
+            f"{subject}: the outputs are {child_outputs.shape}, those of the parent ({parent}) {parent_outputs.shape}"
+        )
+    for whose, outputs in (("the parent's", parent_outputs), ("the child's", child_outputs)):
+        broken = int(np.count_nonzero(~np.isfinite(outputs)))
+        if broken:
+            raise VerificationError(
+                f"{subject}: {broken} of {outputs.size} of {whose} outputs are not finite numbers",
+                hint="check the model's weights for values that are not finite or overflow",
+            )
+    found = Verification(
+        parent=parent,
+        n=len(parent_outputs),
+        max_abs_diff=float(np.abs(parent_outputs.astype(np.float64) - child_outputs).max()),
+        sqnr_db=sqnr_db(parent_outputs, child_outputs),
+        top1_agreement=float((parent_outputs.argmax(1) == child_outputs.argmax(1)).mean()),
+        bound_sqnr_db=bound,
+    )
+    if found.sqnr_db is not None and found.sqnr_db < bound:
+        raise VerificationError(
+            f"{subject} does not agree with its parent ({parent}) on {found.n} golden inputs: "
+            f"{found.sqnr_db:.1f} dB, the bound of this edge is {bound:.0f} dB "
+            f"(largest difference {found.max_abs_diff:.3g}, top-1 agreement {found.top1_agreement:.0%})",
+            hint="nothing was published; the converter's log tells what it did, a recipe with more bits loses less",
+        )
+    return found

@@ -1,0 +1,170 @@
+"""Images to measure on: the embedded test set, a folder, or an archive; nothing is left out unseen."""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from export.console import say
+from export.data.archives import Read, list_files, reading
+from export.data.class_folders import match_folders
+from export.data.fashion import LABELS, read_embedded
+from export.data.preprocess import SUFFIXES, read_image, resize_and_crop
+from export.errors import RequestError
+from export.spec import ModelSpec
+
+SEED = 0
+SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An encoded image as its file has it, and the index of its class, or None where that is not known."""
+
+    name: str
+    data: bytes
+    label: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Examples in a fixed order, read when iterated over; every one is an image that can be decoded.
+
+    `total` is how many images there are of which these were drawn; `unreadable` names those that were drawn and
+    could not be decoded, with the reason.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    labels: tuple[int | None, ...]
+    total: int
+    unreadable: tuple[str, ...]
+    opened: Callable[[], AbstractContextManager[Read]]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Example]:
+        with self.opened() as read:
+            for name, label in zip(self.names, self.labels, strict=True):
+                yield Example(name, read(name), label)
+
+
+def open_dataset(
+    data: Path | None, spec: ModelSpec, limit: int | None = None, *, seed: int = SEED, tell: Callable[[str], None] = say
+) -> Dataset:
+    """Return the images to measure a model on: of a folder, zip or tar, or, without, of the embedded test set.
+
+    Class folders give labels: named as the model's labels, by ImageNet's WordNet ids, or by number. At most
+    `limit` images are drawn, as evenly over the classes as they come; the same seed draws the same, and a
+    smaller limit draws a part of a larger one's. `tell` hears of what is left out and why. Raises
+    `RequestError` when there is nothing to measure on or a folder is no class of the model.
+    """
+    if limit is not None and limit < 1:
+        raise RequestError(f"--limit {limit}: at least one image is needed")
+    if data is None:
+        return _embedded(spec, limit, seed)
+    names = _image_names(data, tell)
+    labels = match_folders(data, names, spec, tell)
+    chosen = draw(labels, limit, seed)
+    opened = partial(reading, data)
+    faults = _find_faults(opened, [names[index] for index in chosen], spec)
+    kept = [index for index in chosen if names[index] not in faults]
+    unreadable = tuple(faults.values())
+    if not kept:
+        raise RequestError(f"--data {data}: none of its images can be read; the first: {unreadable[0]}")
+    if unreadable:
+        tell(f"note: {len(unreadable)} of {len(chosen)} images cannot be read and are left out: {_some(unreadable)}")
+    return Dataset(
+        title=data.name,
+        names=tuple(names[index] for index in kept),
+        labels=tuple(labels[index] for index in kept),
+        total=len(names),
+        unreadable=unreadable,
+        opened=opened,
+    )
+
+
+def draw(labels: Sequence[int | None], limit: int | None, seed: int) -> list[int]:
+    """Return up to `limit` indices in ascending order, drawn without preference and evenly over the labels.
+
+    Every class is shuffled, and its first images go before any class's second.
+    """
+    if limit is None or limit >= len(labels):
+        return list(range(len(labels)))
+    shuffled = np.random.default_rng(seed).permutation(len(labels)).tolist()
+    turns: Counter[int | None] = Counter()
+    order = []
+    for place, index in enumerate(shuffled):
+        order.append((turns[labels[index]], place, index))
+        turns[labels[index]] += 1
+    return sorted(index for _, _, index in sorted(order)[:limit])
+
+
+def _image_names(data: Path, tell: Callable[[str], None]) -> list[str]:
+    files = list_files(data)
+    names = [name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    others = [name for name in files if PurePosixPath(name).suffix.lower() not in SUFFIXES]
+    if not names:
+        found = f"its {len(files)} files are others: {_some(files)}" if files else "it is empty"
+        raise RequestError(f"--data {data} holds no images: {found}", hint=f"images end in {', '.join(SUFFIXES)}")
+    if others:
+        tell(f"note: {len(others)} files are not named as images and are left out: {_some(others)}")
+    return names
+
+
+def _find_faults(
+    opened: Callable[[], AbstractContextManager[Read]], names: Sequence[str], spec: ModelSpec
+) -> dict[str, str]:
+    """Return, for every image that cannot be made a model's input, what is wrong with it."""
+    faults = {}
+    with opened() as read:
+        for name in names:
+            try:
+                resize_and_crop(read_image(read(name), name), spec.preprocess)
+            except RequestError as error:
+                faults[name] = error.message if name in error.message else f"{name}: {error.message}"
+            except Exception as error:  # an archive's entry that is encrypted, damaged or packed in an unknown way
+                faults[name] = f"{name}: {type(error).__name__}: {error}"
+    return faults
+
+
+def _embedded(spec: ModelSpec, limit: int | None, seed: int) -> Dataset:
+    if spec.labels != LABELS:
+        raise RequestError(
+            f"there are no embedded images for {spec.name}: only the model fashion brings its own",
+            hint="pass --data with a folder of images, of class folders, or a .zip or .tar of either",
+        )
+    test = read_embedded("test")
+    labels = [int(label) for label in test.labels]
+    chosen = draw(labels, limit, seed)
+
+    @contextmanager
+    def opened() -> Iterator[Read]:
+        yield lambda name: _png(test.images[int(re.sub(r"\D", "", name))])
+
+    return Dataset(
+        title="Fashion-MNIST test images",
+        names=tuple(f"test-{index:05}.png" for index in chosen),
+        labels=tuple(labels[index] for index in chosen),
+        total=len(test),
+        unreadable=(),
+        opened=opened,
+    )
+
+
+def _png(grey: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(grey).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" … and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

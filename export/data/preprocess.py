@@ -1,0 +1,136 @@
+"""The only definition of preprocessing in Python: Pillow and numpy, equal bit for bit to timm's for evaluation."""
+
+import io
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from export.errors import RequestError
+from export.spec import Preprocess
+
+MAX_PIXELS = 64_000_000
+# What browsers show, and the lossless formats data sets come in; nothing that is drawn by another program.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "TIFF", "PPM", "JPEG2000")
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2",
+)  # fmt: skip
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+WHITE = (255, 255, 255, 255)
+
+
+def read_image(source: Path | bytes, name: str = "") -> NDArray[np.uint8]:
+    """Decode an image into `uint8 [H, W, 3]`, upright.
+
+    EXIF orientation is applied, transparency lies on white, 16-bit grey keeps its high byte, and of an
+    animation the first frame is taken. Colour profiles are not applied, as timm does not. Raises `RequestError`
+    with the `name` (default: the path) of what is no image, is truncated, or has over 64 million pixels.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "the image")
+    data = source.read_bytes() if isinstance(source, Path) else source
+    if not data:
+        raise RequestError(f"{name} is empty (0 bytes)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about metadata; and the size is judged here
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                _check_size(name, *image.size)
+                return np.array(_to_rgb(name, ImageOps.exif_transpose(image)))
+    except RequestError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise RequestError(
+            f"{name} has more than {MAX_PIXELS // 10**6} million pixels", hint="make it smaller first"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise RequestError(f"{name} is not an image of a known kind", hint=f"known are {', '.join(FORMATS)}") from error
+    except Exception as error:  # Pillow's decoders raise many kinds for damaged files
+        raise RequestError(f"{name} is truncated or damaged: {error}") from error
+
+
+def _check_size(name: str, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise RequestError(
+            f"{name} is {width}×{height}, {width * height / 1e6:.0f} million pixels; "
+            f"at most {MAX_PIXELS // 10**6} million are read",
+            hint="make it smaller first",
+        )
+
+
+def _to_rgb(name: str, image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "I":  # how some formats hand over 16 bits
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise RequestError(f"{name} has 32 bits per pixel; at most 16 are read")
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise RequestError(f"{name} has floating-point pixels; at most 16-bit integers are read")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, WHITE), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def resize_and_crop(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
+    """Return `uint8 [size, size, 3]` of `uint8 [H, W, 3]`, as timm's evaluation transform has it before normalising.
+
+    Raises `RequestError` for an image so long and thin that its shorter side cannot be brought to size.
+    """
+    size = preprocess.size
+    scaled = math.floor(size / preprocess.crop_pct)
+    picture = Image.fromarray(image)
+    width, height = _scaled_size(picture.width, picture.height, scaled, preprocess.crop_mode)
+    if width * height > MAX_PIXELS or min(width, height) < 1:
+        raise RequestError(
+            f"an image of {picture.width}×{picture.height} is too long and thin to be scaled to {scaled}"
+        )
+    if (width, height) != picture.size:
+        picture = picture.resize((width, height), FILTERS[preprocess.interpolation])
+    fill = tuple(round(255 * mean) for mean in preprocess.mean) if preprocess.crop_mode == "border" else (0, 0, 0)
+    return np.array(_centre(picture, size, fill))
+
+
+def _scaled_size(width: int, height: int, scaled: int, crop_mode: str) -> tuple[int, int]:
+    if crop_mode == "squash":
+        return scaled, scaled
+    if crop_mode == "border":  # the longer side fits, the rest is filled up
+        ratio = max(height / scaled, width / scaled)
+        return round(width / ratio), round(height / ratio)
+    if width <= height:
+        return scaled, int(scaled * height / width)
+    return int(scaled * width / height), scaled
+
+
+def _centre(picture: Image.Image, size: int, fill: tuple[int, ...]) -> Image.Image:
+    """Cut out the centre; sides that are too short are filled up first, the odd pixel to the right and below."""
+    width, height = picture.size
+    if width < size or height < size:
+        padded = Image.new("RGB", (max(width, size), max(height, size)), fill)
+        padded.paste(picture, (max(0, size - width) // 2, max(0, size - height) // 2))
+        picture, (width, height) = padded, padded.size
+    left, top = round((width - size) / 2), round((height - size) / 2)  # to even, as torchvision rounds
+    return picture.crop((left, top, left + size, top + size))
+
+
+def normalise(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.float32]:
+    """Return `float32 [3, H, W]` of `uint8 [H, W, 3]`: scaled to 0..1, minus mean, over std."""
+    scaled = image.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (preprocess.mean, preprocess.std))
+    return np.ascontiguousarray((scaled - mean) / std)
+
+
+def preprocess(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.float32]:
+    """Return the model's input `float32 [3, size, size]` for an image `uint8 [H, W, 3]`."""
+    return normalise(resize_and_crop(image, preprocess), preprocess)

@@ -1,0 +1,173 @@
+"""Measure the built page in a real browser: latency, size and accuracy of every variant on every back end.
+
+Examples:
+  python -m export.measure                                        # everything the page offers, 1,000 images
+  python -m export.measure --variant u8-tfjs,f32-tfjs --backend wasm --rounds 5
+  python -m export.measure --model deit_t --data imagenet_val/    # accuracy on your own labelled images
+  python -m export.measure --threads 1,2 --limit 0                # with the headers for threads; latency alone
+  python -m export.measure --software-gpu --accuracy-backend webgl,webgpu --rounds 0   # are GPU answers right?
+
+Every round opens a fresh browser for each combination, and the rounds interleave them, so that slow drifts of the
+machine touch all alike: compare figures of one run with each other. Download times are those of localhost.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from export.browser import chromium
+from export.build import ARTIFACTS, MEASUREMENTS, SITE_OUT
+from export.bundle import make_bundle
+from export.console import run, say
+from export.driver import read_site_data
+from export.errors import RequestError
+from export.latency import measure_latency
+from export.measurements import merge, table, write
+from export.page import render
+from export.plan import Plan, Selection, make_plan
+from export.serve import serving
+from export.spec import Measurement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureRequest:
+    """What to measure and how often; `limit` images for accuracy (0: none), `rounds` for latency (0: none)."""
+
+    selection: Selection
+    site: Path = SITE_OUT
+    artifacts: Path = ARTIFACTS
+    data: Path | None = None
+    limit: int = 1000
+    rounds: int = 3
+    runs: int = 30
+    software_gpu: bool = False
+
+
+def measure(request: MeasureRequest) -> tuple[Plan, list[Measurement]]:
+    """Open the page in Chromium and return what was measured, and where.
+
+    Raises `RequestError` when page or machine have not what is asked for, `MeasurementError` when the page fails.
+    """
+    site_data = read_site_data(request.site)
+    isolated = max(request.selection.threads) > 1
+    with serving(request.site, isolated=isolated) as url, chromium(software_gpu=request.software_gpu) as browser:
+        plan = make_plan(browser, url, site_data, request.selection)
+        say(f"{plan.environment.browser} on {plan.environment.cpu}, {plan.environment.logical_cores} logical cores")
+        for line in plan.left_out:
+            say(f"  not measured: {line}")
+        measured = _accuracy(browser, plan, request) if request.limit else []
+        measured += measure_latency(browser, plan, rounds=request.rounds, runs=request.runs)
+    return plan, measured
+
+
+def _accuracy(browser: Browser, plan: Plan, request: MeasureRequest) -> list[Measurement]:
+    from export.accuracy import measure_accuracy  # brings PyTorch
+
+    return measure_accuracy(browser, plan, artifacts=request.artifacts, data=request.data, limit=request.limit)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m export.measure", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--site", type=Path, default=SITE_OUT, help="the built page (default: %(default)s)")
+    p.add_argument("--model", type=_names, default=(), metavar="NAME,…", help="of the page's (default: all)")
+    p.add_argument("--variant", type=_names, default=(), metavar="ID,…", help="such as u8-tfjs (default: all)")
+    p.add_argument("--engine", type=_names, default=(), metavar="NAME,…", help="such as tfjs (default: all)")
+    p.add_argument(
+        "--backend", type=_names, default=(), metavar="NAME,…", help="such as wasm,webgl (default: all available)"
+    )
+    p.add_argument("--threads", type=_counts, default=(1,), metavar="N,…", help="of the wasm back end (default: 1)")
+    p.add_argument(
+        "--rounds", type=int, default=3, help="fresh browsers per combination; 0: no latency (default: %(default)s)"
+    )
+    p.add_argument(
+        "--runs", type=int, default=30, help="warm runs per round, fewer where one takes long (default: %(default)s)"
+    )
+    p.add_argument("--limit", type=int, default=1000, help="images for accuracy; 0: no accuracy (default: %(default)s)")
+    p.add_argument(
+        "--data", type=Path, metavar="DIR", help="labelled images, one folder per class (default: the model's own)"
+    )
+    p.add_argument(
+        "--accuracy-backend", type=_names, default=(), metavar="NAME,…",
+        help="back ends for accuracy (default: the first available, as a rule wasm)",
+    )  # fmt: skip
+    p.add_argument(
+        "--software-gpu", action="store_true",
+        help="let the CPU stand in for a GPU: for right answers alone, so its latency is not measured",
+    )  # fmt: skip
+    p.add_argument(
+        "--artifacts", type=Path, default=ARTIFACTS, help="where converted models are kept (default: %(default)s)"
+    )
+    p.add_argument("--out", type=Path, default=MEASUREMENTS, help="the figures (default: %(default)s)")
+    p.add_argument(
+        "--render",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="put the figures on the page (default: yes)",
+    )
+    return p
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    counts = text.split(",")
+    if not all(count.isdecimal() and int(count) > 0 for count in counts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers from 1, such as 1,2")
+    return tuple(dict.fromkeys(map(int, counts)))
+
+
+def read_request(args: argparse.Namespace) -> MeasureRequest:
+    """Turn the command line into a request; raises `RequestError` for what cannot be met."""
+    for name in ("rounds", "limit"):
+        if getattr(args, name) < 0:
+            raise RequestError(f"--{name} {getattr(args, name)} is below 0")
+    if args.runs < 1:
+        raise RequestError(f"--runs {args.runs} is below 1")
+    if args.rounds == 0 and args.limit == 0:
+        raise RequestError("--rounds 0 --limit 0 leaves nothing to measure")
+    selection = Selection(
+        models=args.model, variants=args.variant, engines=args.engine, backends=args.backend, threads=args.threads,
+        accuracy_backends=args.accuracy_backend,
+    )  # fmt: skip
+    return MeasureRequest(
+        selection=selection, site=args.site, artifacts=args.artifacts, data=args.data, limit=args.limit,
+        rounds=args.rounds, runs=args.runs, software_gpu=args.software_gpu,
+    )  # fmt: skip
+
+
+def _render_again(request: MeasureRequest, measurements: Path) -> None:
+    models = read_site_data(request.site)["models"]
+    recipes = dict.fromkeys(variant["recipe"] for model in models for variant in model["variants"])
+    render(
+        artifacts=request.artifacts, models=[model["name"] for model in models], recipes=list(recipes),
+        bundle=make_bundle(), measurements=measurements, out=request.site,
+    )  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, write the figures, show them, and put them on the page."""
+    args = parser().parse_args(argv)
+    request = read_request(args)
+    plan, measured = measure(request)
+    file, note = merge(args.out, plan.environment, measured)
+    write(args.out, file)
+    for line in ["", *table(measured), ""]:
+        say(line)
+    if note:
+        say(note)
+    say(f"{len(measured)} figures → {args.out}")
+    if args.render:
+        _render_again(request, args.out)
+        say(f"the page shows them: {args.site}/results.html")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""Models: what may be asked for, how it is loaded, and the float model as an artifact."""

@@ -1,0 +1,163 @@
+"""A person's file of weights: read without running code in it, and fitted to a model or refused by name."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from export.errors import RequestError
+
+# Where training scripts keep the weights, the averaged ones first, as timm reads its own checkpoints.
+PLACES = ("state_dict_ema", "model_ema", "state_dict", "model")
+WRAPPERS = ("module.", "_orig_mod.", "model.")  # prefixes left by DataParallel, torch.compile and Lightning
+HEADS = ("head.fc.weight", "head.weight", "fc.weight", "classifier.weight", "head.fc3.weight")
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The tensors of a file; `place` is the entry they were found in, `architecture` what the file says it holds."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    place: str = ""
+    architecture: str = ""
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read `.safetensors`, or `.pth`, `.pt`, `.bin` of tensors only; raises `RequestError` when it is not one."""
+    if path.stat().st_size == 0:
+        raise RequestError(f"{path} is empty (0 bytes)", hint="copy or download it again")
+    content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickle(path)
+    if not isinstance(content, dict) or not content:
+        raise RequestError(f"{path} holds {type(content).__name__}, not a state_dict: names with tensors")
+    place = next((key for key in PLACES if isinstance(content.get(key), dict)), "")
+    tensors = content[place] if place else content
+    strange = [f"{name} ({type(value).__name__})" for name, value in tensors.items() if not isinstance(value, Tensor)]
+    if strange or not tensors:
+        raise RequestError(
+            f"{path} is not a state_dict: beside tensors it holds {_some(strange)}",
+            hint=f"save model.state_dict() alone, or under one of the names {', '.join(PLACES)}",
+        )
+    architecture = content.get("arch", "")
+    return Checkpoint(path, _unwrap(tensors), place, architecture if isinstance(architecture, str) else "")
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, ValueError, OSError) as error:
+        raise RequestError(
+            f"{path} is not a safetensors file, or it is truncated: {error}", hint="copy or download it again"
+        ) from error
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):  # timm's checkpoints carry their options so
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises some eight kinds for what is not a checkpoint
+        code = _code_in(path)
+        if code:
+            raise RequestError(
+                f"{path} holds more than tensors, and reading it would run code: {', '.join(code)}",
+                hint="in the program that made it, save model.state_dict() with safetensors.torch.save_file",
+            ) from error
+        first = str(error).strip().splitlines()[:1]
+        raise RequestError(
+            f"{path} is not a PyTorch checkpoint, or it is truncated: {type(error).__name__}: {''.join(first)}",
+            hint="copy or download it again; name a .safetensors file with that suffix",
+        ) from error
+
+
+def _code_in(path: Path) -> list[str]:
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
+    except Exception:  # only zip archives that are whole can be searched; the first error says what is wrong
+        return []
+
+
+def _unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in WRAPPERS * 2:  # wrapped twice, in either order
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
+
+
+def class_count(checkpoint: Checkpoint, classifier: str | None) -> int | None:
+    """Return the number of classes of the file's head, or None when it has none; `classifier` is timm's name of it."""
+    for name in (f"{classifier}.weight", *HEADS):
+        if name in checkpoint.tensors and checkpoint.tensors[name].ndim >= 2:
+            return int(checkpoint.tensors[name].shape[0])
+    return None
+
+
+def fit(module: nn.Module, checkpoint: Checkpoint, subject: str) -> None:
+    """Load the tensors into the module, all of them and nothing else.
+
+    Names of other code bases are translated by the family's own filter in timm where it has one. Raises
+    `RequestError` naming missing, unexpected and mis-shaped tensors, and values that are not finite.
+    """
+    tensors = checkpoint.tensors
+    if _misfits(module, tensors):
+        tensors = _translated(module, tensors)
+    misfits = _misfits(module, tensors)
+    if misfits:
+        said = f"; the file says it holds {checkpoint.architecture}" if checkpoint.architecture else ""
+        raise RequestError(
+            f"{checkpoint.path} does not fit {subject}{said}" + "".join(f"\n    {line}" for line in misfits),
+            hint="name the architecture it was trained with: --model timm/NAME",
+        )
+    broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise RequestError(f"{checkpoint.path} holds numbers that are not finite, in {len(broken)}: {_some(broken)}")
+    module.load_state_dict(tensors)
+
+
+def _misfits(module: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
+    wanted = module.state_dict()
+    missing = [name for name in wanted if name not in tensors]
+    unexpected = [f"{name} {tuple(value.shape)}" for name, value in tensors.items() if name not in wanted]
+    both = [(name, tensors[name], wanted[name]) for name in wanted if name in tensors]
+    shapes = [
+        f"{name} is {tuple(found.shape)}, the model has {tuple(model.shape)}"
+        for name, found, model in both
+        if found.shape != model.shape
+    ]
+    kinds = [
+        f"{name} is {found.dtype}, the model has {model.dtype}"
+        for name, found, model in both
+        if found.is_floating_point() != model.is_floating_point()
+    ]
+    counted = (
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("of another shape", shapes),
+        ("of another kind", kinds),
+    )
+    return [f"{title}: {len(names)} of {len(wanted)}: {_some(names)}" for title, names in counted if names]
+
+
+def _translated(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under timm's names; unchanged where that would resample one, which nobody asked for."""
+    translate: Callable[..., Any] | None = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
+    if translate is None:
+        return tensors
+    try:
+        renamed: dict[str, Tensor] = dict(translate(dict(tensors), module))
+    except Exception:  # made for another code base: the list of misfits says what is wrong
+        return tensors
+    resampled = any(name in tensors and tensors[name].shape != value.shape for name, value in renamed.items())
+    return tensors if resampled else renamed
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:SHOWN]) + (f" … and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")

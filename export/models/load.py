@@ -1,0 +1,198 @@
+"""A request becomes a float model and its spec: the one place where models are made."""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data.model_config import resolve_input_data_config
+from timm.models import PretrainedCfg
+from torch import nn
+
+from export.catalog import HUB, WHERE_ALL_ARE, CatalogEntry
+from export.console import say
+from export.data.fashion import LABELS, MEAN, STD
+from export.data.labels import imagenet_labels, numbered_labels, read_labels
+from export.errors import RequestError
+from export.models.checkpoint import class_count, fit, read_checkpoint
+from export.models.hub import fetch_weights
+from export.models.randomise import randomise
+from export.models.request import ModelRequest, weights_file
+from export.spec import ModelSpec, Preprocess
+from export.store import hash_bytes, hash_file
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
+FASHION_PREPROCESS = Preprocess(
+    size=28, crop_pct=1.0, crop_mode="center", interpolation="bicubic", mean=(MEAN,) * 3, std=(STD,) * 3
+)
+
+
+def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[ModelSpec, nn.Module]:
+    """Return the model's spec and its module, float32, in evaluation mode, on the CPU.
+
+    `tell` hears what was decided for the person, a line at a time. `timm.create_model(spec.timm_name,
+    pretrained=False, **spec.arguments)` makes the same architecture again. Raises `RequestError` when the model
+    is unknown, its weights cannot be had or do not fit, or the labels are not its own.
+    """
+    entry, config = request.entry, _timm_config(request)
+    module, arguments, weights_sha256 = _make(request, config, tell)
+    preprocess = FASHION_PREPROCESS if entry.embedded else _preprocess(request.model, module)
+    features = _classes(module) == 0
+    outputs = _outputs(request.model, module, preprocess)
+    spec = ModelSpec(
+        name=request.name,
+        title=entry.title,
+        timm_name=entry.timm_name if entry.embedded else _pinned(entry, config),
+        weights=request.kind,
+        weights_sha256=weights_sha256,
+        preprocess=preprocess,
+        labels=() if features else _labels(request, outputs, tell),
+        features=features,
+        outputs=outputs,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        licence=_licence(request, config),
+        source=entry.source or f"{HUB}/{config.hf_hub_id or 'timm'}",
+        arguments=arguments,
+    )
+    if features and request.labels:
+        raise RequestError(f"--labels {request.labels}: {request.model} has no classes, its output is an embedding")
+    return spec, module
+
+
+def _make(
+    request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], None]
+) -> tuple[nn.Module, dict[str, Any], str]:
+    """Return the module, the arguments that make it again, and the SHA-256 of its weights (their file's, if any)."""
+    arguments = dict(request.entry.arguments)
+    if request.kind == "random":
+        module = _ready(randomise(_create(request.entry.timm_name, arguments), request.seed))
+        return module, arguments, _hash_tensors(module)
+    path = weights_file(request) or fetch_weights(request.model, config)
+    if request.kind == "pretrained":
+        module = _pretrained(request, path, arguments)
+    else:
+        module, arguments = _from_file(request, path, config, tell)
+    return _ready(module), arguments, hash_file(path)
+
+
+def _ready(module: nn.Module) -> nn.Module:
+    return module.float().eval()
+
+
+def _classes(module: nn.Module) -> int:
+    count: Any = module.num_classes
+    return int(count)
+
+
+def _timm_config(request: ModelRequest) -> PretrainedCfg:
+    name = request.entry.timm_name
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # the architecture is known, the tag is not
+        config = None
+    if config is not None and timm.is_model(name):
+        return config
+    names = [*timm.list_models(), *timm.list_pretrained()]
+    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    raise RequestError(
+        f"--model {request.model!r}: timm {timm.__version__} has no model {name!r}"
+        + (f"; the nearest names are {', '.join(f'timm/{near}' for near in nearest)}" if nearest else ""),
+        hint=WHERE_ALL_ARE,
+    )
+
+
+def _pinned(entry: CatalogEntry, config: PretrainedCfg) -> str:
+    """Return the name with its tag, so that another version of timm means the same weights by it."""
+    return entry.timm_name if "." in entry.timm_name or not config.tag else f"{entry.timm_name}.{config.tag}"
+
+
+def _create(timm_name: str, arguments: dict[str, Any], **options: Any) -> nn.Module:
+    module: nn.Module = timm.create_model(timm_name, **{"pretrained": False, **arguments, **options})
+    return module
+
+
+def _pretrained(request: ModelRequest, path: Path, arguments: dict[str, Any]) -> nn.Module:
+    try:
+        return _create(request.entry.timm_name, arguments, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+    except Exception as error:  # timm and safetensors raise a dozen kinds for a file that is not what it should be
+        raise RequestError(
+            f"{request.model}: the weights in {path} cannot be loaded: {str(error).strip()[:1000]}",
+            hint="delete that file and run the command again; or use --checkpoint FILE",
+        ) from error
+
+
+def _from_file(
+    request: ModelRequest, path: Path, config: PretrainedCfg, tell: Callable[[str], None]
+) -> tuple[nn.Module, dict[str, Any]]:
+    checkpoint = read_checkpoint(path)
+    if checkpoint.place:
+        tell(f"note: the weights under {checkpoint.place!r} in {path.name} are used")
+    classifier = config.classifier if isinstance(config.classifier, str) else None
+    classes = class_count(checkpoint, classifier)
+    arguments = dict(request.entry.arguments)
+    if classes is not None:
+        arguments["num_classes"] = classes
+    module = _create(request.entry.timm_name, arguments)
+    fit(module, checkpoint, f"{request.model} ({request.entry.timm_name})")
+    return module, arguments
+
+
+def _preprocess(model: str, module: nn.Module) -> Preprocess:
+    """Return how timm's own validation prepares images for the model."""
+    config = resolve_input_data_config(module, use_test_size=True)
+    channels, height, width = config["input_size"]
+    if channels != 3 or height != width:
+        raise RequestError(
+            f"{model} wants images of {height}×{width} with {channels} channels; only square RGB ones are supported"
+        )
+    if config["interpolation"] not in INTERPOLATIONS:
+        raise RequestError(
+            f"{model} wants {config['interpolation']} interpolation; known are {', '.join(INTERPOLATIONS)}"
+        )
+    return Preprocess(
+        size=height,
+        crop_pct=float(config["crop_pct"]),
+        crop_mode=config["crop_mode"],
+        interpolation=config["interpolation"],
+        mean=tuple(map(float, config["mean"])),
+        std=tuple(map(float, config["std"])),
+    )
+
+
+@torch.inference_mode()
+def _outputs(model: str, module: nn.Module, preprocess: Preprocess) -> int:
+    """Return K of the output `[1, K]`: seen by running the module once, not believed."""
+    output = module(torch.zeros(1, 3, preprocess.size, preprocess.size))
+    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise RequestError(
+            f"{model} answers with {shape}, not with one row of numbers for an image", hint=WHERE_ALL_ARE
+        )
+    return int(output.shape[1])
+
+
+def _labels(request: ModelRequest, outputs: int, tell: Callable[[str], None]) -> tuple[str, ...]:
+    if request.labels:
+        return read_labels(request.labels, outputs, tell)
+    if request.entry.embedded and outputs == len(LABELS):
+        return LABELS
+    known = imagenet_labels(outputs)
+    if known is None:
+        tell(f"note: the names of the {outputs} classes are not known; they are shown as class 0 … class {outputs - 1}")
+        return numbered_labels(outputs)
+    if request.kind == "checkpoint":
+        tell(f"note: a head of {outputs} classes is taken for ImageNet's; say otherwise with --labels FILE")
+    return known
+
+
+def _licence(request: ModelRequest, config: PretrainedCfg) -> str:
+    if request.kind == "checkpoint":
+        return "not stated (own checkpoint)"
+    return request.entry.licence or config.license or "not stated"
+
+
+def _hash_tensors(module: nn.Module) -> str:
+    """Return the SHA-256 of all tensors' bytes, in the module's order."""
+    return hash_bytes(b"".join(tensor.numpy().tobytes() for tensor in module.state_dict().values()))

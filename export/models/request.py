@@ -1,0 +1,114 @@
+"""What may be asked of a model: which one, with whose weights and labels. Standard library only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.catalog import CatalogEntry, find_model
+from export.errors import ArtifactError, RequestError
+from export.spec import Weights
+from export.store import hash_file
+
+EMBEDDED = Path(__file__).parents[1] / "data" / "assets"
+CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """A model as asked for; made only when it can be met as far as names and files tell.
+
+    `model` is a catalog name, `timm/NAME` or a Hugging Face name with a timm twin. `weights` is what was asked
+    for, None the default; `kind` is what will be used. Raises `RequestError` otherwise.
+    """
+
+    model: str
+    weights: Weights | None = None
+    checkpoint: Path | None = None
+    labels: Path | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        entry = find_model(self.model)
+        if self.checkpoint is not None:
+            if self.weights not in (None, "checkpoint"):
+                raise RequestError(
+                    f"--checkpoint {self.checkpoint} and --weights {self.weights} exclude each other",
+                    hint="leave one of them out",
+                )
+            _check_checkpoint(self.checkpoint)
+        elif self.weights == "checkpoint":
+            raise RequestError(
+                "weights from a checkpoint were asked for, but no file was named", hint="pass --checkpoint FILE"
+            )
+        elif self.weights == "embedded" and not entry.embedded:
+            raise RequestError(
+                f"{self.model} is not embedded in this project",
+                hint="only fashion is; leave --weights out for the hub's",
+            )
+        if self.labels is not None and not self.labels.is_file():
+            raise RequestError(f"--labels {self.labels}: there is no such file")
+
+    @property
+    def entry(self) -> CatalogEntry:
+        """The model's catalog entry."""
+        return find_model(self.model)
+
+    @property
+    def name(self) -> str:
+        """The model's name as folders and the page have it."""
+        return self.entry.name
+
+    @property
+    def kind(self) -> Weights:
+        """Where the weights come from."""
+        if self.checkpoint is not None:
+            return "checkpoint"
+        if self.entry.embedded and self.weights != "random":
+            return "embedded"
+        return self.weights or "pretrained"
+
+
+def _check_checkpoint(path: Path) -> None:
+    allowed = ", ".join(CHECKPOINT_SUFFIXES)
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise RequestError(f"--checkpoint {path} {found}", hint=f"name one file of weights ({allowed})")
+    if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
+        raise RequestError(
+            f"--checkpoint {path}: files of weights end in {allowed}",
+            hint="save the model's state_dict with safetensors.torch.save_file or torch.save",
+        )
+
+
+def weights_file(request: ModelRequest) -> Path | None:
+    """Return the local file of weights that a request names, or None for the hub's and for random ones.
+
+    Raises `ArtifactError` when the embedded weights are missing.
+    """
+    if request.kind != "embedded":
+        return request.checkpoint
+    path = EMBEDDED / f"{request.name}.safetensors"
+    if not path.is_file():
+        raise ArtifactError(
+            f"the embedded weights of {request.name} are missing: {path.name} is not in export/data/assets",
+            hint="restore the file from the repository, or make it anew with: python -m export.train --install",
+        )
+    return path
+
+
+def describe(request: ModelRequest) -> dict[str, Any]:
+    """Return what decides the loaded model beside code and packages, for the key of its artifact.
+
+    Names, the seed of random weights, and the SHA-256 of every file that is read; imports nothing heavy.
+    Raises `ArtifactError` when the embedded weights are missing.
+    """
+    path = weights_file(request)
+    return {
+        "name": request.name,
+        "timm_name": request.entry.timm_name,
+        "arguments": dict(request.entry.arguments),
+        "kind": request.kind,
+        "seed": request.seed if request.kind == "random" else None,
+        "weights": hash_file(path) if path else None,
+        "labels": hash_file(request.labels) if request.labels else None,
+    }

@@ -1,0 +1,234 @@
+"""The page: artifacts + measurements + script bundle → `_site/`, with the standard library and Jinja alone."""
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from export import __version__
+from export.contexts import (
+    IndexContext, MethodContext, PageContext, ResultsContext, choose, method, site_data, tool_versions,
+)  # fmt: skip
+from export.engines import BACKENDS, ENGINES
+from export.errors import ArtifactError, ExportError, RequestError
+from export.figures import FILTERS, format_bytes, format_count
+from export.published import ICON, LICENCES, SAMPLES, Bundle, PublishedModel, gather_model, read_bundle
+from export.results import lay_out, match, read_measurements
+from export.spec import SCHEMA_VERSION, MeasurementFile, StoredFile
+from export.store import Store, hash_bytes, hash_file, replacing_folder, write_atomically
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+MARKER = "vit-pages.json"
+SITE_LIMIT = 1_000_000_000  # bytes; what GitHub Pages publishes at most
+MONTHLY_TRAFFIC = 100_000_000_000  # bytes; its soft limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderReport:
+    """What was rendered: sizes in bytes; `cold_visit_bytes` is the first visit's transfer with the first variant."""
+
+    out: Path
+    variants: int
+    files: int
+    bytes: int
+    largest_path: str
+    largest_bytes: int
+    cold_visit_bytes: int
+    visits_per_month: int
+    notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return the report for the terminal."""
+        return [
+            f"{self.variants} variants, {self.files} files, {format_bytes(self.bytes)} of {format_bytes(SITE_LIMIT)} allowed; "
+            f"largest: {self.largest_path} ({format_bytes(self.largest_bytes)})",
+            f"a first visit transfers {format_bytes(self.cold_visit_bytes)}: "
+            f"{format_count(self.visits_per_month)} visits a month within {format_bytes(MONTHLY_TRAFFIC)}",
+            *(f"note: {note}" for note in self.notes),
+        ]
+
+
+def render(
+    *, artifacts: Path, models: list[str], recipes: list[str], bundle: Path, measurements: Path | None, out: Path
+) -> RenderReport:
+    """Gather everything, write the whole site beside `out`, then put it in place.
+
+    Raises `RequestError` when `out` holds anything that a render did not put there, `ArtifactError` when
+    an artifact is missing or altered, and `ExportError` when the site would exceed what may be published.
+    """
+    out = out.resolve()
+    _refuse_foreign(out)
+    scripts = read_bundle(bundle)
+    published = tuple(gather_model(Store(artifacts), name, recipes) for name in models)
+    measured = read_measurements(measurements)
+    contexts, notes = _contexts(published, scripts, measured)
+    pages = _render_pages(contexts)
+    _refuse_oversize(published, scripts)
+    with replacing_folder(out) as folder:
+        _copy_files(published, scripts, folder)
+        for name, text in pages.items():
+            write_atomically(folder / name, text.encode())
+        files = _list_files(folder)
+        marker = json.dumps(_manifest(published, files), indent=1, ensure_ascii=False) + "\n"
+        write_atomically(folder / MARKER, marker.encode())
+    return _report(out, published, scripts, pages, files, notes)
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raise `RequestError` unless `out` is absent, empty, or holds nothing but what a render wrote."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise RequestError(f"{out} is a file; the site needs a folder", hint="name another one with --out")
+    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    if not present:
+        return
+    try:
+        ours = {file["path"] for file in json.loads((out / MARKER).read_text())["files"]} | {MARKER}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(
+            f"{out} is not empty and was not made by this command (it has no readable {MARKER})",
+            hint="empty it, or name another folder with --out",
+        ) from error
+    foreign = sorted(present - ours)
+    if foreign:
+        shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+        raise RequestError(
+            f"{out} would be replaced, but holds files that are not of the site: {shown}",
+            hint="move them elsewhere, or name another folder with --out",
+        )
+
+
+def _refuse_oversize(published: tuple[PublishedModel, ...], scripts: Bundle) -> None:
+    weights = [variant.artifact for model in published for variant in model.variants]
+    total = sum(artifact.bytes for artifact in weights) + sum(file.bytes for file in scripts.files)
+    if total > SITE_LIMIT:
+        largest = max(weights, key=lambda artifact: artifact.bytes)
+        raise ExportError(
+            f"the site would take {format_bytes(total)}; GitHub Pages publishes at most {format_bytes(SITE_LIMIT)}",
+            hint=f"build fewer models or recipes: {largest.model}/{largest.recipe} alone takes {format_bytes(largest.bytes)}",
+        )
+
+
+def _contexts(
+    published: tuple[PublishedModel, ...], scripts: Bundle, measured: MeasurementFile | None
+) -> tuple[tuple[PageContext, ...], list[str]]:
+    figures, notes = match(measured, published)
+    names = ", ".join(model.spec.title for model in published)
+    shared: dict[str, Any] = {"css": f"assets/{scripts.css}", "icon": f"assets/icon.{hash_file(ICON)[:10]}.svg"}
+    index = IndexContext(
+        page="index.html", title=f"{names} on your own device",
+        description=f"Classify pictures with {names} in the browser. Nothing is uploaded.",
+        models=tuple(choose(model) for model in published), site_data=site_data(published, scripts),
+        main_script=f"assets/{scripts.main}", **shared,
+    )  # fmt: skip
+    results = ResultsContext(
+        page="results.html", title="Measured results",
+        description=f"Size, accuracy and latency of {names}, measured in a real browser.",
+        models=tuple(lay_out(model, figures) for model in published),
+        environment=measured.environment if measured and figures else None, backends=BACKENDS, **shared,
+    )  # fmt: skip
+    how = MethodContext(
+        page="method.html", title="How it is made", description=f"How {names} was converted, verified and published.",
+        models=tuple(method(model) for model in published), tools=tool_versions(published),
+        engines=tuple(ENGINES.values()), licences=f"assets/{LICENCES}", **shared,
+    )  # fmt: skip
+    lost = PageContext(page="404.html", title="Page not found", description="There is no such page here.", **shared)
+    return (index, results, how, lost), notes
+
+
+def page_environment() -> Environment:
+    """Return the Jinja environment: autoescaping, and an undefined name is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters.update(FILTERS)
+    return environment
+
+
+def _render_pages(contexts: tuple[PageContext, ...]) -> dict[str, str]:
+    environment = page_environment()
+    pages = {".nojekyll": ""}
+    for context in contexts:
+        values = {field.name: getattr(context, field.name) for field in fields(context)}
+        pages[context.page] = environment.get_template(context.page).render(**values)
+    return pages
+
+
+def _copy_files(published: tuple[PublishedModel, ...], scripts: Bundle, folder: Path) -> None:
+    """Copy what the pages refer to, and nothing else; raises `ArtifactError` for bytes that have changed."""
+    for file in scripts.files:
+        _copy(scripts.folder / file.path, folder / "assets" / file.path)
+    _copy(ICON, folder / "assets" / f"icon.{hash_file(ICON)[:10]}.svg")
+    for model in published:
+        for sample in model.samples:
+            _copy(SAMPLES / sample.file, folder / "samples" / sample.file)
+        for variant in model.variants:
+            for file in variant.artifact.files:
+                target = folder / variant.folder / file.path
+                _copy(variant.origin / file.path, target)
+                if hash_file(target) != file.sha256:
+                    raise ArtifactError(
+                        f"{variant.origin / file.path} is not what its manifest says", hint="build again with --force"
+                    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not source.is_file():
+        raise ArtifactError(f"{source} is missing", hint="build again with --force")
+    shutil.copyfile(source, target)
+
+
+def _list_files(folder: Path) -> list[dict[str, Any]]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [
+        {"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": hash_file(path)}
+        for path in paths
+    ]
+
+
+def _manifest(published: tuple[PublishedModel, ...], files: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what `vit-pages.json` says: the mark that a folder is ours, and a machine's view of the site."""
+    models = [
+        {
+            "name": model.spec.name, "timm_name": model.spec.timm_name, "weights": model.spec.weights,
+            "weights_sha256": model.spec.weights_sha256, "licence": model.spec.licence, "source": model.spec.source,
+            "variants": [
+                {"id": variant.id, "engine": variant.engine.name, "folder": variant.folder, "bytes": variant.artifact.bytes,
+                 "gzip_bytes": variant.artifact.gzip_bytes, "sha256": variant.artifact.sha256}
+                for variant in model.variants
+            ],
+        }
+        for model in published
+    ]  # fmt: skip
+    return {
+        "schema_version": SCHEMA_VERSION, "generator": "vit-pages", "version": __version__, "models": models, "files": files,
+    }  # fmt: skip
+
+
+def _report(
+    out: Path, published: tuple[PublishedModel, ...], scripts: Bundle, pages: dict[str, str],
+    files: list[dict[str, Any]], notes: list[str],
+) -> RenderReport:  # fmt: skip
+    largest = max(files, key=lambda file: file["bytes"])
+    cold = _cold_visit(published, scripts, pages)
+    return RenderReport(
+        out=out, variants=sum(len(model.variants) for model in published), files=len(files) + 1,
+        bytes=sum(file["bytes"] for file in files), largest_path=largest["path"], largest_bytes=largest["bytes"],
+        cold_visit_bytes=cold, visits_per_month=MONTHLY_TRAFFIC // cold, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _cold_visit(published: tuple[PublishedModel, ...], scripts: Bundle, pages: dict[str, str]) -> int:
+    """Return the gzipped bytes of a first visit: page, scripts, the largest runtime, the first variant."""
+    runtimes = [file.gzip_bytes for file in scripts.files if file.path.endswith(".wasm")]
+    text = [file.gzip_bytes for file in scripts.files if file.path.endswith((".js", ".css"))]
+    page = len(gzip.compress(pages["index.html"].encode(), 9, mtime=0))
+    return page + sum(text) + max(runtimes, default=0) + published[0].variants[0].artifact.gzip_bytes

@@ -1,0 +1,143 @@
+"""What a page is made from: the stored artifacts of each model, its samples, and the script bundle."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.engines import Engine, engine_for
+from export.errors import ArtifactError
+from export.recipes import RECIPES, Recipe
+from export.spec import Artifact, ModelSpec, Record, StoredFile
+from export.store import MANIFEST, Store, describe_file
+
+SITE = Path(__file__).parents[1] / "site"
+SAMPLES, ICON = SITE / "samples", SITE / "icon.svg"
+COMMON_SAMPLES = "imagenet"  # for every model that has no samples of its own name
+SPEC = "spec.json"
+LICENCES = "LICENCES.txt"  # of everything that is bundled; written by site/build.mjs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A recipe in a format that a browser engine loads; `folder` is its place in the site, with a final slash."""
+
+    recipe: Recipe
+    engine: Engine
+    artifact: Artifact
+    origin: Path
+    folder: str
+
+    @property
+    def id(self) -> str:
+        """The name a visitor's link carries, such as `u8-tfjs`."""
+        return f"{self.artifact.recipe}-{self.artifact.format}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample(Record):
+    """A picture that comes with the page; `file` is its path below `site/samples/`, sizes are in pixels."""
+
+    file: str
+    title: str
+    attribution: str
+    licence: str
+    source: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedModel:
+    """A model with everything of it that goes into the site; `steps` are all its artifacts, parents first."""
+
+    spec: ModelSpec
+    variants: tuple[Variant, ...]
+    steps: tuple[Artifact, ...]
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """The scripts and styles of the page as `site/build.mjs` left them in `folder`."""
+
+    folder: Path
+    main: str
+    worker: str
+    client: str
+    css: str
+    files: tuple[StoredFile, ...]
+
+
+def gather_model(store: Store, name: str, recipes: list[str]) -> PublishedModel:
+    """Read a model's spec, variants and samples; raises `ArtifactError` for a recipe that was never built."""
+    stored = _stored_artifacts(store, name)
+    origin = next((artifact for artifact in stored if artifact.format == "torch"), None)
+    if origin is None:
+        raise ArtifactError(f"no model in {store.root / name}", hint=f"run: python -m export.build --model {name}")
+    spec_file = store.folder(name, origin.recipe, origin.format) / SPEC
+    try:
+        spec = ModelSpec.from_json(json.loads(spec_file.read_text()))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{spec_file} cannot be read: {error}", hint="build again with --force") from error
+    variants = tuple(variant for recipe in recipes for variant in _variants(store, name, recipe, stored))
+    return PublishedModel(spec=spec, variants=variants, steps=_ancestry(variants, stored), samples=_samples(name))
+
+
+def _stored_artifacts(store: Store, name: str) -> list[Artifact]:
+    paths = sorted((store.root / name).glob(f"*/*/{MANIFEST}"))
+    found = (store.read(name, path.parent.parent.name, path.parent.name) for path in paths)
+    return [artifact for artifact in found if artifact is not None]
+
+
+def _variants(store: Store, name: str, recipe: str, stored: list[Artifact]) -> list[Variant]:
+    found = []
+    for artifact in stored:
+        engine = engine_for(artifact.format)
+        if artifact.recipe == recipe and engine is not None:
+            folder = f"models/{name}/{recipe}-{artifact.format}-{artifact.sha256[:10]}/"
+            origin = store.folder(name, recipe, artifact.format)
+            found.append(
+                Variant(recipe=RECIPES[recipe], engine=engine, artifact=artifact, origin=origin, folder=folder)
+            )
+    if not found:
+        raise ArtifactError(
+            f"{store.root / name} holds no browser format of recipe {recipe}",
+            hint=f"run: python -m export.build --model {name} --recipe {recipe}",
+        )
+    return found
+
+
+def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact]) -> tuple[Artifact, ...]:
+    """Return the variants' artifacts and all their stored parents, each parent before its children."""
+    by_hash = {artifact.sha256: artifact for artifact in stored}
+    ordered: dict[str, Artifact] = {}
+
+    def add(artifact: Artifact) -> None:
+        parent = by_hash.get(artifact.parent_sha256)
+        if parent is not None and parent.sha256 not in ordered:
+            add(parent)
+        ordered.setdefault(artifact.sha256, artifact)
+
+    for variant in variants:
+        add(variant.artifact)
+    return tuple(ordered.values())
+
+
+def _samples(name: str) -> tuple[Sample, ...]:
+    group = name if (SAMPLES / name / "samples.json").is_file() else COMMON_SAMPLES
+    records = json.loads((SAMPLES / group / "samples.json").read_text())
+    return tuple(Sample.from_json({**record, "file": f"{group}/{record['file']}"}) for record in records)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read `bundle.json`; raises `ArtifactError` when it, a key or a file it names is missing."""
+    manifest = folder / "bundle.json"
+    try:
+        values = json.loads(manifest.read_text())
+        files = tuple(describe_file(folder / name, folder) for name in sorted(values["files"]))
+        names = {key: values[key] for key in ("main", "worker", "client", "css")}
+        if not {*names.values(), LICENCES} <= {file.path for file in files}:
+            raise ValueError(f"files lacks one of {sorted({*names.values(), LICENCES})}")
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{manifest} cannot be used: {error!r}", hint="delete .cache/bundle and build again") from error
+    return Bundle(folder=folder, files=files, **names)

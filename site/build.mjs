@@ -1,0 +1,99 @@
+/**
+ * Bundle the page's scripts and styles into a folder of files named by their content.
+ *
+ *   node build.mjs --out DIR
+ *
+ * DIR gets `<entry>.<hash>.{js,css}`, the chunks they load on demand, the engines' .wasm files, the licences of what is
+ * bundled, and bundle.json: {"main", "worker", "client", "css", "files": [...]}. Same sources, same bytes.
+ */
+
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
+
+const SITE = dirname(fileURLToPath(import.meta.url));
+/** Name in bundle.json → source. */
+const ENTRIES = { main: 'js/main.js', worker: 'js/worker.js', client: 'js/client.js', css: 'css/main.css' };
+/** The binaries the TensorFlow.js engine may ask for. */
+const WASM = ['tfjs-backend-wasm-simd.wasm', 'tfjs-backend-wasm-threaded-simd.wasm'];
+const WASM_FOLDER = 'node_modules/@tensorflow/tfjs-backend-wasm/dist';
+
+/** Copy the binaries under hashed names; return name → hashed name. @param {string} out @returns {Record<string, string>} */
+function copyWasm(out) {
+  return Object.fromEntries(
+    WASM.map((name) => {
+      const bytes = readFileSync(join(SITE, WASM_FOLDER, name));
+      const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 8);
+      const hashed = name.replace('.wasm', `.${hash}.wasm`);
+      writeFileSync(join(out, hashed), bytes);
+      return [name, hashed];
+    }),
+  );
+}
+
+/**
+ * Bundle all entries; return esbuild's account of what became what.
+ * @param {string} out
+ * @param {Record<string, string>} wasm
+ */
+async function bundle(out, wasm) {
+  const { metafile } = await build({
+    absWorkingDir: SITE,
+    entryPoints: Object.values(ENTRIES),
+    outdir: out,
+    entryNames: '[name].[hash]',
+    chunkNames: '[name].[hash]',
+    assetNames: '[name].[hash]',
+    bundle: true,
+    format: 'esm',
+    splitting: true,
+    platform: 'browser',
+    target: 'es2022',
+    minify: true,
+    legalComments: 'none',
+    define: { WASM_FILES: JSON.stringify(wasm) },
+    metafile: true,
+    logLevel: 'error',
+  });
+  return metafile;
+}
+
+/** Return the entries' files by name. @param {import('esbuild').Metafile} metafile @returns {Record<string, string>} */
+function entryFiles(metafile) {
+  const bySource = new Map(Object.entries(metafile.outputs).map(([path, { entryPoint }]) => [entryPoint, basename(path)]));
+  return Object.fromEntries(Object.entries(ENTRIES).map(([name, source]) => [name, /** @type {string} */ (bySource.get(source))]));
+}
+
+/** Write the licences of every bundled package into one file. @param {import('esbuild').Metafile} metafile @param {string} out */
+function writeLicences(metafile, out) {
+  const packages = new Set(Object.keys(metafile.inputs).flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []));
+  const texts = [...packages].sort().map((name) => {
+    const { version, license } = JSON.parse(readFileSync(join(SITE, 'node_modules', name, 'package.json'), 'utf8'));
+    const file = readdirSync(join(SITE, 'node_modules', name)).find((entry) => /^licen[cs]e/i.test(entry));
+    const text = file ? readFileSync(join(SITE, 'node_modules', name, file), 'utf8') : '';
+    return `${name} ${version} · ${license}\n\n${text}`.trim();
+  });
+  writeFileSync(join(out, 'LICENCES.txt'), `${texts.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`);
+}
+
+async function main() {
+  const { out } = parseArgs({ options: { out: { type: 'string' } } }).values;
+  if (!out) throw new Error('usage: node build.mjs --out DIR');
+  const folder = resolve(out);
+  mkdirSync(folder, { recursive: true });
+  const metafile = await bundle(folder, copyWasm(folder));
+  writeLicences(metafile, folder);
+  const files = readdirSync(folder).filter((name) => name !== 'bundle.json').sort();
+  writeFileSync(join(folder, 'bundle.json'), `${JSON.stringify({ ...entryFiles(metafile), files }, null, 2)}\n`);
+  console.log(`${files.length} files in ${relative(process.cwd(), folder) || '.'}`);
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}

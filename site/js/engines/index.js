@@ -1,0 +1,58 @@
+/**
+ * The engines (JavaScript runtimes) the page can run a variant with; each is downloaded only when asked for.
+ *
+ * An engine module exports `engine`, an `Engine`. To add one: write its adapter and a line here.
+ */
+
+/**
+ * What a variant consists of: every file's verified bytes by its path inside the variant's folder.
+ * @typedef {{files: Map<string, Uint8Array<ArrayBuffer>>}} ArtifactBytes
+ *
+ * @typedef {object} BackendState
+ * @property {string} name
+ * @property {boolean} available
+ * @property {string} reason why not, or what to know about it; '' when there is nothing to say
+ *
+ * @typedef {object} EngineOptions
+ * @property {string} backend
+ * @property {number} [threads] threads wanted; left out, as many as pay
+ * @property {string} [wasmPath] URL (in Node: path) of the folder with the engine's .wasm files, with a final slash
+ * @property {AbortSignal} [signal]
+ *
+ * @typedef {object} Session
+ * @property {string} backend
+ * @property {number} threads
+ * @property {string} threads_reason why there are no more threads; '' when it is as asked
+ * @property {[number, number, number]} input height, width, channels
+ * @property {number} decode_ms stored numbers → float32
+ * @property {number} compile_ms everything else between the bytes and a session that can run
+ * @property {(values: Float32Array) => Promise<Float32Array>} run normalised HWC values → logits, read back
+ * @property {() => Promise<void>} dispose
+ *
+ * @typedef {object} Engine
+ * @property {string} name
+ * @property {() => Promise<BackendState[]>} backends
+ * @property {(artifact: ArtifactBytes, options: EngineOptions) => Promise<Session>} load
+ */
+
+import { VitError } from '../errors.js';
+
+/** @type {Record<string, () => Promise<{engine: Engine}>>} */
+export const ENGINES = {
+  tfjs: () => import('./tfjs.js'),
+};
+
+/**
+ * Return the engine of that name, downloading its code when needed; `bad_request` when there is none.
+ * @param {string} name
+ * @returns {Promise<Engine>}
+ */
+export async function openEngine(name) {
+  const open = ENGINES[name];
+  if (!open) throw new VitError('bad_request', `No engine “${name}”; there are: ${Object.keys(ENGINES).join(', ')}.`);
+  try {
+    return (await open()).engine;
+  } catch (cause) {
+    throw new VitError('network_lost', `The code of engine “${name}” could not be loaded.`, { cause });
+  }
+}

@@ -1,0 +1,134 @@
+/** The TensorFlow.js back ends: whether this browser has them, and how each is brought up. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { hasSimd } from '../device.js';
+import { asVitError, VitError } from '../errors.js';
+import { startWasm } from './tfjs_wasm.js';
+
+/** @typedef {import('./index.js').BackendState} BackendState */
+/** @typedef {import('./index.js').EngineOptions} EngineOptions */
+/** @typedef {{threads: number, threads_reason: string}} Started */
+
+/**
+ * One row a back end: what a probe finds (a reason why not, or a note), and how it is brought up.
+ * @type {Record<string, {probe: () => Promise<string | {note: string}>, start: (options: EngineOptions) => Promise<Started>}>}
+ */
+const BACKENDS = {
+  wasm: {
+    probe: async () => (hasSimd() ? { note: '' } : 'this browser has no WebAssembly SIMD'),
+    start: async (options) => startWasm(await import('@tensorflow/tfjs-backend-wasm'), activate, options),
+  },
+  webgl: {
+    probe: probeWebgl,
+    start: async () => {
+      await import('@tensorflow/tfjs-backend-webgl');
+      return activate('webgl', 'runs on the graphics processor');
+    },
+  },
+  webgpu: {
+    probe: probeWebgpu,
+    start: async () => {
+      await import('@tensorflow/tfjs-backend-webgpu');
+      return activate('webgpu', 'runs on the graphics processor');
+    },
+  },
+  cpu: {
+    probe: async () => ({ note: 'plain JavaScript: slow, runs everywhere' }),
+    start: async () => {
+      await import('@tensorflow/tfjs-backend-cpu');
+      return activate('cpu', 'the cpu back end has one thread');
+    },
+  },
+};
+
+/** What made each back end first; kept because TensorFlow.js forgets it when the back end is removed. */
+const FACTORIES = new Map();
+
+/**
+ * Initialise a registered back end and make it current.
+ * @param {string} backend
+ * @param {string} threads_reason
+ * @returns {Promise<Started>}
+ */
+async function activate(backend, threads_reason) {
+  if (!FACTORIES.has(backend)) FACTORIES.set(backend, tf.findBackendFactory(backend));
+  if (!FACTORIES.get(backend)) throw new Error('TensorFlow.js does not offer it in this browser');
+  if (!tf.findBackendFactory(backend)) tf.registerBackend(backend, FACTORIES.get(backend));
+  if (!(await tf.setBackend(backend))) throw new Error('TensorFlow.js could not initialise it');
+  return { threads: 1, threads_reason };
+}
+
+/** Free everything the back end holds; `startBackend` brings it up anew. @param {string} backend */
+export function stopBackend(backend) {
+  if (tf.findBackendFactory(backend)) tf.removeBackend(backend);
+}
+
+/** A reason why not, or a note on what there is. @returns {Promise<string | {note: string}>} */
+async function probeWebgl() {
+  if (typeof OffscreenCanvas === 'undefined') return 'this browser has no OffscreenCanvas';
+  const gl = new OffscreenCanvas(1, 1).getContext('webgl2');
+  if (!gl) return 'this browser offers no WebGL 2 in a worker';
+  const info = gl.getExtension('WEBGL_debug_renderer_info');
+  const renderer = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  const software = /swiftshader|llvmpipe|software/i.test(renderer);
+  return { note: software ? 'software renderer: slow, for checking only' : '' };
+}
+
+/** A reason why not, or a note on what there is. @returns {Promise<string | {note: string}>} */
+async function probeWebgpu() {
+  if (typeof navigator === 'undefined' || !navigator.gpu) return 'this browser has no WebGPU';
+  const adapter = await navigator.gpu.requestAdapter().catch(() => null);
+  if (!adapter) return 'WebGPU found no graphics adapter';
+  const software = adapter.info?.isFallbackAdapter || /swiftshader/i.test(adapter.info?.architecture ?? '');
+  return { note: software ? 'software adapter: slow, for checking only' : '' };
+}
+
+/** Return the state of every back end on this device. @returns {Promise<BackendState[]>} */
+export async function probeBackends() {
+  return Promise.all(
+    Object.entries(BACKENDS).map(async ([name, { probe }]) => {
+      const state = await probe();
+      return typeof state === 'string'
+        ? { name, available: false, reason: state }
+        : { name, available: true, reason: state.note };
+    }),
+  );
+}
+
+/**
+ * Make `backend` the one TensorFlow.js uses.
+ * Raises `no_simd`, or `backend_unavailable` with the list of those that are.
+ * @param {EngineOptions} options
+ * @returns {Promise<Started>}
+ */
+export async function startBackend(options) {
+  const { backend } = options;
+  const states = await probeBackends();
+  const state = states.find(({ name }) => name === backend);
+  if (!state) throw unavailable(backend, 'there is no such back end', states);
+  if (!state.available && backend === 'wasm') {
+    const others = states.filter(({ available }) => available).map(({ name }) => name);
+    throw new VitError('no_simd', `The wasm back end needs WebAssembly SIMD, which this browser lacks; available: ${others.join(', ')}.`);
+  }
+  if (!state.available) throw unavailable(backend, state.reason, states);
+  try {
+    return await BACKENDS[backend].start(options);
+  } catch (cause) {
+    stopBackend(backend);
+    throw unavailable(backend, asVitError(cause).message, states, cause);
+  }
+}
+
+/**
+ * @param {string} backend
+ * @param {string} reason
+ * @param {BackendState[]} states
+ * @param {unknown} [cause]
+ * @returns {VitError}
+ */
+function unavailable(backend, reason, states, cause) {
+  const others = states.filter(({ name, available }) => available && name !== backend).map(({ name }) => name);
+  const message = `The back end “${backend}” is not available here: ${reason}. Available: ${others.join(', ') || 'none'}.`;
+  return new VitError('backend_unavailable', message, { cause });
+}

@@ -1,0 +1,214 @@
+/** The classify page: wires the controls to the runtime. One wish at a time; the newest wins. */
+
+import { createClient } from './client.js';
+import { asVitError } from './errors.js';
+import { RANKS, clearAnswer, showAnswer } from './ui/answer.js';
+import { readCatalog } from './ui/catalog.js';
+import { Choices, labelLoadButton, sameSelection } from './ui/choices.js';
+import { elements } from './ui/elements.js';
+import { formatMs } from './ui/figures.js';
+import { Measured } from './ui/measured.js';
+import { listenForPictures } from './ui/picture.js';
+import { clearProblem, say, setRunning, showBytes, showProblem, showRuns } from './ui/state.js';
+
+/**
+ * @typedef {import('./ui/choices.js').Selection} Selection
+ * @typedef {import('./ui/measured.js').Loaded} Loaded
+ * @typedef {{selection: Selection, promise: Promise<Loaded>, controller: AbortController, done: boolean}} Loading
+ */
+
+const WARMUP_MAX = 10;
+const RUNS = 50;
+/** @type {Record<string, string>} */
+const PHASES = {
+  download: 'Downloading the weights …',
+  decode: 'Decoding the weights …',
+  compile: 'Compiling the model …',
+  first_run: 'First run …',
+};
+
+/** The page's state, and what visitors can do to it. */
+class App {
+  /** @type {Loading | null} */
+  #loading = null;
+  /** @type {import('./ui/picture.js').Picture | null} */
+  #picture = null;
+  /** @type {AbortController | null} of the wish that is being met */
+  #current = null;
+
+  /** @param {import('./ui/catalog.js').Catalog} catalog */
+  constructor(catalog) {
+    const at = /** @param {string} path */ (path) => new URL(path, document.baseURI).href;
+    this.base = at('.');
+    this.client = createClient(at(catalog.assets.worker), { wasmPath: at(catalog.assets.wasm) });
+    say('Ready. Choose a picture, or try a sample.');
+    this.choices = new Choices(catalog, () => this.#changed(), (problem) => showProblem(problem, null));
+    this.measured = new Measured(this.choices.selection, catalog.version);
+    this.#labelLoad();
+    listenForPictures((picture) => this.#take(picture), (problem) => showProblem(problem, null));
+    elements.load.addEventListener('click', () => this.#loadAnew());
+    elements.measure.addEventListener('click', () => this.#attempt((signal) => this.#benchmark(signal)));
+    elements.forget.addEventListener('click', () => this.#attempt(() => this.#forget()));
+    elements.cancel.addEventListener('click', () => this.#cancel());
+    this.#lookAround();
+  }
+
+  /** Ask the runtime what works on this device; nothing else waits for it. */
+  async #lookAround() {
+    const { engine } = this.choices.selection.variant;
+    try {
+      this.choices.setBackends(engine, await this.client.backends(engine));
+      if (!this.#loading) this.measured.reset(this.choices.selection);
+      this.measured.setDevice({ ...(await this.client.device()) });
+    } catch (error) {
+      showProblem(asVitError(error), () => this.#lookAround());
+    }
+  }
+
+  /** Another variant or back end was chosen: the old session goes, the new one is loaded when asked for. */
+  #changed() {
+    this.#cancel();
+    this.#loading = null;
+    this.client.unload();
+    clearAnswer();
+    clearProblem();
+    this.measured.reset(this.choices.selection);
+    this.#labelLoad();
+    const { title } = this.choices.selection.variant;
+    say(this.#picture ? `${title} chosen. Load it to classify the picture again.` : `${title} chosen. Choose a picture.`);
+    if (!this.choices.knows(this.choices.selection.variant.engine)) this.#lookAround();
+  }
+
+  /** @param {import('./ui/picture.js').Picture} picture */
+  #take(picture) {
+    this.#picture = picture;
+    clearAnswer();
+    this.#attempt((signal) => this.#classify(signal));
+  }
+
+  /** Load even what is loaded already, so that the start can be timed again. */
+  #loadAnew() {
+    this.#loading?.controller.abort();
+    this.#loading = null;
+    this.#attempt(async (signal) => {
+      if (this.#picture) return this.#classify(signal);
+      await this.#load();
+      if (!signal.aborted) say('The model is loaded. Choose a picture.');
+    });
+  }
+
+  /**
+   * Meet one wish; an older one is given up, and only the newest shows how it ended.
+   * @param {(signal: AbortSignal) => Promise<void>} wish
+   */
+  async #attempt(wish) {
+    this.#current?.abort();
+    const current = new AbortController();
+    this.#current = current;
+    clearProblem();
+    setRunning(true);
+    try {
+      await wish(current.signal);
+    } catch (error) {
+      if (this.#current === current) this.#fail(asVitError(error), () => this.#attempt(wish));
+    }
+    if (this.#current !== current) return;
+    this.#current = null;
+    setRunning(false);
+    this.#labelLoad();
+  }
+
+  /** @param {import('./errors.js').VitError} error @param {() => void} retry */
+  #fail(error, retry) {
+    if (error.code === 'aborted') {
+      say('Cancelled.');
+    } else {
+      say('That did not work.');
+      showProblem(error, retry);
+    }
+  }
+
+  /** Return the chosen variant's session, loading it once however many wishes wait for it. @returns {Promise<Loaded>} */
+  #load() {
+    const { selection } = this.choices;
+    if (this.#loading && sameSelection(this.#loading.selection, selection)) return this.#loading.promise;
+    this.#loading?.controller.abort();
+    const controller = new AbortController();
+    const { model, variant, backend } = selection;
+    const promise = this.client.load(
+      { model, variant, backend, base: this.base },
+      { signal: controller.signal, onProgress: (progress) => this.#loading === loading && this.#showLoading(progress) },
+    );
+    /** @type {Loading} */
+    const loading = { selection, controller, promise, done: false };
+    this.#loading = loading;
+    promise.then(
+      (loaded) => {
+        loading.done = true;
+        if (this.#loading === loading) this.measured.setLoaded(loaded);
+      },
+      () => {
+        if (this.#loading === loading) this.#loading = null;
+      },
+    );
+    return promise;
+  }
+
+  /** @param {{phase: string, loaded: number, total: number}} progress */
+  #showLoading({ phase, loaded, total }) {
+    say(PHASES[phase] ?? phase);
+    if (phase === 'download') showBytes(loaded, total);
+  }
+
+  /** @param {AbortSignal} signal */
+  async #classify(signal) {
+    if (!this.#picture) return;
+    const { blob, title } = this.#picture;
+    const { model } = this.choices.selection;
+    await this.#load();
+    if (signal.aborted) return;
+    say('Classifying …');
+    const answer = await this.client.classify(blob, { topk: Math.min(RANKS, model.outputs), signal });
+    if (signal.aborted) return;
+    this.measured.setSingle(answer);
+    say(showAnswer(model, answer, title));
+  }
+
+  /** @param {AbortSignal} signal */
+  async #benchmark(signal) {
+    await this.#load();
+    if (signal.aborted) return;
+    say('Measuring …');
+    const warm = await this.client.benchmark({ warmup_max: WARMUP_MAX, runs: RUNS, signal }, ({ done, total }) => {
+      if (!signal.aborted) showRuns(done, total);
+    });
+    if (signal.aborted) return;
+    this.measured.setWarm(warm);
+    say(`Measured: a median of ${formatMs(warm.median_ms)} over ${warm.n} runs.`);
+  }
+
+  async #forget() {
+    if (this.#loading && !this.#loading.done) this.#loading.controller.abort();
+    await this.client.clearCache();
+    this.measured.setForgotten();
+    say('The model is no longer kept on this device. What is loaded stays until the page is closed.');
+  }
+
+  #cancel() {
+    this.#current?.abort();
+    if (this.#loading && !this.#loading.done) this.#loading.controller.abort();
+    if (!this.#current) return;
+    this.#current = null;
+    setRunning(false);
+    say('Cancelled.');
+    this.#labelLoad();
+  }
+
+  #labelLoad() {
+    const { selection } = this.choices;
+    const loaded = this.#loading !== null && sameSelection(this.#loading.selection, selection);
+    labelLoadButton(selection, { loaded, picture: this.#picture !== null });
+  }
+}
+
+new App(readCatalog());

@@ -1,0 +1,127 @@
+"""The measuring command on the real page: what it writes, what it refuses, and that it leaves nothing half-done."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.results import COLD, LATENCY, NATIVE, TOP1, read_measurements
+from export.spec import Measurement
+from export.store import Store
+
+pytestmark = pytest.mark.browser
+
+
+def command(site: Path, out: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "export.measure", "--site", str(site), "--out", str(out), "--no-render", *options]
+
+
+def run(site: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(site, out, *options), capture_output=True, text=True, check=False, timeout=600)
+
+
+def find(measured: tuple[Measurement, ...], metric: str, variant: str) -> Measurement:
+    (one,) = [one for one in measured if (one.metric, one.variant) == (metric, variant)]
+    return one
+
+
+def test_latency_and_accuracy_of_every_variant(built_site: Path, artifacts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "measurements.json"
+    options = ["--artifacts", str(artifacts), "--backend", "wasm", "--rounds", "3", "--runs", "5", "--limit", "1000"]
+    done = run(built_site, out, *options)
+    assert done.returncode == 0, done.stderr
+    file = read_measurements(out)
+    assert file is not None
+    store = Store(artifacts)
+    for recipe in ("u8", "f32"):
+        variant = f"{recipe}-tfjs"
+        artifact = store.read("fashion", recipe, "tfjs")
+        assert artifact is not None
+        warm = find(file.measurements, LATENCY, variant)
+        assert (warm.n, warm.backend, warm.threads, warm.artifact_sha256) == (15, "wasm", 1, artifact.sha256)
+        assert warm.p10 is not None and warm.p90 is not None and 0 < warm.p10 <= warm.value <= warm.p90
+        assert [find(file.measurements, metric, variant).n for metric in COLD] == [3] * 4
+        assert find(file.measurements, "download_bytes", variant).value == artifact.bytes
+    native = find(file.measurements, TOP1, "f32-torch")
+    u8, f32 = (find(file.measurements, TOP1, f"{recipe}-tfjs") for recipe in ("u8", "f32"))
+    assert native.engine == NATIVE and native.n == u8.n == f32.n == 1000
+    assert abs(u8.value - native.value) <= 0.005  # half a point, which the page promises
+    assert f32.value == native.value and find(file.measurements, "agreement", "f32-tfjs").value == 1.0
+    assert (
+        find(file.measurements, "sqnr_db", "f32-tfjs").value > find(file.measurements, "sqnr_db", "u8-tfjs").value > 20
+    )
+    assert file.environment.isolated is False and file.environment.browser.startswith("Chromium ")
+    assert "left" in done.stdout and str(out) in done.stdout
+    assert "webgpu" in done.stdout and "not measured" in done.stdout  # what this machine lacks is named
+
+
+def test_second_run_adds_to_the_first_and_threads_need_isolation(built_site: Path, tmp_path: Path) -> None:
+    out = tmp_path / "measurements.json"
+    few = ("--variant", "u8-tfjs", "--rounds", "1", "--runs", "3", "--limit", "0")
+    assert run(built_site, out, *few, "--backend", "wasm").returncode == 0
+    assert run(built_site, out, *few, "--backend", "cpu").returncode == 0
+    both = read_measurements(out)
+    assert both is not None and {one.backend for one in both.measurements} == {"wasm", "cpu"}
+    done = run(built_site, out, *few, "--backend", "wasm", "--threads", "2")
+    assert "dropped" in done.stdout and "isolated" in done.stdout
+    threaded = read_measurements(out)
+    assert threaded is not None and threaded.environment.isolated
+    assert {one.threads for one in threaded.measurements} == {2}
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--backend", "webgpu"], ["webgpu", "available: wasm"]),
+        (["--backend", "quantum"], ["quantum", "webgl"]),
+        (["--model", "deit_t"], ["deit_t", "fashion"]),
+        (["--variant", "w4-vit"], ["w4-vit", "u8-tfjs"]),
+    ],
+    ids=lambda value: value[-1] if value[0].startswith("--") else None,
+)
+def test_what_is_not_here_is_named_with_what_is(
+    built_site: Path, tmp_path: Path, options: list[str], named: list[str]
+) -> None:
+    done = run(built_site, tmp_path / "out.json", *options)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert all(name in done.stderr for name in named), done.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_page_that_complains_is_not_measured(built_site: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    shutil.copytree(built_site, site)
+    (site / "assets" / "broken.js").write_text("console.error('a screw is loose');")
+    page = site / "method.html"
+    page.write_text(page.read_text().replace("</head>", '<script src="assets/broken.js"></script></head>'))
+    done = run(site, tmp_path / "out.json", "--rounds", "1", "--limit", "0")
+    assert done.returncode == 1
+    assert "a screw is loose" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_page_of_other_artifacts_is_not_called_accurate(built_site: Path, tmp_path: Path) -> None:
+    options = ["--artifacts", str(tmp_path), "--rounds", "0"]
+    done = run(built_site, tmp_path / "out.json", *options)
+    assert done.returncode == 2 and "not what the page was built from" in done.stderr
+
+
+def test_interrupt_leaves_nothing_behind(built_site: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    with subprocess.Popen(
+        command(built_site, out, "--rounds", "200", "--limit", "0"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout and process.stderr
+        for line in process.stdout:
+            if line.startswith("  ["):
+                break
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the browser too
+        error = process.stderr.read()
+    assert process.returncode == 130, error
+    assert "interrupted" in error and "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,58 @@
+"""The verification itself: what passes, what is refused, and what it says."""
+
+import numpy as np
+import pytest
+
+from export.convert.verify import BOUNDS_SQNR_DB, compare, sqnr_db
+from export.errors import VerificationError
+
+PARENT = np.random.default_rng(0).standard_normal((8, 10)).astype(np.float32)
+
+
+def noisy(decibel: float) -> np.ndarray:
+    noise = np.random.default_rng(1).standard_normal(PARENT.shape)
+    noise *= np.sqrt(np.square(PARENT).sum() / np.square(noise).sum() / 10 ** (decibel / 10))
+    return (PARENT + noise).astype(np.float32)
+
+
+def test_figures_are_those_of_the_definition() -> None:
+    found = compare(PARENT, noisy(30.0), edge="u8", parent="tf", subject="x")
+    assert found.sqnr_db == pytest.approx(30.0, abs=0.01)
+    assert found.max_abs_diff == pytest.approx(np.abs(noisy(30.0) - PARENT).max(), rel=1e-6)
+    assert (found.n, found.parent, found.bound_sqnr_db) == (8, "tf", BOUNDS_SQNR_DB["u8"])
+    assert 0.5 < found.top1_agreement <= 1.0
+
+
+def test_equal_bit_for_bit_is_none() -> None:
+    assert sqnr_db(PARENT, PARENT.copy()) is None
+    assert compare(PARENT, PARENT.copy(), edge="onnx", parent="torch", subject="x").sqnr_db is None
+
+
+@pytest.mark.parametrize("edge", BOUNDS_SQNR_DB)
+def test_each_edge_holds_its_own_bound(edge: str) -> None:
+    bound = BOUNDS_SQNR_DB[edge]
+    compare(PARENT, noisy(bound + 1), edge=edge, parent="tf", subject="x")
+    with pytest.raises(VerificationError) as refused:
+        compare(PARENT, noisy(bound - 1), edge=edge, parent="tf", subject="fashion: TF.js")
+    for word in ("fashion: TF.js", "(tf)", f"{bound - 1:.1f} dB", f"{bound:.0f} dB", "8 golden inputs", "agreement"):
+        assert word in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("whose", ["parent", "child"])
+def test_what_is_not_finite_is_refused(value: float, whose: str) -> None:
+    broken = PARENT.copy()
+    broken[3, 4] = value
+    outputs = (broken, PARENT) if whose == "parent" else (PARENT, broken)
+    with pytest.raises(VerificationError, match=f"1 of 80 of the {whose}'s outputs are not finite"):
+        compare(*outputs, edge="u8", parent="tf", subject="x")
+
+
+def test_outputs_of_another_shape_are_refused() -> None:
+    with pytest.raises(VerificationError, match=r"\(8, 9\).*\(8, 10\)"):
+        compare(PARENT, PARENT[:, :9], edge="u8", parent="tf", subject="x")
+
+
+def test_a_silent_parent_proves_nothing() -> None:
+    with pytest.raises(VerificationError, match="-inf dB"):
+        compare(np.zeros_like(PARENT), PARENT, edge="u8", parent="tf", subject="x")

@@ -1,0 +1,48 @@
+"""The command line of the build, and what it refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.build import read_request
+from export.errors import RequestError
+from export.recipes import DEFAULT_RECIPES
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_default_is_the_embedded_model_in_every_recipe() -> None:
+    request = read_request([])
+    assert [model.name for model in request.models] == ["fashion"]
+    assert request.recipes == DEFAULT_RECIPES
+
+
+def test_models_are_repeatable_and_recipes_a_list() -> None:
+    request = read_request(["--model", "deit_t", "--model", "vit_t", "--model", "deit_t", "--recipe", "u8, f32"])
+    assert [model.name for model in request.models] == ["deit_t", "vit_t"]
+    assert request.recipes == ("u8", "f32")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--model", "diet_t"], ("diet_t", "deit_t")),
+        (["--recipe", "u9"], ("u9", "u8")),
+        (["--recipe", ","], ("names no recipe",)),
+        (["--engine", "flash"], ("flash", "tfjs")),
+        (["--model", "deit_t", "--model", "vit_t", "--checkpoint", "x.pth"], ("--checkpoint", "one model")),
+        (["--model", "deit_t", "--checkpoint", "no-such.safetensors"], ("no-such.safetensors",)),
+    ],
+)
+def test_what_cannot_be_met_is_refused_with_a_way_on(argv: list[str], words: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-m", "export.build", *argv], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2, done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_refused_request_is_a_request_error() -> None:
+    with pytest.raises(RequestError, match="known recipes"):
+        read_request(["--recipe", "nope"])

@@ -1,0 +1,66 @@
+"""The README names what exists, and the light modules stay light."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.__main__ import COMMANDS
+from export.catalog import MODELS
+from export.readme import KEPT, fill, results_table
+from export.recipes import RECIPES
+from export.results import read_measurements
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+HEAVY = ("torch", "tensorflow", "timm", "onnx", "numpy", "PIL", "playwright")
+
+
+@pytest.mark.parametrize("name", [*MODELS, *RECIPES, "make site", "make test"])
+def test_readme_names(name: str) -> None:
+    assert f"`{name}`" in README or name in README.split("```")[1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_readme_names_command_and_it_has_help_with_examples(name: str) -> None:
+    assert f"export.{name}" in README
+    done = subprocess.run([sys.executable, "-m", f"export.{name}", "--help"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and "Examples:" in done.stdout, done.stderr
+
+
+def test_every_python_command_in_the_readme_exists() -> None:
+    assert set(re.findall(r"python -m export\.(\w+)", README)) <= set(COMMANDS)
+
+
+def test_listing_the_commands() -> None:
+    done = subprocess.run([sys.executable, "-m", "export"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and all(f"export.{name}" in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("module", ["export.page", "export.build", "export.serve", "export.bundle"])
+def test_imports_stay_light(module: str) -> None:
+    code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_nothing_is_named_that_only_exists_elsewhere() -> None:
+    """The project stands alone: no registry host, no path of one machine, in any tracked text file."""
+    files = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True).stdout.split()
+    pattern = re.compile(
+        r"(pypi\.o" r"rg|pythonhosted\.o" r"rg|registry\.np" r"mjs|deb\.deb" r"ian\.org|/wor" r"k/main)"
+    )
+    for name in files:
+        path = ROOT / name
+        if path.suffix in {".npz", ".safetensors", ".png", ".jpg", ".bin"} or not path.is_file():
+            continue
+        assert not pattern.search(path.read_text(errors="replace")), name
+
+
+def test_the_readme_s_figures_are_those_of_the_measurements() -> None:
+    """No figure in the table is typed by hand."""
+    file = read_measurements(ROOT / KEPT)
+    assert file is not None
+    assert fill(README, results_table(file)) == README

@@ -1,0 +1,29 @@
+"""Random weights that hide no converter's mistakes."""
+
+import pytest
+import timm
+import torch
+
+from export.models.randomise import randomise
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("deit_tiny_patch16_224", 224), ("swin_tiny_patch4_window7_224", 224), ("resnet18", 96)]
+)
+def test_every_value_is_random_and_the_outputs_stay_of_order_one(name: str, size: int) -> None:
+    module = randomise(timm.create_model(name, pretrained=False).eval())
+    for key, values in module.state_dict().items():
+        if values.is_floating_point() and values.numel() > 1 and "attn_mask" not in key:
+            assert values.std() > 0.01, f"{key} is constant"
+    with torch.no_grad():
+        outputs = module(torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)))
+    assert torch.isfinite(outputs).all()
+    assert 0.05 < outputs.std() < 20
+
+
+def test_a_seed_decides_every_value() -> None:
+    first, again, other = (
+        randomise(timm.create_model("vit_tiny_patch16_224", depth=1), seed).state_dict() for seed in (0, 0, 1)
+    )
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert all(not torch.equal(first[key], other[key]) for key in first)
