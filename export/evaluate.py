@@ -43,14 +43,14 @@ def float_reference(
     unlabelled. `progress` is told how many images of how many are done. Raises what `open_dataset` does.
     """
     spec, module = read_model(folder)
+    labels: list[int | None] = [None]
     if data is None and spec.labels != LABELS:
         count = min(limit, SYNTHETIC)
         say(f"  {spec.name} has no test images here: it is compared with PyTorch on {count} synthetic ones,")
         say("  which says nothing of its accuracy; for that pass --data with labelled images")
-        images, labels = synthetic_images(spec, count), [None] * count
+        images = synthetic_images(spec, count)
     else:
-        dataset = open_dataset(data, spec, limit)
-        examples = list(dataset)
+        examples = list(open_dataset(data, spec, limit))
         images, labels = [example.data for example in examples], [example.label for example in examples]
     outputs = []
     for done, image in enumerate(images, start=1):

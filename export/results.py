@@ -1,6 +1,7 @@
 """Measurements laid out as the results page shows them: by model, variant, back end and threads."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,19 +9,25 @@ from export.errors import ArtifactError, RequestError
 from export.published import PublishedModel, Variant
 from export.spec import SCHEMA_VERSION, Environment, Measurement, MeasurementFile
 
-LATENCY, TOP1, NATIVE = "latency_ms", "top1", "pytorch"
+LATENCY, TOP1, AGREEMENT, COSINE = "latency_ms", "top1", "agreement", "cosine"
+NATIVE = "pytorch"  # the engine of the float reference
 COLD = ("download_ms", "decode_ms", "compile_ms", "first_run_ms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultRow:
-    """One variant on one back end; figures that were not measured are None, and without any `backend` is too."""
+    """One variant on one back end; figures that were not measured are None, and without any `backend` is too.
+
+    `agreement` is the share of images with PyTorch's top-1, `cosine` the likeness of a feature model's outputs.
+    """
 
     variant: Variant
     backend: str | None
     threads: int | None
     latency: Measurement | None
     top1: Measurement | None
+    agreement: Measurement | None
+    cosine: Measurement | None
     cold: tuple[Measurement | None, ...]
 
 
@@ -41,6 +48,7 @@ class ModelResults:
     name: str
     title: str
     random: bool
+    features: bool
     rows: tuple[ResultRow, ...]
     reference: Measurement | None
     chart: tuple[ChartRow, ...]
@@ -80,7 +88,8 @@ def lay_out(model: PublishedModel, measured: list[Measurement]) -> ModelResults:
     rows = tuple(row for variant in model.variants for row in _rows(variant, figures))
     chart, axis = _chart(rows)
     return ModelResults(
-        name=model.spec.name, title=model.spec.title, random=model.spec.weights == "random", rows=rows,
+        name=model.spec.name, title=model.spec.title, random=model.spec.weights == "random",
+        features=model.spec.features, rows=rows,
         reference=next((one for one in figures if one.engine == NATIVE and one.metric == TOP1), None),
         chart=chart, axis=axis,
     )  # fmt: skip
@@ -93,17 +102,14 @@ def _rows(variant: Variant, figures: list[Measurement]) -> list[ResultRow]:
         {(one.backend, one.threads) for one in own},
         key=lambda place: (order.index(place[0]) if place[0] in order else len(order), place),
     )
-    if not places:
-        nothing = (None,) * len(COLD)
-        return [ResultRow(variant=variant, backend=None, threads=None, latency=None, top1=None, cold=nothing)]
-    return [_row(variant, backend, threads, own) for backend, threads in places]
+    return [_row(variant, backend, threads, own) for backend, threads in places or [(None, None)]]
 
 
-def _row(variant: Variant, backend: str, threads: int, own: list[Measurement]) -> ResultRow:
+def _row(variant: Variant, backend: str | None, threads: int | None, own: list[Measurement]) -> ResultRow:
     here = {one.metric: one for one in own if (one.backend, one.threads) == (backend, threads)}
     return ResultRow(
         variant=variant, backend=backend, threads=threads, latency=here.get(LATENCY), top1=here.get(TOP1),
-        cold=tuple(here.get(metric) for metric in COLD),
+        agreement=here.get(AGREEMENT), cosine=here.get(COSINE), cold=tuple(here.get(metric) for metric in COLD),
     )  # fmt: skip
 
 
@@ -141,7 +147,7 @@ def _spread(figure: Measurement) -> tuple[float, float, float]:
 
 def _axis(accuracies: list[float]) -> tuple[float, float]:
     """Return the accuracies' range widened to whole twentieths, so that the axis ends are round."""
-    low, high = int(20 * min(accuracies)) / 20, -int(-20 * max(accuracies)) / 20
+    low, high = math.floor(20 * min(accuracies)) / 20, math.ceil(20 * max(accuracies)) / 20
     return low, max(high, low + 0.05)
 
 

@@ -1,6 +1,5 @@
 """ONNX → TensorFlow: onnx2tf's conversion, saved as a SavedModel with images in NHWC order."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +26,15 @@ def to_tf(
     folder: Path,
     *,
     name: str,
-    progress: Callable[[str], None] = lambda step: None,
 ) -> Verification:
     """Write `folder/saved_model`: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
 
-    `golden_inputs` is [n, 3, H, W]. `progress` hears the name of each step. Raises `ConversionError` when a
-    tool fails and `VerificationError` when TensorFlow does not agree with ONNX Runtime.
+    `golden_inputs` is [n, 3, H, W]. Raises `ConversionError` when a tool fails and `VerificationError` when
+    TensorFlow does not agree with ONNX Runtime.
     """
     target = (folder / SAVED_MODEL).absolute()
-    progress("simplifying the graph")
     tools.run(simplify, onnx_model.absolute(), tools.scratch / "simplified.onnx")
-    progress("converting to TensorFlow")
     tools.run(convert, tools.scratch / "simplified.onnx", target)
-    progress("comparing with ONNX Runtime")
     parent, child = tools.run(run_both, onnx_model.absolute(), target, golden_inputs)
     return compare(parent, child, edge="tf", parent="onnx", subject=f"{name}: TensorFlow")
 
@@ -49,9 +44,7 @@ def simplify(source: Path, target: Path) -> None:
     import onnx
     import onnxsim
 
-    simplified, agrees = onnxsim.simplify(str(source))
-    if not agrees:
-        raise ConversionError(f"onnxsim changed what {source} computes")
+    simplified, _ = onnxsim.simplify(str(source))  # its own check is not needed: the outcome is compared with `source`
     onnx.save(simplified, str(target))
 
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -59,17 +58,14 @@ def to_tfjs(
     *,
     recipe: str,
     name: str,
-    progress: Callable[[str], None] = lambda step: None,
 ) -> tuple[Verification, Stored]:
     """Write `folder/model.json` and its shards: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
 
-    `golden_inputs` is [n, 3, H, W]; `recipe` one of `STORAGES`. `progress` hears the name of each step. Raises
-    `ConversionError` when a tool fails, no constant matches a pattern or the bytes are not what they should be,
-    and `VerificationError` when TF.js (in Node) does not agree with TensorFlow.
+    `golden_inputs` is [n, 3, H, W]; `recipe` one of `STORAGES`. Raises `ConversionError` when a tool fails, no
+    constant matches a pattern or the bytes are not what they should be, and `VerificationError` when TF.js (in Node)
+    does not agree with TensorFlow.
     """
-    progress(f"storing the weights as {STORAGES[recipe].dtype}")
     stored = tools.run(write_graph_model, saved_model.absolute(), folder.absolute(), STORAGES[recipe])
-    progress("comparing with TensorFlow")
     parent = tools.run(run_tf, saved_model.absolute(), golden_inputs)
     child = run_tfjs(folder, golden_inputs, tools.scratch, tools.log)
     subject = f"{name}: TF.js with {stored.dtype} weights"
@@ -79,11 +75,12 @@ def to_tfjs(
 def run_tfjs(model: Path, inputs: NDArray[np.float32], scratch: Path, log: Path) -> NDArray[np.float32]:
     """Run a graph model with the page's own engine in Node, one image at a time: [n, 3, H, W] → [n, K]."""
     images = np.ascontiguousarray(inputs.transpose(0, 2, 3, 1), "<f4")
-    images.tofile(scratch / "images.f32")
+    source, target = scratch / "images.f32", scratch / "logits.f32"
+    images.tofile(source)
+    target.unlink(missing_ok=True)  # an earlier model's outputs
     shape = ",".join(str(size) for size in images.shape)
-    files = ["--model", str(model), "--inputs", str(scratch / "images.f32"), "--output", str(scratch / "logits.f32")]
-    run_node(RUNNER, ["--shape", shape, *files], log)
-    return np.fromfile(scratch / "logits.f32", "<f4").reshape(len(images), -1)
+    run_node(RUNNER, ["--model", str(model), "--inputs", str(source), "--shape", shape, "--output", str(target)], log)
+    return np.fromfile(target, "<f4").reshape(len(images), -1)
 
 
 def write_graph_model(saved_model: Path, folder: Path, storage: Storage) -> Stored:

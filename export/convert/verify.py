@@ -7,10 +7,11 @@ from export.errors import VerificationError
 from export.spec import Verification
 
 # Least signal-to-noise ratio of each edge in dB: `onnx` torch → ONNX, `tf` ONNX → TensorFlow, the others
-# TensorFlow → TF.js with the weights stored so. The float edges reorder sums and nothing else (measured:
-# 118 dB and more); float16 storage rounds to 11 bits (measured: 62 dB and more); uint8 storage rounds to one
-# part in 255 of a tensor's range, which random weights of every family survive with 24 dB and more.
-BOUNDS_SQNR_DB: dict[str, float] = {"onnx": 90.0, "tf": 90.0, "f32": 90.0, "f16": 45.0, "u8": 15.0}
+# TensorFlow → TF.js with the weights stored so. Measured on randomised members of every family: float edges, which
+# only reorder sums, 118 dB and more; float16 storage 60 and more; uint8 storage 28 and more, 18 to 22 where the
+# weights have the heavy tails (Student's t, 5 degrees of freedom) that one scale per tensor suffers from. A broken
+# graph gives about 0 dB. The room below what was measured is for trained weights with few, large activations.
+BOUNDS_SQNR_DB: dict[str, float] = {"onnx": 80.0, "tf": 80.0, "f32": 80.0, "f16": 40.0, "u8": 10.0}
 
 
 def sqnr_db(parent: NDArray[np.float32], child: NDArray[np.float32]) -> float | None:

@@ -25,6 +25,7 @@ def golden_inputs(spec: ModelSpec) -> NDArray[np.float32]:
 
 
 def photograph_like(size: int, random: np.random.Generator) -> NDArray[np.uint8]:
+    """Return `uint8 [size, size, 3]`, `size` even, with the spectrum and colours of photographs."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :])
     frequency[0, 0] = np.inf
     phases = np.exp(2j * np.pi * random.random((3, size, size // 2 + 1)))

@@ -1,5 +1,6 @@
 """Pretrained weights from the model hub: from its cache where they are, else downloaded, else one clear message."""
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,7 +26,8 @@ WAYS_ON = (
 def fetch_weights(name: str, config: PretrainedCfg) -> Path:
     """Return the local file of a timm model's pretrained weights; `name` is what the person asked for.
 
-    A file in the hub's cache is used as it is. HF_ENDPOINT, HF_HUB_OFFLINE, HF_HOME and HF_TOKEN are honoured.
+    A file in the hub's cache is used as it is. The hub client's own variables (HF_ENDPOINT, HF_HUB_OFFLINE,
+    HF_HOME, HF_TOKEN …) are honoured.
     Raises `RequestError` when there are no weights, the hub cannot be reached or the download breaks off.
     """
     if config.hf_hub_id:
@@ -56,7 +58,7 @@ def _download(name: str, repository: str) -> Path:
     except Exception as error:  # whatever the hub's clients (HTTP, Xet, file system) raise
         raise RequestError(
             f"{name}: the download of {repository}/{file} from {constants.ENDPOINT} broke off: {_reason(error)}",
-            hint=f"run the command again, what has arrived is kept; or {WAYS_ON}",
+            hint=f"run the command again; or {WAYS_ON}",
         ) from error
 
 
@@ -64,7 +66,7 @@ def _first_offered(name: str, repository: str) -> str:
     for file in FILES:
         url = huggingface_hub.hf_hub_url(repository, file)
         try:
-            huggingface_hub.get_hf_file_metadata(url, timeout=FIRST_ANSWER_SECONDS)
+            huggingface_hub.get_hf_file_metadata(url, timeout=_patience())
             return file
         except EntryNotFoundError:
             continue
@@ -80,6 +82,11 @@ def _first_offered(name: str, repository: str) -> str:
                 hint=WAYS_ON,
             ) from error
     raise RequestError(f"{name}: {repository} holds neither {FILES[0]} nor {FILES[1]}", hint=WAYS_ON)
+
+
+def _patience() -> float:
+    """Return for how many seconds a first answer is awaited; HF_HUB_ETAG_TIMEOUT says otherwise."""
+    return constants.HF_HUB_ETAG_TIMEOUT if os.environ.get("HF_HUB_ETAG_TIMEOUT") else FIRST_ANSWER_SECONDS
 
 
 def _download_url(name: str, url: str) -> Path:

@@ -56,13 +56,15 @@ export class FileCache {
     if (!globalThis.crypto?.subtle) {
       throw new VitError('insecure_context', 'The files cannot be verified: browsers offer SHA-256 to secure pages only (https:// or http://localhost).');
     }
-    const failed = new AbortController();
+    const stop = new AbortController();
+    signal?.addEventListener('abort', () => stop.abort(), { signal: stop.signal });
+    throwIfAborted(signal);
     const total = records.reduce((sum, { bytes }) => sum + bytes, 0);
     let loaded = 0;
     /** @type {Transfer} */
     const transfer = {
       folder,
-      signal: signal ? AbortSignal.any([signal, failed.signal]) : failed.signal,
+      signal: stop.signal,
       notices: new Set(),
       store: null,
       downloaded: 0,
@@ -70,7 +72,7 @@ export class FileCache {
     };
     transfer.store = await this.open(transfer.notices);
     onProgress(0, total);
-    const files = await inParallel(records, (record) => readFile(record, transfer), failed);
+    const files = await inParallel(records, (record) => readFile(record, transfer), stop);
     return { files: new Map(files), from_cache: transfer.downloaded === 0, notices: [...transfer.notices] };
   }
 
@@ -106,10 +108,10 @@ export class FileCache {
  * @template T, R
  * @param {T[]} items
  * @param {(item: T) => Promise<R>} task
- * @param {AbortController} failed
+ * @param {AbortController} stop
  * @returns {Promise<R[]>}
  */
-async function inParallel(items, task, failed) {
+async function inParallel(items, task, stop) {
   /** @type {R[]} */
   const results = [];
   let next = 0;
@@ -125,7 +127,7 @@ async function inParallel(items, task, failed) {
     runner().catch((error) => {
       errors.push(error);
       next = items.length;
-      failed.abort();
+      stop.abort();
     }),
   );
   await Promise.all(runners);

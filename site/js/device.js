@@ -4,7 +4,7 @@
 const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11];
 /** One function that uses i8x16.relaxed_swizzle. */
 const RELAXED_SIMD = [
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 14, 1, 12, 0, 65, 0, 253, 15, 65, 0, 253, 15, 253,
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 0, 253, 15, 65, 0, 253, 15, 253,
   128, 2, 11,
 ];
 
@@ -21,4 +21,77 @@ export function hasRelaxedSimd() {
 /** @param {number[]} bytes @returns {boolean} */
 function validates(bytes) {
   return typeof WebAssembly === 'object' && WebAssembly.validate(new Uint8Array(bytes));
+}
+
+/**
+ * @typedef {object} Device
+ * @property {string} user_agent
+ * @property {string} browser name and version, where the browser tells (User-Agent Client Hints)
+ * @property {string} platform operating system, version and architecture, where told
+ * @property {string} model of a phone, where told
+ * @property {number} logical_cores 0 when not told
+ * @property {number | null} memory_gb as the browser rounds it; null when not told
+ * @property {string} gpu
+ * @property {boolean} simd
+ * @property {boolean} relaxed_simd
+ * @property {boolean} isolated whether the page is cross-origin isolated, which threads need
+ * @property {number} threads most threads a wasm engine may have here
+ */
+
+/** Return what the device and the browser say of themselves. @returns {Promise<Device>} */
+export async function describeDevice() {
+  const logical_cores = navigator.hardwareConcurrency ?? 0;
+  const isolated = globalThis.crossOriginIsolated === true;
+  return {
+    user_agent: navigator.userAgent,
+    ...(await clientHints()),
+    logical_cores,
+    memory_gb: /** @type {{deviceMemory?: number}} */ (navigator).deviceMemory ?? null,
+    gpu: (await webgpuName()) || webglName() || 'none that the browser tells of',
+    simd: hasSimd(),
+    relaxed_simd: hasRelaxedSimd(),
+    isolated,
+    threads: isolated ? Math.max(1, logical_cores) : 1,
+  };
+}
+
+/**
+ * The part of User-Agent Client Hints that is used.
+ * @typedef {object} HighEntropy
+ * @property {{brand: string, version: string}[]} [fullVersionList]
+ * @property {string} [platform]
+ * @property {string} [platformVersion]
+ * @property {string} [architecture]
+ * @property {string} [model]
+ */
+
+/** @returns {Promise<{browser: string, platform: string, model: string}>} */
+async function clientHints() {
+  const agent = /** @type {{userAgentData?: {getHighEntropyValues: (names: string[]) => Promise<HighEntropy>}}} */ (navigator).userAgentData;
+  /** @type {HighEntropy} */
+  const hints = (await agent?.getHighEntropyValues(['fullVersionList', 'platformVersion', 'architecture', 'model']).catch(() => undefined)) ?? {};
+  const brand = hints.fullVersionList?.findLast(({ brand }) => !/not.?a.?brand/i.test(brand));
+  return {
+    browser: brand ? `${brand.brand} ${brand.version}` : '',
+    platform: [hints.platform, hints.platformVersion, hints.architecture].filter(Boolean).join(' '),
+    model: hints.model ?? '',
+  };
+}
+
+/** @returns {Promise<string>} */
+async function webgpuName() {
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  const { vendor, architecture, description } = adapter?.info ?? {};
+  return [vendor, architecture, description].filter(Boolean).join(' ');
+}
+
+/** The renderer's name, and that context given back. @returns {string} */
+export function webglName() {
+  if (typeof OffscreenCanvas === 'undefined') return '';
+  const gl = new OffscreenCanvas(1, 1).getContext('webgl2');
+  if (!gl) return '';
+  const info = gl.getExtension('WEBGL_debug_renderer_info');
+  const name = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  return name || 'a WebGL 2 renderer without a name';
 }

@@ -22,7 +22,9 @@ export const HINTS = {
   network_lost: 'Check the connection and try again; files already checked are not downloaded again.',
   no_simd: 'Update the browser, or choose the webgl or cpu back end.',
   not_an_image: 'Choose a PNG, JPEG, WebP, AVIF, GIF or BMP image.',
+  not_loaded: 'Load a model first.',
   out_of_memory: 'Close other tabs, choose a smaller model, or choose the wasm back end with one thread.',
+  wrong_result: 'Choose another back end, for example wasm.',
   wrong_length: 'Try again; nothing wrong was kept. If it stays, the site was only half published.',
 };
 
@@ -58,8 +60,8 @@ export function asVitError(thrown) {
   return new VitError('internal', `${error.name}: ${error.message}`, { cause: thrown });
 }
 
-/** @param {unknown} thrown @returns {string} */
-function messageOf(thrown) {
+/** What a thrown value says, without its class. @param {unknown} thrown @returns {string} */
+export function messageOf(thrown) {
   if (thrown && typeof thrown === 'object' && 'message' in thrown) return String(thrown.message);
   return String(thrown);
 }

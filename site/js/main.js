@@ -9,23 +9,18 @@ import { elements } from './ui/elements.js';
 import { formatMs } from './ui/figures.js';
 import { Measured } from './ui/measured.js';
 import { listenForPictures } from './ui/picture.js';
-import { clearProblem, say, setRunning, showBytes, showProblem, showRuns } from './ui/state.js';
+import { clearProblem, say, setRunning, showLoading, showProblem, showRuns } from './ui/state.js';
 
 /**
  * @typedef {import('./ui/choices.js').Selection} Selection
- * @typedef {import('./ui/measured.js').Loaded} Loaded
+ * @typedef {import('./protocol.js').Loaded} Loaded
  * @typedef {{selection: Selection, promise: Promise<Loaded>, controller: AbortController, done: boolean}} Loading
  */
 
-const WARMUP_MAX = 10;
+const WARMUP_MAX = 50;
 const RUNS = 50;
-/** @type {Record<string, string>} */
-const PHASES = {
-  download: 'Downloading the weights …',
-  decode: 'Decoding the weights …',
-  compile: 'Compiling the model …',
-  first_run: 'First run …',
-};
+/** Failures after which the session is not trusted: the next wish loads it anew. */
+const LOST = new Set(['internal', 'not_loaded', 'out_of_memory', 'wrong_result']);
 
 /** The page's state, and what visitors can do to it. */
 class App {
@@ -35,10 +30,12 @@ class App {
   #picture = null;
   /** @type {AbortController | null} of the wish that is being met */
   #current = null;
+  #measuring = false;
 
   /** @param {import('./ui/catalog.js').Catalog} catalog */
   constructor(catalog) {
     const at = /** @param {string} path */ (path) => new URL(path, document.baseURI).href;
+    this.catalog = catalog;
     this.base = at('.');
     this.client = createClient(at(catalog.assets.worker), { wasmPath: at(catalog.assets.wasm) });
     say('Ready. Choose a picture, or try a sample.');
@@ -47,7 +44,7 @@ class App {
     this.#labelLoad();
     listenForPictures((picture) => this.#take(picture), (problem) => showProblem(problem, null));
     elements.load.addEventListener('click', () => this.#loadAnew());
-    elements.measure.addEventListener('click', () => this.#attempt((signal) => this.#benchmark(signal)));
+    elements.measure.addEventListener('click', () => this.#measure());
     elements.forget.addEventListener('click', () => this.#attempt(() => this.#forget()));
     elements.cancel.addEventListener('click', () => this.#cancel());
     this.#lookAround();
@@ -59,7 +56,7 @@ class App {
     try {
       this.choices.setBackends(engine, await this.client.backends(engine));
       if (!this.#loading) this.measured.reset(this.choices.selection);
-      this.measured.setDevice({ ...(await this.client.device()) });
+      this.measured.setDevice(await this.client.device());
     } catch (error) {
       showProblem(asVitError(error), () => this.#lookAround());
     }
@@ -69,14 +66,15 @@ class App {
   #changed() {
     this.#cancel();
     this.#loading = null;
-    this.client.unload();
+    this.client.unload().catch((error) => showProblem(asVitError(error), null));
     clearAnswer();
     clearProblem();
     this.measured.reset(this.choices.selection);
     this.#labelLoad();
-    const { title } = this.choices.selection.variant;
-    say(this.#picture ? `${title} chosen. Load it to classify the picture again.` : `${title} chosen. Choose a picture.`);
-    if (!this.choices.knows(this.choices.selection.variant.engine)) this.#lookAround();
+    const { variant, backend } = this.choices.selection;
+    const next = this.#picture ? 'Load it to classify the picture again.' : 'Choose a picture, or a sample.';
+    say(`${variant.title} on ${this.catalog.backends[backend]} chosen. ${next}`);
+    if (!this.choices.knows(variant.engine)) this.#lookAround();
   }
 
   /** @param {import('./ui/picture.js').Picture} picture */
@@ -112,14 +110,20 @@ class App {
     } catch (error) {
       if (this.#current === current) this.#fail(asVitError(error), () => this.#attempt(wish));
     }
-    if (this.#current !== current) return;
+    if (this.#current === current) this.#rest();
+  }
+
+  /** Nothing is going on any more. */
+  #rest() {
     this.#current = null;
     setRunning(false);
+    this.measured.refresh();
     this.#labelLoad();
   }
 
   /** @param {import('./errors.js').VitError} error @param {() => void} retry */
   #fail(error, retry) {
+    if (LOST.has(error.code)) this.#loading = null;
     if (error.code === 'aborted') {
       say('Cancelled.');
     } else {
@@ -133,13 +137,14 @@ class App {
     const { selection } = this.choices;
     if (this.#loading && sameSelection(this.#loading.selection, selection)) return this.#loading.promise;
     this.#loading?.controller.abort();
-    const controller = new AbortController();
     const { model, variant, backend } = selection;
-    const promise = this.client.load(
-      { model, variant, backend, base: this.base },
-      { signal: controller.signal, onProgress: (progress) => this.#loading === loading && this.#showLoading(progress) },
-    );
-    /** @type {Loading} */
+    const controller = new AbortController();
+    /** @param {import('./protocol.js').LoadProgress} progress */
+    const onProgress = (progress) => {
+      if (this.#loading?.controller === controller) showLoading(progress);
+    };
+    const options = { signal: controller.signal, onProgress };
+    const promise = this.client.load({ model, variant, backend, base: this.base }, options);
     const loading = { selection, controller, promise, done: false };
     this.#loading = loading;
     promise.then(
@@ -152,12 +157,6 @@ class App {
       },
     );
     return promise;
-  }
-
-  /** @param {{phase: string, loaded: number, total: number}} progress */
-  #showLoading({ phase, loaded, total }) {
-    say(PHASES[phase] ?? phase);
-    if (phase === 'download') showBytes(loaded, total);
   }
 
   /** @param {AbortSignal} signal */
@@ -179,12 +178,22 @@ class App {
     await this.#load();
     if (signal.aborted) return;
     say('Measuring …');
-    const warm = await this.client.benchmark({ warmup_max: WARMUP_MAX, runs: RUNS, signal }, ({ done, total }) => {
-      if (!signal.aborted) showRuns(done, total);
+    const warm = await this.client.benchmark({ warmup_max: WARMUP_MAX, runs: RUNS, signal }, (progress) => {
+      if (!signal.aborted) showRuns(progress);
     });
     if (signal.aborted) return;
     this.measured.setWarm(warm);
     say(`Measured: a median of ${formatMs(warm.median_ms)} over ${warm.n} runs.`);
+  }
+
+  /** Measure, or stop measuring. */
+  async #measure() {
+    if (this.#measuring) return this.#cancel();
+    this.#measuring = true;
+    elements.measure.textContent = 'Stop';
+    await this.#attempt((signal) => this.#benchmark(signal));
+    this.#measuring = false;
+    elements.measure.textContent = 'Measure';
   }
 
   async #forget() {
@@ -198,10 +207,8 @@ class App {
     this.#current?.abort();
     if (this.#loading && !this.#loading.done) this.#loading.controller.abort();
     if (!this.#current) return;
-    this.#current = null;
-    setRunning(false);
+    this.#rest();
     say('Cancelled.');
-    this.#labelLoad();
   }
 
   #labelLoad() {

@@ -188,7 +188,11 @@ def test_truncated_images_are_refused_by_name(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(b"", "0 bytes"), (b"<!doctype html>", "not an image of a known kind"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image")],
+    [
+        (b"", "0 bytes"),
+        (b"<!doctype html>", "not an image of a known kind"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image"),
+    ],
 )
 def test_what_is_no_image_is_refused_with_its_path(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "picture.jpg"

@@ -1,5 +1,7 @@
 """Random weights that hide no converter's mistakes."""
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -8,10 +10,17 @@ from export.models.randomise import randomise
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("deit_tiny_patch16_224", 224), ("swin_tiny_patch4_window7_224", 224), ("resnet18", 96)]
+    ("name", "arguments", "size"),
+    [
+        ("deit_tiny_patch16_224", {"depth": 12, "img_size": 64}, 64),
+        ("swin_tiny_patch4_window7_224", {"embed_dim": 24, "img_size": 56, "num_heads": (2, 2, 4, 4)}, 56),
+        ("resnet18", {}, 64),
+    ],
 )
-def test_every_value_is_random_and_the_outputs_stay_of_order_one(name: str, size: int) -> None:
-    module = randomise(timm.create_model(name, pretrained=False).eval())
+def test_every_value_is_random_and_the_outputs_stay_of_order_one(
+    name: str, arguments: dict[str, Any], size: int
+) -> None:
+    module = randomise(timm.create_model(name, pretrained=False, **arguments).eval())
     for key, values in module.state_dict().items():
         if values.is_floating_point() and values.numel() > 1 and "attn_mask" not in key:
             assert values.std() > 0.01, f"{key} is constant"

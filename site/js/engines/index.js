@@ -18,6 +18,7 @@
  * @property {number} [threads] threads wanted; left out, as many as pay
  * @property {string} [wasmPath] URL (in Node: path) of the folder with the engine's .wasm files, with a final slash
  * @property {AbortSignal} [signal]
+ * @property {(phase: 'decode' | 'compile') => void} [onPhase] told what begins
  *
  * @typedef {object} Session
  * @property {string} backend
@@ -35,7 +36,7 @@
  * @property {(artifact: ArtifactBytes, options: EngineOptions) => Promise<Session>} load
  */
 
-import { VitError } from '../errors.js';
+import { messageOf, VitError } from '../errors.js';
 
 /** @type {Record<string, () => Promise<{engine: Engine}>>} */
 export const ENGINES = {
@@ -50,9 +51,20 @@ export const ENGINES = {
 export async function openEngine(name) {
   const open = ENGINES[name];
   if (!open) throw new VitError('bad_request', `No engine “${name}”; there are: ${Object.keys(ENGINES).join(', ')}.`);
+  return (await download(open)).engine;
+}
+
+/**
+ * Import a module on demand; raises `network_lost` when its script cannot be had.
+ * @template T
+ * @param {() => Promise<T>} load
+ * @returns {Promise<T>}
+ */
+export async function download(load) {
   try {
-    return (await open()).engine;
+    return await load();
   } catch (cause) {
-    throw new VitError('network_lost', `The code of engine “${name}” could not be loaded.`, { cause });
+    const hint = 'Check the connection, then reload the page.';
+    throw new VitError('network_lost', `A script of the engine could not be loaded: ${messageOf(cause)}.`, { hint, cause });
   }
 }

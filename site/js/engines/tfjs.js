@@ -29,9 +29,11 @@ export const engine = { name: 'tfjs', backends: probeBackends, load };
 async function load(artifact, options) {
   const begun = performance.now();
   const artifacts = readGraphModel(artifact.files);
+  options.onPhase?.('compile');
   const started = await startBackend(options);
   try {
     throwIfAborted(options.signal);
+    options.onPhase?.('decode');
     const { model, decode_ms } = await buildModel(artifacts);
     const layout = inputLayout(model);
     const compile_ms = performance.now() - begun - decode_ms;

@@ -1,8 +1,9 @@
 /** The TensorFlow.js back ends: whether this browser has them, and how each is brought up. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { hasSimd } from '../device.js';
-import { asVitError, VitError } from '../errors.js';
+import { hasSimd, webglName } from '../device.js';
+import { messageOf, VitError } from '../errors.js';
+import { download } from './index.js';
 import { startWasm } from './tfjs_wasm.js';
 
 /** @typedef {import('./index.js').BackendState} BackendState */
@@ -16,26 +17,26 @@ import { startWasm } from './tfjs_wasm.js';
 const BACKENDS = {
   wasm: {
     probe: async () => (hasSimd() ? { note: '' } : 'this browser has no WebAssembly SIMD'),
-    start: async (options) => startWasm(await import('@tensorflow/tfjs-backend-wasm'), activate, options),
+    start: async (options) => startWasm(await download(() => import('@tensorflow/tfjs-backend-wasm')), activate, options),
   },
   webgl: {
     probe: probeWebgl,
     start: async () => {
-      await import('@tensorflow/tfjs-backend-webgl');
+      await download(() => import('@tensorflow/tfjs-backend-webgl'));
       return activate('webgl', 'runs on the graphics processor');
     },
   },
   webgpu: {
     probe: probeWebgpu,
     start: async () => {
-      await import('@tensorflow/tfjs-backend-webgpu');
+      await download(() => import('@tensorflow/tfjs-backend-webgpu'));
       return activate('webgpu', 'runs on the graphics processor');
     },
   },
   cpu: {
     probe: async () => ({ note: 'plain JavaScript: slow, runs everywhere' }),
     start: async () => {
-      await import('@tensorflow/tfjs-backend-cpu');
+      await download(() => import('@tensorflow/tfjs-backend-cpu'));
       return activate('cpu', 'the cpu back end has one thread');
     },
   },
@@ -65,12 +66,8 @@ export function stopBackend(backend) {
 
 /** A reason why not, or a note on what there is. @returns {Promise<string | {note: string}>} */
 async function probeWebgl() {
-  if (typeof OffscreenCanvas === 'undefined') return 'this browser has no OffscreenCanvas';
-  const gl = new OffscreenCanvas(1, 1).getContext('webgl2');
-  if (!gl) return 'this browser offers no WebGL 2 in a worker';
-  const info = gl.getExtension('WEBGL_debug_renderer_info');
-  const renderer = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
-  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  const renderer = webglName();
+  if (!renderer) return 'this browser offers no WebGL 2 in a worker';
   const software = /swiftshader|llvmpipe|software/i.test(renderer);
   return { note: software ? 'software renderer: slow, for checking only' : '' };
 }
@@ -116,7 +113,8 @@ export async function startBackend(options) {
     return await BACKENDS[backend].start(options);
   } catch (cause) {
     stopBackend(backend);
-    throw unavailable(backend, asVitError(cause).message, states, cause);
+    if (cause instanceof VitError) throw cause;
+    throw unavailable(backend, messageOf(cause), states, cause);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Brings up TensorFlow.js' WebAssembly back end: where its binaries lie, and how many threads it gets. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { asVitError } from '../errors.js';
+import { messageOf, VitError } from '../errors.js';
 
 /** @typedef {typeof import('@tensorflow/tfjs-backend-wasm')} WasmModule */
 /** @typedef {import('./index.js').EngineOptions} EngineOptions */
@@ -13,7 +13,8 @@ const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;
 /** More threads than this gain nothing on models of this size. */
 const MOST_THREADS = 4;
 
-let pathsAreSet = false;
+/** The binaries' names → URLs, once they are set; TensorFlow.js takes them only once. @type {Map<string, string>} */
+const binaries = new Map();
 
 /**
  * Start the back end with the threads asked for, or with one and the reason why.
@@ -23,7 +24,7 @@ let pathsAreSet = false;
  * @returns {Promise<Started>}
  */
 export async function startWasm(wasm, activate, { threads, wasmPath }) {
-  setPaths(wasm, wasmPath);
+  setPaths(wasm, wasmPath ?? new URL('./', import.meta.url).href);
   const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
   const wanted = Math.max(1, threads ?? Math.min(MOST_THREADS, cores));
   if (!globalThis.crossOriginIsolated) {
@@ -36,9 +37,10 @@ export async function startWasm(wasm, activate, { threads, wasmPath }) {
     if (started.threads < wanted) started.threads_reason = `the engine gave ${started.threads} of ${wanted} threads`;
     return started;
   } catch (error) {
+    if (error instanceof VitError) throw error;
     // Shared memory reserves its maximum of 4 GiB, which iOS refuses.
     if (tf.findBackendFactory('wasm')) tf.removeBackend('wasm');
-    return startWith(wasm, activate, 1, `starting ${wanted} threads failed: ${asVitError(error).message}`);
+    return startWith(wasm, activate, 1, `${wanted} threads could not be started: ${messageOf(error)}`);
   }
 }
 
@@ -50,15 +52,37 @@ export async function startWasm(wasm, activate, { threads, wasmPath }) {
  * @returns {Promise<Started>}
  */
 async function startWith(wasm, activate, threads, reason) {
+  await checkBinary(threads > 1 ? 'tfjs-backend-wasm-threaded-simd.wasm' : 'tfjs-backend-wasm-simd.wasm');
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', threads > 1);
   wasm.setThreadsCount(threads);
-  const restore = threads > 1 ? reportCores(2 * threads) : () => {};
+  if (threads === 1) return activate('wasm', reason);
+  const restore = reportCores(2 * threads);
   try {
-    await activate('wasm', reason);
+    await orThreadError(activate('wasm', reason));
   } finally {
     restore();
   }
-  return { threads: threads > 1 ? wasm.getThreadsCount() : 1, threads_reason: reason };
+  return { threads: wasm.getThreadsCount(), threads_reason: reason };
+}
+
+/**
+ * Wait for the start, or raise the first error of a thread's script: the start would then wait for ever.
+ * @param {Promise<unknown>} start
+ * @returns {Promise<void>}
+ */
+async function orThreadError(start) {
+  /** @type {(event: ErrorEvent) => void} */
+  let onError = () => {};
+  const failure = new Promise((_, reject) => {
+    onError = (event) => {
+      event.preventDefault();
+      reject(new Error('the browser refused their script'));
+    };
+  });
+  globalThis.addEventListener('error', onError);
+  await Promise.race([start, failure]);
+  // After a failure it stays, for the errors of the other threads; after the start it would hide those of the running.
+  globalThis.removeEventListener('error', onError);
 }
 
 /**
@@ -78,13 +102,30 @@ function reportCores(cores) {
 /**
  * Tell TensorFlow.js where its binaries are; in Node it finds them itself.
  * @param {WasmModule} wasm
- * @param {string | undefined} wasmPath
+ * @param {string} folder
  */
-function setPaths(wasm, wasmPath) {
-  if (!HASHED_NAMES || pathsAreSet) return;
-  const folder = wasmPath ?? new URL('./', import.meta.url).href;
+function setPaths(wasm, folder) {
+  if (!HASHED_NAMES || binaries.size > 0) return;
+  for (const [name, file] of Object.entries(HASHED_NAMES)) binaries.set(name, new URL(file, folder).href);
   // The binary without SIMD is never asked for: `startBackend` has refused by then.
-  const paths = { 'tfjs-backend-wasm.wasm': '' };
-  wasm.setWasmPaths({ ...paths, ...Object.fromEntries(Object.entries(HASHED_NAMES).map(([name, file]) => [name, folder + file])) });
-  pathsAreSet = true;
+  wasm.setWasmPaths({ 'tfjs-backend-wasm.wasm': '', ...Object.fromEntries(binaries) });
+}
+
+/**
+ * Fetch the binary into the browser's cache, since TensorFlow.js itself cannot tell why a fetch failed.
+ *
+ * Raises `network_lost` or `http_error`.
+ * @param {string} name
+ */
+async function checkBinary(name) {
+  const url = binaries.get(name);
+  if (!url) return;
+  let response;
+  try {
+    response = await fetch(url);
+    await response.arrayBuffer();
+  } catch (cause) {
+    throw new VitError('network_lost', 'The connection was lost while the engine was downloaded.', { cause });
+  }
+  if (!response.ok) throw new VitError('http_error', `The server answered the engine's ${name} with status ${response.status}.`);
 }

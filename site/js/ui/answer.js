@@ -6,16 +6,7 @@ import { formatMs, formatPercent } from './figures.js';
 export const RANKS = 5;
 const SHOWN_VALUES = 8;
 
-/**
- * @typedef {object} Answer
- * @property {{index: number, probability: number}[]} top
- * @property {Float32Array} logits
- * @property {string[]} notices
- * @property {number} width
- * @property {number} height
- * @property {number} preprocess_ms
- * @property {number} inference_ms
- */
+/** @typedef {import('../protocol.js').Classified} Answer */
 
 /** The embedding before the current one, to compare with. @type {{model: string, title: string, values: Float32Array} | null} */
 let previous = null;
@@ -43,7 +34,9 @@ export function showAnswer(model, answer, title) {
     `${answer.width}×${answer.height} pixels.`;
   elements.ranking.hidden = model.features;
   elements.embedding.hidden = !model.features;
-  return model.features ? showEmbedding(model, answer.logits, title) : showRanking(model, answer.top);
+  const sentence = model.features ? showEmbedding(model, answer.logits, title) : showRanking(model, answer.top);
+  elements.answer.scrollIntoView({ block: 'nearest' }); // on a phone it lies below the picture
+  return sentence;
 }
 
 /** @param {string[]} notices */

@@ -2,7 +2,7 @@
 
 import { elements, make } from './elements.js';
 
-/** @typedef {{name: string, available: boolean, reason: string}} BackendState */
+/** @typedef {import('../protocol.js').BackendState} BackendState */
 
 /** The radio buttons of one engine at a time. */
 export class BackendControls {

@@ -9,7 +9,7 @@ import { readLink, writeLink } from './link.js';
  * @typedef {import('./catalog.js').Catalog} Catalog
  * @typedef {import('./catalog.js').Model} Model
  * @typedef {import('./catalog.js').Variant} Variant
- * @typedef {import('./backends.js').BackendState} BackendState
+ * @typedef {import('../protocol.js').BackendState} BackendState
  * @typedef {{model: Model, variant: Variant, backend: string}} Selection
  */
 

@@ -13,8 +13,8 @@ function find(id, kind) {
 }
 
 export const elements = {
+  answer: find('answer', HTMLElement),
   backends: find('backends', HTMLElement),
-  cached: find('cached', HTMLElement),
   cancel: find('cancel', HTMLButtonElement),
   cold: find('cold', HTMLElement),
   copied: find('copied', HTMLElement),
@@ -27,6 +27,7 @@ export const elements = {
   file: find('file', HTMLInputElement),
   forget: find('forget', HTMLButtonElement),
   frameHint: find('frame-hint', HTMLElement),
+  loadNote: find('load-note', HTMLElement),
   load: find('load', HTMLButtonElement),
   measure: find('measure', HTMLButtonElement),
   model: find('model', HTMLSelectElement),

@@ -4,37 +4,24 @@ import { elements, make } from './elements.js';
 import { formatMs } from './figures.js';
 
 /**
- * @typedef {object} ColdStart
- * @property {number} download_ms
- * @property {number} decode_ms
- * @property {number} compile_ms
- * @property {number} first_run_ms
- *
- * @typedef {object} Loaded
- * @property {string} backend
- * @property {number} threads
- * @property {string} threads_reason
- * @property {ColdStart} cold
- * @property {boolean} from_cache
- * @property {number} bytes
- *
- * @typedef {object} Warm
- * @property {number} n
- * @property {number} median_ms
- * @property {number} p10_ms
- * @property {number} p90_ms
- * @property {number} warmup
- * @property {number} timer_resolution_ms
+ * @typedef {import('../protocol.js').Loaded} Loaded
+ * @typedef {import('../protocol.js').BenchmarkResult} Warm
+ * @typedef {import('../protocol.js').Device} Device
+ * @typedef {{inference_ms: number, preprocess_ms: number}} Single
  */
 
-const DEVICE_TITLES = /** @type {const} */ ([
+/** @type {[keyof Device, string][]} */
+const DEVICE_TITLES = [
+  ['browser', 'Browser'],
+  ['platform', 'System'],
+  ['model', 'Device'],
   ['logical_cores', 'Logical cores'],
-  ['memory_gb', 'Memory, as the browser rounds it'],
+  ['memory_gb', 'Memory in GB, as the browser rounds it'],
   ['gpu', 'Graphics'],
   ['simd', 'WebAssembly SIMD'],
   ['isolated', 'Cross-origin isolated'],
-  ['user_agent', 'Browser'],
-]);
+  ['user_agent', 'User agent'],
+];
 
 /** What has been measured since the current variant was chosen. */
 export class Measured {
@@ -44,10 +31,11 @@ export class Measured {
   #loaded = null;
   /** @type {Warm | null} */
   #warm = null;
-  /** @type {{inference_ms: number, preprocess_ms: number} | null} */
+  /** @type {Single | null} */
   #single = null;
-  /** @type {Record<string, unknown>} */
-  #device = {};
+  #forgotten = false;
+  /** @type {Device | null} */
+  #device = null;
   #version;
 
   /** @param {import('./choices.js').Selection} selection @param {string} version of the site */
@@ -63,23 +51,24 @@ export class Measured {
   reset(selection) {
     this.#selection = selection;
     this.#loaded = this.#warm = this.#single = null;
-    this.#show();
+    this.refresh();
   }
 
-  /** @param {Record<string, unknown>} device what `client.device()` says */
+  /** @param {Device} device */
   setDevice(device) {
     this.#device = device;
-    this.#show();
+    this.refresh();
   }
 
   /** @param {Loaded} loaded */
   setLoaded(loaded) {
     this.#loaded = loaded;
+    this.#forgotten = false;
     this.#warm = null;
-    this.#show();
+    this.refresh();
   }
 
-  /** @param {{inference_ms: number, preprocess_ms: number}} single */
+  /** @param {Single} single */
   setSingle({ inference_ms, preprocess_ms }) {
     this.#single = { inference_ms, preprocess_ms };
   }
@@ -87,12 +76,13 @@ export class Measured {
   /** @param {Warm} warm */
   setWarm(warm) {
     this.#warm = warm;
-    this.#show();
+    this.refresh();
   }
 
   /** The stored copy is gone. */
   setForgotten() {
-    elements.cached.textContent = 'Nothing of this site is kept on this device.';
+    this.#forgotten = true;
+    this.refresh();
   }
 
   /** Return everything as plain data, nulls where nothing was measured. */
@@ -116,11 +106,12 @@ export class Measured {
     };
   }
 
-  #show() {
+  /** Show what there is. */
+  refresh() {
     fill(elements.cold, { ...this.#loaded?.cold });
     fill(elements.warm, { ...this.#warm });
     elements.warmNote.textContent = warmNote(this.#warm);
-    elements.cached.textContent = cacheNote(this.#loaded);
+    elements.loadNote.textContent = this.#forgotten ? 'The model is no longer kept on this device.' : cacheNote(this.#loaded);
     const { model, variant } = this.#selection;
     const rows = [['Variant', `${model.title}, ${variant.title} (${variant.id})`]];
     if (this.#loaded) {
@@ -128,7 +119,7 @@ export class Measured {
       rows.push(['Back end', backend], ['Threads', threads_reason ? `${threads}: ${threads_reason}` : String(threads)]);
     }
     for (const [key, title] of DEVICE_TITLES) {
-      if (key in this.#device) rows.push([title, spell(this.#device[key])]);
+      if (this.#device && this.#device[key] !== '') rows.push([title, spell(this.#device[key])]);
     }
     const entries = rows.map(([term, text]) => make('div', {}, make('dt', { text: term }), make('dd', { text })));
     elements.device.replaceChildren(...entries);
@@ -170,24 +161,27 @@ function fill(list, figures) {
 /** @param {Warm | null} warm @returns {string} */
 function warmNote(warm) {
   if (!warm) return 'Press “Measure” to time many runs, after warm-up, with the result read back.';
-  return (
-    `After ${warm.warmup} warm-up runs; every run ends with its result read back. ` +
-    `The clock here is ${formatMs(warm.timer_resolution_ms)} fine.`
-  );
+  const notes = [
+    `After ${warm.warmup} warm-up runs; every run ends with its result read back.`,
+    `The clock here is ${formatMs(warm.timer_resolution_ms)} fine.`,
+  ];
+  if (!warm.warm) notes.push('The runs had not become steady when the warm-up ended.');
+  if (warm.drifting) notes.push('The device changed its speed meanwhile: measure again for a figure to trust.');
+  if (warm.discarded) notes.push(`${warm.discarded} runs were thrown away because the page was hidden.`);
+  return notes.join(' ');
 }
 
 /** @param {Loaded | null} loaded @returns {string} */
 function cacheNote(loaded) {
   if (!loaded) return '';
+  if (loaded.notices.length > 0) return loaded.notices.join(' ');
   return loaded.from_cache
-    ? 'Loaded from this device: nothing was downloaded.'
-    : 'Downloaded and kept on this device: the next start needs no download.';
+    ? 'Loaded from this device without a download; its “Download” is the time to read and check it.'
+    : 'Downloaded, checked and kept on this device: the next start needs no download.';
 }
 
-/** @param {unknown} value @returns {string} */
+/** @param {string | number | boolean | null} value @returns {string} */
 function spell(value) {
-  if (value === true) return 'yes';
-  if (value === false) return 'no';
-  if (value === null || value === undefined || value === '') return 'not told by the browser';
-  return String(value);
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  return value === null || value === 0 ? 'not told by the browser' : String(value);
 }

@@ -3,6 +3,13 @@
 import { elements } from './elements.js';
 import { formatBytes } from './figures.js';
 
+const PHASES = {
+  download: 'Downloading the weights …',
+  decode: 'Decoding the weights …',
+  compile: 'Compiling the model …',
+  first_run: 'Running it for the first time …',
+};
+
 /** Say what is going on; screen readers hear it too, so it changes with the stage and not with every byte. @param {string} text */
 export function say(text) {
   if (elements.state.textContent !== text) elements.state.textContent = text;
@@ -15,18 +22,26 @@ export function setRunning(running) {
   elements.downloadBytes.textContent = '';
 }
 
-/** Show how many bytes of the weights have arrived. @param {number} loaded @param {number} total */
-export function showBytes(loaded, total) {
+/** Say how loading goes, above the answer and beside the load button. @param {import('../protocol.js').LoadProgress} progress */
+export function showLoading({ phase, loaded, total }) {
+  say(PHASES[phase]);
+  elements.loadNote.textContent = PHASES[phase];
+  if (phase !== 'download') return;
   elements.download.max = total;
   elements.download.value = loaded;
   elements.downloadBytes.textContent = `${formatBytes(loaded)} of ${formatBytes(total)}`;
+  elements.loadNote.textContent = `${PHASES[phase]} ${elements.downloadBytes.textContent}`;
 }
 
-/** Show how many of a number of runs are done. @param {number} done @param {number} total */
-export function showRuns(done, total) {
-  elements.download.max = total;
-  elements.download.value = done;
-  elements.downloadBytes.textContent = `${done} of ${total} runs`;
+/** Show how far a measurement is, above and beside the measure button. @param {import('../protocol.js').BenchmarkProgress} progress */
+export function showRuns({ phase, done, total }) {
+  if (phase === 'run') {
+    elements.download.max = total;
+    elements.download.value = done;
+  }
+  const text = phase === 'warmup' ? `warm-up run ${done}` : `run ${done} of ${total}`;
+  elements.downloadBytes.textContent = text;
+  elements.warmNote.textContent = `Measuring: ${text} …`;
 }
 
 /**

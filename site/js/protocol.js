@@ -1,0 +1,64 @@
+/**
+ * What the page and its worker say to each other.
+ *
+ * A request {id, type, payload} is answered by any number of {id, progress} and then {id, ok: true, result} or
+ * {id, ok: false, error}. Two messages have no answer: {type: 'abort', id} and {type: 'visibility', hidden}.
+ *
+ * @typedef {import('./errors.js').PlainError} PlainError
+ * @typedef {import('./engines/index.js').BackendState} BackendState
+ * @typedef {import('./benchmark.js').BenchmarkResult} BenchmarkResult
+ * @typedef {import('./device.js').Device} Device
+ *
+ * @typedef {{type: RequestType, id: number, payload: any}} Request
+ * @typedef {{type: 'abort', id: number} | {type: 'visibility', hidden: boolean}} Note
+ * @typedef {{id: number, progress: any} | {id: number, ok: true, result: any} | {id: number, ok: false, error: PlainError}} Answer
+ *
+ * @typedef {'configure' | 'backends' | 'device' | 'load' | 'unload' | 'classify' | 'benchmark' | 'clearCache'} RequestType
+ *
+ * What is needed of a model and a variant of the site data.
+ * @typedef {object} Model
+ * @property {string} name
+ * @property {boolean} features
+ * @property {number} outputs
+ * @property {import('./preprocess.js').Preprocess} preprocess
+ *
+ * @typedef {object} Variant
+ * @property {string} id
+ * @property {string} engine
+ * @property {string} folder
+ * @property {number} bytes
+ * @property {import('./cache.js').FileRecord[]} files
+ *
+ * @typedef {object} LoadRequest
+ * @property {Model} model
+ * @property {Variant} variant
+ * @property {string} backend
+ * @property {string} base absolute URL of the site's root, with a final slash
+ * @property {number} [threads] left out, as many as pay
+ *
+ * @typedef {{phase: 'download' | 'decode' | 'compile' | 'first_run', loaded: number, total: number}} LoadProgress bytes
+ *
+ * @typedef {object} Loaded
+ * @property {string} backend
+ * @property {number} threads
+ * @property {string} threads_reason why there are no more; '' when it is as asked
+ * @property {{download_ms: number, decode_ms: number, compile_ms: number, first_run_ms: number}} cold
+ *   download: weights (from the cache when `from_cache`), verified, and the engine's code; decode: stored numbers → float32;
+ *   compile: back end and graph; first run: with its shader compilation and read-back
+ * @property {boolean} from_cache
+ * @property {number} bytes
+ * @property {string[]} notices
+ *
+ * @typedef {object} Classified
+ * @property {{index: number, probability: number}[]} top empty for a feature model
+ * @property {Float32Array} logits
+ * @property {number} width of the picture, upright
+ * @property {number} height
+ * @property {string[]} notices
+ * @property {number} preprocess_ms decoding the picture included
+ * @property {number} inference_ms read-back included
+ *
+ * @typedef {{phase: 'warmup' | 'run', done: number, total: number, last_ms: number}} BenchmarkProgress
+ */
+
+export {};

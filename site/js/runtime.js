@@ -1,0 +1,141 @@
+/** The model that is loaded, and what can be done with it. */
+
+import { benchmark } from './benchmark.js';
+import { FileCache } from './cache.js';
+import { decode, fromImageData } from './decode.js';
+import { openEngine } from './engines/index.js';
+import { throwIfAborted, VitError } from './errors.js';
+import { topClasses } from './postprocess.js';
+import { preprocess } from './preprocess.js';
+
+/**
+ * @typedef {import('./protocol.js').LoadRequest} LoadRequest
+ * @typedef {import('./protocol.js').LoadProgress} LoadProgress
+ * @typedef {import('./engines/index.js').Session} Session
+ * @typedef {{session: Session, model: import('./protocol.js').Model, last: Float32Array}} Current
+ */
+
+/** Holds at most one session; its methods must not overlap. */
+export class Runtime {
+  cache = new FileCache();
+  /** Folder of the engines' .wasm files. @type {string | undefined} */
+  wasmPath;
+  /** @type {import('./benchmark.js').Visibility} */
+  #visibility = { hidden: false, changes: 0 };
+  /** @type {Current | null} */
+  #current = null;
+
+  /** @param {boolean} hidden */
+  setHidden(hidden) {
+    if (hidden === this.#visibility.hidden) return;
+    this.#visibility.hidden = hidden;
+    this.#visibility.changes++;
+  }
+
+  /**
+   * Download, verify, decode, compile and run once. The old session lives until the new one's files are here.
+   *
+   * Raises what `FileCache.fetch` and the engine's `load` raise.
+   * @param {LoadRequest} request
+   * @param {{signal: AbortSignal, onProgress: (progress: LoadProgress) => void}} context
+   * @returns {Promise<import('./protocol.js').Loaded>}
+   */
+  async load({ model, variant, backend, base, threads }, { signal, onProgress }) {
+    const begun = performance.now();
+    /** @param {LoadProgress['phase']} phase */
+    const enter = (phase) => onProgress({ phase, loaded: variant.bytes, total: variant.bytes });
+    const [engine, { files, from_cache, notices }] = await Promise.all([
+      openEngine(variant.engine),
+      this.cache.fetch(new URL(variant.folder, base).href, variant.files, {
+        signal,
+        onProgress: (loaded, total) => onProgress({ phase: 'download', loaded, total }),
+      }),
+    ]);
+    const download_ms = performance.now() - begun;
+    await this.unload();
+    const options = { backend, threads, signal, wasmPath: this.wasmPath, onPhase: enter };
+    const session = await engine.load({ files }, options);
+    enter('first_run');
+    try {
+      const { last, first_run_ms } = await firstRun(session, model);
+      throwIfAborted(signal);
+      this.#current = { session, model, last };
+      const { decode_ms, compile_ms, threads_reason } = session;
+      const cold = { download_ms, decode_ms, compile_ms, first_run_ms };
+      return { backend: session.backend, threads: session.threads, threads_reason, cold, from_cache, bytes: variant.bytes, notices };
+    } catch (error) {
+      await session.dispose();
+      throw error;
+    }
+  }
+
+  /** Free the session, if there is one. */
+  async unload() {
+    const session = this.#current?.session;
+    this.#current = null;
+    await session?.dispose();
+  }
+
+  /**
+   * Classify one picture; raises what `decode` raises.
+   * @param {Blob | ImageData} image
+   * @param {{topk?: number, signal: AbortSignal}} options
+   * @returns {Promise<import('./protocol.js').Classified>}
+   */
+  async classify(image, { topk = 5, signal }) {
+    const current = this.#loaded();
+    const { session, model } = current;
+    const begun = performance.now();
+    const { pixels, width, height, notices } = image instanceof Blob ? await decode(image) : fromImageData(image);
+    throwIfAborted(signal);
+    current.last = preprocess(pixels, width, height, model.preprocess);
+    const ready = performance.now();
+    const logits = finite(await session.run(current.last), session);
+    const inference_ms = performance.now() - ready;
+    const top = model.features ? [] : topClasses(logits, topk);
+    return { top, logits, width, height, notices, preprocess_ms: ready - begun, inference_ms };
+  }
+
+  /**
+   * Time the model on the last picture, or on zeros before there was one; raises what `benchmark` raises.
+   * @param {import('./benchmark.js').BenchmarkOptions} options
+   */
+  async benchmark(options) {
+    const { session, last } = this.#loaded();
+    return benchmark(() => session.run(last), { ...options, visibility: this.#visibility });
+  }
+
+  /** @returns {Current} */
+  #loaded() {
+    if (!this.#current) throw new VitError('not_loaded', 'No model is loaded.');
+    return this.#current;
+  }
+}
+
+/**
+ * Run the session on zeros, and check that it fits the model.
+ * @param {Session} session
+ * @param {import('./protocol.js').Model} model
+ * @returns {Promise<{last: Float32Array, first_run_ms: number}>}
+ */
+async function firstRun(session, model) {
+  const [height, width, channels] = session.input;
+  const { size } = model.preprocess;
+  if (height !== size || width !== size) {
+    throw new VitError('bad_model', `The model takes ${width}×${height} pixels, its preprocessing makes ${size}×${size}.`);
+  }
+  const last = new Float32Array(height * width * channels);
+  const begun = performance.now();
+  const logits = finite(await session.run(last), session);
+  const first_run_ms = performance.now() - begun;
+  if (logits.length !== model.outputs) {
+    throw new VitError('bad_model', `The model gives ${logits.length} outputs where ${model.outputs} are described.`);
+  }
+  return { last, first_run_ms };
+}
+
+/** Raises `wrong_result` for outputs that are no numbers. @param {Float32Array} logits @param {Session} session @returns {Float32Array} */
+function finite(logits, { backend }) {
+  if (logits.every(Number.isFinite)) return logits;
+  throw new VitError('wrong_result', `The back end “${backend}” computed values that are no numbers.`);
+}

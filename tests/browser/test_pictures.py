@@ -1,0 +1,181 @@
+"""Every kind of picture through the real page: answered as PyTorch answers it, or refused with a reason."""
+
+import base64
+import io
+import re
+import shutil
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from export.data.preprocess import preprocess, read_image, resize_and_crop
+from export.driver import PageClient, page_client, read_site_data
+from export.serve import serving
+from export.spec import Preprocess
+
+pytestmark = pytest.mark.browser
+
+SCRIPTS = Path(__file__).parents[2] / "site" / "js"
+WIDTH, HEIGHT = 61, 43
+
+
+def picture(mode: str = "RGB", width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
+    """Return a picture without symmetry, so that turning or mirroring it shows."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    channels = [255 * x / width, 255 * y / height, 127 + 127 * np.sin(x * y / 90), 255 * (x + y) / (width + height)]
+    colour = Image.fromarray(np.stack(channels, axis=2).astype(np.uint8), "RGBA")
+    return colour if mode == "RGBA" else colour.convert("RGB").convert(mode)
+
+
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def rotated_by_exif(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(picture(), "JPEG", exif=exif, quality=95)
+
+
+def sixteen_bits() -> bytes:
+    values = np.linspace(0, 65535, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    return encoded(Image.fromarray(values), "PNG")
+
+
+def animated() -> bytes:
+    return encoded(picture(), "GIF", save_all=True, append_images=[picture("L").convert("RGB")], duration=100)
+
+
+def huge() -> bytes:
+    """Return a PNG that says it has 100 megapixels and hardly any data."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    size = (10_000).to_bytes(4, "big")
+    header = chunk(b"IHDR", size + size + bytes([8, 2, 0, 0, 0]))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(30_001))) + chunk(b"IEND", b"")
+
+
+EXACT = {
+    "png": encoded(picture(), "PNG"),
+    "grey png": encoded(picture("L"), "PNG"),
+    "palette png": encoded(picture("P"), "PNG"),
+    "smaller than the model": encoded(picture(width=9, height=14), "PNG"),
+    "much larger": encoded(picture(width=900, height=401), "PNG"),
+    "lossless webp": encoded(picture(), "WEBP", lossless=True),
+    "bmp": encoded(picture(), "BMP"),
+    "gif": encoded(picture("P"), "GIF"),
+    "animated gif": animated(),
+}
+CLOSE = {
+    "alpha png": encoded(picture("RGBA"), "PNG"),
+    "jpeg": encoded(picture(), "JPEG", quality=95),
+    **{f"exif orientation {turn}": rotated_by_exif(turn) for turn in range(2, 9)},
+}
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+PREPROCESSES = [
+    Preprocess(size=28, crop_pct=0.9, crop_mode="center", interpolation="bicubic", **IMAGENET),
+    Preprocess(size=32, crop_pct=0.875, crop_mode="center", interpolation="bilinear", **IMAGENET),
+    Preprocess(size=28, crop_pct=1.0, crop_mode="squash", interpolation="bicubic", **IMAGENET),
+]
+PREPARE = """async ([image, preprocess]) => {
+  const at = (name) => new URL(`js/${name}.js`, document.baseURI).href;
+  const [{ decode }, { resizeAndCrop }] = await Promise.all([import(at('decode')), import(at('preprocess'))]);
+  const bytes = Uint8Array.from(atob(image), (character) => character.charCodeAt(0));
+  const { pixels, width, height } = await decode(new Blob([bytes]));
+  return Array.from(resizeAndCrop(pixels, width, height, preprocess));
+}"""
+
+
+@pytest.fixture(scope="module")
+def script_page(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page from which the site's own modules can be imported, unbundled."""
+    folder = tmp_path_factory.mktemp("scripts")
+    shutil.copytree(SCRIPTS, folder / "js")
+    (folder / "index.html").write_text("<!doctype html><title>scripts</title>")
+    with serving(folder) as url, chromium.new_page() as page:
+        page.goto(url)
+        yield page
+
+
+def prepare(page: Page, image: bytes, preprocess: Preprocess) -> np.ndarray:
+    values = page.evaluate(PREPARE, [base64.b64encode(image).decode(), preprocess.to_json()])
+    return np.array(values, np.int32).reshape(preprocess.size, preprocess.size, 3)
+
+
+@pytest.mark.parametrize("preprocess", PREPROCESSES, ids=lambda one: f"{one.crop_mode} {one.interpolation}")
+def test_preprocessing_equals_pythons(script_page: Page, preprocess: Preprocess) -> None:
+    for name, image in (EXACT | CLOSE).items():
+        expected = resize_and_crop(read_image(image), preprocess).astype(np.int32)
+        difference = np.abs(prepare(script_page, image, preprocess) - expected)
+        if name in EXACT:
+            assert difference.max() == 0, name
+        assert difference.mean() <= 0.5 and difference.max() <= 3, (name, difference.mean(), difference.max())
+
+
+@pytest.fixture(scope="module")
+def client(chromium: Browser, built_site: Path) -> Iterator[PageClient]:
+    """The built page with the float variant loaded."""
+    data = read_site_data(built_site)
+    model = data["models"][0]
+    (variant,) = [one for one in model["variants"] if one["id"] == "f32-tfjs"]
+    with serving(built_site) as url, page_client(chromium, url, data) as client:
+        client.load(model, variant, "wasm", 1)
+        yield client
+
+
+def test_whole_path_answers_as_pytorch_does(client: PageClient, artifacts: Path) -> None:
+    from export.models.artifact import read_model, run_model
+
+    spec, module = read_model(artifacts / "fashion" / "f32" / "torch")
+    (outputs,) = client.classify(list(EXACT.values()))
+    inputs = np.stack([preprocess(read_image(image), spec.preprocess) for image in EXACT.values()])
+    np.testing.assert_allclose(outputs, run_model(module, inputs), atol=1e-3)
+
+
+@pytest.fixture
+def opened(page: Page, site_url: str) -> Page:
+    page.goto(f"{site_url}#variant=u8-tfjs&backend=wasm")
+    expect(page.locator("#state")).to_contain_text("Ready")
+    return page
+
+
+def choose(page: Page, data: bytes, name: str = "picture") -> None:
+    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "image/png", "buffer": data})
+
+
+def test_unusual_pictures_are_answered_with_what_was_done_to_them(opened: Page) -> None:
+    for data, notice in (
+        (animated(), "first frame"),
+        (sixteen_bits(), "16 bits"),
+        (encoded(picture("CMYK"), "JPEG"), "CMYK"),
+        (encoded(picture("RGBA"), "PNG"), "transparent"),
+    ):
+        choose(opened, data)
+        expect(opened.get_by_text(re.compile(notice))).to_be_visible()
+        expect(opened.locator("#state")).to_contain_text("Most likely")
+        expect(opened.get_by_role("list", name="most likely").get_by_role("listitem")).to_have_count(5)
+
+
+def test_files_that_cannot_be_used_say_why_and_the_next_one_works(opened: Page) -> None:
+    whole = encoded(picture(width=400, height=300), "PNG")
+    for data, message in (
+        (b"", "0 bytes"),
+        (b"These are words, not a picture.\n" * 10, "no image"),
+        (b"<!doctype html><title>saved page</title>", "web page"),
+        (whole[: len(whole) // 2], "ends before"),
+        (huge(), "100 megapixels"),
+    ):
+        choose(opened, data)
+        expect(opened.get_by_role("alert")).to_contain_text(message)
+    choose(opened, whole)
+    expect(opened.locator("#state")).to_contain_text("Most likely")
+    expect(opened.get_by_role("alert")).to_be_hidden()

@@ -1,0 +1,167 @@
+"""A request becomes a model: its weights, its preprocessing, its labels, and what is said on the way."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from timm.data import resolve_model_data_config
+from torch import nn
+
+from export.data.fashion import ASSETS, LABELS, read_embedded
+from export.data.preprocess import preprocess
+from export.errors import RequestError
+from export.models.load import load
+from export.models.randomise import randomise
+from export.models.request import ModelRequest
+from export.spec import ModelSpec
+
+TINY = "timm/test_vit.r160_in1k"
+
+
+def quietly(**asked: Any) -> tuple[ModelSpec, nn.Module, list[str]]:
+    said: list[str] = []
+    spec, module = load(ModelRequest(**asked), said.append)
+    return spec, module, said
+
+
+def checkpoint(folder: Path, architecture: str = "test_vit", **arguments: Any) -> Path:
+    module = randomise(timm.create_model(architecture, pretrained=False, **arguments), seed=5)
+    save_file(module.state_dict(), folder / "mine.safetensors")
+    return folder / "mine.safetensors"
+
+
+def assert_rebuildable(spec: ModelSpec, module: nn.Module) -> None:
+    values = json.loads(json.dumps(spec.to_json()))
+    again = ModelSpec.from_json(values)
+    rebuilt = timm.create_model(again.timm_name, pretrained=False, **again.arguments)
+    rebuilt.load_state_dict(module.state_dict())
+    assert sum(parameter.numel() for parameter in rebuilt.parameters()) == spec.parameters
+
+
+def test_random_weights_are_reproducible_and_not_trivial() -> None:
+    spec, module, said = quietly(model=TINY, weights="random", seed=3)
+    again = quietly(model=TINY, weights="random", seed=3)[0]
+    other = quietly(model=TINY, weights="random", seed=4)[0]
+    assert spec.weights_sha256 == again.weights_sha256 != other.weights_sha256
+    assert spec.weights == "random" and said == []
+    assert not module.training and all(value.dtype == torch.float32 for value in module.parameters())
+    assert all(value.abs().sum() > 0 for name, value in module.named_parameters() if name.endswith("bias"))
+    assert_rebuildable(spec, module)
+
+
+@pytest.mark.parametrize("name", ["deit_t", "resnet18", "swin_t"])
+def test_preprocessing_is_the_models_own(name: str) -> None:
+    spec, module, _ = quietly(model=name, weights="random")
+    config = resolve_model_data_config(module, use_test_size=True)
+    assert (3, spec.preprocess.size, spec.preprocess.size) == config["input_size"]
+    assert spec.preprocess.mean == config["mean"] and spec.preprocess.std == config["std"]
+    for key in ("crop_pct", "crop_mode", "interpolation"):
+        assert getattr(spec.preprocess, key) == config[key]
+    assert (spec.outputs, len(spec.labels), spec.labels[1]) == (1000, 1000, "goldfish")
+    assert_rebuildable(spec, module)
+
+
+def test_the_test_size_of_a_model_is_used_as_timms_validation_does() -> None:
+    assert timm.get_pretrained_cfg("resnet10t.c3_in1k").input_size == (3, 176, 176)
+    spec = quietly(model="timm/resnet10t.c3_in1k", weights="random")[0]
+    assert (spec.preprocess.size, spec.preprocess.crop_pct) == (224, 0.95)
+
+
+def test_dino_gives_an_embedding() -> None:
+    spec, module, _ = quietly(model="dino_s", weights="random")
+    assert (spec.features, spec.outputs, spec.labels, spec.arguments) == (True, 384, (), {"num_classes": 0})
+    assert_rebuildable(spec, module)
+
+
+def test_an_untagged_name_is_pinned_to_its_tag() -> None:
+    spec = quietly(model="timm/test_vit", weights="random")[0]
+    assert (spec.name, spec.timm_name, spec.licence) == ("timm-test_vit", "test_vit.r160_in1k", "apache-2.0")
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("timm/vit_tiny_patch16_225", ("no model 'vit_tiny_patch16_225'", "timm/vit_tiny_patch16_224")),
+        ("timm/deit_tiny_patch16_224.fb_in2k", ("timm/deit_tiny_patch16_224.fb_in1k", "timm.list_pretrained()")),
+        ("timm/vit_base_patch16_sapiens2.fb", ("1024×768", "only square RGB")),
+    ],
+)
+def test_what_timm_has_not_or_the_page_cannot_show_is_refused(model: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(RequestError) as caught:
+        quietly(model=model, weights="random")
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_fine_tuned_head_decides_the_number_of_classes(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, num_classes=5)
+    spec, module, said = quietly(model=TINY, checkpoint=path)
+    assert (spec.weights, spec.outputs, spec.labels) == ("checkpoint", 5, tuple(f"class {i}" for i in range(5)))
+    assert said == ["note: the names of the 5 classes are not known; they are shown as class 0 … class 4"]
+    assert spec.licence == "not stated (own checkpoint)"
+    assert all(torch.equal(value, module.state_dict()[name]) for name, value in load_file(path).items())
+    assert_rebuildable(spec, module)
+
+
+def test_labels_of_a_file_are_used_and_must_be_as_many_as_the_outputs(tmp_path: Path) -> None:
+    path, labels = checkpoint(tmp_path, num_classes=3), tmp_path / "labels.txt"
+    labels.write_text("cat\ndog\nemu\n")
+    spec, _, said = quietly(model=TINY, checkpoint=path, labels=labels)
+    assert spec.labels == ("cat", "dog", "emu") and said == []
+    labels.write_text("cat\ndog\n")
+    with pytest.raises(RequestError, match="2 labels, the model has 3 outputs"):
+        quietly(model=TINY, checkpoint=path, labels=labels)
+    with pytest.raises(RequestError, match="has no classes"):
+        quietly(model="dino_s", weights="random", labels=labels)
+
+
+def test_a_head_of_imagenets_size_is_taken_for_imagenets_and_that_is_said(tmp_path: Path) -> None:
+    spec, _, said = quietly(model=TINY, checkpoint=checkpoint(tmp_path))
+    assert spec.labels[1] == "goldfish" and "taken for ImageNet" in said[0]
+
+
+def test_a_classifier_grown_on_dino_classifies(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, "vit_small_patch16_224", num_classes=4)
+    spec, module, _ = quietly(model="dino_s", checkpoint=path)
+    assert (spec.features, spec.outputs, len(spec.labels)) == (False, 4, 4)
+    assert_rebuildable(spec, module)
+
+
+def test_what_part_of_a_training_checkpoint_is_used_is_said(tmp_path: Path) -> None:
+    module = timm.create_model("test_vit", pretrained=False, num_classes=2)
+    torch.save({"state_dict": module.state_dict(), "state_dict_ema": module.state_dict()}, tmp_path / "last.pth")
+    said = quietly(model=TINY, checkpoint=tmp_path / "last.pth")[2]
+    assert said[0] == "note: the weights under 'state_dict_ema' in last.pth are used"
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_tensor_names(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"does not fit timm/test_vit\.r160_in1k") as caught:
+        quietly(model=TINY, checkpoint=checkpoint(tmp_path, "test_resnet"))
+    assert all(word in caught.value.message for word in ("missing: ", "cls_token", "unexpected: ", "conv1.weight"))
+
+
+def test_the_shape_of_the_embedded_model_takes_other_weights(tmp_path: Path) -> None:
+    arguments = {"img_size": 28, "patch_size": 4, "embed_dim": 192, "depth": 6, "num_heads": 3, "num_classes": 10}
+    path = checkpoint(tmp_path, "vit_tiny_patch16_224", **arguments)
+    spec, module, said = quietly(model="fashion", checkpoint=path)
+    assert spec.labels == LABELS and said == []
+    assert (spec.preprocess.size, spec.preprocess.mean, spec.preprocess.std) == (28, (0.2860,) * 3, (0.3530,) * 3)
+    assert_rebuildable(spec, module)
+
+
+def test_the_embedded_model_classifies_its_calibration_images() -> None:
+    spec, module, said = quietly(model="fashion")
+    assert (spec.weights, spec.labels, spec.outputs, said) == ("embedded", LABELS, 10, [])
+    assert (spec.preprocess.crop_pct, spec.preprocess.interpolation) == (1.0, "bicubic")
+    assert (ASSETS / "fashion.safetensors").stat().st_size <= 6_000_000
+    assert {value.dtype for value in load_file(ASSETS / "fashion.safetensors").values()} == {torch.float16}
+    assert {value.dtype for value in module.parameters()} == {torch.float32}
+    images = read_embedded("test")
+    inputs = [torch.from_numpy(preprocess(image, spec.preprocess)) for image in images.rgb(0, 500)]
+    with torch.inference_mode():
+        answers = module(torch.stack(inputs)).argmax(1).numpy()
+    assert (answers == images.labels[:500]).mean() >= 0.9
+    assert_rebuildable(spec, module)

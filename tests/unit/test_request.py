@@ -1,0 +1,118 @@
+"""What may be asked for, and what is refused before anything heavy is imported."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.errors import ArtifactError, RequestError
+from export.models import request as request_module
+from export.models.request import ModelRequest, describe
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(b"weights")
+    return path
+
+
+TWIN = ("google-vit-base-patch16-224", "vit_base_patch16_224.orig_in21k_ft_in1k")
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "timm_name"),
+    [
+        ("deit_t", "deit_t", "deit_tiny_patch16_224.fb_in1k"),
+        ("timm/resnet18", "timm-resnet18", "resnet18"),
+        ("timm/resnet18.a1_in1k", "timm-resnet18.a1_in1k", "resnet18.a1_in1k"),
+        ("hf-hub:timm/resnet18.a1_in1k", "timm-resnet18.a1_in1k", "resnet18.a1_in1k"),
+        ("google/vit-base-patch16-224", *TWIN),
+        ("hf-hub:google/vit-base-patch16-224", *TWIN),
+        ("hf_hub:google/vit-base-patch16-224", *TWIN),
+    ],
+)
+def test_names_of_three_kinds_are_understood(model: str, name: str, timm_name: str) -> None:
+    request = ModelRequest(model=model)
+    assert (request.name, request.entry.timm_name, request.kind) == (name, timm_name, "pretrained")
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("diet_t", ("'diet_t'", "deit_t", "timm.list_pretrained()")),
+        ("google/vit-base-patch16-225", ("google/vit-base-patch16-224",)),
+        ("facebook/convnext-tiny-224", ("timm/NAME",)),
+        ("timm/../../etc/passwd", ("there is no such model",)),
+        ("timm/", ("there is no such model",)),
+        ("", ("there is no such model",)),
+    ],
+)
+def test_unknown_names_are_refused_with_the_nearest(model: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(RequestError) as caught:
+        ModelRequest(model=model)
+    assert caught.value.exit_code == 2
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_the_kind_of_weights_follows_from_what_was_asked(weights: Path) -> None:
+    assert ModelRequest(model="fashion").kind == "embedded"
+    assert ModelRequest(model="fashion", weights="pretrained").kind == "embedded"
+    assert ModelRequest(model="fashion", weights="random").kind == "random"
+    assert ModelRequest(model="fashion", checkpoint=weights).kind == "checkpoint"
+    assert ModelRequest(model="deit_t", weights="random").kind == "random"
+
+
+def test_contradictions_and_missing_files_are_refused(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="exclude each other"):
+        ModelRequest(model="deit_t", checkpoint=weights, weights="random")
+    with pytest.raises(RequestError, match="no file was named"):
+        ModelRequest(model="deit_t", weights="checkpoint")
+    with pytest.raises(RequestError, match="not embedded"):
+        ModelRequest(model="deit_t", weights="embedded")
+    with pytest.raises(RequestError, match="does not exist"):
+        ModelRequest(model="deit_t", checkpoint=tmp_path / "none.pth")
+    with pytest.raises(RequestError, match="is a folder"):
+        ModelRequest(model="deit_t", checkpoint=tmp_path)
+    (tmp_path / "weights.h5").touch()
+    with pytest.raises(RequestError, match=r"\.safetensors, \.pth, \.pt, \.bin"):
+        ModelRequest(model="deit_t", checkpoint=tmp_path / "weights.h5")
+    with pytest.raises(RequestError, match=r"labels\.txt: there is no such file"):
+        ModelRequest(model="deit_t", labels=tmp_path / "labels.txt")
+
+
+def test_a_description_changes_with_everything_that_decides_the_weights(weights: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("cat\ndog\n")
+    random = [describe(ModelRequest(model="deit_t", weights="random", seed=seed)) for seed in (0, 0, 1)]
+    assert random[0] == random[1] != random[2]
+    assert describe(ModelRequest(model="deit_t", seed=0)) == describe(ModelRequest(model="deit_t", seed=1)) != random[0]
+    plain = describe(ModelRequest(model="deit_t", checkpoint=weights))
+    assert plain["weights"] == hashlib.sha256(b"weights").hexdigest()
+    labelled = describe(ModelRequest(model="deit_t", checkpoint=weights, labels=labels))
+    assert labelled != plain
+    weights.write_bytes(b"other weights")
+    assert describe(ModelRequest(model="deit_t", checkpoint=weights)) != plain
+    labels.write_text("dog\ncat\n")
+    assert describe(ModelRequest(model="deit_t", checkpoint=weights, labels=labels))["labels"] != labelled["labels"]
+
+
+def test_missing_embedded_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_module, "EMBEDDED", tmp_path)
+    with pytest.raises(ArtifactError, match=r"fashion\.safetensors is not in export/data/assets"):
+        describe(ModelRequest(model="fashion"))
+
+
+def test_asking_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from export.models.request import ModelRequest, describe\n"
+        "describe(ModelRequest(model='deit_t'))\n"
+        "print(sorted({'torch', 'timm', 'numpy', 'PIL', 'tensorflow', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
