@@ -6,16 +6,24 @@ from urllib.parse import quote
 
 from export import __version__
 from export.engines import BACKENDS, ENGINES, FORMATS, Engine
-from export.published import Bundle, PublishedModel, Sample, Variant
-from export.results import ModelResults
-from export.spec import SCHEMA_VERSION, Artifact, Environment, ModelSpec
+from export.published import ICON, LICENCES, Bundle, PublishedModel, Sample, Variant
+from export.results import ModelResults, lay_out, match
+from export.spec import SCHEMA_VERSION, Artifact, Environment, MeasurementFile, ModelSpec
+from export.store import hash_file
 
 CSP = "; ".join(
     (
-        "default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "worker-src 'self' blob:", "connect-src 'self'",
-        "img-src 'self' blob: data:", "style-src 'self'", "manifest-src 'self'", "base-uri 'none'", "form-action 'none'",
+        "default-src 'none'",
+        "script-src 'self' 'wasm-unsafe-eval'",
+        "worker-src 'self' blob:",
+        "connect-src 'self'",
+        "img-src 'self' blob: data:",
+        "style-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
     )
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,20 +95,33 @@ class MethodContext(PageContext):
     licences: str
 
 
-def site_data(models: tuple[PublishedModel, ...], bundle: Bundle) -> dict[str, Any]:
+def _site_data(models: tuple[PublishedModel, ...], bundle: Bundle) -> dict[str, Any]:
     """Return the JSON that the classify page carries for its scripts."""
     return {
         "schema_version": SCHEMA_VERSION,
         "version": __version__,
         "assets": {"worker": f"assets/{bundle.worker}", "client": f"assets/{bundle.client}", "wasm": "assets/"},
-        "engines": {engine.name: {"title": engine.title, "backends": list(engine.backends)} for engine in ENGINES.values()},
+        "engines": {
+            engine.name: {"title": engine.title, "backends": list(engine.backends)} for engine in ENGINES.values()
+        },
         "backends": BACKENDS,
         "models": [_model_data(model) for model in models],
     }
 
 
 def _model_data(model: PublishedModel) -> dict[str, Any]:
-    shown = ("name", "title", "licence", "source", "weights", "features", "labels", "preprocess", "outputs", "parameters")
+    shown = (
+        "name",
+        "title",
+        "licence",
+        "source",
+        "weights",
+        "features",
+        "labels",
+        "preprocess",
+        "outputs",
+        "parameters",
+    )
     values = model.spec.to_json()
     return {
         **{name: values[name] for name in shown},
@@ -127,21 +148,22 @@ def _variant_data(variant: Variant) -> dict[str, Any]:
     }
 
 
-def choose(model: PublishedModel) -> ModelChoice:
+def _choose(model: PublishedModel) -> ModelChoice:
     """Return a model as the classify page offers it."""
     return ModelChoice(spec=model.spec, variants=model.variants, samples=model.samples)
 
 
-def method(model: PublishedModel) -> ModelMethod:
+def _method(model: PublishedModel) -> ModelMethod:
     """Return how a model was made, step by step."""
     titles = {step.sha256: FORMATS.get(step.format, step.format) for step in model.steps}
     steps = tuple(
-        Step(artifact=step, title=titles[step.sha256], parent=titles.get(step.parent_sha256, "")) for step in model.steps
+        Step(artifact=step, title=titles[step.sha256], parent=titles.get(step.parent_sha256, ""))
+        for step in model.steps
     )
     return ModelMethod(spec=model.spec, steps=steps, variants=model.variants, samples=model.samples)
 
 
-def tool_versions(models: tuple[PublishedModel, ...]) -> dict[str, tuple[str, ...]]:
+def _tool_versions(models: tuple[PublishedModel, ...]) -> dict[str, tuple[str, ...]]:
     """Return every tool that made something on the page, with the versions that were used."""
     used: dict[str, set[str]] = {}
     for model in models:
@@ -149,3 +171,36 @@ def tool_versions(models: tuple[PublishedModel, ...]) -> dict[str, tuple[str, ..
             for tool, version in step.tools.items():
                 used.setdefault(tool, set()).add(version)
     return {tool: tuple(sorted(used[tool])) for tool in sorted(used)}
+
+
+def page_contexts(
+    published: tuple[PublishedModel, ...], scripts: Bundle, measured: MeasurementFile | None
+) -> tuple[tuple[PageContext, ...], list[str]]:
+    """Return every page's context, and notes on measurements that belong to nothing published."""
+    figures, notes = match(measured, published)
+    names = ", ".join(model.spec.title for model in published)
+    shared: dict[str, Any] = {"css": f"assets/{scripts.css}", "icon": icon_path()}
+    index = IndexContext(
+        page="index.html", title=f"{names} on your own device",
+        description=f"Classify pictures with {names} in the browser. Nothing is uploaded.",
+        models=tuple(_choose(model) for model in published), site_data=_site_data(published, scripts),
+        main_script=f"assets/{scripts.main}", **shared,
+    )  # fmt: skip
+    results = ResultsContext(
+        page="results.html", title="Measured results",
+        description=f"Size, accuracy and latency of {names}, measured in a real browser.",
+        models=tuple(lay_out(model, figures) for model in published),
+        environment=measured.environment if measured and figures else None, backends=BACKENDS, **shared,
+    )  # fmt: skip
+    how = MethodContext(
+        page="method.html", title="How it is made", description=f"How {names} was converted, verified and published.",
+        models=tuple(_method(model) for model in published), tools=_tool_versions(published),
+        engines=tuple(ENGINES.values()), licences=f"assets/{LICENCES}", **shared,
+    )  # fmt: skip
+    lost = PageContext(page="404.html", title="Page not found", description="There is no such page here.", **shared)
+    return (index, results, how, lost), notes
+
+
+def icon_path() -> str:
+    """Return the icon's place in the site, named by its content."""
+    return f"assets/icon.{hash_file(ICON)[:10]}.svg"

@@ -16,11 +16,13 @@ from export.data.golden import photograph_like
 from export.data.preprocess import preprocess, read_image
 from export.errors import MeasurementError
 from export.models.artifact import read_model, run_model
+from export.results import AGREEMENT, COSINE, TOP1
 from export.spec import ModelSpec
 from export.statistics import Figure, proportion, summarise
 
 Outputs = NDArray[np.float32]
 SYNTHETIC, SEED = 50, 1
+SQNR = "sqnr_db"
 EQUAL_DB = 200.0  # stands for "equal bit for bit"; float32 itself resolves about 150 dB
 
 
@@ -78,13 +80,13 @@ def compare_outputs(reference: Reference, outputs: Outputs) -> list[tuple[str, s
         raise MeasurementError(
             f"{broken.size} of {len(outputs)} outputs are not numbers, the first for image {broken[0]}"
         )
-    found = [("sqnr_db", "dB", Figure(sqnr_db(reference.outputs, outputs), len(outputs), None, None))]
+    found = [(SQNR, "dB", Figure(sqnr_db(reference.outputs, outputs), len(outputs), None, None))]
     if reference.spec.features:
-        return [("cosine", "1", summarise(cosines(reference.outputs, outputs).tolist())), *found]
+        return [(COSINE, "1", summarise(cosines(reference.outputs, outputs).tolist())), *found]
     same = int((outputs.argmax(axis=1) == reference.outputs.argmax(axis=1)).sum())
-    found.append(("agreement", "share", proportion(same, len(outputs))))
+    found.append((AGREEMENT, "share", proportion(same, len(outputs))))
     if reference.labels is not None:
-        found.append(("top1", "share", top1(outputs, reference.labels)))
+        found.append((TOP1, "share", top1(outputs, reference.labels)))
     return found
 
 

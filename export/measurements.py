@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from export.figures import format_bytes, format_ms, format_percent
-from export.results import LATENCY, NATIVE, TOP1, read_measurements
+from export.results import AGREEMENT, COSINE, LATENCY, NATIVE, TOP1, read_measurements
 from export.spec import SCHEMA_VERSION, Environment, Measurement, MeasurementFile
 from export.store import write_atomically
 
-SIZE, AGREEMENT, COSINE = "download_bytes", "agreement", "cosine"
+SIZE = "download_bytes"
 
 
 def merge(path: Path, environment: Environment, measured: Sequence[Measurement]) -> tuple[MeasurementFile, str]:

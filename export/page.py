@@ -3,7 +3,6 @@
 import gzip
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from export import __version__
-from export.contexts import (
-    IndexContext, MethodContext, PageContext, ResultsContext, choose, method, site_data, tool_versions,
-)  # fmt: skip
-from export.engines import BACKENDS, ENGINES
+from export.contexts import PageContext, icon_path, page_contexts
 from export.errors import ArtifactError, ExportError, RequestError
 from export.figures import FILTERS, format_bytes, format_count
-from export.published import ICON, LICENCES, SAMPLES, Bundle, PublishedModel, gather_model, read_bundle
-from export.results import lay_out, match, read_measurements
-from export.spec import SCHEMA_VERSION, MeasurementFile, StoredFile
-from export.store import Store, hash_bytes, hash_file, replacing_folder, write_atomically
+from export.published import ICON, SAMPLES, Bundle, PublishedModel, gather_model, read_bundle
+from export.results import read_measurements
+from export.spec import SCHEMA_VERSION
+from export.store import Store, hash_file, replacing_folder, write_atomically
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 MARKER = "vit-pages.json"
@@ -45,9 +41,9 @@ class RenderReport:
     def lines(self) -> list[str]:
         """Return the report for the terminal."""
         return [
-            f"{self.variants} variants, {self.files} files, {format_bytes(self.bytes)} of {format_bytes(SITE_LIMIT)} allowed; "
-            f"largest: {self.largest_path} ({format_bytes(self.largest_bytes)})",
-            f"a first visit transfers {format_bytes(self.cold_visit_bytes)}: "
+            f"{self.variants} variants, {self.files} files, {format_bytes(self.bytes)} "
+            f"of {format_bytes(SITE_LIMIT)} allowed; largest: {self.largest_path} ({format_bytes(self.largest_bytes)})",
+            f"a first visit transfers at most {format_bytes(self.cold_visit_bytes)}: "
             f"{format_count(self.visits_per_month)} visits a month within {format_bytes(MONTHLY_TRAFFIC)}",
             *(f"note: {note}" for note in self.notes),
         ]
@@ -66,7 +62,7 @@ def render(
     scripts = read_bundle(bundle)
     published = tuple(gather_model(Store(artifacts), name, recipes) for name in models)
     measured = read_measurements(measurements)
-    contexts, notes = _contexts(published, scripts, measured)
+    contexts, notes = page_contexts(published, scripts, measured)
     pages = _render_pages(contexts)
     _refuse_oversize(published, scripts)
     with replacing_folder(out) as folder:
@@ -111,35 +107,8 @@ def _refuse_oversize(published: tuple[PublishedModel, ...], scripts: Bundle) -> 
         largest = max(weights, key=lambda artifact: artifact.bytes)
         raise ExportError(
             f"the site would take {format_bytes(total)}; GitHub Pages publishes at most {format_bytes(SITE_LIMIT)}",
-            hint=f"build fewer models or recipes: {largest.model}/{largest.recipe} alone takes {format_bytes(largest.bytes)}",
+            hint=f"build fewer models or recipes: {largest.model}/{largest.recipe} takes {format_bytes(largest.bytes)}",
         )
-
-
-def _contexts(
-    published: tuple[PublishedModel, ...], scripts: Bundle, measured: MeasurementFile | None
-) -> tuple[tuple[PageContext, ...], list[str]]:
-    figures, notes = match(measured, published)
-    names = ", ".join(model.spec.title for model in published)
-    shared: dict[str, Any] = {"css": f"assets/{scripts.css}", "icon": f"assets/icon.{hash_file(ICON)[:10]}.svg"}
-    index = IndexContext(
-        page="index.html", title=f"{names} on your own device",
-        description=f"Classify pictures with {names} in the browser. Nothing is uploaded.",
-        models=tuple(choose(model) for model in published), site_data=site_data(published, scripts),
-        main_script=f"assets/{scripts.main}", **shared,
-    )  # fmt: skip
-    results = ResultsContext(
-        page="results.html", title="Measured results",
-        description=f"Size, accuracy and latency of {names}, measured in a real browser.",
-        models=tuple(lay_out(model, figures) for model in published),
-        environment=measured.environment if measured and figures else None, backends=BACKENDS, **shared,
-    )  # fmt: skip
-    how = MethodContext(
-        page="method.html", title="How it is made", description=f"How {names} was converted, verified and published.",
-        models=tuple(method(model) for model in published), tools=tool_versions(published),
-        engines=tuple(ENGINES.values()), licences=f"assets/{LICENCES}", **shared,
-    )  # fmt: skip
-    lost = PageContext(page="404.html", title="Page not found", description="There is no such page here.", **shared)
-    return (index, results, how, lost), notes
 
 
 def page_environment() -> Environment:
@@ -165,7 +134,7 @@ def _copy_files(published: tuple[PublishedModel, ...], scripts: Bundle, folder: 
     """Copy what the pages refer to, and nothing else; raises `ArtifactError` for bytes that have changed."""
     for file in scripts.files:
         _copy(scripts.folder / file.path, folder / "assets" / file.path)
-    _copy(ICON, folder / "assets" / f"icon.{hash_file(ICON)[:10]}.svg")
+    _copy(ICON, folder / icon_path())
     for model in published:
         for sample in model.samples:
             _copy(SAMPLES / sample.file, folder / "samples" / sample.file)
@@ -201,16 +170,21 @@ def _manifest(published: tuple[PublishedModel, ...], files: list[dict[str, Any]]
             "name": model.spec.name, "timm_name": model.spec.timm_name, "weights": model.spec.weights,
             "weights_sha256": model.spec.weights_sha256, "licence": model.spec.licence, "source": model.spec.source,
             "variants": [
-                {"id": variant.id, "engine": variant.engine.name, "folder": variant.folder, "bytes": variant.artifact.bytes,
-                 "gzip_bytes": variant.artifact.gzip_bytes, "sha256": variant.artifact.sha256}
+                {"id": variant.id, "engine": variant.engine.name, "folder": variant.folder,
+                 "bytes": variant.artifact.bytes, "gzip_bytes": variant.artifact.gzip_bytes,
+                 "sha256": variant.artifact.sha256}
                 for variant in model.variants
             ],
         }
         for model in published
     ]  # fmt: skip
     return {
-        "schema_version": SCHEMA_VERSION, "generator": "vit-pages", "version": __version__, "models": models, "files": files,
-    }  # fmt: skip
+        "schema_version": SCHEMA_VERSION,
+        "generator": "vit-pages",
+        "version": __version__,
+        "models": models,
+        "files": files,
+    }
 
 
 def _report(

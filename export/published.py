@@ -139,5 +139,7 @@ def read_bundle(folder: Path) -> Bundle:
         if not {*names.values(), LICENCES} <= {file.path for file in files}:
             raise ValueError(f"files lacks one of {sorted({*names.values(), LICENCES})}")
     except (OSError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{manifest} cannot be used: {error!r}", hint="delete .cache/bundle and build again") from error
+        raise ArtifactError(
+            f"{manifest} cannot be used: {error}", hint="delete .cache/bundle and build again"
+        ) from error
     return Bundle(folder=folder, files=files, **names)

@@ -12,8 +12,8 @@ from pathlib import Path
 from export.console import run, say
 from export.errors import RequestError
 from export.figures import format_bytes, format_ms, format_percent
-from export.measurements import AGREEMENT, SIZE
-from export.results import LATENCY, NATIVE, TOP1, read_measurements
+from export.measurements import SIZE
+from export.results import AGREEMENT, LATENCY, NATIVE, TOP1, read_measurements
 from export.spec import Measurement, MeasurementFile
 from export.store import write_atomically
 

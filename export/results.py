@@ -7,7 +7,7 @@ from pathlib import Path
 
 from export.errors import ArtifactError, RequestError
 from export.published import PublishedModel, Variant
-from export.spec import SCHEMA_VERSION, Environment, Measurement, MeasurementFile
+from export.spec import SCHEMA_VERSION, Measurement, MeasurementFile
 
 LATENCY, TOP1, AGREEMENT, COSINE = "latency_ms", "top1", "agreement", "cosine"
 NATIVE = "pytorch"  # the engine of the float reference
@@ -65,7 +65,9 @@ def read_measurements(path: Path | None) -> MeasurementFile | None:
             raise ArtifactError(f"schema_version is {values['schema_version']}, not {SCHEMA_VERSION}")
         return MeasurementFile.from_json(values)
     except (OSError, ValueError, KeyError, TypeError, ArtifactError) as error:
-        raise RequestError(f"{path} is not a measurements file: {error}", hint="run: python -m export.measure") from error
+        raise RequestError(
+            f"{path} is not a measurements file: {error}", hint="run: python -m export.measure"
+        ) from error
 
 
 def match(file: MeasurementFile | None, models: tuple[PublishedModel, ...]) -> tuple[list[Measurement], list[str]]:
@@ -78,7 +80,9 @@ def match(file: MeasurementFile | None, models: tuple[PublishedModel, ...]) -> t
     if not foreign:
         return matched, []
     names = sorted({f"{one.model}/{one.variant}" for one in foreign})
-    return matched, [f"{len(foreign)} measurements belong to no published variant and are not shown: {', '.join(names)}"]
+    return matched, [
+        f"{len(foreign)} measurements belong to no published variant and are not shown: {', '.join(names)}"
+    ]
 
 
 def lay_out(model: PublishedModel, measured: list[Measurement]) -> ModelResults:
@@ -96,13 +100,17 @@ def lay_out(model: PublishedModel, measured: list[Measurement]) -> ModelResults:
 
 
 def _rows(variant: Variant, figures: list[Measurement]) -> list[ResultRow]:
-    own = [one for one in figures if one.artifact_sha256 == variant.artifact.sha256 and one.engine == variant.engine.name]
+    own = [
+        one for one in figures if one.artifact_sha256 == variant.artifact.sha256 and one.engine == variant.engine.name
+    ]
+    if not own:
+        return [_row(variant, None, None, [])]
     order = variant.engine.backends
     places = sorted(
         {(one.backend, one.threads) for one in own},
         key=lambda place: (order.index(place[0]) if place[0] in order else len(order), place),
     )
-    return [_row(variant, backend, threads, own) for backend, threads in places or [(None, None)]]
+    return [_row(variant, backend, threads, own) for backend, threads in places]
 
 
 def _row(variant: Variant, backend: str | None, threads: int | None, own: list[Measurement]) -> ResultRow:

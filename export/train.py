@@ -208,19 +208,24 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def write_result(training: Training, top1: float, test: LabelledImages, out: Path, seconds: float) -> None:
+def write_result(training: Training, top1: float, test: LabelledImages, out: Path) -> None:
     """Write the EMA weights as fp16 safetensors with a card that says how they came to be."""
     weights = {name: value.half().contiguous().cpu() for name, value in training.ema.module.state_dict().items()}
     save_file(weights, out / "fashion.safetensors", metadata={"format": "pt"})
     card = {
         "model": "fashion", "architecture": ENTRY.timm_name, "arguments": dict(ENTRY.arguments),
         "data": "Fashion-MNIST, 60,000 training images (Zalando Research)", "licence": ENTRY.licence, "source": ENTRY.source,
-        "command": shlex.join(["python", "-m", "export.train", *sys.argv[1:]]), "options": training.options.to_json(),
-        "top1_percent": top1, "n": len(test), "dtype": "float16", "train_seconds": round(seconds),
+        "command": shlex.join(["python", "-m", "export.train", *_lasting(sys.argv[1:])]), "options": training.options.to_json(),
+        "top1_percent": top1, "n": len(test), "dtype": "float16",
         "environment": {"machine": platform.machine(), "device": training.device.type, "torch": torch.__version__,
                         "timm": timm.__version__, "threads": torch.get_num_threads()},
     }  # fmt: skip
     (out / "fashion.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def _lasting(arguments: list[str]) -> list[str]:
+    """Leave out what does not decide the result: a resumed run repeats an uninterrupted one."""
+    return [argument for argument in arguments if argument not in ("--resume", "--install")]
 
 
 def parse_phases(text: str) -> tuple[tuple[int, float], ...]:
@@ -240,6 +245,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--install", action="store_true", help="when done, replace the embedded weights, card and image sets")
     p.add_argument("--phases", type=parse_phases, default="8:0.75,8:0.5,2:0", metavar="EPOCHS:DROP,…",
                    help="epochs, each phase with the share of patches left out (default: %(default)s)")  # fmt: skip
+    p.add_argument("--stop-after", type=int, metavar="EPOCHS", help="end early, on the schedule of all phases (default: run all)")
     p.add_argument("--batch-size", type=int, default=256, help="(default: %(default)s)")
     p.add_argument("--lr", type=float, default=4e-3, help="peak learning rate of nadamuon (default: %(default)s)")
     p.add_argument("--weight-decay", type=float, default=0.05, help="(default: %(default)s)")
@@ -254,8 +260,11 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, checkpoint after every epoch, and write weights and card."""
     args = vars(parser().parse_args(argv))
-    data, out, resume, install = (args.pop(name) for name in ("data", "out", "resume", "install"))
+    data, out, resume, install, stop_after = (args.pop(key) for key in ("data", "out", "resume", "install", "stop_after"))
     options = TrainOptions(**args)
+    last = options.epochs if stop_after is None else stop_after
+    if not 0 < last <= options.epochs:
+        raise RequestError(f"--stop-after {last} must lie in 1..{options.epochs}, the epochs of --phases")
     out.mkdir(parents=True, exist_ok=True)
     train, test = (read_full(split, data, Path(".cache/datasets")) for split in ("train", "t10k"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -267,15 +276,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         training.load(checkpoint)
         say(f"resuming after epoch {training.epoch}")
     started, top1 = time.perf_counter(), 0.0
-    while training.epoch < options.epochs:
+    while training.epoch < last:
         loss = training.run_epoch(train)
         training.save(checkpoint)
         top1 = accuracy(training.ema.module, test, device)
         say(f"epoch {training.epoch}/{options.epochs}  loss {loss:.4f}  EMA top-1 {top1:.2f} %  {time.perf_counter() - started:.0f} s")
     top1 = accuracy(training.ema.module.half().float(), test, device)
-    write_result(training, top1, test, out, time.perf_counter() - started)
+    write_result(training, top1, test, out)
     if install:
-        write_result(training, top1, test, ASSETS, time.perf_counter() - started)
+        write_result(training, top1, test, ASSETS)
         write_embedded(train, test, ASSETS)
     say(f"{top1:.2f} % on {len(test)} test images, stored as fp16 → {out / 'fashion.safetensors'}")
 

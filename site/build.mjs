@@ -21,7 +21,11 @@ const ENTRIES = { main: 'js/main.js', worker: 'js/worker.js', client: 'js/client
 const WASM = ['tfjs-backend-wasm-simd.wasm', 'tfjs-backend-wasm-threaded-simd.wasm'];
 const WASM_FOLDER = 'node_modules/@tensorflow/tfjs-backend-wasm/dist';
 
-/** Copy the binaries under hashed names; return name → hashed name. @param {string} out @returns {Record<string, string>} */
+/**
+ * Copy the binaries under hashed names; return name → hashed name.
+ * @param {string} out
+ * @returns {Record<string, string>}
+ */
 function copyWasm(out) {
   return Object.fromEntries(
     WASM.map((name) => {
@@ -63,13 +67,23 @@ async function bundle(out, wasm) {
 
 /** Return the entries' files by name. @param {import('esbuild').Metafile} metafile @returns {Record<string, string>} */
 function entryFiles(metafile) {
-  const bySource = new Map(Object.entries(metafile.outputs).map(([path, { entryPoint }]) => [entryPoint, basename(path)]));
-  return Object.fromEntries(Object.entries(ENTRIES).map(([name, source]) => [name, /** @type {string} */ (bySource.get(source))]));
+  const bySource = new Map(
+    Object.entries(metafile.outputs).map(([path, { entryPoint }]) => [entryPoint, basename(path)]),
+  );
+  return Object.fromEntries(
+    Object.entries(ENTRIES).map(([name, source]) => [name, /** @type {string} */ (bySource.get(source))]),
+  );
 }
 
-/** Write the licences of every bundled package into one file. @param {import('esbuild').Metafile} metafile @param {string} out */
+/**
+ * Write the licences of every bundled package into one file.
+ * @param {import('esbuild').Metafile} metafile
+ * @param {string} out
+ */
 function writeLicences(metafile, out) {
-  const packages = new Set(Object.keys(metafile.inputs).flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []));
+  const packages = new Set(
+    Object.keys(metafile.inputs).flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []),
+  );
   const texts = [...packages].sort().map((name) => {
     const { version, license } = JSON.parse(readFileSync(join(SITE, 'node_modules', name, 'package.json'), 'utf8'));
     const file = readdirSync(join(SITE, 'node_modules', name)).find((entry) => /^licen[cs]e/i.test(entry));
@@ -86,7 +100,9 @@ async function main() {
   mkdirSync(folder, { recursive: true });
   const metafile = await bundle(folder, copyWasm(folder));
   writeLicences(metafile, folder);
-  const files = readdirSync(folder).filter((name) => name !== 'bundle.json').sort();
+  const files = readdirSync(folder)
+    .filter((name) => name !== 'bundle.json')
+    .sort();
   writeFileSync(join(folder, 'bundle.json'), `${JSON.stringify({ ...entryFiles(metafile), files }, null, 2)}\n`);
   console.log(`${files.length} files in ${relative(process.cwd(), folder) || '.'}`);
 }

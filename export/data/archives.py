@@ -2,6 +2,7 @@
 
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -59,12 +60,18 @@ def _opened(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
 
 
 def _members(path: Path, archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
+    again = "copy or download it again"
     try:
-        return [member for member in archive.getmembers() if member.isfile()]
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise RequestError(
-            f"--data {path} is truncated or damaged: {error}", hint="copy or download it again"
-        ) from error
+        members = archive.getmembers()
+        stream = archive.fileobj
+        assert stream is not None, "an open archive has a stream"
+        stream.seek(archive.offset)
+        end = stream.read(tarfile.BLOCKSIZE)
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise RequestError(f"--data {path} is truncated or damaged: {error}", hint=again) from error
+    if end != bytes(tarfile.BLOCKSIZE):  # cut between two files, which tarfile takes for the end
+        raise RequestError(f"--data {path} is truncated: its end mark is missing", hint=again)
+    return [member for member in members if member.isfile()]
 
 
 def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:

@@ -48,7 +48,7 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
         weights=request.kind,
         weights_sha256=weights_sha256,
         preprocess=preprocess,
-        labels=() if features else _labels(request, outputs, tell),
+        labels=_labels(request, 0 if features else outputs, tell),
         features=features,
         outputs=outputs,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
@@ -56,8 +56,6 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
         source=entry.source or f"{HUB}/{config.hf_hub_id or 'timm'}",
         arguments=arguments,
     )
-    if features and request.labels:
-        raise RequestError(f"--labels {request.labels}: {request.model} has no classes, its output is an embedding")
     return spec, module
 
 
@@ -93,6 +91,8 @@ def _timm_config(request: ModelRequest) -> PretrainedCfg:
     except RuntimeError:  # the architecture is known, the tag is not
         config = None
     if config is not None and timm.is_model(name):
+        _check_input(request.model, config)
+        _check_labels(request, config)
         return config
     names = [*timm.list_models(), *timm.list_pretrained()]
     nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
@@ -101,6 +101,20 @@ def _timm_config(request: ModelRequest) -> PretrainedCfg:
         + (f"; the nearest names are {', '.join(f'timm/{near}' for near in nearest)}" if nearest else ""),
         hint=WHERE_ALL_ARE,
     )
+
+
+def _check_input(model: str, config: PretrainedCfg) -> None:
+    channels, height, width = config.test_input_size or config.input_size
+    if channels != 3 or height != width:
+        raise RequestError(
+            f"{model} wants images of {height}×{width} with {channels} channels; only square RGB ones are supported"
+        )
+
+
+def _check_labels(request: ModelRequest, config: PretrainedCfg) -> None:
+    classes = request.entry.arguments.get("num_classes", config.num_classes)
+    if request.labels and request.kind != "checkpoint" and classes == 0:
+        raise RequestError(f"--labels {request.labels}: {request.model} has no classes, its output is an embedding")
 
 
 def _pinned(entry: CatalogEntry, config: PretrainedCfg) -> str:
@@ -142,17 +156,12 @@ def _from_file(
 def _preprocess(model: str, module: nn.Module) -> Preprocess:
     """Return how timm's own validation prepares images for the model."""
     config = resolve_input_data_config(module, use_test_size=True)
-    channels, height, width = config["input_size"]
-    if channels != 3 or height != width:
-        raise RequestError(
-            f"{model} wants images of {height}×{width} with {channels} channels; only square RGB ones are supported"
-        )
     if config["interpolation"] not in INTERPOLATIONS:
         raise RequestError(
             f"{model} wants {config['interpolation']} interpolation; known are {', '.join(INTERPOLATIONS)}"
         )
     return Preprocess(
-        size=height,
+        size=config["input_size"][1],
         crop_pct=float(config["crop_pct"]),
         crop_mode=config["crop_mode"],
         interpolation=config["interpolation"],
@@ -173,17 +182,19 @@ def _outputs(model: str, module: nn.Module, preprocess: Preprocess) -> int:
     return int(output.shape[1])
 
 
-def _labels(request: ModelRequest, outputs: int, tell: Callable[[str], None]) -> tuple[str, ...]:
+def _labels(request: ModelRequest, classes: int, tell: Callable[[str], None]) -> tuple[str, ...]:
     if request.labels:
-        return read_labels(request.labels, outputs, tell)
-    if request.entry.embedded and outputs == len(LABELS):
+        return read_labels(request.labels, classes, tell)
+    if classes == 0:
+        return ()
+    if request.entry.embedded and classes == len(LABELS):
         return LABELS
-    known = imagenet_labels(outputs)
+    known = imagenet_labels(classes)
     if known is None:
-        tell(f"note: the names of the {outputs} classes are not known; they are shown as class 0 … class {outputs - 1}")
-        return numbered_labels(outputs)
+        tell(f"note: the names of the {classes} classes are not known; they are shown as class 0 … class {classes - 1}")
+        return numbered_labels(classes)
     if request.kind == "checkpoint":
-        tell(f"note: a head of {outputs} classes is taken for ImageNet's; say otherwise with --labels FILE")
+        tell(f"note: a head of {classes} classes is taken for ImageNet's; say otherwise with --labels FILE")
     return known
 
 

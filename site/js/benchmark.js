@@ -50,7 +50,10 @@ const DRIFT = 0.1;
  * @param {BenchmarkOptions} [options]
  * @returns {Promise<BenchmarkResult>}
  */
-export async function benchmark(task, { warmup_max = 50, runs = 30, signal, visibility = { hidden: false, changes: 0 }, onProgress = () => {} } = {}) {
+export async function benchmark(
+  task,
+  { warmup_max = 50, runs = 30, signal, visibility = { hidden: false, changes: 0 }, onProgress = () => {} } = {},
+) {
   let discarded = 0;
   const timed = async () => {
     for (;;) {
@@ -76,7 +79,13 @@ export async function benchmark(task, { warmup_max = 50, runs = 30, signal, visi
     samples_ms.push(await timed());
     onProgress({ phase: 'run', done: samples_ms.length, total: runs, last_ms: samples_ms[samples_ms.length - 1] });
   }
-  const timing = { warmup: warming.length, warm: isFlat(warming), discarded, timer_resolution_ms: timerResolution(), samples_ms };
+  const timing = {
+    warmup: warming.length,
+    warm: isFlat(warming),
+    discarded,
+    timer_resolution_ms: timerResolution(),
+    samples_ms,
+  };
   return { ...summarise(samples_ms), ...timing };
 }
 
@@ -89,7 +98,10 @@ async function untilVisible(visibility, signal) {
   }
 }
 
-/** Let the messages that wait (cancel, page hidden) be handled; a timer would wait at least 4 ms. @returns {Promise<void>} */
+/**
+ * Let the messages that wait (cancel, page hidden) be handled; a timer would wait at least 4 ms.
+ * @returns {Promise<void>}
+ */
 function nextMessage() {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
@@ -124,7 +136,9 @@ export function quantile(samples, q) {
   const position = (sorted.length - 1) * q;
   const below = Math.floor(position);
   const above = Math.ceil(position);
-  return below === above ? (sorted[below] ?? NaN) : sorted[below] + (sorted[above] - sorted[below]) * (position - below);
+  return below === above
+    ? (sorted[below] ?? NaN)
+    : sorted[below] + (sorted[above] - sorted[below]) * (position - below);
 }
 
 /**
@@ -143,13 +157,20 @@ export function summarise(samples) {
     min_ms: Math.min(...samples),
     p10_ms: quantile(samples, 0.1),
     p90_ms: quantile(samples, 0.9),
-    mad_ms: quantile(samples.map((sample) => Math.abs(sample - median)), 0.5),
+    mad_ms: quantile(
+      samples.map((sample) => Math.abs(sample - median)),
+      0.5,
+    ),
     drift,
     drifting: Math.abs(drift) > DRIFT,
   };
 }
 
-/** Return the smallest step the clock is seen to make within 20 ms, in ms. @param {() => number} [now] @returns {number} */
+/**
+ * Return the smallest step the clock is seen to make within 20 ms, in ms.
+ * @param {() => number} [now]
+ * @returns {number}
+ */
 export function timerResolution(now = () => performance.now()) {
   const begun = now();
   let smallest = Infinity;

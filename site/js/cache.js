@@ -54,7 +54,10 @@ export class FileCache {
    */
   async fetch(folder, records, { onProgress = () => {}, signal } = {}) {
     if (!globalThis.crypto?.subtle) {
-      throw new VitError('insecure_context', 'The files cannot be verified: browsers offer SHA-256 to secure pages only (https:// or http://localhost).');
+      throw new VitError(
+        'insecure_context',
+        'The files cannot be verified: browsers offer SHA-256 to secure pages only (https:// or http://localhost).',
+      );
     }
     const stop = new AbortController();
     signal?.addEventListener('abort', () => stop.abort(), { signal: stop.signal });
@@ -150,7 +153,11 @@ async function readFile(record, transfer) {
   return [record.path, bytes];
 }
 
-/** Return the kept bytes when they are still right; evict them when not. @param {FileRecord} record @param {Transfer} transfer */
+/**
+ * Return the kept bytes when they are still right; evict them when not.
+ * @param {FileRecord} record
+ * @param {Transfer} transfer
+ */
 async function readKept({ path, bytes, sha256 }, { store, notices }) {
   const response = await store?.match(keyOf(sha256));
   if (!store || !response) return null;
@@ -171,7 +178,8 @@ async function download(record, { folder, signal, count }) {
     refuseWrongAnswer(response, record);
     const bytes = new Uint8Array(record.bytes);
     for await (const chunk of chunksOf(response)) {
-      if (received + chunk.length > record.bytes) throw wrongBody(received === 0 ? chunk : bytes, record, `more than ${record.bytes}`);
+      if (received + chunk.length > record.bytes)
+        throw wrongBody(received === 0 ? chunk : bytes, record, `more than ${record.bytes}`);
       bytes.set(chunk, received);
       received += chunk.length;
       count(chunk.length);
@@ -209,7 +217,12 @@ function refuseWrongAnswer({ ok, status, headers }, { path }) {
   }
 }
 
-/** The error for a body that is too long or too short. @param {Uint8Array} begin @param {FileRecord} record @param {string} found */
+/**
+ * The error for a body that is too long or too short.
+ * @param {Uint8Array} begin
+ * @param {FileRecord} record
+ * @param {string} found
+ */
 function wrongBody(begin, { path, bytes }, found) {
   if (looksLikeHtml(begin)) return new VitError('html_instead', `The server sent a web page instead of ${path}.`);
   return new VitError('wrong_length', `${path} should have ${bytes} bytes; ${found} arrived.`);
@@ -225,7 +238,10 @@ async function verify(bytes, { path, sha256 }) {
   const found = await sha256Of(bytes);
   if (found === sha256) return;
   if (looksLikeHtml(bytes)) throw new VitError('html_instead', `The server sent a web page instead of ${path}.`);
-  throw new VitError('hash_mismatch', `${path} is not the published file: its SHA-256 begins ${found.slice(0, 12)}, not ${sha256.slice(0, 12)}.`);
+  throw new VitError(
+    'hash_mismatch',
+    `${path} is not the published file: its SHA-256 begins ${found.slice(0, 12)}, not ${sha256.slice(0, 12)}.`,
+  );
 }
 
 /** @param {Uint8Array<ArrayBuffer>} bytes @param {FileRecord} record @param {Transfer} transfer */
@@ -234,7 +250,9 @@ async function keep(bytes, { sha256 }, { store, notices }) {
     const headers = { 'content-type': 'application/octet-stream', 'content-length': String(bytes.length) };
     await store?.put(keyOf(sha256), new Response(bytes, { headers }));
   } catch (error) {
-    notices.add(`The browser did not keep the model (${asVitError(error).message}); it will be downloaded again next time.`);
+    notices.add(
+      `The browser did not keep the model (${asVitError(error).message}); it will be downloaded again next time.`,
+    );
   }
 }
 

@@ -6,7 +6,10 @@ import { asVitError, fromPlain, VitError } from './errors.js';
  * @typedef {import('./protocol.js').LoadRequest} LoadRequest
  * @typedef {import('./protocol.js').RequestType} RequestType
  * @typedef {{signal?: AbortSignal, onProgress?: (progress: any) => void}} CallOptions
- * @typedef {{resolve: (result: any) => void, reject: (error: VitError) => void, onProgress: (progress: any) => void}} Pending
+ * @typedef {object} Pending
+ * @property {(result: any) => void} resolve
+ * @property {(error: VitError) => void} reject
+ * @property {(progress: any) => void} onProgress
  */
 
 /** One worker, and the requests it has not answered yet. */
@@ -22,7 +25,8 @@ export class Client {
 
   /**
    * @param {string | URL} workerUrl
-   * @param {{wasmPath?: string}} [options] folder of the engines' .wasm files, with a final slash; left out, the worker's own
+   * @param {{wasmPath?: string}} [options] folder of the engines' .wasm files, with a final slash; left out, the
+   *   worker's own
    */
   constructor(workerUrl, { wasmPath } = {}) {
     this.#worker = new Worker(workerUrl, { type: 'module' });
@@ -33,7 +37,11 @@ export class Client {
     this.#onVisibility();
   }
 
-  /** Return every back end of an engine, with whether and why not. @param {string} engine @returns {Promise<import('./protocol.js').BackendState[]>} */
+  /**
+   * Return every back end of an engine, with whether and why not.
+   * @param {string} engine
+   * @returns {Promise<import('./protocol.js').BackendState[]>}
+   */
   backends(engine) {
     return this.#call('backends', engine);
   }
@@ -139,7 +147,9 @@ export class Client {
   #fail({ message }) {
     const error = message
       ? new VitError('internal', `The runtime failed: ${message}`)
-      : new VitError('network_lost', 'The script of the runtime could not be loaded.', { hint: 'Check the connection, then reload the page.' });
+      : new VitError('network_lost', 'The script of the runtime could not be loaded.', {
+          hint: 'Check the connection, then reload the page.',
+        });
     this.#end(error);
   }
 

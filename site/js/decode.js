@@ -14,7 +14,7 @@ import { inspect, noticesOf, overWhite } from './image.js';
 const ON_WHITE = 'The image has transparent parts: they were put on white.';
 
 /**
- * Return the picture of a file, upright, on white, in sRGB.
+ * Return the picture of a file, upright, on white, in the colours as stored.
  *
  * Raises `empty_file`, `not_an_image`, `image_too_large`, `damaged_image`.
  * @param {Blob} blob
@@ -48,10 +48,21 @@ export function fromImageData({ data, width, height }, notices = []) {
 
 /** @param {Blob} blob @param {string} type @returns {Promise<ImageBitmap>} */
 async function bitmapOf(blob, type) {
-  if (typeof OffscreenCanvas === 'undefined') throw new VitError('browser_too_old', 'This browser has no OffscreenCanvas.');
+  if (typeof OffscreenCanvas === 'undefined')
+    throw new VitError('browser_too_old', 'This browser has no OffscreenCanvas.');
   try {
-    return await createImageBitmap(new Blob([blob], { type }), { imageOrientation: 'from-image', premultiplyAlpha: 'none' });
+    // Models are trained on pixels as stored: colour profiles are not applied there, so neither here.
+    const asStored = /** @type {const} */ ({
+      imageOrientation: 'from-image',
+      premultiplyAlpha: 'none',
+      colorSpaceConversion: 'none',
+    });
+    return await createImageBitmap(new Blob([blob], { type }), asStored);
   } catch (cause) {
-    throw new VitError('damaged_image', `The browser cannot decode this ${type.replace('image/', '').toUpperCase()} file.`, { cause });
+    throw new VitError(
+      'damaged_image',
+      `The browser cannot decode this ${type.replace('image/', '').toUpperCase()} file.`,
+      { cause },
+    );
   }
 }

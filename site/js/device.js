@@ -4,8 +4,8 @@
 const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11];
 /** One function that uses i8x16.relaxed_swizzle. */
 const RELAXED_SIMD = [
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 0, 253, 15, 65, 0, 253, 15, 253,
-  128, 2, 11,
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 0, 253, 15, 65, 0, 253, 15,
+  253, 128, 2, 11,
 ];
 
 /** Whether WebAssembly has SIMD here. @returns {boolean} */
@@ -67,9 +67,14 @@ export async function describeDevice() {
 
 /** @returns {Promise<{browser: string, platform: string, model: string}>} */
 async function clientHints() {
-  const agent = /** @type {{userAgentData?: {getHighEntropyValues: (names: string[]) => Promise<HighEntropy>}}} */ (navigator).userAgentData;
+  const agent = /** @type {{userAgentData?: {getHighEntropyValues: (names: string[]) => Promise<HighEntropy>}}} */ (
+    navigator
+  ).userAgentData;
   /** @type {HighEntropy} */
-  const hints = (await agent?.getHighEntropyValues(['fullVersionList', 'platformVersion', 'architecture', 'model']).catch(() => undefined)) ?? {};
+  const hints =
+    (await agent
+      ?.getHighEntropyValues(['fullVersionList', 'platformVersion', 'architecture', 'model'])
+      .catch(() => undefined)) ?? {};
   const brand = hints.fullVersionList?.findLast(({ brand }) => !/not.?a.?brand/i.test(brand));
   return {
     browser: brand ? `${brand.brand} ${brand.version}` : '',

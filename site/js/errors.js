@@ -43,7 +43,10 @@ export class VitError extends Error {
   }
 }
 
-/** The plain object that stands for an error in a message. @typedef {{name: string, code: string, message: string, hint: string}} PlainError */
+/**
+ * The plain object that stands for an error in a message.
+ * @typedef {{name: string, code: string, message: string, hint: string}} PlainError
+ */
 
 /**
  * Return any thrown value as a `VitError`; unknown ones become `aborted`, `out_of_memory` or `internal`.
@@ -68,7 +71,9 @@ export function messageOf(thrown) {
 
 /** Whether an engine's error means that memory could not be had. @param {Error} error @returns {boolean} */
 function isOutOfMemory(error) {
-  return /out of memory|memory access out of bounds|allocation failed|cannot enlarge memory|context lost/i.test(error.message);
+  return /out of memory|memory access out of bounds|allocation failed|cannot enlarge memory|context lost/i.test(
+    error.message,
+  );
 }
 
 /** @param {unknown} thrown @returns {PlainError} */

@@ -11,13 +11,28 @@ import { READERS } from './image_formats.js';
 /** Pictures of more pixels than this are refused: decoded, they take 4 bytes a pixel, twice. */
 export const MAX_PIXELS = 64_000_000;
 
-/** Kinds of file that people try and no browser decodes everywhere. @type {{name: string, test: (text: string) => boolean, hint: string}[]} */
+/**
+ * Kinds of file that people try and no browser decodes everywhere.
+ * @type {{name: string, test: (text: string) => boolean, hint: string}[]}
+ */
 const UNSUPPORTED = [
-  { name: 'a HEIC photo', test: (text) => /^.{4}ftyp(hei|hev|mif1)/s.test(text), hint: 'Save or share it as JPEG first.' },
+  {
+    name: 'a HEIC photo',
+    test: (text) => /^.{4}ftyp(hei|hev|mif1)/s.test(text),
+    hint: 'Save or share it as JPEG first.',
+  },
   { name: 'a TIFF image', test: (text) => /^(II\*\0|MM\0\*)/.test(text), hint: 'Save it as PNG or JPEG first.' },
-  { name: 'an SVG drawing', test: (text) => /^\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<svg/s.test(text), hint: 'Save it as PNG first.' },
+  {
+    name: 'an SVG drawing',
+    test: (text) => /^\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<svg/s.test(text),
+    hint: 'Save it as PNG first.',
+  },
   { name: 'a PDF document', test: (text) => text.startsWith('%PDF'), hint: 'Save the page as PNG first.' },
-  { name: 'a web page', test: (text) => /^\s*<(!doctype html|html)/i.test(text), hint: 'Save the picture itself, not the page it is on.' },
+  {
+    name: 'a web page',
+    test: (text) => /^\s*<(!doctype html|html)/i.test(text),
+    hint: 'Save the picture itself, not the page it is on.',
+  },
 ];
 
 /**
@@ -40,7 +55,16 @@ const UNSUPPORTED = [
 export function sniff(bytes) {
   const reader = READERS.find(({ matches }) => matches(bytes));
   if (!reader) return null;
-  const info = { type: reader.type, width: 0, height: 0, bits: 8, alpha: false, animated: false, cmyk: false, truncated: false };
+  const info = {
+    type: reader.type,
+    width: 0,
+    height: 0,
+    bits: 8,
+    alpha: false,
+    animated: false,
+    cmyk: false,
+    truncated: false,
+  };
   try {
     return { ...info, ...reader.read(bytes) };
   } catch (error) {
@@ -62,10 +86,14 @@ export function inspect(bytes) {
   const { width, height, type, truncated } = info;
   if (width * height > MAX_PIXELS) {
     const megapixels = Math.round((width * height) / 1e6);
-    throw new VitError('image_too_large', `The image has ${width}×${height} pixels, ${megapixels} megapixels; at most ${MAX_PIXELS / 1e6} can be taken.`);
+    throw new VitError(
+      'image_too_large',
+      `The image has ${width}×${height} pixels, ${megapixels} megapixels; at most ${MAX_PIXELS / 1e6} can be taken.`,
+    );
   }
   if (truncated) throw new VitError('damaged_image', `The ${nameOf(type)} file ends before the picture does.`);
-  if (width < 1 || height < 1) throw new VitError('damaged_image', `The ${nameOf(type)} file says it is ${width}×${height} pixels.`);
+  if (width < 1 || height < 1)
+    throw new VitError('damaged_image', `The ${nameOf(type)} file says it is ${width}×${height} pixels.`);
   return info;
 }
 
@@ -82,7 +110,8 @@ export function noticesOf({ animated, bits, cmyk }) {
 function notAnImage(bytes) {
   const text = String.fromCharCode(...bytes.subarray(0, 512));
   const kind = UNSUPPORTED.find(({ test }) => test(text));
-  if (kind) return new VitError('not_an_image', `The file is ${kind.name}, which cannot be read here.`, { hint: kind.hint });
+  if (kind)
+    return new VitError('not_an_image', `The file is ${kind.name}, which cannot be read here.`, { hint: kind.hint });
   return new VitError('not_an_image', 'The file is no image of a kind that can be read here.');
 }
 
@@ -100,7 +129,8 @@ export function overWhite(pixels) {
     const alpha = pixels[index];
     if (alpha === 255) continue;
     transparent = true;
-    for (let channel = index - 3; channel < index; channel++) pixels[channel] = Math.round((pixels[channel] * alpha) / 255 + 255 - alpha);
+    for (let channel = index - 3; channel < index; channel++)
+      pixels[channel] = Math.round((pixels[channel] * alpha) / 255 + 255 - alpha);
     pixels[index] = 255;
   }
   return transparent;

@@ -23,14 +23,23 @@ function viewOf(bytes) {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Chunks up to IEND: IHDR has the size, acTL announces an animation, tRNS transparency. @param {Uint8Array} bytes @returns {Found} */
+/**
+ * Chunks up to IEND: IHDR has the size, acTL announces an animation, tRNS transparency.
+ * @param {Uint8Array} bytes
+ * @returns {Found}
+ */
 function readPng(bytes) {
   const view = viewOf(bytes);
   const colour = view.getUint8(25);
   /** @type {Found} */
-  const found = { width: view.getUint32(16), height: view.getUint32(20), bits: Math.max(8, view.getUint8(24)), alpha: colour === 4 || colour === 6 };
+  const found = {
+    width: view.getUint32(16),
+    height: view.getUint32(20),
+    bits: Math.max(8, view.getUint8(24)),
+    alpha: colour === 4 || colour === 6,
+  };
   let kind = '';
-  for (let at = 8; kind !== 'IEND'; ) {
+  for (let at = 8; kind !== 'IEND';) {
     if (at + 8 > bytes.length) return { ...found, truncated: true };
     const length = view.getUint32(at);
     kind = text(bytes, at + 4, 4);
@@ -42,12 +51,16 @@ function readPng(bytes) {
   return found;
 }
 
-/** Segments up to the scan; the end marker cannot occur inside the scan's data. @param {Uint8Array} bytes @returns {Found} */
+/**
+ * Segments up to the scan; the end marker cannot occur inside the scan's data.
+ * @param {Uint8Array} bytes
+ * @returns {Found}
+ */
 function readJpeg(bytes) {
   const view = viewOf(bytes);
   /** @type {Found} */
   const found = {};
-  for (let at = 2; ; ) {
+  for (let at = 2; ;) {
     if (at + 4 > bytes.length) return { ...found, truncated: true };
     if (bytes[at] !== 0xff) return { ...found, truncated: true };
     const marker = bytes[at + 1];
@@ -58,7 +71,12 @@ function readJpeg(bytes) {
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
     if (isFrame) {
       const components = view.getUint8(at + 9);
-      Object.assign(found, { bits: view.getUint8(at + 4), height: view.getUint16(at + 5), width: view.getUint16(at + 7), cmyk: components === 4 });
+      Object.assign(found, {
+        bits: view.getUint8(at + 4),
+        height: view.getUint16(at + 5),
+        width: view.getUint16(at + 7),
+        cmyk: components === 4,
+      });
     }
     if (marker === 0xda) return { ...found, truncated: !hasEndMarker(bytes, at) };
     at += 2 + view.getUint16(at + 2);
@@ -80,7 +98,7 @@ function readGif(bytes) {
   const found = { width: view.getUint16(6, true), height: view.getUint16(8, true) };
   let frames = 0;
   let at = 13 + tableSize(view.getUint8(10));
-  for (; at < bytes.length && bytes[at] !== 0x3b; ) {
+  for (; at < bytes.length && bytes[at] !== 0x3b;) {
     const block = view.getUint8(at);
     if (block === 0x21) {
       if (view.getUint8(at + 1) === 0xf9 && view.getUint8(at + 3) & 1) found.alpha = true;
@@ -111,18 +129,37 @@ function readWebp(bytes) {
   if (kind === 'VP8X') {
     const flags = view.getUint8(20);
     const size = /** @param {number} at */ (at) => 1 + view.getUint16(at, true) + (view.getUint8(at + 2) << 16);
-    return { width: size(24), height: size(27), alpha: (flags & 0x10) !== 0, animated: (flags & 0x02) !== 0, truncated };
+    return {
+      width: size(24),
+      height: size(27),
+      alpha: (flags & 0x10) !== 0,
+      animated: (flags & 0x02) !== 0,
+      truncated,
+    };
   }
   if (kind === 'VP8L') {
     const packed = view.getUint32(21, true);
-    return { width: 1 + (packed & 0x3fff), height: 1 + ((packed >>> 14) & 0x3fff), alpha: ((packed >>> 28) & 1) === 1, truncated };
+    return {
+      width: 1 + (packed & 0x3fff),
+      height: 1 + ((packed >>> 14) & 0x3fff),
+      alpha: ((packed >>> 28) & 1) === 1,
+      truncated,
+    };
   }
   return { width: view.getUint16(26, true) & 0x3fff, height: view.getUint16(28, true) & 0x3fff, truncated };
 }
 
-/** “BM” alone begins many a text, so the size of the header must be one there is. @param {Uint8Array} bytes @returns {boolean} */
+/**
+ * “BM” alone begins many a text, so the size of the header must be one there is.
+ * @param {Uint8Array} bytes
+ * @returns {boolean}
+ */
 function isBmp(bytes) {
-  return text(bytes, 0, 2) === 'BM' && bytes.length >= 26 && [12, 40, 52, 56, 64, 108, 124].includes(viewOf(bytes).getUint32(14, true));
+  return (
+    text(bytes, 0, 2) === 'BM' &&
+    bytes.length >= 26 &&
+    [12, 40, 52, 56, 64, 108, 124].includes(viewOf(bytes).getUint32(14, true))
+  );
 }
 
 /** A negative height means that the rows begin at the top. @param {Uint8Array} bytes @returns {Found} */
@@ -170,7 +207,7 @@ function readAvifMeta(meta) {
   const view = viewOf(meta);
   const all = text(meta, 0, Math.min(meta.length, 65_536));
   /** @type {Found} */
-  const found = { width: 0, height: 0, alpha: all.includes(':aux:alpha'), bits: 8 };
+  const found = { width: 0, height: 0, alpha: all.includes('auxiliary:alpha'), bits: 8 };
   for (const { index } of all.matchAll(/ispe/g)) {
     const [width, height] = [view.getUint32(index + 8), view.getUint32(index + 12)];
     if (width * height > Number(found.width) * Number(found.height)) Object.assign(found, { width, height });

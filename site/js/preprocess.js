@@ -72,10 +72,14 @@ export function resizeAndCrop(pixels, width, height, { size, crop_pct, crop_mode
     throw new VitError('bad_request', `${pixels.length} bytes are no RGB or RGBA image of ${width}×${height} pixels.`);
   }
   const resizedSize = RESIZED[crop_mode];
-  if (!resizedSize) throw new VitError('bad_model', `No crop mode “${crop_mode}”; there are: ${Object.keys(RESIZED).join(', ')}.`);
+  if (!resizedSize)
+    throw new VitError('bad_model', `No crop mode “${crop_mode}”; there are: ${Object.keys(RESIZED).join(', ')}.`);
   const resized = resizedSize({ width, height }, Math.floor(size / crop_pct));
   if (resized.width < 1 || resized.height < 1) {
-    throw new VitError('image_too_thin', `The image is ${width}×${height} pixels; scaled to the model's size, one side vanishes.`);
+    throw new VitError(
+      'image_too_thin',
+      `The image is ${width}×${height} pixels; scaled to the model's size, one side vanishes.`,
+    );
   }
   const column = centre(resized.width, size);
   const row = centre(resized.height, size);
@@ -114,7 +118,10 @@ function pad(inner, innerSize, at, size, fill) {
  */
 export function normalise(rgb, { mean, std }) {
   const tables = mean.map((value, channel) =>
-    Float32Array.from({ length: 256 }, (_, byte) => Math.fround(Math.fround(byte / 255) - Math.fround(value)) / Math.fround(std[channel])),
+    Float32Array.from(
+      { length: 256 },
+      (_, byte) => Math.fround(Math.fround(byte / 255) - Math.fround(value)) / Math.fround(std[channel]),
+    ),
   );
   const output = new Float32Array(rgb.length);
   for (let index = 0; index < rgb.length; index++) output[index] = tables[index % 3][rgb[index]];

@@ -11,9 +11,12 @@
  *
  * @typedef {{type: RequestType, id: number, payload: any}} Request
  * @typedef {{type: 'abort', id: number} | {type: 'visibility', hidden: boolean}} Note
- * @typedef {{id: number, progress: any} | {id: number, ok: true, result: any} | {id: number, ok: false, error: PlainError}} Answer
+ * @typedef {{id: number, ok: true, result: any} | {id: number, ok: false, error: PlainError}} Settled
+ * @typedef {{id: number, progress: any} | Settled} Answer
  *
- * @typedef {'configure' | 'backends' | 'device' | 'load' | 'unload' | 'classify' | 'benchmark' | 'clearCache'} RequestType
+ * @typedef {'configure' | 'backends' | 'device' | 'clearCache'} SharedType answered at once
+ * @typedef {'load' | 'unload' | 'classify' | 'benchmark'} ExclusiveType use the model, so they wait for each other
+ * @typedef {SharedType | ExclusiveType} RequestType
  *
  * What is needed of a model and a variant of the site data.
  * @typedef {object} Model
@@ -43,7 +46,8 @@
  * @property {number} threads
  * @property {string} threads_reason why there are no more; '' when it is as asked
  * @property {{download_ms: number, decode_ms: number, compile_ms: number, first_run_ms: number}} cold
- *   download: weights (from the cache when `from_cache`), verified, and the engine's code; decode: stored numbers → float32;
+ *   download: weights (from the cache when `from_cache`), verified, and the engine's code; decode: stored numbers →
+ *   float32;
  *   compile: back end and graph; first run: with its shader compilation and read-back
  * @property {boolean} from_cache
  * @property {number} bytes

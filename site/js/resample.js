@@ -2,8 +2,8 @@
  * Pillow's image resampling, bit for bit: a horizontal and a vertical convolution on uint8 with antialiasing.
  *
  * Only the window that will be kept is computed; each output pixel is the same as in a whole resize. The weights are
- * float64, normalised, then rounded to fixed point with 22 fractional bits, and each pass rounds to uint8. That makes the
- * order of the passes visible: see `verticalFirst`.
+ * float64, normalised, then rounded to fixed point with 22 fractional bits, and each pass rounds to uint8. That makes
+ * the order of the passes visible: see `verticalFirst`.
  */
 
 const PRECISION_BITS = 32 - 8 - 2;
@@ -73,7 +73,8 @@ export function resizeWindow(image, size, window, interpolation) {
   if (!filter) throw new RangeError(`No interpolation “${interpolation}”; there are: ${INTERPOLATIONS.join(', ')}`);
   const columns = taps(image.width, size.width, window.left, window.width, filter);
   const rows = taps(image.height, size.height, window.top, window.height, filter);
-  if (verticalFirst(image, size)) return horizontal(vertical(image, rows, used(columns)), moved(columns), all(window.height)).data;
+  if (verticalFirst(image, size))
+    return horizontal(vertical(image, rows, used(columns)), moved(columns), all(window.height)).data;
   return vertical(horizontal(image, columns, used(rows)), moved(rows), all(window.width)).data;
 }
 
@@ -123,14 +124,21 @@ function taps(inputSize, outputSize, start, length, filter) {
   const filterScale = Math.max(1, scale);
   const support = filter.support * filterScale;
   const stride = Math.ceil(support) * 2 + 1;
-  const result = { first: new Int32Array(length), count: new Int32Array(length), weights: new Int32Array(length * stride), stride };
+  const result = {
+    first: new Int32Array(length),
+    count: new Int32Array(length),
+    weights: new Int32Array(length * stride),
+    stride,
+  };
   for (let index = 0; index < length; index++) {
     const center = (start + index + 0.5) * scale;
     const first = Math.max(0, Math.trunc(center - support + 0.5));
     const count = Math.min(inputSize, Math.trunc(center + support + 0.5)) - first;
     result.first[index] = first;
     result.count[index] = count;
-    const weights = Array.from({ length: count }, (_, tap) => filter.weight((tap + first - center + 0.5) * (1 / filterScale)));
+    const weights = Array.from({ length: count }, (_, tap) =>
+      filter.weight((tap + first - center + 0.5) * (1 / filterScale)),
+    );
     let total = 0;
     for (const weight of weights) total += weight;
     for (let tap = 0; tap < count; tap++) {

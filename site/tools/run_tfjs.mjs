@@ -13,7 +13,8 @@ import { parseArgs } from 'node:util';
 import { asVitError, VitError } from '../js/errors.js';
 import { engine } from '../js/engines/tfjs.js';
 
-const USAGE = 'usage: run_tfjs.mjs --model DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32 [--backend wasm|cpu]';
+const USAGE =
+  'usage: run_tfjs.mjs --model DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32 [--backend wasm|cpu]';
 
 /** @typedef {{model: string, inputs: string, shape: number[], output: string, backend: string}} Request */
 
@@ -31,7 +32,8 @@ function readRequest() {
   const { model, inputs, shape, output, backend } = parseOptions(options, refuse);
   if (!model || !inputs || !shape || !output) throw refuse('--model, --inputs, --shape and --output are needed');
   const sizes = shape.split(',').map(Number);
-  if (sizes.length !== 4 || !sizes.every((size) => Number.isInteger(size) && size > 0)) throw refuse(`--shape ${shape}: four sizes n,H,W,3 are needed`);
+  if (sizes.length !== 4 || !sizes.every((size) => Number.isInteger(size) && size > 0))
+    throw refuse(`--shape ${shape}: four sizes n,H,W,3 are needed`);
   if (!existsSync(inputs)) throw refuse(`--inputs ${inputs}: no such file`);
   if (!existsSync(join(model, 'model.json'))) throw refuse(`--model ${model}: no folder with a model.json`);
   const needed = 4 * sizes.reduce((product, size) => product * size, 1);

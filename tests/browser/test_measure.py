@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from export.figures import format_ms
 from export.results import COLD, LATENCY, NATIVE, TOP1, read_measurements
 from export.spec import Measurement
 from export.store import Store
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 
 def command(site: Path, out: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "export.measure", "--site", str(site), "--out", str(out), "--no-render", *options]
+    return [sys.executable, "-m", "export.measure", "--no-render", "--site", str(site), "--out", str(out), *options]
 
 
 def run(site: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -71,6 +72,19 @@ def test_second_run_adds_to_the_first_and_threads_need_isolation(built_site: Pat
     threaded = read_measurements(out)
     assert threaded is not None and threaded.environment.isolated
     assert {one.threads for one in threaded.measurements} == {2}
+
+
+def test_figures_are_put_on_the_page(built_site: Path, artifacts: Path, tmp_path: Path) -> None:
+    site, out = tmp_path / "_site", tmp_path / "measurements.json"
+    shutil.copytree(built_site, site)
+    few = ("--variant", "u8-tfjs", "--backend", "wasm", "--rounds", "1", "--runs", "3", "--limit", "0")
+    done = run(site, out, *few, "--artifacts", str(artifacts), "--render")
+    assert done.returncode == 0, done.stderr
+    file = read_measurements(out)
+    assert file is not None
+    warm = find(file.measurements, LATENCY, "u8-tfjs")
+    assert format_ms(warm.value) in (site / "results.html").read_text()
+    assert (site / "index.html").read_bytes() == (built_site / "index.html").read_bytes()
 
 
 @pytest.mark.parametrize(

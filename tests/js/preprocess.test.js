@@ -16,7 +16,9 @@ function maxDifference(found, truth) {
 
 /** @param {Uint8Array} rgb @returns {Uint8ClampedArray} */
 function withAlpha(rgb) {
-  return Uint8ClampedArray.from({ length: (rgb.length / 3) * 4 }, (_, i) => (i % 4 === 3 ? 255 : rgb[Math.floor(i / 4) * 3 + (i % 4)]));
+  return Uint8ClampedArray.from({ length: (rgb.length / 3) * 4 }, (_, i) =>
+    i % 4 === 3 ? 255 : rgb[Math.floor(i / 4) * 3 + (i % 4)],
+  );
 }
 
 for (const { width, height, preprocess: wanted, image, expected, normalised_sha256 } of cases) {
@@ -37,13 +39,32 @@ test('normalisation centres and scales each channel by its own figures', () => {
 });
 
 test('an extremely wide image costs no more than its crop', () => {
-  const wanted = { size: 32, crop_pct: 0.875, crop_mode: /** @type {const} */ ('center'), interpolation: 'bicubic', mean: [0, 0, 0], std: [1, 1, 1] };
-  assert.equal(resizeAndCrop(new Uint8Array(3_000_000 * 3).fill(9), 3_000_000, 1, wanted).every((byte) => byte === 9), true);
+  const wanted = {
+    size: 32,
+    crop_pct: 0.875,
+    crop_mode: /** @type {const} */ ('center'),
+    interpolation: 'bicubic',
+    mean: [0, 0, 0],
+    std: [1, 1, 1],
+  };
+  assert.equal(
+    resizeAndCrop(new Uint8Array(3_000_000 * 3).fill(9), 3_000_000, 1, wanted).every((byte) => byte === 9),
+    true,
+  );
 });
 
 test('what cannot be resized is refused with a reason', () => {
-  const wanted = { size: 32, crop_pct: 1, crop_mode: /** @type {const} */ ('border'), interpolation: 'bicubic', mean: [0, 0, 0], std: [1, 1, 1] };
+  const wanted = {
+    size: 32,
+    crop_pct: 1,
+    crop_mode: /** @type {const} */ ('border'),
+    interpolation: 'bicubic',
+    mean: [0, 0, 0],
+    std: [1, 1, 1],
+  };
   assert.throws(() => resizeAndCrop(new Uint8Array(900), 300, 1, wanted), { code: 'image_too_thin' });
   assert.throws(() => resizeAndCrop(new Uint8Array(7), 2, 2, wanted), { code: 'bad_request' });
-  assert.throws(() => resizeAndCrop(new Uint8Array(12), 2, 2, { ...wanted, crop_mode: /** @type {any} */ ('zoom') }), { code: 'bad_model' });
+  assert.throws(() => resizeAndCrop(new Uint8Array(12), 2, 2, { ...wanted, crop_mode: /** @type {any} */ ('zoom') }), {
+    code: 'bad_model',
+  });
 });

@@ -66,7 +66,10 @@ test('damaged models are refused, and say where', async () => {
     [/hold 55 bytes.*56/, (files) => files.set('part2.bin', new Uint8Array(35))],
     [/w is stored as uint4/, (files) => replace(files, '"dtype":"uint8"', '"dtype":"uint4"')],
     [/cannot run this model/, (files) => replace(files, '"op":"MatMul"', '"op":"Frobnicate"')],
-    [/shape \[1,2,6\]/, (files) => files.set('model.json', /** @type {any} */ (tinyModel({ shape: [1, 2, 6] }).get('model.json')))],
+    [
+      /input is \[1,2,6\]/,
+      (files) => files.set('model.json', /** @type {any} */ (tinyModel({ shape: [1, 2, 6] }).get('model.json'))),
+    ],
   ];
   for (const [message, damage] of damages) {
     const files = tinyModel();
@@ -86,10 +89,24 @@ function replace(files, from, to) {
 }
 
 test('a back end that is not here is refused with those that are', async () => {
-  await assert.rejects(engine.load({ files: tinyModel() }, { backend: 'webgl' }), { code: 'backend_unavailable', message: /“webgl”.*Available: wasm, cpu\./ });
-  await assert.rejects(engine.load({ files: tinyModel() }, { backend: 'abacus' }), { code: 'backend_unavailable', message: /no such back end/ });
+  await assert.rejects(engine.load({ files: tinyModel() }, { backend: 'webgl' }), {
+    code: 'backend_unavailable',
+    message: /“webgl”.*Available: wasm, cpu\./,
+  });
+  await assert.rejects(engine.load({ files: tinyModel() }, { backend: 'abacus' }), {
+    code: 'backend_unavailable',
+    message: /no such back end/,
+  });
   const states = await engine.backends();
-  assert.deepEqual(states.map(({ name, available }) => [name, available]), [['wasm', true], ['webgl', false], ['webgpu', false], ['cpu', true]]);
+  assert.deepEqual(
+    states.map(({ name, available }) => [name, available]),
+    [
+      ['wasm', true],
+      ['webgl', false],
+      ['webgpu', false],
+      ['cpu', true],
+    ],
+  );
   assert.ok(states.every(({ available, reason }) => available || reason !== ''));
 });
 

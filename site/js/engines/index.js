@@ -65,6 +65,9 @@ export async function download(load) {
     return await load();
   } catch (cause) {
     const hint = 'Check the connection, then reload the page.';
-    throw new VitError('network_lost', `A script of the engine could not be loaded: ${messageOf(cause)}.`, { hint, cause });
+    throw new VitError('network_lost', `A script of the engine could not be loaded: ${messageOf(cause)}.`, {
+      hint,
+      cause,
+    });
   }
 }

@@ -8,8 +8,9 @@
 import { GraphModel } from '@tensorflow/tfjs-converter';
 import * as tf from '@tensorflow/tfjs-core';
 import { asVitError, throwIfAborted, VitError } from '../errors.js';
-import { probeBackends, startBackend, stopBackend } from './tfjs_backends.js';
+import { probeBackends, startBackend } from './tfjs_backends.js';
 import { readGraphModel } from './tfjs_model.js';
+import { deactivate } from './tfjs_registry.js';
 
 /** @typedef {import('./index.js').ArtifactBytes} ArtifactBytes */
 /** @typedef {import('./index.js').EngineOptions} EngineOptions */
@@ -21,7 +22,9 @@ tf.enableProdMode();
 export const engine = { name: 'tfjs', backends: probeBackends, load };
 
 /**
- * Return a session of the graph model; raises `bad_model`, `backend_unavailable`, `no_simd`, `out_of_memory`, `aborted`.
+ * Return a session of the graph model.
+ *
+ * Raises `bad_model`, `backend_unavailable`, `no_simd`, `out_of_memory`, `network_lost`, `http_error` or `aborted`.
  * @param {ArtifactBytes} artifact
  * @param {EngineOptions} options
  * @returns {Promise<Session>}
@@ -37,9 +40,16 @@ async function load(artifact, options) {
     const { model, decode_ms } = await buildModel(artifacts);
     const layout = inputLayout(model);
     const compile_ms = performance.now() - begun - decode_ms;
-    return { backend: options.backend, ...started, ...layout.session, decode_ms, compile_ms, ...runner(model, layout, options.backend) };
+    return {
+      backend: options.backend,
+      ...started,
+      ...layout.session,
+      decode_ms,
+      compile_ms,
+      ...runner(model, layout, options.backend),
+    };
   } catch (error) {
-    stopBackend(options.backend);
+    deactivate(options.backend);
     throw modelError(error);
   }
 }
@@ -72,13 +82,19 @@ async function buildModel(artifacts) {
  */
 function inputLayout(model) {
   if (model.inputs.length !== 1 || model.outputs.length !== 1) {
-    throw new VitError('bad_model', `The model has ${model.inputs.length} inputs and ${model.outputs.length} outputs; one of each is needed.`);
+    throw new VitError(
+      'bad_model',
+      `The model has ${model.inputs.length} inputs and ${model.outputs.length} outputs; one of each is needed.`,
+    );
   }
   const [batch, ...image] = model.inputs[0].shape ?? [];
   const channelsFirst = image[0] === 3 && image[2] !== 3;
   const [height, width, channels] = channelsFirst ? [image[1], image[2], image[0]] : image;
   if (image.length !== 3 || channels !== 3 || !(height > 0) || !(width > 0) || (batch !== 1 && batch !== -1)) {
-    throw new VitError('bad_model', `The model's input has the shape [${model.inputs[0].shape}]; [1, height, width, 3] or [1, 3, height, width] is needed.`);
+    throw new VitError(
+      'bad_model',
+      `The model's input is [${model.inputs[0].shape}]; [1, height, width, 3] or [1, 3, height, width] is needed.`,
+    );
   }
   return { shape: [1, ...image], channelsFirst, session: { input: [height, width, channels] } };
 }
@@ -94,7 +110,8 @@ function runner(model, { shape, channelsFirst, session }, backend) {
   const size = height * width * channels;
   return {
     run: async (values) => {
-      if (values.length !== size) throw new VitError('bad_request', `The input has ${values.length} values; the model takes ${size}.`);
+      if (values.length !== size)
+        throw new VitError('bad_request', `The input has ${values.length} values; the model takes ${size}.`);
       try {
         const input = tf.tensor(channelsFirst ? toChannelsFirst(values, channels) : values, shape, 'float32');
         const output = /** @type {tf.Tensor} */ (model.execute(input));
@@ -108,7 +125,7 @@ function runner(model, { shape, channelsFirst, session }, backend) {
     },
     dispose: async () => {
       model.dispose();
-      stopBackend(backend);
+      deactivate(backend);
     },
   };
 }
@@ -128,7 +145,10 @@ export function toChannelsFirst(values, channels) {
   return planes;
 }
 
-/** What TensorFlow.js throws while it builds or runs a model, as `bad_model` unless it is something known. @param {unknown} thrown */
+/**
+ * What TensorFlow.js throws while it builds or runs a model, as `bad_model` unless it is something known.
+ * @param {unknown} thrown
+ */
 function modelError(thrown) {
   const error = asVitError(thrown);
   if (error.code !== 'internal') return error;

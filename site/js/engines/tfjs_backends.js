@@ -1,23 +1,24 @@
 /** The TensorFlow.js back ends: whether this browser has them, and how each is brought up. */
 
-import * as tf from '@tensorflow/tfjs-core';
 import { hasSimd, webglName } from '../device.js';
 import { messageOf, VitError } from '../errors.js';
 import { download } from './index.js';
+import { activate, deactivate } from './tfjs_registry.js';
 import { startWasm } from './tfjs_wasm.js';
 
 /** @typedef {import('./index.js').BackendState} BackendState */
 /** @typedef {import('./index.js').EngineOptions} EngineOptions */
-/** @typedef {{threads: number, threads_reason: string}} Started */
+/** @typedef {import('./tfjs_registry.js').Started} Started */
 
 /**
  * One row a back end: what a probe finds (a reason why not, or a note), and how it is brought up.
- * @type {Record<string, {probe: () => Promise<string | {note: string}>, start: (options: EngineOptions) => Promise<Started>}>}
+ * @typedef {{probe: () => Promise<string | {note: string}>, start: (options: EngineOptions) => Promise<Started>}} Row
+ * @type {Record<string, Row>}
  */
 const BACKENDS = {
   wasm: {
     probe: async () => (hasSimd() ? { note: '' } : 'this browser has no WebAssembly SIMD'),
-    start: async (options) => startWasm(await download(() => import('@tensorflow/tfjs-backend-wasm')), activate, options),
+    start: async (options) => startWasm(await download(() => import('@tensorflow/tfjs-backend-wasm')), options),
   },
   webgl: {
     probe: probeWebgl,
@@ -41,28 +42,6 @@ const BACKENDS = {
     },
   },
 };
-
-/** What made each back end first; kept because TensorFlow.js forgets it when the back end is removed. */
-const FACTORIES = new Map();
-
-/**
- * Initialise a registered back end and make it current.
- * @param {string} backend
- * @param {string} threads_reason
- * @returns {Promise<Started>}
- */
-async function activate(backend, threads_reason) {
-  if (!FACTORIES.has(backend)) FACTORIES.set(backend, tf.findBackendFactory(backend));
-  if (!FACTORIES.get(backend)) throw new Error('TensorFlow.js does not offer it in this browser');
-  if (!tf.findBackendFactory(backend)) tf.registerBackend(backend, FACTORIES.get(backend));
-  if (!(await tf.setBackend(backend))) throw new Error('TensorFlow.js could not initialise it');
-  return { threads: 1, threads_reason };
-}
-
-/** Free everything the back end holds; `startBackend` brings it up anew. @param {string} backend */
-export function stopBackend(backend) {
-  if (tf.findBackendFactory(backend)) tf.removeBackend(backend);
-}
 
 /** A reason why not, or a note on what there is. @returns {Promise<string | {note: string}>} */
 async function probeWebgl() {
@@ -106,13 +85,16 @@ export async function startBackend(options) {
   if (!state) throw unavailable(backend, 'there is no such back end', states);
   if (!state.available && backend === 'wasm') {
     const others = states.filter(({ available }) => available).map(({ name }) => name);
-    throw new VitError('no_simd', `The wasm back end needs WebAssembly SIMD, which this browser lacks; available: ${others.join(', ')}.`);
+    throw new VitError(
+      'no_simd',
+      `The wasm back end needs WebAssembly SIMD, which this browser lacks; available: ${others.join(', ')}.`,
+    );
   }
   if (!state.available) throw unavailable(backend, state.reason, states);
   try {
     return await BACKENDS[backend].start(options);
   } catch (cause) {
-    stopBackend(backend);
+    deactivate(backend);
     if (cause instanceof VitError) throw cause;
     throw unavailable(backend, messageOf(cause), states, cause);
   }
@@ -127,6 +109,7 @@ export async function startBackend(options) {
  */
 function unavailable(backend, reason, states, cause) {
   const others = states.filter(({ name, available }) => available && name !== backend).map(({ name }) => name);
-  const message = `The back end “${backend}” is not available here: ${reason}. Available: ${others.join(', ') || 'none'}.`;
+  const list = others.join(', ') || 'none';
+  const message = `The back end “${backend}” is not available here: ${reason}. Available: ${list}.`;
   return new VitError('backend_unavailable', message, { cause });
 }

@@ -13,7 +13,10 @@ const STORED_BYTES = { float32: 4, int32: 4, float16: 2, uint16: 2, uint8: 1, bo
 export function readGraphModel(files) {
   const model = readJson(files);
   if (model.format !== 'graph-model' || !model.modelTopology || !Array.isArray(model.weightsManifest)) {
-    throw new VitError('bad_model', `model.json has the format “${model.format}”; a “graph-model” with its weights is needed.`);
+    throw new VitError(
+      'bad_model',
+      `model.json has the format “${model.format}”; a “graph-model” with its weights is needed.`,
+    );
   }
   const weightSpecs = model.weightsManifest.flatMap(({ weights }) => weights);
   const weightData = model.weightsManifest.flatMap(({ paths }) => paths.map((path) => shard(files, path)));
@@ -22,8 +25,19 @@ export function readGraphModel(files) {
   if (stored !== expected) {
     throw new VitError('bad_model', `The weight files hold ${stored} bytes where model.json describes ${expected}.`);
   }
+  // TensorFlow.js takes shards to be of one size when only the last differs, and reads zeros from a longer last one.
+  weightData.push(new ArrayBuffer(0));
   const { modelTopology, format, signature, userDefinedMetadata, modelInitializer, initializerSignature } = model;
-  return { modelTopology, format, signature, userDefinedMetadata, modelInitializer, initializerSignature, weightSpecs, weightData };
+  return {
+    modelTopology,
+    format,
+    signature,
+    userDefinedMetadata,
+    modelInitializer,
+    initializerSignature,
+    weightSpecs,
+    weightData,
+  };
 }
 
 /**
@@ -32,7 +46,8 @@ export function readGraphModel(files) {
  */
 function readJson(files) {
   const bytes = files.get('model.json');
-  if (!bytes) throw new VitError('bad_model', `The variant has no model.json; it has: ${[...files.keys()].join(', ')}.`);
+  if (!bytes)
+    throw new VitError('bad_model', `The variant has no model.json; it has: ${[...files.keys()].join(', ')}.`);
   try {
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {

@@ -2,10 +2,11 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { messageOf, VitError } from '../errors.js';
+import { activate, deactivate } from './tfjs_registry.js';
 
 /** @typedef {typeof import('@tensorflow/tfjs-backend-wasm')} WasmModule */
 /** @typedef {import('./index.js').EngineOptions} EngineOptions */
-/** @typedef {{threads: number, threads_reason: string}} Started */
+/** @typedef {import('./tfjs_registry.js').Started} Started */
 
 /** The binaries' names → their hashed names, put here by the bundler; absent in Node. */
 const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;
@@ -19,39 +20,37 @@ const binaries = new Map();
 /**
  * Start the back end with the threads asked for, or with one and the reason why.
  * @param {WasmModule} wasm
- * @param {(backend: string, threads_reason: string) => Promise<Started>} activate
  * @param {EngineOptions} options
  * @returns {Promise<Started>}
  */
-export async function startWasm(wasm, activate, { threads, wasmPath }) {
+export async function startWasm(wasm, { threads, wasmPath }) {
   setPaths(wasm, wasmPath ?? new URL('./', import.meta.url).href);
   const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
   const wanted = Math.max(1, threads ?? Math.min(MOST_THREADS, cores));
   if (!globalThis.crossOriginIsolated) {
     const reason = 'the page is not cross-origin isolated, so the browser gives it one thread';
-    return startWith(wasm, activate, 1, wanted > 1 ? reason : '');
+    return startWith(wasm, 1, wanted > 1 ? reason : '');
   }
-  if (wanted === 1) return startWith(wasm, activate, 1, threads === 1 ? '' : 'this device reports one core');
+  if (wanted === 1) return startWith(wasm, 1, threads === 1 ? '' : 'this device reports one core');
   try {
-    const started = await startWith(wasm, activate, wanted, '');
+    const started = await startWith(wasm, wanted, '');
     if (started.threads < wanted) started.threads_reason = `the engine gave ${started.threads} of ${wanted} threads`;
     return started;
   } catch (error) {
     if (error instanceof VitError) throw error;
     // Shared memory reserves its maximum of 4 GiB, which iOS refuses.
-    if (tf.findBackendFactory('wasm')) tf.removeBackend('wasm');
-    return startWith(wasm, activate, 1, `${wanted} threads could not be started: ${messageOf(error)}`);
+    deactivate('wasm');
+    return startWith(wasm, 1, `${wanted} threads could not be started: ${messageOf(error)}`);
   }
 }
 
 /**
  * @param {WasmModule} wasm
- * @param {(backend: string, threads_reason: string) => Promise<Started>} activate
  * @param {number} threads
  * @param {string} reason
  * @returns {Promise<Started>}
  */
-async function startWith(wasm, activate, threads, reason) {
+async function startWith(wasm, threads, reason) {
   await checkBinary(threads > 1 ? 'tfjs-backend-wasm-threaded-simd.wasm' : 'tfjs-backend-wasm-simd.wasm');
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', threads > 1);
   wasm.setThreadsCount(threads);
@@ -123,9 +122,12 @@ async function checkBinary(name) {
   let response;
   try {
     response = await fetch(url);
+    // A refusal may itself be cached, for minutes.
+    if (!response.ok) response = await fetch(url, { cache: 'reload' });
     await response.arrayBuffer();
   } catch (cause) {
     throw new VitError('network_lost', 'The connection was lost while the engine was downloaded.', { cause });
   }
-  if (!response.ok) throw new VitError('http_error', `The server answered the engine's ${name} with status ${response.status}.`);
+  if (!response.ok)
+    throw new VitError('http_error', `The server answered the engine's ${name} with status ${response.status}.`);
 }

@@ -1,7 +1,7 @@
 /** The state line, the progress of the download, and the box that says what went wrong and how to go on. */
 
 import { elements } from './elements.js';
-import { formatBytes } from './figures.js';
+import { formatBytes, formatPercent } from './figures.js';
 
 const PHASES = {
   download: 'Downloading the weights …',
@@ -30,7 +30,7 @@ export function showLoading({ phase, loaded, total }) {
   elements.download.max = total;
   elements.download.value = loaded;
   elements.downloadBytes.textContent = `${formatBytes(loaded)} of ${formatBytes(total)}`;
-  elements.loadNote.textContent = `${PHASES[phase]} ${elements.downloadBytes.textContent}`;
+  elements.loadNote.textContent = `${PHASES[phase]} ${formatPercent(loaded / total)}`;
 }
 
 /** Show how far a measurement is, above and beside the measure button. @param {import('../protocol.js').BenchmarkProgress} progress */

@@ -1,0 +1,92 @@
+"""The pages for everyone: axe finds nothing, nothing jumps, everything fits a phone and can be hit with a thumb."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from export.serve import serving
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(__file__).parents[2] / "site/node_modules/axe-core/axe.min.js"
+PAGES = ("index.html", "results.html", "method.html", "404.html")
+VIOLATIONS = """async () => {
+  const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+  const { violations } = await axe.run(document, { runOnly: { type: 'tag', values: tags } });
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+}"""
+
+
+def violations(page: Page) -> list[str]:
+    """Run axe beside the page's own scripts; the page's policy stays in force."""
+    page.evaluate(AXE.read_text())
+    found: list[str] = page.evaluate(VIOLATIONS)
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing(page: Page, site_url: str, name: str, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(site_url + name)
+    for details in page.locator("details").all():
+        details.evaluate("(element) => { element.open = true; }")
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_answers_and_problems(page: Page, site_url: str, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page.goto(f"{site_url}#variant=u8-tfjs&backend=wasm")
+    page.get_by_role("button", name="Sample: Bag").click()
+    expect(page.locator("#state")).to_contain_text("Most likely")
+    assert violations(page) == []
+    page.get_by_label("Choose a picture").set_input_files({"name": "empty.png", "mimeType": "image/png", "buffer": b""})
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("width", [320, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_page_fits_a_phone(page: Page, site_url: str, name: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 780})
+    page.goto(site_url + name)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('button, select, summary, label.button, label.option, nav a, .brand')]
+          .filter((element) => element.checkVisibility())
+          .map((element) => [element.textContent.trim(), element.getBoundingClientRect()])
+          .filter(([, { width, height }]) => width < 44 || height < 44)
+          .map(([text, { width, height }]) => `${text}: ${width}×${height}`)"""
+    )
+    assert small == []
+
+
+def test_nothing_jumps(page: Page, site_url: str) -> None:
+    page.add_init_script(
+        """globalThis.shift = 0;
+        new PerformanceObserver((list) => {
+          for (const entry of list.getEntries()) globalThis.shift += entry.value;
+        }).observe({ type: 'layout-shift', buffered: true });"""
+    )
+    page.goto(f"{site_url}#variant=u8-tfjs&backend=wasm")
+    expect(page.locator("#device")).to_contain_text("Logical cores")
+    page.get_by_role("button", name="Sample: Bag").click()
+    expect(page.locator("#state")).to_contain_text("Most likely")
+    assert page.evaluate("globalThis.shift") < 0.05
+
+
+def test_motion_is_reduced_on_request(page: Page, site_url: str) -> None:
+    durations = "[...document.querySelectorAll('*')].map((one) => getComputedStyle(one).transitionDuration)"
+    page.goto(site_url)
+    assert set(page.evaluate(durations)) != {"0s"}
+    page.emulate_media(reduced_motion="reduce")
+    assert set(page.evaluate(durations)) == {"0s"}
+
+
+def test_lost_visitor_gets_the_sites_own_404_at_any_depth(chromium: Browser, built_site: Path) -> None:
+    with serving(built_site, base_path="/repo/") as url, chromium.new_page() as page:
+        answer = page.goto(f"{url}some/where/deep")
+        assert answer and answer.status == 404
+        expect(page.get_by_role("heading", name="Page not found")).to_be_visible()

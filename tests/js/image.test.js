@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { inspect, MAX_PIXELS, noticesOf, overWhite, sniff } from '../../site/js/image.js';
+
+/**
+ * Bytes from numbers, strings (a character a byte) and other bytes.
+ * @param {...(number | string | Uint8Array)} parts
+ * @returns {Uint8Array}
+ */
+function bytes(...parts) {
+  return Uint8Array.from(
+    parts.flatMap((part) =>
+      typeof part === 'number' ? [part] : typeof part === 'string' ? [...Buffer.from(part, 'latin1')] : [...part],
+    ),
+  );
+}
+/** @param {number} value */
+const be16 = (value) => bytes(value >> 8, value & 255);
+/** @param {number} value */
+const le16 = (value) => bytes(value & 255, value >> 8);
+/** @param {number} value */
+const be32 = (value) => bytes(be16(value >>> 16), be16(value & 0xffff));
+/** @param {number} value */
+const le32 = (value) => be32(value).reverse();
+
+/** @param {string} kind @param {Uint8Array} [data] */
+const chunk = (kind, data = bytes()) => bytes(be32(data.length), kind, data, 'CRC!');
+/** @param {{width?: number, height?: number, bits?: number, colour?: number, more?: Uint8Array}} [options] */
+const png = ({ width = 5, height = 4, bits = 8, colour = 2, more = bytes() } = {}) =>
+  bytes(
+    '\x89PNG\r\n\x1a\n',
+    chunk('IHDR', bytes(be32(width), be32(height), bits, colour, 0, 0, 0)),
+    more,
+    chunk('IDAT', bytes('data')),
+    chunk('IEND'),
+  );
+/** @param {number} components @param {number} [bits] */
+const jpeg = (components, bits = 8) =>
+  bytes(
+    '\xff\xd8\xff\xe0',
+    be16(4),
+    'JF',
+    '\xff\xff\xc4',
+    be16(3),
+    0,
+    '\xff\xc2',
+    be16(8 + 3 * components),
+    bits,
+    be16(4),
+    be16(5),
+    components,
+    new Uint8Array(3 * components),
+    '\xff\xda',
+    be16(3),
+    0,
+    'scan\xff\x00\xff\xd0more',
+    '\xff\xd9',
+  );
+/** @param {number} frames @param {boolean} [transparent] */
+function gif(frames, transparent = false) {
+  const frame = bytes(
+    '\x21\xf9\x04',
+    transparent ? 1 : 0,
+    le16(5),
+    0,
+    0,
+    '\x2c',
+    le16(0),
+    le16(0),
+    le16(5),
+    le16(4),
+    0,
+    2,
+    3,
+    'lzw',
+    0,
+  );
+  return bytes(
+    'GIF89a',
+    le16(5),
+    le16(4),
+    0x80,
+    0,
+    0,
+    new Uint8Array(6),
+    ...Array.from({ length: frames }, () => frame),
+    0x3b,
+  );
+}
+/** @param {string} kind @param {Uint8Array} data */
+const webp = (kind, data) => bytes('RIFF', le32(12 + data.length), 'WEBP', kind, le32(data.length), data);
+/** @param {number} bits @param {number} height */
+const bmp = (bits, height) =>
+  bytes(
+    'BM',
+    le32(54 + 4 * 8),
+    le32(0),
+    le32(54),
+    le32(40),
+    le32(2),
+    le32(height >>> 0),
+    le16(1),
+    le16(bits),
+    new Uint8Array(24),
+    new Uint8Array(32),
+  );
+/** @param {string} kind @param {...Uint8Array} parts */
+const box = (kind, ...parts) => bytes(be32(8 + parts.reduce((sum, { length }) => sum + length, 0)), kind, ...parts);
+/** @param {string} brand */
+const avif = (brand) =>
+  bytes(
+    box('ftyp', bytes(brand, be32(0), 'mif1miafavif')),
+    box(
+      'meta',
+      be32(0),
+      box('ispe', be32(0), be32(2), be32(2)),
+      box('ispe', be32(0), be32(5), be32(4)),
+      box('pixi', be32(0), bytes(3, 10, 10, 10)),
+      bytes('urn:mpeg:mpegB:cicp:systems:auxiliary:alpha'),
+    ),
+    box('mdat', bytes('data')),
+  );
+
+const PLAIN = { width: 5, height: 4, bits: 8, alpha: false, animated: false, cmyk: false, truncated: false };
+
+/** @type {[string, Uint8Array, object][]} */
+const FILES = [
+  ['PNG', png(), { type: 'image/png' }],
+  ['PNG with alpha', png({ colour: 6 }), { type: 'image/png', alpha: true }],
+  [
+    'PNG with a transparent colour',
+    png({ colour: 3, bits: 4, more: chunk('tRNS', bytes(0)) }),
+    { type: 'image/png', alpha: true },
+  ],
+  ['16-bit PNG', png({ bits: 16 }), { type: 'image/png', bits: 16 }],
+  ['animated PNG', png({ more: chunk('acTL', bytes(be32(2), be32(0))) }), { type: 'image/png', animated: true }],
+  ['progressive JPEG', jpeg(3), { type: 'image/jpeg' }],
+  ['CMYK JPEG', jpeg(4), { type: 'image/jpeg', cmyk: true }],
+  ['12-bit JPEG', jpeg(1, 12), { type: 'image/jpeg', bits: 12 }],
+  ['GIF', gif(1), { type: 'image/gif' }],
+  ['transparent GIF', gif(1, true), { type: 'image/gif', alpha: true }],
+  ['animated GIF', gif(3), { type: 'image/gif', animated: true }],
+  ['lossy WebP', webp('VP8 ', bytes(0, 0, 0, '\x9d\x01\x2a', le16(5), le16(4 | 0x4000))), { type: 'image/webp' }],
+  ['lossless WebP', webp('VP8L', bytes(0x2f, le32(4 | (3 << 14) | (1 << 28)))), { type: 'image/webp', alpha: true }],
+  [
+    'animated WebP',
+    webp('VP8X', bytes(0x12, 0, 0, 0, 4, 0, 0, 3, 0, 0)),
+    { type: 'image/webp', alpha: true, animated: true },
+  ],
+  ['BMP', bmp(24, 4), { type: 'image/bmp', width: 2 }],
+  ['BMP from the top', bmp(32, -4), { type: 'image/bmp', width: 2, alpha: true }],
+  ['AVIF', avif('avif'), { type: 'image/avif', bits: 10, alpha: true }],
+  ['AVIF sequence', avif('avis'), { type: 'image/avif', bits: 10, alpha: true, animated: true }],
+];
+
+for (const [name, file, expected] of FILES) {
+  test(`${name} is recognised by its bytes; cut short it is damaged`, () => {
+    assert.deepEqual(sniff(file), { ...PLAIN, ...expected });
+    for (const keep of [0.97, 0.5, 0.3]) {
+      const cut = file.subarray(0, Math.floor(file.length * keep));
+      if (name.includes('GIF') && keep > 0.9) continue; // only its trailer is gone
+      assert.throws(
+        () => inspect(cut),
+        { code: /damaged_image|not_an_image/ },
+        `${name} cut to ${cut.length} of ${file.length} bytes`,
+      );
+    }
+  });
+}
+
+test('what is no image is refused, and known kinds get their own advice', () => {
+  assert.throws(() => inspect(bytes()), { code: 'empty_file' });
+  assert.throws(() => inspect(bytes('hello')), { code: 'not_an_image' });
+  assert.throws(() => inspect(bytes('BMX is a sport, and this text is long enough for a header')), {
+    code: 'not_an_image',
+  });
+  assert.throws(() => inspect(bytes('<!doctype html><img>')), { code: 'not_an_image', message: /web page/ });
+  assert.throws(() => inspect(bytes('<?xml version="1.0"?>\n<svg/>')), {
+    code: 'not_an_image',
+    message: /SVG/,
+    hint: /PNG/,
+  });
+  assert.throws(() => inspect(bytes('%PDF-1.7')), { code: 'not_an_image', message: /PDF/ });
+  assert.throws(() => inspect(box('ftyp', bytes('heic', be32(0), 'mif1heic'))), {
+    code: 'not_an_image',
+    message: /HEIC/,
+    hint: /JPEG/,
+  });
+});
+
+test('a picture of 100 megapixels is refused from its header alone', () => {
+  assert.throws(() => inspect(png({ width: 10_000, height: 10_000 })), {
+    code: 'image_too_large',
+    message: /10000×10000.*100 megapixels.*64/,
+  });
+  assert.equal(inspect(png({ width: 8_000, height: MAX_PIXELS / 8_000 })).width, 8_000);
+  assert.throws(() => inspect(png({ width: 0 })), { code: 'damaged_image' });
+});
+
+test('what was changed in reading is told', () => {
+  const info = { ...PLAIN, type: 'image/png' };
+  assert.deepEqual(noticesOf(info), []);
+  const notices = noticesOf({ ...info, animated: true, bits: 16, cmyk: true });
+  assert.equal(notices.length, 3);
+  assert.match(notices.join(), /first frame.*16 bits.*CMYK/);
+});
+
+test('transparent pixels are put on white, opaque ones are left alone', () => {
+  const pixels = Uint8ClampedArray.of(10, 20, 30, 255, 10, 20, 30, 0, 0, 100, 255, 128);
+  assert.equal(overWhite(pixels), true);
+  assert.deepEqual([...pixels], [10, 20, 30, 255, 255, 255, 255, 255, 127, 177, 255, 255]);
+  assert.equal(overWhite(pixels), false);
+});

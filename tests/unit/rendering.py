@@ -1,0 +1,111 @@
+"""Stored models with arbitrary bytes and real records, and sites rendered from them."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from export.page import RenderReport, render
+from export.spec import Artifact, ModelSpec, Preprocess, Verification, Weights
+from export.store import Plan, Store
+
+PAGES = ("index.html", "results.html", "method.html", "404.html")
+LABELS = ("</script><script>alert(1)</script>", "<b>bold & wise</b>", "Käse", "plain")
+
+
+def make_spec(name: str, weights: Weights = "embedded") -> ModelSpec:
+    return ModelSpec(
+        name=name, title=name.title(), timm_name="vit_tiny_patch16_224", weights=weights, weights_sha256="ab" * 32,
+        preprocess=Preprocess(
+            size=28, crop_pct=0.9, crop_mode="center", interpolation="bicubic", mean=(0.5,) * 3, std=(0.25,) * 3
+        ),
+        labels=LABELS, features=False, outputs=4, parameters=1234567, licence="MIT", source="https://example.org/model",
+    )  # fmt: skip
+
+
+def store_model(store: Store, spec: ModelSpec, recipes: tuple[str, ...] = ("u8", "f32")) -> None:
+    """Store a model's chain of artifacts; the bytes are arbitrary, the records are real."""
+
+    def write(recipe: str, format: str, parent: str, body: bytes, sqnr_db: float | None) -> Artifact:
+        def make(folder: Path) -> Verification | None:
+            (folder / ("spec.json" if format == "torch" else "model.json")).write_bytes(body)
+            (folder / "weights.bin").write_bytes(body[::-1])
+            if format == "torch":
+                return None
+            return Verification(
+                parent=parent, n=8, max_abs_diff=0.0123, sqnr_db=sqnr_db, top1_agreement=1.0, bound_sqnr_db=25.0
+            )
+
+        storage = "uint8" if recipe == "u8" else "float32"
+        return store.write(
+            Plan(
+                model=spec.name, recipe=recipe, format=format, key="key", parent_sha256=parent, storage_dtype=storage,
+                compute_dtype="float32", tools={f"{format}-tool": "1.2.3"},
+            ),
+            make,
+        )  # fmt: skip
+
+    torch = write("f32", "torch", spec.weights_sha256, json.dumps(spec.to_json()).encode(), None)
+    tf = write("f32", "tf", torch.sha256, f"tf of {spec.name}".encode(), None)
+    for recipe in recipes:
+        write(recipe, "tfjs", tf.sha256, f"{recipe} of {spec.name}".encode() * 100, 34.56)
+
+
+def make_store(root: Path) -> Store:
+    store = Store(root)
+    store_model(store, make_spec("plain"))
+    store_model(store, make_spec("noise", "random"))
+    return store
+
+
+def make_bundle(folder: Path) -> Path:
+    folder.mkdir()
+    names = {"main": "main.AA.js", "worker": "worker.BB.js", "client": "client.CC.js", "css": "main.DD.css"}
+    files = [*names.values(), "LICENCES.txt", "chunk.EE.js"]
+    for name in files:
+        (folder / name).write_text(name)
+    (folder / "left-over.js").write_text("not named in bundle.json")
+    (folder / "bundle.json").write_text(json.dumps({**names, "files": files}))
+    return folder
+
+
+def make_site(
+    store: Store,
+    bundle: Path,
+    out: Path,
+    measurements: Path | None = None,
+    models: tuple[str, ...] = ("plain", "noise"),
+) -> RenderReport:
+    return render(
+        artifacts=store.root,
+        models=list(models),
+        recipes=["u8", "f32"],
+        bundle=bundle,
+        measurements=measurements,
+        out=out,
+    )
+
+
+def read_site_data(out: Path) -> dict[str, Any]:
+    html = (out / "index.html").read_text()
+    found = re.search(r'<script type="application/json" id="site-data">(.*?)</script>', html, re.DOTALL)
+    assert found
+    values: dict[str, Any] = json.loads(found[1])
+    return values
+
+
+class Tags(HTMLParser):
+    """Every start tag with its attributes, in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

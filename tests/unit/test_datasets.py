@@ -1,0 +1,230 @@
+"""Images to measure on: found, labelled, drawn evenly, and never left out unseen."""
+
+import io
+import shutil
+import tarfile
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from export.data.datasets import Dataset, draw, open_dataset
+from export.data.fashion import LABELS, read_embedded
+from export.data.labels import imagenet_labels
+from export.data.preprocess import read_image
+from export.errors import RequestError
+from export.spec import ModelSpec, Preprocess
+
+PREPROCESS = Preprocess(
+    size=28, crop_pct=1.0, crop_mode="center", interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
+)
+
+
+def spec_for(labels: tuple[str, ...]) -> ModelSpec:
+    return ModelSpec(
+        name="model", title="Model", timm_name="test_vit", weights="random", weights_sha256="", preprocess=PREPROCESS,
+        labels=labels, features=not labels, outputs=len(labels) or 64, parameters=1, licence="MIT", source="",
+    )  # fmt: skip
+
+
+PETS = spec_for(("cat", "golden retriever", "T-shirt/top"))
+
+
+def picture(value: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (9, 7), (value, value, value)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def fill(folder: Path, counts: dict[str, int]) -> Path:
+    value = 0
+    for name, count in counts.items():
+        for index in range(count):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            (folder / name / f"{index}.png").write_bytes(picture(value))
+            value += 1
+    return folder
+
+
+def opened(
+    data: Path | None, spec: ModelSpec = PETS, limit: int | None = None, **options: Any
+) -> tuple[Dataset, list[str]]:
+    said: list[str] = []
+    return open_dataset(data, spec, limit, tell=said.append, **options), said
+
+
+def test_class_folders_give_labels(tmp_path: Path) -> None:
+    data, said = opened(fill(tmp_path / "pets", {"cat": 2, "Golden_Retriever": 1, "t-shirt top": 1}))
+    assert [(example.name, example.label) for example in data] == [
+        ("Golden_Retriever/0.png", 1), ("cat/0.png", 0), ("cat/1.png", 0), ("t-shirt top/0.png", 2),
+    ]  # fmt: skip
+    assert [read_image(example.data)[0, 0, 0] for example in data] == [2, 0, 1, 3]
+    assert (data.title, len(data), data.total, data.unreadable, said) == ("pets", 4, 4, (), [])
+
+
+def test_wordnet_ids_and_numbers_name_classes_too(tmp_path: Path) -> None:
+    labels = imagenet_labels(1000)
+    assert labels is not None
+    folder = fill(tmp_path / "val", {"n01443537": 1, "n01440764": 1, "n15075141": 1})
+    assert [example.label for example in opened(folder, spec_for(labels))[0]] == [0, 1, 999]
+    numbered = fill(tmp_path / "numbered", {"0": 1, "2": 1})
+    assert [example.label for example in opened(numbered)[0]] == [0, 2]
+
+
+@pytest.mark.parametrize("counts", [{"": 3}, {"holiday": 3}], ids=["flat", "one folder"])
+def test_a_folder_without_classes_is_unlabelled(tmp_path: Path, counts: dict[str, int]) -> None:
+    data, said = opened(fill(tmp_path / "mine", counts))
+    assert [example.label for example in data] == [None] * 3
+    assert said == (
+        ["note: holiday is no class of model; its 3 images are taken as unlabelled"] if "" not in counts else []
+    )
+
+
+def test_a_model_without_classes_takes_any_folder(tmp_path: Path) -> None:
+    data = opened(fill(tmp_path / "mine", {"a": 1, "b": 2}), spec_for(()))[0]
+    assert [example.label for example in data] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"cat": 1, "golden retreiver": 2}, ("1 of 2 folders", "golden retreiver (nearest: golden retriever)")),
+        ({"cat": 1, "": 2}, ("2 images lie beside the class folders cat",)),
+        ({"train/cat": 1, "val/cat": 1}, ("several sets: train, val",)),
+        ({"cat": 1, "3": 1}, ("3",)),
+    ],
+)
+def test_folders_that_are_no_classes_are_refused_by_name(
+    tmp_path: Path, counts: dict[str, int], words: tuple[str, ...]
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        opened(fill(tmp_path / "pets", counts))
+    assert all(word in caught.value.message for word in words), caught.value.message
+
+
+def archive(folder: Path, kind: str) -> Path:
+    path = folder.with_suffix(kind)
+    if kind == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("__MACOSX/pets/cat/._0.png", b"noise")
+            for file in sorted(folder.rglob("*.*")):
+                archive.write(file, f"pets/{file.relative_to(folder)}")
+    else:
+        with tarfile.open(path, "w:gz" if kind.endswith("gz") else "w") as archive:
+            archive.add(folder, "./pets")
+    return path
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar", ".tar.gz"])
+def test_an_archive_is_read_as_the_folder_it_was_made_of(tmp_path: Path, kind: str) -> None:
+    folder = fill(tmp_path / "pets", {"cat": 2, "golden retriever": 2, ".hidden": 1})
+    expected = {(f"pets/{example.name}", example.data, example.label) for example in opened(folder)[0]}
+    data, said = opened(archive(folder, kind))
+    shutil.rmtree(folder)
+    for _ in range(2):
+        assert {(example.name, example.data, example.label) for example in data} == expected
+    assert (len(data), said) == (4, [])
+
+
+def test_unreadable_images_are_counted_and_named(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "pets", {"cat": 3, "golden retriever": 1})
+    (folder / "cat/1.png").write_bytes(picture(1)[:45])
+    (folder / "cat/2.png").write_bytes(b"")
+    (folder / "cat/thin.png").write_bytes(thin())
+    (folder / "README.txt").write_text("about")
+    data, said = opened(folder)
+    assert [example.name for example in data] == ["cat/0.png", "golden retriever/0.png"]
+    assert (data.total, len(data.unreadable)) == (5, 3)
+    assert said[0] == "note: 1 files are not named as images and are left out: README.txt"
+    assert said[1].startswith("note: 3 of 5 images cannot be read and are left out: cat/1.png is truncated")
+    assert "cat/2.png is empty (0 bytes)" in said[1] and "cat/thin.png: an image of 1×3000000" in said[1]
+
+
+def thin() -> bytes:
+    stream = io.BytesIO()
+    Image.new("L", (1, 3_000_000)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_a_damaged_entry_of_a_zip_is_counted(tmp_path: Path) -> None:
+    path = archive(fill(tmp_path / "pets", {"cat": 2}), ".zip")
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(picture(1)) + 40] ^= 0xFF
+    path.write_bytes(raw)
+    data, said = opened(path)
+    assert len(data) == 1 and "pets/cat/1.png: BadZipFile" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "no such folder or file"),
+        (lambda path: path.mkdir(), "holds no images: it is empty"),
+        (lambda path: fill_text(path), r"its 1 files are others: notes\.txt"),
+        (lambda path: path.write_bytes(b"PK\x03\x04rubbish"), "neither a folder nor a whole"),
+        (lambda path: fill_broken(path), r"none of its images can be read; the first: a\.png is empty"),
+    ],
+)
+def test_what_holds_no_images_is_refused(tmp_path: Path, make: Any, words: str) -> None:
+    make(tmp_path / "data")
+    with pytest.raises(RequestError, match=words):
+        opened(tmp_path / "data")
+
+
+def fill_text(path: Path) -> None:
+    path.mkdir()
+    (path / "notes.txt").write_text("none")
+
+
+def fill_broken(path: Path) -> None:
+    path.mkdir()
+    (path / "a.png").touch()
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar", ".tar.gz"])
+def test_a_truncated_archive_is_refused(tmp_path: Path, kind: str) -> None:
+    path = archive(fill(tmp_path / "pets", {"cat": 200}), kind)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(RequestError, match=r"whole|truncated"):
+        opened(path)
+
+
+def test_a_limit_draws_evenly_reproducibly_and_nested() -> None:
+    labels = [0] * 500 + [1] * 40 + [2] * 3
+    chosen = draw(labels, 60, seed=0)
+    assert chosen == sorted(set(chosen)) == draw(labels, 60, seed=0)
+    counts = Counter(labels[index] for index in chosen)
+    assert counts[2] == 3 and abs(counts[0] - counts[1]) <= 1
+    assert set(draw(labels, 20, seed=0)) < set(chosen)
+    assert draw(labels, 60, seed=1) != chosen
+    assert draw([None] * 9, 4, seed=0) == draw([None] * 9, 4, seed=0) != [0, 1, 2, 3]
+    assert draw(labels, None, seed=0) == draw(labels, 10_000, seed=0) == list(range(543))
+
+
+def test_a_limit_applies_to_folders(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "pets", {"cat": 6, "golden retriever": 6})
+    data = opened(folder, limit=4)[0]
+    assert (len(data), data.total) == (4, 12)
+    assert Counter(example.label for example in data) == {0: 2, 1: 2}
+    with pytest.raises(RequestError, match="--limit 0"):
+        opened(folder, limit=0)
+
+
+def test_the_embedded_images_are_encoded_without_loss() -> None:
+    images = read_embedded("test")
+    data = opened(None, spec_for(LABELS), 200)[0]
+    assert (len(data), data.total, Counter(data.labels)) == (200, 10_000, dict.fromkeys(range(10), 20))
+    for example in data:
+        index = int(example.name.removeprefix("test-").removesuffix(".png"))
+        assert example.data.startswith(b"\x89PNG") and example.label == images.labels[index]
+        assert np.array_equal(read_image(example.data), images.rgb(index, index + 1)[0])
+
+
+def test_other_models_bring_no_images() -> None:
+    with pytest.raises(RequestError, match="no embedded images for model") as caught:
+        opened(None)
+    assert "--data" in caught.value.hint

@@ -1,0 +1,132 @@
+"""Rendering: what goes into the site, what is refused, and that nothing is lost."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from rendering import PAGES, Tags, contents, make_site, read_site_data
+
+import export.page
+from export.errors import ArtifactError, ExportError, RequestError
+from export.page import MARKER, render
+from export.store import Store
+
+
+def test_site_holds_what_its_pages_refer_to_and_nothing_else(built: Path) -> None:
+    present = set(contents(built))
+    variants = [variant for model in read_site_data(built)["models"] for variant in model["variants"]]
+    weights = {variant["folder"] + file["path"] for variant in variants for file in variant["files"]}
+    assert {variant["id"] for variant in variants} == {"u8-tfjs", "f32-tfjs"}
+    referred = set()
+    for name in PAGES:
+        for _, attributes in Tags((built / name).read_text()).found:
+            for key in ("href", "src", "data-sample"):
+                address = attributes.get(key) or "#"
+                if not re.match(r"https://|data:|#", address):
+                    referred.add(address.partition("#")[0])
+    assert not [address for address in referred if address.startswith("/")]
+    assert referred <= present
+    assert weights <= present
+    assert {path for path in present if path.startswith("models/")} == weights
+    assert "assets/left-over.js" not in present and "assets/chunk.EE.js" in present
+    assert {".nojekyll", MARKER, *PAGES} <= present
+
+
+def test_same_inputs_same_bytes(store: Store, bundle: Path, tmp_path: Path) -> None:
+    make_site(store, bundle, tmp_path / "one")
+    make_site(store, bundle, tmp_path / "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_rendering_again_replaces_the_site(store: Store, bundle: Path, out: Path) -> None:
+    make_site(store, bundle, out)
+    make_site(store, bundle, out, models=("plain",))
+    assert [model["name"] for model in read_site_data(out)["models"]] == ["plain"]
+    assert not [path for path in contents(out) if "noise" in path]
+    assert [path.name for path in out.parent.iterdir() if path.name.startswith("._site")] == []
+
+
+def test_marker_lists_every_file_with_its_hash(built: Path, built_store: Store) -> None:
+    marker = json.loads((built / MARKER).read_text())
+    assert {file["path"] for file in marker["files"]} == set(contents(built)) - {MARKER}
+    sha256 = {file["path"]: file["sha256"] for file in marker["files"]}
+    for variant in marker["models"][0]["variants"]:
+        stored = built_store.read("plain", variant["id"].split("-")[0], "tfjs")
+        assert stored and {sha256[variant["folder"] + file.path] for file in stored.files} == {
+            file.sha256 for file in stored.files
+        }
+
+
+def test_foreign_folder_is_refused_and_left_alone(store: Store, bundle: Path, out: Path) -> None:
+    out.mkdir()
+    (out / "thesis.txt").write_text("years of work")
+    with pytest.raises(RequestError, match="not made by this command"):
+        make_site(store, bundle, out)
+    assert contents(out) == {"thesis.txt": b"years of work"}
+
+
+def test_foreign_file_in_a_site_is_refused(store: Store, bundle: Path, out: Path) -> None:
+    make_site(store, bundle, out)
+    (out / "CNAME").write_text("example.org")
+    before = contents(out)
+    with pytest.raises(RequestError, match="CNAME"):
+        make_site(store, bundle, out)
+    assert contents(out) == before
+
+
+def test_file_in_the_sites_place_is_refused(store: Store, bundle: Path, out: Path) -> None:
+    out.write_text("a file")
+    with pytest.raises(RequestError, match="is a file"):
+        make_site(store, bundle, out)
+
+
+def test_empty_folder_is_taken(store: Store, bundle: Path, out: Path) -> None:
+    out.mkdir()
+    make_site(store, bundle, out)
+    assert (out / "index.html").is_file()
+
+
+def test_altered_artifact_is_refused_and_the_old_site_stays(store: Store, bundle: Path, out: Path) -> None:
+    make_site(store, bundle, out)
+    before = contents(out)
+    (store.folder("plain", "u8", "tfjs") / "weights.bin").write_bytes(b"rotten")
+    with pytest.raises(ArtifactError, match=r"weights\.bin is not what its manifest says"):
+        make_site(store, bundle, out)
+    assert contents(out) == before
+
+
+def test_recipe_that_was_never_built_is_named(store: Store, bundle: Path, out: Path) -> None:
+    with pytest.raises(ArtifactError, match="recipe f16") as caught:
+        render(artifacts=store.root, models=["plain"], recipes=["f16"], bundle=bundle, measurements=None, out=out)
+    assert "--recipe f16" in caught.value.hint and not out.exists()
+
+
+def test_model_that_was_never_built_is_named(store: Store, bundle: Path, out: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no model in .*absent"):
+        make_site(store, bundle, out, models=("absent",))
+
+
+def test_incomplete_bundle_is_refused(store: Store, bundle: Path, out: Path) -> None:
+    (bundle / "worker.BB.js").unlink()
+    with pytest.raises(ArtifactError, match=r"worker\.BB\.js"):
+        make_site(store, bundle, out)
+
+
+def test_site_beyond_the_limit_is_refused(
+    store: Store, bundle: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export.page, "SITE_LIMIT", 1000)
+    with pytest.raises(ExportError, match="publishes at most") as caught:
+        make_site(store, bundle, out)
+    assert "fewer models" in caught.value.hint and not out.exists()
+
+
+def test_report_adds_up(store: Store, bundle: Path, out: Path) -> None:
+    report = make_site(store, bundle, out)
+    sizes = {path: len(data) for path, data in contents(out).items()}
+    assert (report.files, report.variants) == (len(sizes), 4)
+    assert report.bytes == sum(sizes.values()) - sizes[MARKER]
+    assert report.largest_bytes == max(size for path, size in sizes.items() if path != MARKER)
+    assert report.visits_per_month == 100_000_000_000 // report.cold_visit_bytes
+    assert any("not measured" in note for note in report.notes) and len(report.lines()) == 3
