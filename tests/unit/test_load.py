@@ -153,7 +153,7 @@ def test_the_shape_of_the_embedded_model_takes_other_weights(tmp_path: Path) -> 
     assert_rebuildable(spec, module)
 
 
-def test_the_embedded_model_classifies_its_calibration_images() -> None:
+def test_the_embedded_model_classifies_its_test_images() -> None:
     spec, module, said = quietly(model="fashion")
     assert (spec.weights, spec.labels, spec.outputs, said) == ("embedded", LABELS, 10, [])
     assert (spec.preprocess.crop_pct, spec.preprocess.interpolation) == (1.0, "bicubic")

@@ -172,3 +172,9 @@ def test_samples_are_licensed_small_and_as_described(record: Path) -> None:
 def test_stored_file_record_is_what_the_page_publishes(built: Path) -> None:
     for file in read_site_data(built)["models"][0]["variants"][0]["files"]:
         StoredFile.from_json(file)
+
+
+def test_page_says_what_it_needs_and_what_it_never_does(built: Path) -> None:
+    html = re.sub(r"\s+", " ", (built / "index.html").read_text())
+    assert re.search(r"<noscript>.*needs JavaScript.*</noscript>", html)
+    assert "your picture never leaves this device" in html and "connect-src" in html

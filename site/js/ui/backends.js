@@ -42,12 +42,15 @@ export class BackendControls {
     this.#rows.clear();
     const options = this.#catalog.engines[engine].backends.map((name) => {
       const radio = make('input');
-      Object.assign(radio, { type: 'radio', name: 'backend', value: name, autocomplete: 'off' });
+      Object.assign(radio, { type: 'radio', id: `backend-${name}`, name: 'backend', value: name, autocomplete: 'off' });
       radio.addEventListener('change', () => this.#onPick(name));
-      const reason = make('span', { className: 'fine' });
+      const label = make('label', { text: this.#catalog.backends[name] ?? name });
+      label.htmlFor = radio.id;
+      const reason = make('p', { className: 'fine' });
+      reason.id = `${radio.id}-reason`;
+      radio.setAttribute('aria-describedby', reason.id);
       this.#rows.set(name, { radio, reason });
-      const title = make('span', { className: 'option-title', text: this.#catalog.backends[name] ?? name });
-      return make('label', { className: 'option' }, radio, title, reason);
+      return make('div', { className: 'option' }, radio, label, reason);
     });
     elements.backends.replaceChildren(...options);
   }
