@@ -3,7 +3,7 @@
 Examples:
   python -m export.build                                         # the embedded Fashion-MNIST model
   python -m export.build --model deit_t --recipe u8,f32          # with a model hub in reach
-  python -m export.build --model deit_t --weights random         # without: sizes and latency are real, predictions are not
+  python -m export.build --model deit_t --weights random         # without: sizes and latency are real, answers are not
   python -m export.build --model deit_s --checkpoint my.safetensors --labels my_labels.txt
 """
 
@@ -62,14 +62,28 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m export.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--model", action="append", metavar="NAME", help="catalog name or timm/NAME; repeatable (default: fashion)")
-    p.add_argument("--recipe", default=",".join(DEFAULT_RECIPES), help=f"of {', '.join(RECIPES)} (default: %(default)s)")
+    p.add_argument(
+        "--model", action="append", metavar="NAME", help="catalog name or timm/NAME; repeatable (default: fashion)"
+    )
+    p.add_argument(
+        "--recipe", default=",".join(DEFAULT_RECIPES), help=f"of {', '.join(RECIPES)} (default: %(default)s)"
+    )
     p.add_argument("--engine", default="tfjs", help=f"of {', '.join(ENGINES)} (default: %(default)s)")
-    p.add_argument("--weights", choices=("pretrained", "random"), help="pretrained (default) or random: an untrained model of the same shape")
-    p.add_argument("--checkpoint", type=Path, metavar="FILE", help="your own weights: .safetensors, or .pth/.pt of tensors only")
+    p.add_argument(
+        "--weights",
+        choices=("pretrained", "random"),
+        help="pretrained (default) or random: an untrained model of the same shape",
+    )
+    p.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="your own weights: .safetensors, or .pth/.pt of tensors only"
+    )
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line or as JSON")
-    p.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="where converted models are kept (default: %(default)s)")
-    p.add_argument("--measurements", type=Path, default=MEASUREMENTS, help="figures for the page (default: %(default)s)")
+    p.add_argument(
+        "--artifacts", type=Path, default=ARTIFACTS, help="where converted models are kept (default: %(default)s)"
+    )
+    p.add_argument(
+        "--measurements", type=Path, default=MEASUREMENTS, help="figures for the page (default: %(default)s)"
+    )
     p.add_argument("--out", type=Path, default=SITE_OUT, help="the page (default: %(default)s)")
     p.add_argument("--force", action="store_true", help="convert again although nothing has changed")
     return p
@@ -80,7 +94,9 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
     args = parser().parse_args(argv)
     names = tuple(dict.fromkeys(args.model or ["fashion"]))
     if len(names) > 1 and (args.checkpoint or args.labels):
-        raise RequestError("--checkpoint and --labels belong to one model, but several are named", hint="build them one by one")
+        raise RequestError(
+            "--checkpoint and --labels belong to one model, but several are named", hint="build them one by one"
+        )
     find_engines(args.engine)
     models = tuple(
         ModelRequest(model=name, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels) for name in names

@@ -58,7 +58,9 @@ class Line:
     ) -> Artifact:
         """Return the stage's artifact: the stored one if it was made from just this, else a new one."""
         numbers = RECIPES[recipe]
-        tools = tool_versions(format) if parent else {name: version(name) for name in ("torch", "timm", "pillow", "numpy")}
+        tools = (
+            tool_versions(format) if parent else {name: version(name) for name in ("torch", "timm", "pillow", "numpy")}
+        )
         parent_sha256 = parent.sha256 if parent else ""
         plan = Plan(
             model=self.request.name, recipe=recipe, format=format, parent_sha256=parent_sha256, tools=tools,

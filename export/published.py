@@ -80,7 +80,9 @@ def gather_model(store: Store, name: str, recipes: list[str]) -> PublishedModel:
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{spec_file} cannot be read: {error}", hint="build again with --force") from error
     variants = tuple(variant for recipe in recipes for variant in _variants(store, name, recipe, stored))
-    return PublishedModel(spec=spec, variants=variants, steps=_ancestry(variants, stored), samples=_samples(name))
+    return PublishedModel(
+        spec=spec, variants=variants, steps=_ancestry(variants, stored, origin), samples=_samples(name)
+    )
 
 
 def _stored_artifacts(store: Store, name: str) -> list[Artifact]:
@@ -107,19 +109,24 @@ def _variants(store: Store, name: str, recipe: str, stored: list[Artifact]) -> l
     return found
 
 
-def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact]) -> tuple[Artifact, ...]:
-    """Return the variants' artifacts and all their stored parents, each parent before its children."""
+def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Artifact) -> tuple[Artifact, ...]:
+    """Return the variants' artifacts and all their parents, each parent before its children.
+
+    Raises `ArtifactError` for a variant whose line of parents does not begin with `origin`.
+    """
     by_hash = {artifact.sha256: artifact for artifact in stored}
     ordered: dict[str, Artifact] = {}
-
-    def add(artifact: Artifact) -> None:
-        parent = by_hash.get(artifact.parent_sha256)
-        if parent is not None and parent.sha256 not in ordered:
-            add(parent)
-        ordered.setdefault(artifact.sha256, artifact)
-
     for variant in variants:
-        add(variant.artifact)
+        line = [variant.artifact]
+        while line[0].sha256 != origin.sha256:
+            parent = by_hash.get(line[0].parent_sha256)
+            if parent is None:
+                raise ArtifactError(
+                    f"{variant.origin} was made from another version of {origin.model} than is stored beside it",
+                    hint=f"run: python -m export.build --model {origin.model}",
+                )
+            line.insert(0, parent)
+        ordered |= {artifact.sha256: artifact for artifact in line}
     return tuple(ordered.values())
 
 

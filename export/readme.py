@@ -30,8 +30,8 @@ def results_table(file: MeasurementFile) -> str:
             rows.setdefault((one.model, one.variant, one.backend, one.threads), {})[one.metric] = one
     place = file.environment
     lines = [
-        f"{place.browser} on {place.cpu}, {place.logical_cores} logical cores, {place.os}. Latency is the median of warm runs,",
-        "read-back included, with p10 – p90; accuracy goes through the whole page, with its 95 % interval.",
+        f"{place.browser} on {place.cpu}, {place.logical_cores} logical cores, {place.os}. Latency is the median of",
+        "warm runs, read-back included, with p10 – p90; accuracy goes through the whole page, with its 95 % interval.",
         "",
         "| model | variant | on | download | warm latency | top-1 in the browser | same answer as PyTorch float32 |",
         "|---|---|---|---|---|---|---|",
@@ -46,7 +46,10 @@ def results_table(file: MeasurementFile) -> str:
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     references = [one for one in file.measurements if (one.engine, one.metric) == (NATIVE, TOP1)]
-    lines += ["", *(f"PyTorch float32 on the same images: {one.model} {_cell(one, format_percent)}." for one in references)]
+    lines += [
+        "",
+        *(f"PyTorch float32 on the same images: {one.model} {_cell(one, format_percent)}." for one in references),
+    ]
     return "\n".join(lines)
 
 
@@ -77,7 +80,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     for path in (args.measurements, args.readme):
         if not path.is_file():
-            raise RequestError(f"{path} does not exist", hint="python -m export.measure writes artifacts/measurements.json")
+            raise RequestError(
+                f"{path} does not exist", hint="python -m export.measure writes artifacts/measurements.json"
+            )
     file = read_measurements(args.measurements)
     assert file is not None
     text = fill(args.readme.read_text(), results_table(file))

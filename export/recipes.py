@@ -21,14 +21,18 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         Recipe(
             "u8", "8-bit weights", "uint8", "float32",
-            "The weights of matrix products and convolutions are stored as uint8 with one scale and minimum per tensor and "
-            "become float32 when they are loaded: a quarter of the download, the speed of float32.",
+            "The weights of matrix products and convolutions are stored as uint8 with one scale and minimum per tensor "
+            "and become float32 when they are loaded: a quarter of the download, the speed of float32.",
         ),
         Recipe(
             "f16", "16-bit weights", "float16", "float32",
-            "Every weight is stored as float16 and becomes float32 when it is loaded: half the download, the speed of float32.",
+            "Every weight is stored as float16 and becomes float32 when it is loaded: half the download, the speed of "
+            "float32.",
         ),
-        Recipe("f32", "Float weights", "float32", "float32", "The model as it was trained: the yardstick for the others."),
+        Recipe(
+            "f32", "Float weights", "float32", "float32",
+            "The model as it was trained: the yardstick for the others.",
+        ),
     )
 }  # fmt: skip
 

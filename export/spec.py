@@ -30,13 +30,14 @@ class Record:
         hints = typing.get_type_hints(cls)
         fields = {field.name: field for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - set(fields))
-        missing = sorted(
-            name for name, field in fields.items()
-            if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        )  # fmt: skip
+        missing = sorted(name for name, field in fields.items() if name not in values and _is_required(field))
         if unknown or missing:
             raise ArtifactError(f"not a {cls.__name__}: unknown keys {unknown}, missing keys {missing}")
         return cls(**{name: _typed(hints[name], value) for name, value in values.items()})
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _plain(value: Any) -> Any:

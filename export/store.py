@@ -41,7 +41,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
-        os.chmod(partial, 0o644)  # mkstemp makes it private; a published file is for everyone
+        Path(partial).chmod(0o644)  # mkstemp makes it private; a published file is for everyone
         os.replace(partial, path)
     except BaseException:
         Path(partial).unlink(missing_ok=True)
@@ -73,7 +73,9 @@ def describe_file(path: Path, root: Path) -> StoredFile:
     """Return a file's record, its path relative to `root`."""
     data = path.read_bytes()
     packed = len(gzip.compress(data, 9, mtime=0))
-    return StoredFile(path=path.relative_to(root).as_posix(), bytes=len(data), gzip_bytes=packed, sha256=hash_bytes(data))
+    return StoredFile(
+        path=path.relative_to(root).as_posix(), bytes=len(data), gzip_bytes=packed, sha256=hash_bytes(data)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,5 +146,3 @@ class Store:
             )  # fmt: skip
             (folder / MANIFEST).write_text(json.dumps(artifact.to_json(), indent=1) + "\n")
         return artifact
-
-

@@ -8,8 +8,8 @@ Examples:
 
 import argparse
 import functools
+import io
 import json
-import os
 import platform
 import random
 import shlex
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 from timm.data.random_erasing import RandomErasing
 from timm.optim import create_optimizer_v2, muon
 from timm.scheduler import CosineLRScheduler
@@ -34,8 +34,9 @@ from tqdm import tqdm
 
 from export.catalog import MODELS
 from export.console import run, say
-from export.data.fashion import ASSETS, LABELS, LabelledImages, read_full, write_embedded
+from export.data.fashion import ASSETS, LabelledImages, read_full, write_embedded
 from export.errors import RequestError
+from export.store import write_atomically
 
 ENTRY = MODELS["fashion"]
 MEAN, STD = 0.2860, 0.3530  # of the 60,000 training images
@@ -116,7 +117,7 @@ def batches(data: LabelledImages, size: int, generator: torch.Generator) -> Iter
     """Yield shuffled full batches."""
     images, labels = torch.from_numpy(data.images.copy()), torch.from_numpy(data.labels.astype(np.int64))
     order = torch.randperm(len(data), generator=generator)
-    for chosen in order[: len(order) // size * size].split(size):
+    for chosen in order[: len(order) // size * size].split(size):  # type: ignore[no-untyped-call]
         yield images[chosen], labels[chosen]
 
 
@@ -175,7 +176,7 @@ class Training:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 logits = self.model(pixels)
             loss = F.cross_entropy(logits.float(), labels.to(self.device), label_smoothing=options.smoothing)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -190,9 +191,9 @@ class Training:
             "options": self.options.to_json(), "epoch": self.epoch, "model": self.model.state_dict(),
             "ema": self.ema.module.state_dict(), "optimizer": self.optimizer.state_dict(),
         }  # fmt: skip
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, path)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(path, buffer.getvalue())
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint made with the same options; raises `RequestError` otherwise."""
@@ -211,16 +212,18 @@ class Training:
 def write_result(training: Training, top1: float, test: LabelledImages, out: Path) -> None:
     """Write the EMA weights as fp16 safetensors with a card that says how they came to be."""
     weights = {name: value.half().contiguous().cpu() for name, value in training.ema.module.state_dict().items()}
-    save_file(weights, out / "fashion.safetensors", metadata={"format": "pt"})
+    write_atomically(out / "fashion.safetensors", to_safetensors(weights, metadata={"format": "pt"}))
     card = {
         "model": "fashion", "architecture": ENTRY.timm_name, "arguments": dict(ENTRY.arguments),
-        "data": "Fashion-MNIST, 60,000 training images (Zalando Research)", "licence": ENTRY.licence, "source": ENTRY.source,
-        "command": shlex.join(["python", "-m", "export.train", *_lasting(sys.argv[1:])]), "options": training.options.to_json(),
+        "data": "Fashion-MNIST, 60,000 training images (Zalando Research)",
+        "licence": ENTRY.licence, "source": ENTRY.source,
+        "command": shlex.join(["python", "-m", "export.train", *_lasting(sys.argv[1:])]),
+        "options": training.options.to_json(),
         "top1_percent": top1, "n": len(test), "dtype": "float16",
         "environment": {"machine": platform.machine(), "device": training.device.type, "torch": torch.__version__,
                         "timm": timm.__version__, "threads": torch.get_num_threads()},
     }  # fmt: skip
-    (out / "fashion.json").write_text(json.dumps(card, indent=2) + "\n")
+    write_atomically(out / "fashion.json", (json.dumps(card, indent=2) + "\n").encode())
 
 
 def _lasting(arguments: list[str]) -> list[str]:
@@ -230,7 +233,9 @@ def _lasting(arguments: list[str]) -> list[str]:
 
 def parse_phases(text: str) -> tuple[tuple[int, float], ...]:
     """Read `8:0.75,2:0` as ((8, 0.75), (2, 0.0))."""
-    phases = tuple((int(epochs), float(share)) for epochs, _, share in (part.partition(":") for part in text.split(",")))
+    phases = tuple(
+        (int(epochs), float(share)) for epochs, _, share in (part.partition(":") for part in text.split(","))
+    )
     if not all(epochs > 0 and 0 <= share < 1 for epochs, share in phases):
         raise argparse.ArgumentTypeError(f"{text!r}: each phase needs at least one epoch and a share in 0..1")
     return phases
@@ -238,19 +243,39 @@ def parse_phases(text: str) -> tuple[tuple[int, float], ...]:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    p = argparse.ArgumentParser(prog="python -m export.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", type=Path, help="folder with the four Fashion-MNIST files (default: Debian's package, else a download)")
-    p.add_argument("--out", type=Path, default=Path(".cache/train/fashion"), help="checkpoint, weights and card (default: %(default)s)")
+    p = argparse.ArgumentParser(
+        prog="python -m export.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument(
+        "--data",
+        type=Path,
+        help="folder with the four Fashion-MNIST files (default: Debian's package, else a download)",
+    )
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path(".cache/train/fashion"),
+        help="checkpoint, weights and card (default: %(default)s)",
+    )
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    p.add_argument("--install", action="store_true", help="when done, replace the embedded weights, card and image sets")
+    p.add_argument(
+        "--install", action="store_true", help="when done, replace the embedded weights, card and image sets"
+    )
     p.add_argument("--phases", type=parse_phases, default="8:0.75,8:0.5,2:0", metavar="EPOCHS:DROP,…",
                    help="epochs, each phase with the share of patches left out (default: %(default)s)")  # fmt: skip
-    p.add_argument("--stop-after", type=int, metavar="EPOCHS", help="end early, on the schedule of all phases (default: run all)")
+    p.add_argument(
+        "--stop-after", type=int, metavar="EPOCHS", help="end early, on the schedule of all phases (default: run all)"
+    )
     p.add_argument("--batch-size", type=int, default=256, help="(default: %(default)s)")
     p.add_argument("--lr", type=float, default=4e-3, help="peak learning rate of nadamuon (default: %(default)s)")
     p.add_argument("--weight-decay", type=float, default=0.05, help="(default: %(default)s)")
     p.add_argument("--warmup-epochs", type=float, default=0.5, help="(default: %(default)s)")
-    p.add_argument("--erase-prob", type=float, default=0.1, help="share of images with a random patch erased (default: %(default)s)")
+    p.add_argument(
+        "--erase-prob",
+        type=float,
+        default=0.1,
+        help="share of images with a random patch erased (default: %(default)s)",
+    )
     p.add_argument("--smoothing", type=float, default=0.1, help="label smoothing (default: %(default)s)")
     p.add_argument("--ema-decay", type=float, default=0.998, help="(default: %(default)s)")
     p.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
@@ -260,7 +285,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, checkpoint after every epoch, and write weights and card."""
     args = vars(parser().parse_args(argv))
-    data, out, resume, install, stop_after = (args.pop(key) for key in ("data", "out", "resume", "install", "stop_after"))
+    data, out, resume, install, stop_after = (
+        args.pop(key) for key in ("data", "out", "resume", "install", "stop_after")
+    )
     options = TrainOptions(**args)
     last = options.epochs if stop_after is None else stop_after
     if not 0 < last <= options.epochs:
@@ -280,7 +307,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         loss = training.run_epoch(train)
         training.save(checkpoint)
         top1 = accuracy(training.ema.module, test, device)
-        say(f"epoch {training.epoch}/{options.epochs}  loss {loss:.4f}  EMA top-1 {top1:.2f} %  {time.perf_counter() - started:.0f} s")
+        seconds = time.perf_counter() - started
+        say(f"epoch {training.epoch}/{options.epochs}  loss {loss:.4f}  EMA top-1 {top1:.2f} %  {seconds:.0f} s")
     top1 = accuracy(training.ema.module.half().float(), test, device)
     write_result(training, top1, test, out)
     if install:

@@ -28,7 +28,7 @@ def built_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("built")
     build(
         BuildRequest(
-            models=(ModelRequest(model="fashion", weights="random"),), recipes=("u8", "f32"), artifacts=artifacts,
+            models=(ModelRequest(model="fashion"),), recipes=("u8", "f32"), artifacts=artifacts,
             measurements=folder / "none.json", out=folder / "_site",
         )
     )  # fmt: skip

@@ -38,7 +38,7 @@ class LabelledImages:
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """Read one IDX file of unsigned bytes (`.gz` or plain); raises `RequestError` when it is not one."""
-    raw = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     if len(raw) < 4 or raw[:3] != b"\0\0\x08":
         raise RequestError(f"{path} is not an IDX file of unsigned bytes")
     dims = raw[3]
@@ -80,7 +80,7 @@ def _download(cache: Path) -> Path:
     except Exception as error:
         raise ExportError(
             f"Fashion-MNIST is not on this machine and could not be downloaded: {error}",
-            hint="on Debian: apt-get install dataset-fashion-mnist; elsewhere pass --data FOLDER with the four .gz files",
+            hint="on Debian: apt-get install dataset-fashion-mnist; elsewhere --data FOLDER with the four .gz files",
         ) from error
     return cache / "FashionMNIST" / "raw"
 
@@ -103,4 +103,4 @@ def write_embedded(train: LabelledImages, test: LabelledImages, folder: Path) ->
                 info = zipfile.ZipInfo(f"{name}.npy")  # a fixed date keeps the bytes reproducible
                 info.compress_type = zipfile.ZIP_LZMA
                 with archive.open(info, "w") as stream:
-                    np.lib.format.write_array(stream, array, allow_pickle=False)
+                    np.lib.format.write_array(stream, array, allow_pickle=False)  # type: ignore[no-untyped-call]

@@ -33,4 +33,5 @@ def photograph_like(size: int, random: np.random.Generator) -> NDArray[np.uint8]
     channels /= channels.std(axis=(1, 2), keepdims=True)
     mixed = 0.85 * channels[:1] + 0.5 * channels  # colours of photographs vary together
     levels = 127.5 + 50 * mixed + random.uniform(-30, 30, (3, 1, 1))
-    return np.clip(np.rint(levels), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    pixels: NDArray[np.uint8] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    return pixels.transpose(1, 2, 0)

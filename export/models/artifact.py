@@ -7,7 +7,8 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from export.spec import ModelSpec
@@ -18,7 +19,8 @@ SPEC, WEIGHTS, GOLDEN = "spec.json", "weights.safetensors", "golden.npz"
 def write_model(spec: ModelSpec, module: nn.Module, inputs: NDArray[np.float32], folder: Path) -> None:
     """Write spec, float weights and the golden `inputs [n, 3, H, W]` with the module's outputs `[n, K]`."""
     (folder / SPEC).write_text(json.dumps(spec.to_json(), indent=1, ensure_ascii=False) + "\n")
-    save_file({name: value.contiguous() for name, value in module.state_dict().items()}, folder / WEIGHTS)
+    weights = {name: value.contiguous() for name, value in module.state_dict().items()}
+    (folder / WEIGHTS).write_bytes(to_safetensors(weights))
     np.savez(folder / GOLDEN, inputs=inputs, outputs=run_model(module, inputs))
 
 

@@ -47,7 +47,7 @@ def store_model(store: Store, spec: ModelSpec, recipes: tuple[str, ...] = ("u8",
         )  # fmt: skip
 
     torch = write("f32", "torch", spec.weights_sha256, json.dumps(spec.to_json()).encode(), None)
-    tf = write("f32", "tf", torch.sha256, f"tf of {spec.name}".encode(), None)
+    tf = write("f32", "tf", torch.sha256, f"tf of {spec.name}, {spec.weights}".encode(), None)
     for recipe in recipes:
         write(recipe, "tfjs", tf.sha256, f"{recipe} of {spec.name}".encode() * 100, 34.56)
 

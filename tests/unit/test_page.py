@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from rendering import PAGES, Tags, contents, make_site, read_site_data
+from rendering import PAGES, Tags, contents, make_site, make_spec, read_site_data, store_model
 
 import export.page
 from export.errors import ArtifactError, ExportError, RequestError
@@ -94,6 +94,12 @@ def test_altered_artifact_is_refused_and_the_old_site_stays(store: Store, bundle
     with pytest.raises(ArtifactError, match=r"weights\.bin is not what its manifest says"):
         make_site(store, bundle, out)
     assert contents(out) == before
+
+
+def test_variant_of_another_version_of_the_model_is_refused(store: Store, bundle: Path, out: Path) -> None:
+    store_model(store, make_spec("plain", "random"), recipes=("f32",))  # the older u8 stays behind
+    with pytest.raises(ArtifactError, match=r"u8/tfjs was made from another version of plain"):
+        make_site(store, bundle, out)
 
 
 def test_recipe_that_was_never_built_is_named(store: Store, bundle: Path, out: Path) -> None:
