@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser
 
@@ -28,8 +29,11 @@ from export.latency import measure_latency
 from export.measurements import merge, table, write
 from export.page import render
 from export.plan import Plan, Selection, make_plan
+from export.results import read_measurements
 from export.serve import serving
 from export.spec import Measurement
+
+CHECKS = ARTIFACTS / "measurements-software-gpu.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,39 +82,41 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", type=_names, default=(), metavar="NAME,…", help="of the page's (default: all)")
     p.add_argument("--variant", type=_names, default=(), metavar="ID,…", help="such as u8-tfjs (default: all)")
     p.add_argument("--engine", type=_names, default=(), metavar="NAME,…", help="such as tfjs (default: all)")
-    p.add_argument(
-        "--backend", type=_names, default=(), metavar="NAME,…", help="such as wasm,webgl (default: all available)"
-    )
+    p.add_argument("--backend", type=_names, default=(), metavar="NAME,…", help="such as wasm (default: all available)")
     p.add_argument("--threads", type=_counts, default=(1,), metavar="N,…", help="of the wasm back end (default: 1)")
+    _add_accuracy_options(p.add_argument_group("accuracy"))
+    _add_latency_options(p.add_argument_group("latency"))
+    p.add_argument("--out", type=Path, metavar="FILE", help=f"the figures (default: {MEASUREMENTS})")
     p.add_argument(
-        "--rounds", type=int, default=3, help="fresh browsers per combination; 0: no latency (default: %(default)s)"
-    )
-    p.add_argument(
-        "--runs", type=int, default=30, help="warm runs per round, fewer where one takes long (default: %(default)s)"
-    )
-    p.add_argument("--limit", type=int, default=1000, help="images for accuracy; 0: no accuracy (default: %(default)s)")
-    p.add_argument(
-        "--data", type=Path, metavar="DIR", help="labelled images, one folder per class (default: the model's own)"
-    )
-    p.add_argument(
-        "--accuracy-backend", type=_names, default=(), metavar="NAME,…",
-        help="back ends for accuracy (default: the first available, as a rule wasm)",
-    )  # fmt: skip
-    p.add_argument(
-        "--software-gpu", action="store_true",
-        help="let the CPU stand in for a GPU: for right answers alone, so its latency is not measured",
-    )  # fmt: skip
-    p.add_argument(
-        "--artifacts", type=Path, default=ARTIFACTS, help="where converted models are kept (default: %(default)s)"
-    )
-    p.add_argument("--out", type=Path, default=MEASUREMENTS, help="the figures (default: %(default)s)")
-    p.add_argument(
-        "--render",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="put the figures on the page (default: yes)",
+        "--render", action=argparse.BooleanOptionalAction, default=None, help="put them on the page (default: yes)"
     )
     return p
+
+
+def _add_accuracy_options(group: Any) -> None:
+    group.add_argument("--limit", type=int, default=1000, help="images; 0: no accuracy (default: %(default)s)")
+    group.add_argument(
+        "--data", type=Path, metavar="DIR",
+        help="labelled images, a folder a class, or an archive (default: the model's own)",
+    )  # fmt: skip
+    group.add_argument(
+        "--accuracy-backend", type=_names, default=(), metavar="NAME,…",
+        help="where to check it (default: the first available back end, as a rule wasm)",
+    )  # fmt: skip
+    group.add_argument(
+        "--artifacts", type=Path, default=ARTIFACTS, help="the float model's place (default: %(default)s)"
+    )
+    group.add_argument(
+        "--software-gpu", action="store_true",
+        help=f"let the CPU stand in for a GPU, to check answers; not timed, kept apart in {CHECKS}",
+    )  # fmt: skip
+
+
+def _add_latency_options(group: Any) -> None:
+    group.add_argument("--rounds", type=int, default=3, help="fresh browsers; 0: no latency (default: %(default)s)")
+    group.add_argument(
+        "--runs", type=int, default=30, help="warm runs a round, fewer of slow ones (default: %(default)s)"
+    )
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -156,17 +162,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, write the figures, show them, and put them on the page."""
     args = parser().parse_args(argv)
     request = read_request(args)
+    out = args.out or (CHECKS if request.software_gpu else MEASUREMENTS)
+    if out.exists():
+        read_measurements(out)  # refused before the long work when it is something else
     plan, measured = measure(request)
-    file, note = merge(args.out, plan.environment, measured)
-    write(args.out, file)
-    for line in ["", *table(measured), ""]:
+    file, note = merge(out, plan.environment, measured)
+    write(out, file)
+    for line in ["", *table(measured), "", *([note] if note else [])]:
         say(line)
-    if note:
-        say(note)
-    say(f"{len(measured)} figures → {args.out}")
-    if args.render:
-        _render_again(request, args.out)
-        say(f"the page shows them: {args.site}/results.html")
+    say(f"{len(measured)} figures → {out}")
+    if args.render or (args.render is None and not request.software_gpu):
+        _render_again(request, out)
+        say(f"the page shows them: {request.site}/results.html")
 
 
 if __name__ == "__main__":

@@ -34,12 +34,11 @@ from tqdm import tqdm
 
 from export.catalog import MODELS
 from export.console import run, say
-from export.data.fashion import ASSETS, LabelledImages, read_full, write_embedded
+from export.data.fashion import ASSETS, MEAN, STD, LabelledImages, read_full, write_embedded
 from export.errors import RequestError
 from export.store import write_atomically
 
 ENTRY = MODELS["fashion"]
-MEAN, STD = 0.2860, 0.3530  # of the 60,000 training images
 PATCHES = 49
 NEWTON_SCHULZ = muon.zeropower_via_newtonschulz
 

@@ -60,6 +60,20 @@ def test_latency_and_accuracy_of_every_variant(built_site: Path, artifacts: Path
     assert "webgpu" in done.stdout and "not measured" in done.stdout  # what this machine lacks is named
 
 
+def test_gpu_back_ends_answer_as_pytorch_does(built_site: Path, artifacts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "checks.json"
+    options = ["--software-gpu", "--accuracy-backend", "webgl,webgpu", "--rounds", "0", "--limit", "10"]
+    done = run(built_site, out, "--artifacts", str(artifacts), "--variant", "f32-tfjs", *options)
+    assert done.returncode == 0, done.stderr
+    file = read_measurements(out)
+    assert file is not None and "(software)" in file.environment.gpu
+    for backend in ("webgl", "webgpu"):
+        found = {one.metric: one for one in file.measurements if one.backend == backend}
+        assert found["agreement"].value == 1.0 and found["sqnr_db"].value > 60
+        assert LATENCY not in found  # the CPU's speed is no GPU's
+    assert "latency of tfjs on webgl" in done.stdout
+
+
 def test_second_run_adds_to_the_first_and_threads_need_isolation(built_site: Path, tmp_path: Path) -> None:
     out = tmp_path / "measurements.json"
     few = ("--variant", "u8-tfjs", "--rounds", "1", "--runs", "3", "--limit", "0")

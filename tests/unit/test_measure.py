@@ -12,7 +12,7 @@ import pytest
 from export.driver import batches, read_site_data
 from export.environment import cpu_model, is_software, operating_system
 from export.errors import MeasurementError, RequestError
-from export.measure import parser, read_request
+from export.measure import main, parser, read_request
 from export.measurements import merge, table, write
 from export.progress import format_seconds
 from export.results import LATENCY, NATIVE, TOP1, read_measurements
@@ -85,6 +85,14 @@ def test_file_that_is_something_else_is_not_overwritten(tmp_path: Path) -> None:
     path.write_text('{"mine": 1}')
     with pytest.raises(RequestError, match="not a measurements file"):
         merge(path, HERE, [LATENCY_OF_U8])
+
+
+def test_foreign_file_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "notes.json"
+    path.write_text('{"mine": 1}')
+    with pytest.raises(RequestError, match="not a measurements file"):
+        main(["--site", str(tmp_path), "--out", str(path)])
+    assert path.read_text() == '{"mine": 1}'
 
 
 def test_table_has_a_row_per_place_with_spread_and_count() -> None:
