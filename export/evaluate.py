@@ -15,6 +15,7 @@ from export.data.fashion import LABELS
 from export.data.golden import photograph_like
 from export.data.preprocess import preprocess, read_image
 from export.errors import MeasurementError
+from export.measurements import SQNR
 from export.models.artifact import read_model, run_model
 from export.results import AGREEMENT, COSINE, TOP1
 from export.spec import ModelSpec
@@ -22,7 +23,6 @@ from export.statistics import Figure, proportion, summarise
 
 Outputs = NDArray[np.float32]
 SYNTHETIC, SEED = 50, 1
-SQNR = "sqnr_db"
 EQUAL_DB = 200.0  # stands for "equal bit for bit"; float32 itself resolves about 150 dB
 
 

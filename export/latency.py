@@ -13,7 +13,7 @@ from export.results import COLD, LATENCY
 from export.spec import Measurement
 from export.statistics import Figure, summarise
 
-BUDGET_MS = 15_000  # of warm runs per combination and round; slow back ends run less often, and n says so
+BUDGET_MS = 6_000  # of warm runs per combination and round; slow back ends run less often, and n says so
 RUNS_MIN, WARMUP_MAX = 3, 30
 
 

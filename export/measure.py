@@ -24,7 +24,7 @@ from export.build import ARTIFACTS, MEASUREMENTS, SITE_OUT
 from export.bundle import make_bundle
 from export.console import run, say
 from export.driver import read_site_data
-from export.errors import RequestError
+from export.errors import MeasurementError, RequestError
 from export.latency import measure_latency
 from export.measurements import merge, table, write
 from export.page import render
@@ -64,6 +64,8 @@ def measure(request: MeasureRequest) -> tuple[Plan, list[Measurement]]:
             say(f"  not measured: {line}")
         measured = _accuracy(browser, plan, request) if request.limit else []
         measured += measure_latency(browser, plan, rounds=request.rounds, runs=request.runs)
+    if not measured:
+        raise MeasurementError("nothing that was asked for could be measured", hint="the lines above say why")
     return plan, measured
 
 

@@ -10,14 +10,16 @@ from export.results import AGREEMENT, COSINE, LATENCY, NATIVE, TOP1, read_measur
 from export.spec import SCHEMA_VERSION, Environment, Measurement, MeasurementFile
 from export.store import write_atomically
 
-SIZE = "download_bytes"
+SIZE, SQNR = "download_bytes", "sqnr_db"
+ACCURACY = (TOP1, AGREEMENT, COSINE, SQNR)  # of one model, comparable only when measured on the same images
 
 
 def merge(path: Path, environment: Environment, measured: Sequence[Measurement]) -> tuple[MeasurementFile, str]:
     """Return the new file's content and a note on what became of the old figures.
 
-    Old figures stay when they were measured in the same environment and are neither measured anew nor of bytes
-    that a newer build has replaced; raises `RequestError` when `path` is something else.
+    Old figures stay when they were measured in the same environment and are neither measured anew, nor of bytes
+    that a newer build has replaced, nor accuracies of a model whose accuracy is measured anew, perhaps on other
+    images. Raises `RequestError` when `path` is something else.
     """
     old = read_measurements(path) if path.exists() else None
     kept: list[Measurement] = []
@@ -27,17 +29,20 @@ def merge(path: Path, environment: Environment, measured: Sequence[Measurement])
         names = ", ".join(name for name in now if before[name] != now[name])
         note = f"the {len(old.measurements)} older figures are dropped: they were measured elsewhere ({names} differ)"
     elif old is not None:
-        anew = {_key(one) for one in measured}
-        current = {(one.model, one.variant): one.artifact_sha256 for one in measured}
-        kept = [
-            one
-            for one in old.measurements
-            if _key(one) not in anew
-            and current.get((one.model, one.variant), one.artifact_sha256) == one.artifact_sha256
-        ]
+        kept = [one for one in old.measurements if not _is_replaced(one, measured)]
         note = f"{len(kept)} older figures of the same environment are kept" if kept else ""
     everything = sorted([*kept, *measured], key=lambda one: (one.model, one.variant, *map(str, _key(one)[1:])))
     return MeasurementFile(schema_version=SCHEMA_VERSION, environment=environment, measurements=tuple(everything)), note
+
+
+def _is_replaced(old: Measurement, measured: Sequence[Measurement]) -> bool:
+    for new in measured:
+        if new.model != old.model:
+            continue
+        same_variant_rebuilt = new.variant == old.variant and new.artifact_sha256 != old.artifact_sha256
+        if same_variant_rebuilt or _key(new) == _key(old) or (new.metric in ACCURACY and old.metric in ACCURACY):
+            return True
+    return False
 
 
 def _key(one: Measurement) -> tuple[str, str, str, int, str]:

@@ -71,6 +71,15 @@ def test_same_environment_keeps_what_is_not_measured_anew(tmp_path: Path) -> Non
     assert note.startswith("2 older figures")
 
 
+def test_accuracies_of_a_model_are_of_the_same_images(tmp_path: Path) -> None:
+    path = tmp_path / "measurements.json"
+    of_f32 = change(metric=TOP1, value=0.9, variant="f32-tfjs", artifact_sha256="b" * 64)
+    of_other_model = change(metric=TOP1, value=0.8, model="deit_t", artifact_sha256="c" * 64)
+    write(path, merge(path, HERE, [LATENCY_OF_U8, of_f32, of_other_model])[0])
+    of_u8 = change(metric=TOP1, value=0.7)
+    assert set(merge(path, HERE, [of_u8])[0].measurements) == {LATENCY_OF_U8, of_other_model, of_u8}
+
+
 def test_other_environment_starts_anew_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "measurements.json"
     write(path, merge(path, HERE, [change(backend="webgl")])[0])
