@@ -28,6 +28,8 @@ class App {
   #loading = null;
   /** @type {import('./ui/picture.js').Picture | null} */
   #picture = null;
+  /** The picture whose answer is shown. @type {import('./ui/picture.js').Picture | null} */
+  #answered = null;
   /** @type {AbortController | null} of the wish that is being met */
   #current = null;
   #measuring = false;
@@ -67,6 +69,7 @@ class App {
     this.#cancel();
     this.#loading = null;
     this.client.unload().catch((error) => showProblem(asVitError(error), null));
+    this.#answered = null;
     clearAnswer();
     clearProblem();
     this.measured.reset(this.choices.selection);
@@ -150,7 +153,9 @@ class App {
     promise.then(
       (loaded) => {
         loading.done = true;
-        if (this.#loading === loading) this.measured.setLoaded(loaded);
+        if (this.#loading !== loading) return;
+        this.measured.setLoaded(loaded);
+        this.#labelLoad();
       },
       () => {
         if (this.#loading === loading) this.#loading = null;
@@ -162,20 +167,22 @@ class App {
   /** @param {AbortSignal} signal */
   async #classify(signal) {
     if (!this.#picture) return;
-    const { blob, title } = this.#picture;
+    const picture = this.#picture;
     const { model } = this.choices.selection;
     await this.#load();
     if (signal.aborted) return;
     say('Classifying …');
-    const answer = await this.client.classify(blob, { topk: Math.min(RANKS, model.outputs), signal });
+    const answer = await this.client.classify(picture.blob, { topk: Math.min(RANKS, model.outputs), signal });
     if (signal.aborted) return;
+    this.#answered = picture;
     this.measured.setSingle(answer);
-    say(showAnswer(model, answer, title));
+    say(showAnswer(model, answer, picture.title));
   }
 
   /** @param {AbortSignal} signal */
   async #benchmark(signal) {
-    await this.#load();
+    if (this.#picture !== this.#answered) await this.#classify(signal);
+    else await this.#load();
     if (signal.aborted) return;
     say('Measuring …');
     const warm = await this.client.benchmark({ warmup_max: WARMUP_MAX, runs: RUNS, signal }, (progress) => {
@@ -213,7 +220,7 @@ class App {
 
   #labelLoad() {
     const { selection } = this.choices;
-    const loaded = this.#loading !== null && sameSelection(this.#loading.selection, selection);
+    const loaded = this.#loading?.done === true && sameSelection(this.#loading.selection, selection);
     labelLoadButton(selection, { loaded, picture: this.#picture !== null });
   }
 }

@@ -22,7 +22,7 @@ def command(site: Path, out: Path, *options: str) -> list[str]:
 
 
 def run(site: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(site, out, *options), capture_output=True, text=True, check=False, timeout=600)
+    return subprocess.run(command(site, out, *options), capture_output=True, text=True, check=False, timeout=1200)
 
 
 def find(measured: tuple[Measurement, ...], metric: str, variant: str) -> Measurement:
