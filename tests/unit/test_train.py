@@ -12,20 +12,10 @@ import pytest
 import torch
 from timm.data.random_erasing import RandomErasing
 
-from export.data.fashion import LabelledImages, read_full, read_idx, write_embedded
+from export.data.fashion import MEAN, STD, LabelledImages, read_full, read_idx, write_embedded
 from export.errors import RequestError
-from export.train import (
-    MEAN,
-    PATCHES,
-    STD,
-    PatchSubset,
-    Training,
-    TrainOptions,
-    augment,
-    batches,
-    normalise,
-    parse_phases,
-)
+from export.train import parse_phases
+from export.training import PATCHES, PatchSubset, Training, TrainOptions, augment, batches, normalise
 
 CPU = torch.device("cpu")
 OPTIONS = TrainOptions(
