@@ -1,5 +1,6 @@
 """The one door to Chromium: which browser, started how, and what went wrong inside a page."""
 
+import logging
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -38,7 +39,12 @@ HARDWARE_GPU = ("--disable-software-rasterizer",)
 def chromium(*, software_gpu: bool = False) -> Iterator[Browser]:
     """Yield a headless Chromium; raises `MeasurementError` when none is installed or it does not start."""
     with sync_playwright() as playwright, launch(playwright, software_gpu=software_gpu) as browser:
-        yield browser
+        try:
+            yield browser
+        except KeyboardInterrupt:
+            # The calls under way end with the browser, and asyncio would print a traceback for each.
+            logging.getLogger("asyncio").disabled = True
+            raise
 
 
 def launch(playwright: Playwright, *, software_gpu: bool = False, flags: Sequence[str] = ()) -> Browser:
