@@ -1,5 +1,6 @@
 """The one place that prints and decides exit codes."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,9 @@ def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | N
     except KeyboardInterrupt:
         print("\ninterrupted; nothing that was published has been changed", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has seen enough (head, less); Python must not flush to it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         print(f"error: {error}\n  → check free disk space and permissions, then run the command again", file=sys.stderr)
         sys.exit(1)

@@ -32,6 +32,7 @@ class Line:
 
     def __init__(self, request: ModelRequest, store: Store, *, force: bool, stack: ExitStack) -> None:
         self.request, self.store, self.force, self.stack = request, store, force, stack
+        self.notices: list[str] = []  # what was decided while loading and should be seen
         self.log = (store.root / request.name / "convert.log").absolute()
         self._tools: ConverterProcess | None = None
 
@@ -81,6 +82,10 @@ def convert(request: ModelRequest, recipes: tuple[str, ...], store: Store, *, fo
     with ExitStack() as stack:
         line = Line(request, store, force=force, stack=stack)
         torch = line.obtain("torch", None, lambda folder: _load(line, folder), options=describe(request))
+        for notice in line.notices:
+            say(f"    {notice}")
+        if request.kind == "random":
+            say("    random weights: predictions mean nothing, sizes and latency do")
         onnx = line.obtain("onnx", torch, lambda folder: _to_onnx(line, folder))
         tf = line.obtain("tf", onnx, lambda folder: _to_tf(line, folder))
         return [line.obtain("tfjs", tf, _tfjs_maker(line, recipe), recipe=recipe) for recipe in recipes]
@@ -104,10 +109,8 @@ def _load(line: Line, folder: Path) -> None:
     from export.models.artifact import write_model
     from export.models.load import load
 
-    spec, module = load(line.request)
+    spec, module = load(line.request, line.notices.append)
     write_model(spec, module, golden_inputs(spec), folder)
-    if spec.weights == "random":
-        say(" (random weights: predictions will mean nothing)")
 
 
 def _to_onnx(line: Line, folder: Path) -> Verification:
