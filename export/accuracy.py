@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from playwright.sync_api import Browser
 
 from export.driver import page_client
@@ -82,7 +81,7 @@ def _native(original: Artifact, reference: Reference) -> list[Measurement]:
         Measurement(
             metric=TOP1, value=figure.value, unit="share", n=figure.n, p10=figure.low, p90=figure.high,
             model=original.model, variant=f"{original.recipe}-{original.format}", engine=NATIVE, backend="cpu",
-            threads=torch.get_num_threads(), artifact_sha256=original.sha256,
+            threads=reference.threads, artifact_sha256=original.sha256,
         )
     ]  # fmt: skip
 

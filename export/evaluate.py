@@ -1,11 +1,13 @@
 """Accuracy and agreement: a variant's outputs beside the float model's, on the very same encoded images."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,17 +25,22 @@ from export.statistics import Figure, proportion, summarise
 
 Outputs = NDArray[np.float32]
 SYNTHETIC, SEED = 50, 1
+SMALL = 10_000_000  # parameters
 EQUAL_DB = 200.0  # stands for "equal bit for bit"; float32 itself resolves about 150 dB
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The float model's outputs `[n, K]` on n encoded images; `labels` are class indices, or None without any."""
+    """The float model's outputs `[n, K]` on n encoded images; `labels` are class indices, or None without any.
+
+    `threads` is how many PyTorch used.
+    """
 
     spec: ModelSpec
     images: Sequence[bytes]
     labels: NDArray[np.int64] | None
     outputs: Outputs
+    threads: int
 
 
 def float_reference(
@@ -55,11 +62,23 @@ def float_reference(
         examples = list(open_dataset(data, spec, limit))
         images, labels = [example.data for example in examples], [example.label for example in examples]
     outputs = []
-    for done, image in enumerate(images, start=1):
-        outputs.append(run_model(module, preprocess(read_image(image), spec.preprocess)[None])[0])
-        progress(done, len(images))
+    with _fitting_threads(spec) as threads:
+        for done, image in enumerate(images, start=1):
+            outputs.append(run_model(module, preprocess(read_image(image), spec.preprocess)[None])[0])
+            progress(done, len(images))
     known = None if None in labels else np.array(labels, np.int64)
-    return Reference(spec, images, known, np.stack(outputs))
+    return Reference(spec, images, known, np.stack(outputs), threads)
+
+
+@contextmanager
+def _fitting_threads(spec: ModelSpec) -> Iterator[int]:
+    """Give small models one thread: one image at a time, several wait for each other longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if spec.parameters < SMALL else before)
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
 
 
 def synthetic_images(spec: ModelSpec, count: int) -> list[bytes]:
