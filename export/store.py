@@ -4,8 +4,8 @@ import gzip
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,25 +37,28 @@ def hash_file(path: Path) -> str:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: to a temporary name beside it, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = _beside(path)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(partial).chmod(0o644)  # mkstemp makes it private; a published file is for everyone
+        partial.write_bytes(data)
         os.replace(partial, path)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
+
+
+def _beside(target: Path) -> Path:
+    """Return a new name beside the target; known before anything is made, so that no interrupt leaves it behind."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}")
 
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder that takes `target`'s place when the block ends well, and vanishes when not."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    partial.chmod(0o755)
+    partial = _beside(target)
     retired = partial.with_name(partial.name + ".old")
     try:
+        partial.mkdir()
         yield partial
         if target.exists():
             target.rename(retired)
