@@ -119,7 +119,7 @@ def accuracy(model: nn.Module, data: LabelledImages, device: torch.device) -> fl
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Say whether bfloat16 is computed in hardware; emulated it is a hundred times slower than float32."""
+    """Say whether bfloat16 is computed in hardware; emulated it is far slower than float32."""
     return device.type == "cuda" or bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 

@@ -97,7 +97,7 @@ def write_embedded(train: LabelledImages, test: LabelledImages, folder: Path) ->
     calibration = LabelledImages(train.images[chosen], train.labels[chosen])
     for split, data in (("test", test), ("calibration", calibration)):
         path = folder / f"fashion_{split}.npz"
-        # LZMA inside an ordinary .npz: np.load reads it, and it is a third smaller than deflate.
+        # LZMA inside an ordinary .npz: np.load reads it, and it is smaller than deflate.
         with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
             for name, array in (("images", data.images), ("labels", data.labels)):
                 info = zipfile.ZipInfo(f"{name}.npy")  # a fixed date keeps the bytes reproducible
