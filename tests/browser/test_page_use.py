@@ -90,7 +90,8 @@ def test_nothing_of_the_model_is_downloaded_before_it_is_wanted(page: Page, site
 def test_chosen_dropped_and_pasted_pictures_are_classified(opened: Page) -> None:
     opened.get_by_label("Choose a picture").set_input_files(SAMPLE)
     expect(state(opened)).to_contain_text("Most likely")
-    first = ranking(opened).all_inner_texts()
+    expect(ranking(opened)).to_have_count(5)
+    first = ranking(opened).all_text_contents()
     for way in ("drop", "paste"):
         opened.get_by_role("button", name="Load again").click()
         expect(opened.get_by_role("img", name="Your picture")).to_be_visible()
@@ -98,7 +99,7 @@ def test_chosen_dropped_and_pasted_pictures_are_classified(opened: Page) -> None
         name = "dropped.png" if way == "drop" else "Pasted picture"
         expect(opened.get_by_role("img", name=f"Your picture: {name}")).to_be_visible()
         expect(state(opened)).to_contain_text("Most likely")
-        assert ranking(opened).all_inner_texts() == first
+        expect(ranking(opened)).to_have_text(first)
 
 
 def test_what_is_dropped_must_be_a_file(opened: Page) -> None:
@@ -115,10 +116,10 @@ def test_newest_of_many_pictures_wins(opened: Page) -> None:
     expect(pressed).to_have_count(1)
     expect(opened.get_by_role("img", name="Your picture: Ankle boot")).to_be_visible()
     expect(opened.get_by_role("alert")).to_be_hidden()
-    last = ranking(opened).all_inner_texts()
+    last = ranking(opened).all_text_contents()
     opened.get_by_role("button", name="Sample: Ankle boot").click()
     expect(state(opened)).to_contain_text("Most likely")
-    assert ranking(opened).all_inner_texts() == last
+    expect(ranking(opened)).to_have_text(last)
 
 
 def test_keyboard_alone_is_enough(opened: Page) -> None:
