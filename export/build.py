@@ -101,8 +101,9 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
     models = tuple(
         ModelRequest(model=name, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels) for name in names
     )
+    recipes = tuple(recipe.name for recipe in find_recipes(args.recipe))
     return BuildRequest(
-        models=models, recipes=find_recipes(args.recipe), artifacts=args.artifacts, measurements=args.measurements,
+        models=models, recipes=recipes, artifacts=args.artifacts, measurements=args.measurements,
         out=args.out, force=args.force,
     )  # fmt: skip
 

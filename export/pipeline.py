@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from export.console import say, stage
 from export.convert import tool_versions
 from export.models.request import ModelRequest, describe
-from export.recipes import RECIPES
+from export.recipes import find_recipe
 from export.spec import Artifact, Verification
 from export.store import Plan, Store, hash_file, hash_json
 
@@ -58,7 +58,7 @@ class Line:
         options: object = None,
     ) -> Artifact:
         """Return the stage's artifact: the stored one if it was made from just this, else a new one."""
-        numbers = RECIPES[recipe]
+        numbers = find_recipe(recipe)
         tools = (
             tool_versions(format) if parent else {name: version(name) for name in ("torch", "timm", "pillow", "numpy")}
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from export.engines import Engine, engine_for
 from export.errors import ArtifactError
-from export.recipes import RECIPES, Recipe
+from export.recipes import Recipe, find_recipe
 from export.spec import Artifact, ModelSpec, Record, StoredFile
 from export.store import MANIFEST, Store, describe_file
 
@@ -99,7 +99,7 @@ def _variants(store: Store, name: str, recipe: str, stored: list[Artifact]) -> l
             folder = f"models/{name}/{recipe}-{artifact.format}-{artifact.sha256[:10]}/"
             origin = store.folder(name, recipe, artifact.format)
             found.append(
-                Variant(recipe=RECIPES[recipe], engine=engine, artifact=artifact, origin=origin, folder=folder)
+                Variant(recipe=find_recipe(recipe), engine=engine, artifact=artifact, origin=origin, folder=folder)
             )
     if not found:
         raise ArtifactError(

@@ -44,5 +44,5 @@ def test_what_cannot_be_met_is_refused_with_a_way_on(argv: list[str], words: tup
 
 
 def test_a_refused_request_is_a_request_error() -> None:
-    with pytest.raises(RequestError, match="known recipes"):
+    with pytest.raises(RequestError, match="unknown recipe"):
         read_request(["--recipe", "nope"])

@@ -1,0 +1,95 @@
+"""Weights to integers by rounding to nearest, and the step from chosen numbers to a module of quantized layers."""
+
+import copy
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from export.quant.integer_file import as_stored
+from export.quant.layers import Product, QuantConv2d, QuantLinear, Weight
+from export.quant.quantizers import Quantizer
+
+TINY = 2.0**-100  # the scale of a channel of zeros, whose levels are zeros
+
+
+@dataclass(slots=True)
+class Choices:
+    """What calibration chose, by layer name: integer weights, quantizers of inputs, and of a product's two operands."""
+
+    weights: dict[str, Weight] = field(default_factory=dict)
+    inputs: dict[str, Quantizer] = field(default_factory=dict)
+    products: dict[str, tuple[Quantizer, Quantizer]] = field(default_factory=dict)
+
+
+def largest_scale(weight: Tensor, bits: int, granularity: str) -> Tensor:
+    """Return `[out]` scales max|w| / (2^(b-1) - 1), per output channel or all alike."""
+    rows = weight.detach().flatten(1).abs()
+    largest = rows.amax(1) if granularity == "channel" else rows.max().expand(len(rows))
+    scale: Tensor = (largest / (2 ** (bits - 1) - 1)).clamp_min(TINY)
+    return scale
+
+
+def round_weight(weight: Tensor, scale: Tensor, bits: int) -> Weight:
+    """Return the symmetric integer weight, levels = clamp(round(w / scale), -2^(b-1), 2^(b-1) - 1); scale `[out]`."""
+    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    levels = (weight.detach() / column).round_().clamp_(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return Weight(bits, levels, scale)
+
+
+def round_weight_asymmetric(weight: Tensor, bits: int, granularity: str) -> Weight:
+    """Return the weight with codes 0 … 2^b-1 and a zero point, spanning its least and largest value and 0."""
+    rows = weight.detach().flatten(1)
+    whole = rows if granularity == "channel" else rows.reshape(1, -1).expand(len(rows), -1)
+    low, high = whole.amin(1).clamp_max(0), whole.amax(1).clamp_min(0)
+    scale = ((high - low) / (2**bits - 1)).clamp_min(TINY)
+    zero_point = (-low / scale).round_()
+    column = (-1, *[1] * (weight.ndim - 1))
+    levels = (weight.detach() / scale.reshape(column)).round_()
+    levels = torch.clamp(levels, -zero_point.reshape(column), 2**bits - 1 - zero_point.reshape(column))
+    return Weight(bits, levels, scale, zero_point)
+
+
+def freeze(module: nn.Module, choices: Choices) -> nn.Module:
+    """Return a copy whose chosen layers are quantized and whose float rest is what the file will hold (F16)."""
+    frozen = copy.deepcopy(module).eval().requires_grad_(False)
+    for name, weight in choices.weights.items():
+        layer = frozen.get_submodule(name)
+        assert isinstance(layer, nn.Linear | nn.Conv2d)
+        bias, input = layer.bias, choices.inputs.get(name)
+        if isinstance(layer, nn.Conv2d):
+            frozen.set_submodule(name, QuantConv2d(layer, weight, bias, input))
+        else:
+            frozen.set_submodule(name, QuantLinear(weight, bias, input))
+    for name, (left, right) in choices.products.items():
+        frozen.set_submodule(name, Product(left, right))
+    chosen = (*choices.weights, *choices.products)
+    for name, value in frozen.state_dict().items():
+        quantized = any(name.startswith(f"{layer}.") and name != f"{layer}.bias" for layer in chosen)
+        if value.is_floating_point() and not quantized:
+            value.copy_(as_stored(value).float())
+    return frozen
+
+
+def dequantized(module: nn.Module) -> nn.Module:
+    """Return a copy of a quantized module with its weights as float32, in plain layers with float activations."""
+    plain = copy.deepcopy(module)
+    for name, layer in list(plain.named_modules()):
+        if isinstance(layer, QuantLinear):
+            rows, columns = layer.weight.levels.shape
+            _replace(plain, name, nn.Linear(columns, rows, bias=layer.bias is not None), layer)
+        elif isinstance(layer, QuantConv2d):
+            channels, own, *kernel = layer.weight.levels.shape
+            conv = nn.Conv2d(
+                own * layer.geometry["groups"], channels, tuple(kernel), bias=layer.bias is not None, **layer.geometry
+            )
+            _replace(plain, name, conv, layer)
+        elif isinstance(layer, Product):
+            plain.set_submodule(name, Product())
+    return plain.eval()
+
+
+def _replace(module: nn.Module, name: str, plain: nn.Linear | nn.Conv2d, layer: QuantLinear | QuantConv2d) -> None:
+    plain.weight = nn.Parameter(layer.weight.dequantized(), requires_grad=False)
+    plain.bias = layer.bias
+    module.set_submodule(name, plain)
