@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.quant.quantizers import Quantizer
+from export.quant.quantizers import Part, Quantizer
 
 
 class Weight(nn.Module):
@@ -54,7 +54,7 @@ class QuantLinear(QuantLayer):
     def __init__(self, weight: Weight, bias: Tensor | None, input: Quantizer | None) -> None:
         super().__init__()
         self.weight, self.input = weight, input
-        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[…, in]` to `[…, out]`."""
@@ -68,7 +68,7 @@ class QuantConv2d(QuantLayer):
     def __init__(self, conv: nn.Conv2d, weight: Weight, bias: Tensor | None, input: Quantizer | None) -> None:
         super().__init__()
         self.weight, self.input = weight, input
-        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False)
         self.geometry: dict[str, Any] = {
             name: getattr(conv, name) for name in ("stride", "padding", "dilation", "groups")
         }
@@ -93,11 +93,11 @@ class Product(QuantLayer):
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Map `[…, n, k]` and `[…, k, m]` to `[…, n, m]`."""
-        if self.left is None or self.right is None:
+        if self.left is None and self.right is None:
             return torch.matmul(left, right)
-        ((right_levels, right_scale),) = self.right.parts(right)
-        parts = self.left.parts(left)
-        if not self.integer and len(parts) > 1:
+        ((right_levels, right_scale),) = _parts(self.right, right)
+        parts = _parts(self.left, left)
+        if not self.integer and len(parts) > 1 and self.left is not None:
             return torch.matmul(self.left(left), right_levels) * right_scale
         total = None
         for levels, scale in parts:
@@ -108,6 +108,10 @@ class Product(QuantLayer):
             total = product * (scale * right_scale) + (0 if total is None else total)
         assert total is not None
         return total
+
+
+def _parts(quantizer: Quantizer | None, x: Tensor) -> list[Part]:
+    return [(x, torch.ones((), device=x.device))] if quantizer is None else quantizer.parts(x)
 
 
 def _linear(x: Tensor, weight: Tensor) -> Tensor:

@@ -1,25 +1,16 @@
 """Weights to integers by rounding to nearest, and the step from chosen numbers to a module of quantized layers."""
 
 import copy
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from export.quant.choices import Choices
 from export.quant.integer_file import as_stored
 from export.quant.layers import Product, QuantConv2d, QuantLinear, Weight
 from export.quant.quantizers import Quantizer
 
 TINY = 2.0**-100  # the scale of a channel of zeros, whose levels are zeros
-
-
-@dataclass(slots=True)
-class Choices:
-    """What calibration chose, by layer name: integer weights, quantizers of inputs, and of a product's two operands."""
-
-    weights: dict[str, Weight] = field(default_factory=dict)
-    inputs: dict[str, Quantizer] = field(default_factory=dict)
-    products: dict[str, tuple[Quantizer, Quantizer]] = field(default_factory=dict)
 
 
 def largest_scale(weight: Tensor, bits: int, granularity: str) -> Tensor:
@@ -50,20 +41,29 @@ def round_weight_asymmetric(weight: Tensor, bits: int, granularity: str) -> Weig
     return Weight(bits, levels, scale, zero_point)
 
 
+def place(module: nn.Module, name: str, choices: Choices) -> None:
+    """Put the quantized layer in the place of the float one; a layer that was not chosen stays."""
+    if name in choices.products:
+        module.set_submodule(name, Product(*choices.products[name]))
+    elif name in choices.layers:
+        layer, chosen = module.get_submodule(name), choices.layers[name]
+        assert isinstance(layer, nn.Linear | nn.Conv2d)
+        module.set_submodule(name, build(layer, chosen.weight, chosen.bias, chosen.input))
+
+
+def build(layer: nn.Module, weight: Weight, bias: Tensor | None, input: Quantizer | None) -> QuantLinear | QuantConv2d:
+    """Return the quantized layer of a float one."""
+    if isinstance(layer, nn.Conv2d):
+        return QuantConv2d(layer, weight, bias, input)
+    return QuantLinear(weight, bias, input)
+
+
 def freeze(module: nn.Module, choices: Choices) -> nn.Module:
     """Return a copy whose chosen layers are quantized and whose float rest is what the file will hold (F16)."""
     frozen = copy.deepcopy(module).eval().requires_grad_(False)
-    for name, weight in choices.weights.items():
-        layer = frozen.get_submodule(name)
-        assert isinstance(layer, nn.Linear | nn.Conv2d)
-        bias, input = layer.bias, choices.inputs.get(name)
-        if isinstance(layer, nn.Conv2d):
-            frozen.set_submodule(name, QuantConv2d(layer, weight, bias, input))
-        else:
-            frozen.set_submodule(name, QuantLinear(weight, bias, input))
-    for name, (left, right) in choices.products.items():
-        frozen.set_submodule(name, Product(left, right))
-    chosen = (*choices.weights, *choices.products)
+    chosen = (*choices.layers, *choices.products)
+    for name in chosen:
+        place(frozen, name, choices)
     for name, value in frozen.state_dict().items():
         quantized = any(name.startswith(f"{layer}.") and name != f"{layer}.bias" for layer in chosen)
         if value.is_floating_point() and not quantized:

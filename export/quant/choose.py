@@ -1,0 +1,237 @@
+"""The numbers of one layer: the scale of its weight, the quantizers of its inputs, and what makes up for the rest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from export.methods import Method
+from export.quant.capture import Observed
+from export.quant.choices import Chosen
+from export.quant.gptq import gptq, ridge_step
+from export.quant.layers import Product, Weight
+from export.quant.prepare import Site
+from export.quant.quantizers import Dynamic, Quantizer, Twin, Uniform
+from export.quant.rounding import TINY, build, largest_scale, round_weight, round_weight_asymmetric
+from export.quant.search import distance, factors, gram, rows_of, search_channels, search_quantizer, search_tensor
+from export.recipes import Quantization
+
+GELU_LEAST = 0.16997124254703522  # minus the least value of GELU
+SOFTMAX_SHIFTS = {"exclusive": range(0, 12), "published": range(0, 20)}  # of the power of two between twin ranges
+RIDGE = 1e-2
+
+
+@dataclass(frozen=True)
+class Job:
+    """A layer to be quantized: what it saw in the float model, and what it sees when the layers before it are rounded.
+
+    The two are the same object for methods that treat all layers apart.
+    """
+
+    site: Site
+    how: Quantization
+    weight_bits: int
+    activation_bits: int | None
+    seen: Observed | None
+    rounded: Observed | None
+
+    @property
+    def method(self) -> Method:
+        """The steps to take."""
+        return self.how.method
+
+    def observed(self) -> Observed:
+        """Return what the layer saw; only methods that calibrate ask."""
+        assert self.seen is not None
+        return self.seen
+
+    def candidates(self) -> list[float]:
+        """Return the factors to try."""
+        return factors(self.how.calibration.search_range, self.how.calibration.candidates)
+
+
+@torch.no_grad()
+def choose_layer(job: Job) -> Chosen:
+    """Return the numbers of a Linear or Conv2d."""
+    layer = job.site.module
+    assert isinstance(layer, nn.Linear | nn.Conv2d)
+    rounds = job.how.calibration.rounds if "search" in (job.method.weights, job.method.activations) else 1
+    input = _first_quantizer(job)
+    weight = None
+    for _ in range(rounds):
+        weight = _choose_weight(job, layer, input)
+        if job.method.activations == "search" and job.activation_bits is not None:
+            input = _search_input(job, layer, weight)
+    assert weight is not None
+    bias = layer.bias
+    if job.method.compensate == "bias":
+        assert job.rounded is not None
+        error = job.observed().output - build(layer, weight, bias, input)(job.rounded.inputs[0])
+        mean = error.mean((0, 2, 3)) if isinstance(layer, nn.Conv2d) else error.flatten(0, -2).mean(0)
+        bias = mean if bias is None else bias + mean
+    return Chosen(weight, input, bias)
+
+
+def _first_quantizer(job: Job) -> Quantizer | None:
+    """Return the input's quantizer, or for a search its start: the whole range."""
+    if job.activation_bits is None:
+        return None
+    if job.method.activations == "dynamic":
+        return Dynamic(job.activation_bits)
+    source = job.rounded or job.observed()
+    if job.method.activations == "search":
+        return _candidate_input(job, source.inputs[0], torch.ones((), device=source.output.device))
+    percentile = job.how.calibration.percentile if job.method.activations == "percentile" else None
+    return spanning(source.inputs[0], job.activation_bits, percentile, symmetric=job.method.activation_symmetric)
+
+
+def spanning(values: Tensor, bits: int, percentile: float | None, *, symmetric: bool) -> Uniform:
+    """Return the quantizer whose range spans the values and 0, or with `percentile` all but the most extreme.
+
+    `percentile` is a share in percent, 99.999 for instance: that of values below the upper end and, mirrored, above
+    the lower one.
+    """
+    if percentile is None:
+        low, high = values.min(), values.max()
+    else:
+        flat = values.flatten()
+        beyond = int(flat.numel() * (1 - percentile / 100))
+        low, high = flat.kthvalue(beyond + 1).values, flat.kthvalue(flat.numel() - beyond).values
+    low, high = low.clamp_max(0), high.clamp_min(0)
+    if symmetric:
+        return Uniform(bits, (torch.maximum(-low, high) / (2 ** (bits - 1) - 1)).clamp_min(TINY))
+    scale = ((high - low) / (2**bits - 1)).clamp_min(TINY)
+    return Uniform(bits, scale, (-low / scale).round())
+
+
+def _candidate_input(job: Job, values: Tensor, factor: Tensor) -> Quantizer:
+    """Return a layer's symmetric quantizer, `factor` times the whole range; twin where the values come from GELU."""
+    assert job.activation_bits is not None
+    levels = 2 ** (job.activation_bits - 1)
+    if job.site.role != "post_gelu" or job.method.twin == "none":
+        return Uniform(job.activation_bits, (values.abs().max() / (levels - 0.5)).clamp_min(TINY) * factor)
+    high = (values.max() / (levels - 0.5)).clamp_min(TINY) * factor
+    low = torch.full_like(high, GELU_LEAST / levels)
+    if job.method.twin == "exclusive":  # the finest power of two below the high step that still spans GELU's dip
+        low = high * 2.0 ** -(high * levels / GELU_LEAST).log2().floor().clamp(0, 15)
+    return Twin("sign", job.activation_bits, low, high)
+
+
+def _search_input(job: Job, layer: nn.Module, weight: Weight) -> Quantizer:
+    seen = job.observed()
+    (values,) = seen.inputs
+    return search_quantizer(
+        lambda factor: _candidate_input(job, values, factor),
+        lambda quantizer: _last_channels(build(layer, weight, layer.bias, quantizer)(values), layer),  # type: ignore[arg-type]
+        job.candidates(),
+        metric=job.how.calibration.metric,
+        reference=_last_channels(seen.output, layer),
+        gradient=None if seen.gradient is None else _last_channels(seen.gradient, layer),
+    )
+
+
+def _last_channels(output: Tensor, layer: nn.Module) -> Tensor:
+    """Return a convolution's output with its channels last, as a linear layer has them."""
+    return output.permute(0, 2, 3, 1) if isinstance(layer, nn.Conv2d) else output
+
+
+def _choose_weight(job: Job, layer: nn.Linear | nn.Conv2d, input: Quantizer | None) -> Weight:
+    method, bits = job.method, job.weight_bits
+    if method.weights == "max":
+        if not method.weight_symmetric:
+            return round_weight_asymmetric(layer.weight, bits, method.weight_granularity)
+        return round_weight(layer.weight, largest_scale(layer.weight, bits, method.weight_granularity), bits)
+    if method.weights == "search" and method.weight_granularity == "tensor":
+        scale = search_tensor(layer.weight, bits, *_per_tensor(job, layer, input))
+        return round_weight(layer.weight, scale, bits)
+    source = job.rounded or job.observed()
+    values = source.inputs[0] if input is None else input(source.inputs[0])
+    target = layer.weight
+    if method.compensate == "ridge" and input is not None:
+        rows = _last_channels(job.observed().output, layer).flatten(0, -2)
+        wanted = rows if layer.bias is None else rows - layer.bias
+        change = ridge_step(rows_of(layer, values), wanted, layer.weight, RIDGE)
+        target = nn.Parameter(layer.weight + change.reshape(layer.weight.shape), requires_grad=False)
+    curvature = gram(layer, values, job.observed().gradient)
+    scale = search_channels(target, curvature, bits, job.candidates())
+    return gptq(target, curvature, scale, bits) if method.weights == "gptq" else round_weight(target, scale, bits)
+
+
+def _per_tensor(
+    job: Job, layer: nn.Linear | nn.Conv2d, input: Quantizer | None
+) -> tuple[int, list[float], Callable[[Weight, slice], Tensor]]:
+    """Return groups, candidates and loss of a search for one scale per tensor, or for each of Wq, Wk and Wv."""
+    seen = job.observed()
+    values = seen.inputs[0] if input is None else input(seen.inputs[0])
+    reference = _last_channels(seen.output, layer)
+    gradient = None if seen.gradient is None else _last_channels(seen.gradient, layer)
+    metric = job.how.calibration.metric
+
+    def loss(weight: Weight, rows: slice) -> Tensor:
+        bias = None if layer.bias is None else layer.bias[rows]
+        found = _last_channels(build(layer, weight, bias, None)(values), layer)
+        return distance(metric, reference[..., rows], found, None if gradient is None else gradient[..., rows], None)
+
+    return 3 if job.site.role == "qkv" else 1, job.candidates(), loss
+
+
+@torch.no_grad()
+def choose_product(job: Job) -> tuple[Quantizer, Quantizer]:
+    """Return the quantizers of an attention product's operands: one scale per head where they are searched."""
+    assert job.activation_bits is not None
+    bits, method, softmax = job.activation_bits, job.method, job.site.role == "product_av"
+    if method.activations == "dynamic":
+        return Dynamic(bits, signed=not softmax), Dynamic(bits, dim=-2)
+    if method.activations != "search":
+        percentile = job.how.calibration.percentile if method.activations == "percentile" else None
+        left, right = (job.rounded or job.observed()).inputs
+        symmetric = method.activation_symmetric
+        return spanning(left, bits, percentile, symmetric=symmetric), spanning(
+            right, bits, percentile, symmetric=symmetric
+        )
+    left, right = job.observed().inputs
+    chosen: tuple[Quantizer | None, Quantizer | None] = (None, None)
+    for _ in range(job.how.calibration.rounds):
+        if softmax and method.twin != "none":
+            first: Quantizer = _search_softmax(job, chosen[1] if method.twin == "exclusive" else None)
+        else:
+            first = _search_operand(job, left, lambda found, other=chosen[1]: Product(found, other))
+        second = _search_operand(job, right, lambda found, other=first: Product(other, found))
+        chosen = (first, second)
+    assert chosen[0] is not None and chosen[1] is not None
+    return chosen[0], chosen[1]
+
+
+def _search_operand(job: Job, values: Tensor, product: Callable[[Quantizer], Product]) -> Quantizer:
+    assert job.activation_bits is not None
+    bits, seen = job.activation_bits, job.observed()
+    full = (values.abs().amax((0, 2, 3)) / (2 ** (bits - 1) - 0.5)).clamp_min(TINY)
+    return search_quantizer(
+        lambda factor: Uniform(bits, (full * factor)[:, None, None]),
+        lambda quantizer: product(quantizer)(*seen.inputs),
+        job.candidates(),
+        metric=job.how.calibration.metric,
+        reference=seen.output,
+        gradient=seen.gradient,
+        keep=1,
+    )
+
+
+def _search_softmax(job: Job, right: Quantizer | None) -> Quantizer:
+    """Return the twin quantizer of attention's probabilities, one for all heads (PTQ4ViT, section 3.2)."""
+    assert job.activation_bits is not None
+    bits, seen, twin = job.activation_bits, job.observed(), job.method.twin
+    high = torch.tensor(1 / (2 ** (bits - 1) - 1), device=seen.output.device)
+
+    def make(split: Tensor) -> Quantizer:
+        return Twin("overlap" if twin == "published" else "magnitude", bits, high * split, high)
+
+    return search_quantizer(
+        make,
+        lambda quantizer: Product(quantizer, right)(*seen.inputs),
+        [2.0**-shift for shift in SOFTMAX_SHIFTS[twin]],
+        metric=job.how.calibration.metric,
+        reference=seen.output,
+        gradient=seen.gradient,
+    )

@@ -1,0 +1,140 @@
+"""Scales by search: candidates are tried on the layer itself, and the one whose output errs least is taken."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from export.methods import Metric
+from export.quant.layers import Weight
+from export.quant.quantizers import Quantizer
+from export.quant.rounding import TINY, round_weight
+
+ROWS = 1 << 22  # numbers of an unfolded image batch that are held at once
+
+
+def factors(search_range: Sequence[float], count: int) -> list[float]:
+    """Return the candidates lo + i·(hi - lo)/count for i = 0 … count - 1, as multiples of the full range's scale."""
+    low, high = search_range
+    return [low + index * (high - low) / count for index in range(count)]
+
+
+def distance(metric: Metric, reference: Tensor, found: Tensor, gradient: Tensor | None, keep: int | None) -> Tensor:
+    """Return how far outputs `found` lie from `reference`, both `[n, …]`: a scalar, or one value per index of `keep`.
+
+    `hessian` is mean((g·Δ)²) (PTQ4ViT, eq. 7), `mse` mean(Δ²), `l1` mean(|Δ|), `cosine` minus the mean cosine over
+    the last dimension. Smaller is better.
+    """
+    if metric == "cosine":
+        losses = -F.cosine_similarity(reference, found, dim=-1)
+        keep = None if keep is not None and keep % reference.ndim == reference.ndim - 1 else keep
+    else:
+        error = found.sub_(reference)
+        if metric == "hessian":
+            assert gradient is not None
+            error.mul_(gradient)
+        losses = error.abs_() if metric == "l1" else error.square_()
+    if keep is None:
+        return losses.mean()
+    return losses.transpose(0, keep).flatten(1).mean(1)
+
+
+def best(candidates: Sequence[float], loss: Callable[[float], Tensor]) -> Tensor:
+    """Return the candidate of least loss, the first of equals: a scalar, or one per value of the loss."""
+    losses = torch.stack([loss(candidate) for candidate in candidates])
+    losses = torch.where(losses.isnan(), torch.inf, losses)
+    return torch.tensor(candidates, device=losses.device)[losses.argmin(0)]
+
+
+def search_quantizer(
+    make: Callable[[Tensor], Quantizer],
+    run: Callable[[Quantizer], Tensor],
+    candidates: Sequence[float],
+    *,
+    metric: Metric,
+    reference: Tensor,
+    gradient: Tensor | None,
+    keep: int | None = None,
+) -> Quantizer:
+    """Return `make(factor)` for the best factor; `run(quantizer)` gives the layer's output with it.
+
+    With `keep`, the factor is chosen for each index of that dimension apart (attention's heads) and given as a
+    vector.
+    """
+    device = reference.device
+
+    def loss(factor: float) -> Tensor:
+        heads = torch.tensor(factor, device=device)
+        found = run(make(heads if keep is None else heads.expand(reference.shape[keep])))
+        return distance(metric, reference, found, gradient, keep)
+
+    return make(best(candidates, loss))
+
+
+def rows_of(layer: nn.Module, x: Tensor) -> Tensor:
+    """Return a layer's input as rows `[positions, in]` that its flattened weight `[out, in]` multiplies."""
+    if isinstance(layer, nn.Conv2d):
+        assert not isinstance(layer.padding, str)
+        unfolded = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)  # type: ignore[arg-type]
+        return unfolded.transpose(1, 2).flatten(0, 1)
+    return x.flatten(0, -2)
+
+
+def gram(layer: nn.Module, inputs: Tensor, gradient: Tensor | None) -> Tensor:
+    """Return `[in, in]` = Σ aₜ·xₜ·xₜᵀ over positions t, float64, aₜ the mean squared gradient of its outputs, or 1.
+
+    With the gradient this is the Kronecker factor of the layer's Fisher information in which the weights of the
+    outputs drop out (Martens & Grosse 2015, "Optimizing Neural Networks with Kronecker-factored Approximate
+    Curvature"): an output channel's error Δw costs Δwᵀ·gram·Δw up to a constant.
+    """
+    size = layer.weight[0].numel()  # type: ignore[index, union-attr]
+    total = torch.zeros(size, size, dtype=torch.float64, device=inputs.device)
+    step = max(1, ROWS * len(inputs) // max(1, _unfolded(layer, inputs)))
+    channels = 1 if isinstance(layer, nn.Conv2d) else -1
+    weights = None if gradient is None else gradient.square().mean(channels)
+    weights = None if weights is None else weights / weights.mean().clamp_min(TINY)
+    for start in range(0, len(inputs), step):
+        rows = rows_of(layer, inputs[start : start + step])
+        weighted = rows if weights is None else rows * weights[start : start + step].reshape(-1, 1)
+        total += (weighted.T @ rows).double()
+    return total
+
+
+def _unfolded(layer: nn.Module, inputs: Tensor) -> int:
+    if isinstance(layer, nn.Conv2d):
+        return inputs.numel() * layer.kernel_size[0] * layer.kernel_size[1]
+    return inputs.numel()
+
+
+def search_channels(weight: Tensor, curvature: Tensor, bits: int, candidates: Sequence[float]) -> Tensor:
+    """Return `[out]` scales: for each output channel the candidate with the least Δwᵀ·curvature·Δw."""
+    flat, metric = weight.detach().flatten(1), curvature.float()
+    full = (flat.abs().amax(1) / (2 ** (bits - 1) - 0.5)).clamp_min(TINY)
+
+    def loss(factor: float) -> Tensor:
+        error = round_weight(flat, full * factor, bits).dequantized().sub_(flat)
+        return ((error @ metric) * error).sum(1)
+
+    return full * best(candidates, loss)
+
+
+def search_tensor(
+    weight: Tensor, bits: int, groups: int, candidates: Sequence[float], loss: Callable[[Weight, slice], Tensor]
+) -> Tensor:
+    """Return `[out]` scales, one for all of a tensor, or for each of `groups` equal parts of its output channels.
+
+    `loss(rounded, rows)` is the error of those output channels with their rounded weight.
+    """
+    scales = torch.empty(len(weight), device=weight.device)
+    size = len(weight) // groups
+    for start in range(0, len(weight), size):
+        rows = slice(start, start + size)
+        part = weight.detach()[rows]
+        full = (part.abs().max() / (2 ** (bits - 1) - 0.5)).clamp_min(TINY)
+
+        def trial(factor: float, part: Tensor = part, full: Tensor = full, rows: slice = rows) -> Tensor:
+            return loss(round_weight(part, (full * factor).expand(len(part)), bits), rows)
+
+        scales[rows] = full * best(candidates, trial)
+    return scales
