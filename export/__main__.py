@@ -5,6 +5,8 @@ from export.console import say
 
 COMMANDS = {
     "build": "model + recipes → verified artifacts → the page in _site/",
+    "quantize": "one file that holds a model's integers, scales and everything else",
+    "evaluate": "accuracy, size and cost of recipes, in one table",
     "measure": "the built page in a real browser → measurements.json → the page's results",
     "serve": "the page on localhost, as a static host would serve it",
     "readme": "the README's table of results, from measurements",

@@ -8,9 +8,9 @@ from playwright.sync_api import Browser
 
 from export.driver import page_client
 from export.errors import RequestError
-from export.evaluate import Outputs, Reference, compare_outputs, float_reference, top1
 from export.plan import Combination, Plan
 from export.progress import Progress
+from export.reference import Outputs, Reference, compare_outputs, float_reference, top1
 from export.results import NATIVE, TOP1
 from export.spec import Artifact, Measurement
 from export.store import Store

@@ -20,7 +20,7 @@ from export.errors import RequestError
 from export.models.request import ModelRequest
 from export.page import RenderReport, render
 from export.pipeline import convert
-from export.recipes import DEFAULT_RECIPES, RECIPES, find_recipes
+from export.recipes import DEFAULT_RECIPES, Recipe, find_recipe, find_recipes
 from export.store import Store
 
 ARTIFACTS, SITE_OUT, MEASUREMENTS = Path("artifacts"), Path("_site"), Path("artifacts/measurements.json")
@@ -31,7 +31,8 @@ class BuildRequest:
     """What to build, from what, and where to put it."""
 
     models: tuple[ModelRequest, ...]
-    recipes: tuple[str, ...] = DEFAULT_RECIPES
+    recipes: tuple[Recipe, ...] = tuple(find_recipe(name) for name in DEFAULT_RECIPES)
+    data: Path | None = None
     artifacts: Path = ARTIFACTS
     measurements: Path = MEASUREMENTS
     out: Path = SITE_OUT
@@ -42,15 +43,15 @@ def build(request: BuildRequest) -> RenderReport:
     """Make what is missing, verify it, and put the rendered page in place; nothing is changed on failure."""
     store = Store(request.artifacts)
     for model in request.models:
-        say(f"{model.name}: {', '.join(request.recipes)}")
-        convert(model, request.recipes, store, force=request.force)
+        say(f"{model.name}: {', '.join(recipe.name for recipe in request.recipes)}")
+        convert(model, request.recipes, store, force=request.force, data=request.data)
     with stage("bundle the page's scripts"):
         bundle = make_bundle()
     with stage("render the page"):
         return render(
             artifacts=request.artifacts,
             models=[model.name for model in request.models],
-            recipes=list(request.recipes),
+            recipes=[recipe.name for recipe in request.recipes],
             bundle=bundle,
             measurements=request.measurements if request.measurements.exists() else None,
             out=request.out,
@@ -66,8 +67,13 @@ def parser() -> argparse.ArgumentParser:
         "--model", action="append", metavar="NAME", help="catalog name or timm/NAME; repeatable (default: fashion)"
     )
     p.add_argument(
-        "--recipe", default=",".join(DEFAULT_RECIPES), help=f"of {', '.join(RECIPES)} (default: %(default)s)"
+        "--recipe",
+        default=",".join(DEFAULT_RECIPES),
+        metavar="A,B",
+        help="what is stored: u8, f16, f32, or quantized, as w8a8_ptq4vit or w4_gptq; python -m export.quantize --help "
+        "lists the methods (default: %(default)s)",
     )
+    p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
     p.add_argument("--engine", default="tfjs", help=f"of {', '.join(ENGINES)} (default: %(default)s)")
     p.add_argument(
         "--weights",
@@ -101,10 +107,11 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
     models = tuple(
         ModelRequest(model=name, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels) for name in names
     )
-    recipes = tuple(recipe.name for recipe in find_recipes(args.recipe))
+    if args.data is not None and not args.data.exists():
+        raise RequestError(f"--data {args.data}: there is no such folder or archive")
     return BuildRequest(
-        models=models, recipes=recipes, artifacts=args.artifacts, measurements=args.measurements,
-        out=args.out, force=args.force,
+        models=models, recipes=find_recipes(args.recipe), data=args.data, artifacts=args.artifacts,
+        measurements=args.measurements, out=args.out, force=args.force,
     )  # fmt: skip
 
 

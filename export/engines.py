@@ -35,6 +35,7 @@ BACKENDS: dict[str, str] = {
 # How formats are called on the page, the intermediate ones included.
 FORMATS: dict[str, str] = {
     "torch": "PyTorch",
+    "safetensors": "integer safetensors",
     "onnx": "ONNX",
     "tf": "TensorFlow SavedModel",
     "tfjs": "TensorFlow.js graph model",

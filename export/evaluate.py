@@ -1,129 +1,88 @@
-"""Accuracy and agreement: a variant's outputs beside the float model's, on the very same encoded images."""
+"""What each recipe keeps of a model: accuracy, agreement, signal to noise, size and cost, in one table.
 
-import io
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+Examples:
+  python -m export.evaluate                                            # every method and width on the embedded model
+  python -m export.evaluate --recipe w8a8_ptq4vit,w4_gptq --limit 2000
+  python -m export.evaluate --model deit_t --data imagenet/val --recipe w8a8_ptq4vit --calibration-data imagenet/train
+  python -m export.evaluate --model dino_s --data imagenette/val       # no head: k-NN and linear probe
+
+Rows are written as they are done; the same command goes on where it was stopped.
+"""
+
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
+from export.build import ARTIFACTS
+from export.console import run, say
+from export.errors import RequestError
+from export.evaluation import markdown
+from export.methods import METHODS
+from export.models.request import ModelRequest
+from export.pipeline import float_artifact
+from export.recipes import find_recipe
+from export.store import Store
 
-from export.console import say
-from export.data.datasets import open_dataset
-from export.data.fashion import LABELS
-from export.data.golden import photograph_like
-from export.data.preprocess import preprocess, read_image
-from export.errors import MeasurementError
-from export.measurements import SQNR
-from export.models.artifact import read_model, run_model
-from export.results import AGREEMENT, COSINE, TOP1
-from export.spec import ModelSpec
-from export.statistics import Figure, proportion, summarise
-
-Outputs = NDArray[np.float32]
-SYNTHETIC, SEED = 50, 1
-SMALL = 10_000_000  # parameters
-EQUAL_DB = 200.0  # stands for "equal bit for bit"; float32 itself resolves about 150 dB
+WIDTHS = ("w8a8", "w6a6", "w4a8", "w4a4", "w8", "w6", "w5", "w4", "w3")
+BASELINES = ("torchao_dynamic", "torch_ao_dynamic")
 
 
-@dataclass(frozen=True)
-class Reference:
-    """The float model's outputs `[n, K]` on n encoded images; `labels` are class indices, or None without any.
-
-    `threads` is how many PyTorch used.
-    """
-
-    spec: ModelSpec
-    images: Sequence[bytes]
-    labels: NDArray[np.int64] | None
-    outputs: Outputs
-    threads: int
+def everything() -> list[str]:
+    """Return every method at each of the usual widths that it takes, and PyTorch's own quantization."""
+    names = []
+    for width in WIDTHS:
+        for method in METHODS.values():
+            fits = method.activations != "none" if "a" in width else method.weight_only
+            if fits and method.weights != "learned":
+                names.append(find_recipe(f"{width}_{method.name}").name)
+    return [*names, *BASELINES]
 
 
-def float_reference(
-    folder: Path, data: Path | None, limit: int, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Reference:
-    """Run the model stored in `folder` in PyTorch, one image at a time, on up to `limit` images.
-
-    Without `data`, those are the model's own test images; a model that has none gets at most 50 synthetic ones,
-    unlabelled. `progress` is told how many images of how many are done. Raises what `open_dataset` does.
-    """
-    spec, module = read_model(folder)
-    labels: list[int | None] = [None]
-    if data is None and spec.labels != LABELS:
-        count = min(limit, SYNTHETIC)
-        say(f"  {spec.name} has no test images here: it is compared with PyTorch on {count} synthetic ones,")
-        say("  which says nothing of its accuracy; for that pass --data with labelled images")
-        images = synthetic_images(spec, count)
-    else:
-        examples = list(open_dataset(data, spec, limit))
-        images, labels = [example.data for example in examples], [example.label for example in examples]
-    outputs = []
-    with _fitting_threads(spec) as threads:
-        for done, image in enumerate(images, start=1):
-            outputs.append(run_model(module, preprocess(read_image(image), spec.preprocess)[None])[0])
-            progress(done, len(images))
-    known = None if None in labels else np.array(labels, np.int64)
-    return Reference(spec, images, known, np.stack(outputs), threads)
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m export.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--model", default="fashion", help="catalog name or timm/NAME (default: %(default)s)")
+    p.add_argument("--weights", choices=("pretrained", "random"), help="pretrained (default) or random")
+    p.add_argument("--checkpoint", type=Path, metavar="FILE", help="your own weights")
+    p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line or as JSON")
+    p.add_argument(
+        "--recipe", default="all", metavar="A,B", help=f"recipes, {', '.join(BASELINES)}, or all (default: all)"
+    )
+    p.add_argument(
+        "--data", type=Path, metavar="DIR",
+        help="images to evaluate on: folder of class folders, of images, .zip or .tar (default: the model's own)",
+    )  # fmt: skip
+    p.add_argument("--calibration-data", type=Path, metavar="DIR", help="images to calibrate on")
+    p.add_argument("--limit", type=int, metavar="N", help="images at most, drawn evenly over the classes")
+    p.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="where models are kept (default: %(default)s)")
+    p.add_argument("--out", type=Path, default=ARTIFACTS, metavar="DIR", help="for the table (default: %(default)s)")
+    return p
 
 
-@contextmanager
-def _fitting_threads(spec: ModelSpec) -> Iterator[int]:
-    """Give small models one thread: one image at a time, several wait for each other longer than they compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if spec.parameters < SMALL else before)
-    try:
-        yield torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
-
-
-def synthetic_images(spec: ModelSpec, count: int) -> list[bytes]:
-    """Return natural-looking square images as PNG files, larger than the model's input so that they are resized."""
-    random = np.random.default_rng(SEED)
-    files = []
-    for _ in range(count):
-        stream = io.BytesIO()
-        Image.fromarray(photograph_like(2 * spec.preprocess.size, random)).save(stream, "PNG")
-        files.append(stream.getvalue())
-    return files
-
-
-def compare_outputs(reference: Reference, outputs: Outputs) -> list[tuple[str, str, Figure]]:
-    """Return (metric, unit, figure) of `outputs [n, K]` against the float model's; raises `MeasurementError` on NaN."""
-    broken = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
-    if broken.size:
-        raise MeasurementError(
-            f"{broken.size} of {len(outputs)} outputs are not numbers, the first for image {broken[0]}"
+def main(argv: Sequence[str] | None = None) -> None:
+    """Evaluate, and print the table."""
+    args = parser().parse_args(argv)
+    names = everything() if args.recipe == "all" else [name.strip() for name in args.recipe.split(",") if name.strip()]
+    recipes = [name if name in BASELINES else find_recipe(name) for name in dict.fromkeys(names)]
+    stored = [recipe.name for recipe in recipes if not isinstance(recipe, str) and recipe.quantization is None]
+    if stored or not recipes:
+        raise RequestError(
+            f"--recipe {args.recipe}: {', '.join(stored) or 'nothing'} is no recipe that quantizes",
+            hint="u8, f16 and f32 are measured in the browser, by python -m export.measure",
         )
-    found = [(SQNR, "dB", Figure(sqnr_db(reference.outputs, outputs), len(outputs), None, None))]
-    if reference.spec.features:
-        return [(COSINE, "1", summarise(cosines(reference.outputs, outputs).tolist())), *found]
-    same = int((outputs.argmax(axis=1) == reference.outputs.argmax(axis=1)).sum())
-    found.append((AGREEMENT, "share", proportion(same, len(outputs))))
-    if reference.labels is not None:
-        found.append((TOP1, "share", top1(outputs, reference.labels)))
-    return found
+    request = ModelRequest(model=args.model, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels)
+    folder = float_artifact(request, Store(args.artifacts))
+    from export.evaluator import evaluate
+
+    path = args.out / f"evaluation-{request.name}.json"
+    table = evaluate(
+        folder, recipes, data=args.data, calibration_data=args.calibration_data, limit=args.limit, path=path
+    )
+    say(markdown(table))
+    say(f"\n→ {path} and {path.with_suffix('.md').name}")
 
 
-def top1(outputs: Outputs, labels: NDArray[np.int64]) -> Figure:
-    """Return the share of images whose largest output is their label's."""
-    return proportion(int((outputs.argmax(axis=1) == labels).sum()), len(labels))
-
-
-def sqnr_db(reference: Outputs, outputs: Outputs) -> float:
-    """Return 10·log10(Σ reference² / Σ (reference − outputs)²), at most `EQUAL_DB`."""
-    expected, found = reference.astype(np.float64), outputs.astype(np.float64)
-    noise = float(((expected - found) ** 2).sum())
-    signal = float((expected**2).sum())
-    return EQUAL_DB if noise == 0 else min(EQUAL_DB, 10 * float(np.log10(signal / noise)))
-
-
-def cosines(reference: Outputs, outputs: Outputs) -> NDArray[np.float64]:
-    """Return the cosine of the angle between each pair of rows of two `[n, K]` arrays."""
-    expected, found = reference.astype(np.float64), outputs.astype(np.float64)
-    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
-    return np.asarray((expected * found).sum(axis=1) / lengths, np.float64)
+if __name__ == "__main__":
+    run(main)

@@ -1,5 +1,9 @@
-"""The stages of one model: torch → ONNX → TensorFlow → TF.js, each stored, verified and made only when needed."""
+"""The stages of one model, each stored, verified and made only when needed.
 
+torch → ONNX → TensorFlow → TF.js; a recipe that quantizes puts integers between torch and ONNX.
+"""
+
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -9,22 +13,28 @@ from typing import TYPE_CHECKING
 from export.console import say, stage
 from export.convert import tool_versions
 from export.models.request import ModelRequest, describe
-from export.recipes import find_recipe
-from export.spec import Artifact, Verification
-from export.store import Plan, Store, hash_file, hash_json
+from export.recipes import Quantization, Recipe, find_recipe
+from export.spec import Artifact, ModelSpec, Verification
+from export.store import Plan, Store, hash_bytes, hash_file, hash_json
 
 if TYPE_CHECKING:
     from export.convert.toolrun import ConverterProcess
+    from export.data.calibration import CalibrationImages
 
 SOURCE = Path(__file__).parent
 
 # The sources that decide the bytes of a stage, beside its tools.
 SOURCES: dict[str, tuple[str, ...]] = {
     "torch": ("models/*.py", "data/*.py", "catalog.py"),
+    "safetensors": ("quant/*.py", "data/calibration.py", "methods.py", "convert/verify.py"),
     "onnx": ("convert/to_onnx.py", "convert/verify.py"),
     "tf": ("convert/to_tf.py", "convert/toolrun.py", "convert/verify.py"),
     "tfjs": ("convert/to_tfjs.py", "convert/graph.py", "convert/tfjs_files.py", "convert/verify.py"),
 }
+
+
+FLOAT = find_recipe("f32")
+INTEGER_FORMATS = ("safetensors",)  # whose runtimes multiply integers where the recipe says so
 
 
 class Line:
@@ -54,41 +64,97 @@ class Line:
         parent: Artifact | None,
         make: Callable[[Path], Verification | None],
         *,
-        recipe: str = "f32",
+        recipe: Recipe = FLOAT,
         options: object = None,
     ) -> Artifact:
         """Return the stage's artifact: the stored one if it was made from just this, else a new one."""
-        numbers = find_recipe(recipe)
         tools = (
             tool_versions(format) if parent else {name: version(name) for name in ("torch", "timm", "pillow", "numpy")}
         )
         parent_sha256 = parent.sha256 if parent else ""
         plan = Plan(
-            model=self.request.name, recipe=recipe, format=format, parent_sha256=parent_sha256, tools=tools,
-            key=hash_json([format, recipe, parent_sha256, options, tools, _code(format)]),
-            storage_dtype=numbers.storage_dtype, compute_dtype=numbers.compute_dtype,
+            model=self.request.name, recipe=recipe.name, format=format, parent_sha256=parent_sha256, tools=tools,
+            key=hash_json([format, recipe.to_json(), parent_sha256, options, tools, _code(format)]),
+            storage_dtype=recipe.storage_dtype,
+            compute_dtype=recipe.compute_dtype if format in INTEGER_FORMATS else "float32",
         )  # fmt: skip
-        found = None if self.force else self.store.find(plan.model, recipe, format, plan.key)
+        found = None if self.force else self.store.find(plan.model, recipe.name, format, plan.key)
         if found:
             return found
-        with stage(f"{format} {recipe}" if parent else "load the model") as note:
+        with stage(f"{format} {recipe.name}" if parent else "load the model") as note:
             artifact = self.store.write(plan, make)
             note(f"{artifact.bytes / 1e6:.2f} MB" + _agreement(artifact.verification))
         return artifact
 
 
-def convert(request: ModelRequest, recipes: tuple[str, ...], store: Store, *, force: bool) -> list[Artifact]:
-    """Return the TF.js artifacts of a model, one per recipe, making and verifying what is missing."""
+def convert(
+    request: ModelRequest, recipes: tuple[Recipe, ...], store: Store, *, force: bool, data: Path | None = None
+) -> list[Artifact]:
+    """Return the TF.js artifacts of a model, one per recipe, making and verifying what is missing.
+
+    `data` are images to calibrate on.
+    """
     with ExitStack() as stack:
         line = Line(request, store, force=force, stack=stack)
-        torch = line.obtain("torch", None, lambda folder: _load(line, folder), options=describe(request))
-        for notice in line.notices:
-            say(f"    {notice}")
-        if request.kind == "random":
-            say("    random weights: predictions mean nothing, sizes and latency do")
-        onnx = line.obtain("onnx", torch, lambda folder: _to_onnx(line, folder))
-        tf = line.obtain("tf", onnx, lambda folder: _to_tf(line, folder))
-        return [line.obtain("tfjs", tf, _tfjs_maker(line, recipe), recipe=recipe) for recipe in recipes]
+        torch = load_float(line)
+        return [_to_browser(line, torch, recipe, data) for recipe in recipes]
+
+
+def quantize(request: ModelRequest, recipe: Recipe, store: Store, *, force: bool, data: Path | None = None) -> Artifact:
+    """Return the integer artifact of a model and a recipe that quantizes, making what is missing."""
+    with ExitStack() as stack:
+        line = Line(request, store, force=force, stack=stack)
+        return quantized(line, load_float(line), recipe, data)
+
+
+def float_artifact(request: ModelRequest, store: Store) -> Path:
+    """Return the folder of the float model, loaded if it is not there yet."""
+    with ExitStack() as stack:
+        line = Line(request, store, force=False, stack=stack)
+        load_float(line)
+        return line.folder("torch")
+
+
+def load_float(line: Line) -> Artifact:
+    """Return the float model's artifact and say what was decided for it."""
+    torch = line.obtain("torch", None, lambda folder: _load(line, folder), options=describe(line.request))
+    for notice in line.notices:
+        say(f"    {notice}")
+    if line.request.kind == "random":
+        say("    random weights: predictions mean nothing, sizes and latency do")
+    return torch
+
+
+def quantized(line: Line, torch: Artifact, recipe: Recipe, data: Path | None) -> Artifact:
+    """Return the integer artifact of a recipe; its images are a part of its key."""
+    how = recipe.quantization
+    assert how is not None
+    images = _calibration_images(line, how, data)
+    kept = line.store.root / line.request.name / f".{recipe.name}.calibration"
+
+    def make(folder: Path) -> Verification:
+        from export.quant.quantized import quantize
+
+        return quantize(line.folder("torch"), recipe, images, folder, kept)
+
+    return line.obtain("safetensors", torch, make, recipe=recipe, options=hash_bytes(images.images.tobytes()))
+
+
+def _calibration_images(line: Line, how: Quantization, data: Path | None) -> "CalibrationImages":
+    from export.data.calibration import calibration_images
+
+    spec = ModelSpec.from_json(json.loads((line.folder("torch") / "spec.json").read_text()))
+    return calibration_images(spec, data, how.calibration.images, how.calibration.seed)
+
+
+def _to_browser(line: Line, torch: Artifact, recipe: Recipe, data: Path | None) -> Artifact:
+    """Return the TF.js artifact of a recipe; those that only store share one float line."""
+    numbers, parent = FLOAT, torch
+    if recipe.quantization is not None:
+        numbers, parent = recipe, quantized(line, torch, recipe, data)
+    onnx = line.obtain("onnx", parent, lambda folder: _to_onnx(line, folder, numbers), recipe=numbers)
+    tf = line.obtain("tf", onnx, lambda folder: _to_tf(line, folder, numbers), recipe=numbers)
+    return line.obtain("tfjs", tf, _tfjs_maker(line, recipe), recipe=recipe)
 
 
 def _code(format: str) -> list[list[str]]:
@@ -113,34 +179,42 @@ def _load(line: Line, folder: Path) -> None:
     write_model(spec, module, golden_inputs(spec), folder)
 
 
-def _to_onnx(line: Line, folder: Path) -> Verification:
+def _to_onnx(line: Line, folder: Path, recipe: Recipe) -> Verification:
     line.tools()
     from export.convert.to_onnx import to_onnx
-    from export.models.artifact import read_golden, read_model
+    from export.models.artifact import read_golden, read_model, run_model
 
-    _, module = read_model(line.folder("torch"))
     inputs, outputs = read_golden(line.folder("torch"))
+    if recipe.quantization is None:
+        _, module = read_model(line.folder("torch"))
+    else:
+        from export.quant.integer_file import FILE, load_quantized
+        from export.quant.rounding import dequantized
+
+        module = dequantized(load_quantized(line.folder("safetensors", recipe.name) / FILE).module)
+        outputs = run_model(module, inputs)
     return to_onnx(module, inputs, outputs, folder, name=line.request.name, log=line.log)
 
 
-def _to_tf(line: Line, folder: Path) -> Verification:
+def _to_tf(line: Line, folder: Path, recipe: Recipe) -> Verification:
     from export.convert.to_onnx import MODEL
     from export.convert.to_tf import to_tf
     from export.models.artifact import read_golden
 
     inputs, _ = read_golden(line.folder("torch"))
-    return to_tf(line.tools(), line.folder("onnx") / MODEL, inputs, folder, name=line.request.name)
+    return to_tf(line.tools(), line.folder("onnx", recipe.name) / MODEL, inputs, folder, name=line.request.name)
 
 
-def _tfjs_maker(line: Line, recipe: str) -> Callable[[Path], Verification]:
+def _tfjs_maker(line: Line, recipe: Recipe) -> Callable[[Path], Verification]:
     def make(folder: Path) -> Verification:
         from export.convert.to_tf import SAVED_MODEL
         from export.convert.to_tfjs import to_tfjs
         from export.models.artifact import read_golden
 
         inputs, _ = read_golden(line.folder("torch"))
-        saved_model = line.folder("tf") / SAVED_MODEL
-        verification, _ = to_tfjs(line.tools(), saved_model, inputs, folder, recipe=recipe, name=line.request.name)
+        origin = FLOAT if recipe.quantization is None else recipe
+        saved_model = line.folder("tf", origin.name) / SAVED_MODEL
+        verification, _ = to_tfjs(line.tools(), saved_model, inputs, folder, recipe=recipe.name, name=line.request.name)
         return verification
 
     return make

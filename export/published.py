@@ -99,7 +99,9 @@ def _variants(store: Store, name: str, recipe: str, stored: list[Artifact]) -> l
             folder = f"models/{name}/{recipe}-{artifact.format}-{artifact.sha256[:10]}/"
             origin = store.folder(name, recipe, artifact.format)
             found.append(
-                Variant(recipe=find_recipe(recipe), engine=engine, artifact=artifact, origin=origin, folder=folder)
+                Variant(
+                    recipe=_recipe(store, name, recipe), engine=engine, artifact=artifact, origin=origin, folder=folder
+                )
             )
     if not found:
         raise ArtifactError(
@@ -107,6 +109,12 @@ def _variants(store: Store, name: str, recipe: str, stored: list[Artifact]) -> l
             hint=f"run: python -m export.build --model {name} --recipe {recipe}",
         )
     return found
+
+
+def _recipe(store: Store, model: str, name: str) -> Recipe:
+    """Return a recipe as it was built, which for one from a file only its artifact knows."""
+    path = store.folder(model, name, "safetensors") / "recipe.json"
+    return Recipe.from_json(json.loads(path.read_text())) if path.is_file() else find_recipe(name)
 
 
 def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Artifact) -> tuple[Artifact, ...]:

@@ -34,16 +34,23 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: to a temporary name beside it, then renamed."""
+@contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path` for a file that takes its place when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path)
     try:
-        partial.write_bytes(data)
+        yield partial
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing_file(path) as partial:
+        partial.write_bytes(data)
 
 
 def _beside(target: Path) -> Path:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 # The tools whose version decides an edge's bytes, as distributions are named.
 TOOLS: dict[str, tuple[str, ...]] = {
+    "safetensors": ("torch", "timm", "numpy"),
     "onnx": ("torch", "timm", "onnx"),
     "tf": ("onnx", "onnxsim", "onnx2tf", "tensorflow"),
     "tfjs": ("tensorflow", "tensorflowjs"),

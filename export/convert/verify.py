@@ -11,7 +11,11 @@ from export.spec import Verification
 # only reorder sums, 118 dB and more; float16 storage 60 and more; uint8 storage 28 and more, 18 to 22 where the
 # weights have the heavy tails (Student's t, 5 degrees of freedom) that one scale per tensor suffers from. A broken
 # graph gives about 0 dB. The room below what was measured is for trained weights with few, large activations.
-BOUNDS_SQNR_DB: dict[str, float] = {"onnx": 80.0, "tf": 80.0, "f32": 80.0, "f16": 40.0, "u8": 10.0}
+# `int8` … `int3`: float torch → integers, by the recipe's fewest bits; a model of which less is left is no use.
+BOUNDS_SQNR_DB: dict[str, float] = {
+    "onnx": 80.0, "tf": 80.0, "f32": 80.0, "f16": 40.0, "u8": 10.0,
+    "int8": 10.0, "int7": 10.0, "int6": 8.0, "int5": 5.0, "int4": 2.0, "int3": 0.0,
+}  # fmt: skip
 
 
 def sqnr_db(parent: NDArray[np.float32], child: NDArray[np.float32]) -> float | None:

@@ -24,6 +24,8 @@ def match_folders(data: Path, names: Sequence[str], spec: ModelSpec, tell: Calla
     """
     parents = [PurePosixPath(name).parent for name in names]
     folders = sorted({parent.name for parent in parents})
+    if spec.features and folders != [""]:  # no classes of its own: the folders are those of k-NN and linear probe
+        return [folders.index(parent.name) for parent in parents]
     if folders == [""] or not spec.labels:
         return [None] * len(names)
     if "" in folders:

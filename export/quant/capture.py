@@ -61,7 +61,7 @@ def capture(
                     _run(module, batch)
             else:
                 outputs = module(batch.clone().requires_grad_())
-                loss(outputs, gradient, generator).backward()
+                torch.autograd.backward(loss(outputs, gradient, generator))
     return {name: found.joined() for name, found in pieces.items()}
 
 
@@ -98,7 +98,9 @@ def _observing(module: nn.Module, pieces: dict[str, _Pieces], *, stop: bool) -> 
             found.inputs.append(tuple(value.detach() for value in inputs))
             found.outputs.append(output.detach())
             if output.requires_grad:
-                output.register_hook(lambda gradient: found.gradients.append(gradient.detach()))
+                output.register_hook(  # type: ignore[no-untyped-call]
+                    lambda gradient: found.gradients.append(gradient.detach())
+                )
             if stop and name == last:
                 raise _Enough
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -186,21 +187,23 @@ def choose_product(job: Job) -> tuple[Quantizer, Quantizer]:
     if method.activations != "search":
         percentile = job.how.calibration.percentile if method.activations == "percentile" else None
         left, right = (job.rounded or job.observed()).inputs
-        symmetric = method.activation_symmetric
-        return spanning(left, bits, percentile, symmetric=symmetric), spanning(
-            right, bits, percentile, symmetric=symmetric
-        )
+        range_of = partial(spanning, bits=bits, percentile=percentile, symmetric=method.activation_symmetric)
+        return range_of(left), range_of(right)
     left, right = job.observed().inputs
     chosen: tuple[Quantizer | None, Quantizer | None] = (None, None)
     for _ in range(job.how.calibration.rounds):
         if softmax and method.twin != "none":
             first: Quantizer = _search_softmax(job, chosen[1] if method.twin == "exclusive" else None)
         else:
-            first = _search_operand(job, left, lambda found, other=chosen[1]: Product(found, other))
-        second = _search_operand(job, right, lambda found, other=first: Product(other, found))
+            first = _search_operand(job, left, partial(_with_left, chosen[1]))
+        second = _search_operand(job, right, partial(Product, first))
         chosen = (first, second)
     assert chosen[0] is not None and chosen[1] is not None
     return chosen[0], chosen[1]
+
+
+def _with_left(right: Quantizer | None, left: Quantizer) -> Product:
+    return Product(left, right)
 
 
 def _search_operand(job: Job, values: Tensor, product: Callable[[Quantizer], Product]) -> Quantizer:

@@ -1,5 +1,6 @@
 """Rounding with error feedback, and what makes up for the error that is left."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,24 +16,24 @@ def gptq(weight: Tensor, curvature: Tensor, scale: Tensor, bits: int) -> Weight:
     `curvature` is `[in, in]` = Σ x·xᵀ, `scale` `[out]`. Columns go in the order of falling curvature; each one's
     error is spread over those to come by the inverse's Cholesky factor (Frantar et al. 2023, "GPTQ", algorithm 1).
     """
-    flat = weight.detach().flatten(1).double()
     inverse, order = _inverse_factor(curvature.double())
-    work = flat[:, order].clone()
-    levels = torch.empty_like(work)
-    column, low, high = scale.double(), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    # numpy: thousands of small steps, each of which several threads would only wait for each other in
+    work = weight.detach().flatten(1).double()[:, order].cpu().numpy()
+    factor, column = inverse.cpu().numpy(), scale.double().cpu().numpy()
+    levels, low, high = np.empty_like(work), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     for start in range(0, work.shape[1], BLOCK):  # errors reach the columns beyond a block in one product
         stop = min(start + BLOCK, work.shape[1])
-        errors = torch.empty_like(work[:, start:stop])
+        errors = np.empty((len(work), stop - start))
         for index in range(start, stop):
             values = work[:, index]
-            levels[:, index] = (values / column).round_().clamp_(low, high)
-            error = (values - levels[:, index] * column) / inverse[index, index]
-            work[:, index + 1 : stop].addr_(error, inverse[index, index + 1 : stop], alpha=-1)
+            levels[:, index] = np.clip(np.rint(values / column), low, high)
+            error = (values - levels[:, index] * column) / factor[index, index]
+            work[:, index + 1 : stop] -= np.outer(error, factor[index, index + 1 : stop])
             errors[:, index - start] = error
-        work[:, stop:].addmm_(errors, inverse[start:stop, stop:], alpha=-1)
-    restored = torch.empty_like(levels)
-    restored[:, order] = levels
-    return Weight(bits, restored.reshape(weight.shape).float(), scale)
+        work[:, stop:] -= errors @ factor[start:stop, stop:]
+    restored = torch.empty(levels.shape, device=scale.device)
+    restored[:, order] = torch.from_numpy(levels).to(restored)
+    return Weight(bits, restored.reshape(weight.shape), scale)
 
 
 def _inverse_factor(curvature: Tensor) -> tuple[Tensor, Tensor]:

@@ -79,9 +79,9 @@ def dequantized(module: nn.Module) -> nn.Module:
             rows, columns = layer.weight.levels.shape
             _replace(plain, name, nn.Linear(columns, rows, bias=layer.bias is not None), layer)
         elif isinstance(layer, QuantConv2d):
-            channels, own, *kernel = layer.weight.levels.shape
+            channels, own, height, width = layer.weight.levels.shape
             conv = nn.Conv2d(
-                own * layer.geometry["groups"], channels, tuple(kernel), bias=layer.bias is not None, **layer.geometry
+                own * layer.geometry["groups"], channels, (height, width), bias=layer.bias is not None, **layer.geometry
             )
             _replace(plain, name, conv, layer)
         elif isinstance(layer, Product):

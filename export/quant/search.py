@@ -116,7 +116,8 @@ def search_channels(weight: Tensor, curvature: Tensor, bits: int, candidates: Se
         error = round_weight(flat, full * factor, bits).dequantized().sub_(flat)
         return ((error @ metric) * error).sum(1)
 
-    return full * best(candidates, loss)
+    scale: Tensor = full * best(candidates, loss)
+    return scale
 
 
 def search_tensor(

@@ -206,7 +206,7 @@ def spec_of(features: bool) -> ModelSpec:
 
 
 def test_outputs_are_compared_with_the_float_models() -> None:
-    from export.evaluate import EQUAL_DB, Reference, compare_outputs
+    from export.reference import EQUAL_DB, Reference, compare_outputs
 
     expected = np.array([[3, 1], [1, 3], [2, 1], [1, 2]], np.float32)
     labels = np.array([0, 1, 1, 0], np.int64)
@@ -222,7 +222,7 @@ def test_outputs_are_compared_with_the_float_models() -> None:
 
 
 def test_features_are_compared_by_their_angle() -> None:
-    from export.evaluate import Reference, compare_outputs
+    from export.reference import Reference, compare_outputs
 
     reference = Reference(spec_of(True), [b""] * 2, None, np.array([[1, 0], [1, 1]], np.float32), 1)
     found = {m: f for m, _, f in compare_outputs(reference, np.array([[2, 0], [2, 2]], np.float32))}
@@ -230,7 +230,7 @@ def test_features_are_compared_by_their_angle() -> None:
 
 
 def test_outputs_that_are_not_numbers_are_an_error() -> None:
-    from export.evaluate import Reference, compare_outputs
+    from export.reference import Reference, compare_outputs
 
     reference = Reference(spec_of(False), [b""] * 2, None, np.ones((2, 2), np.float32), 1)
     with pytest.raises(MeasurementError, match="1 of 2 outputs are not numbers, the first for image 1"):

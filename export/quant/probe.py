@@ -1,0 +1,63 @@
+"""How good embeddings are without a head: k nearest neighbours and a linear probe, on a labelled split."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NEIGHBOURS, TEMPERATURE = 20, 0.07  # of the weighted vote of DINO (Caron et al. 2021, section 4.1)
+DECAYS = (1e-4, 1e-2, 1.0)  # weight decays of the probe that are tried; what fits half of the training part best
+
+
+def split(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return indices for training and for testing: of every class the images at even and at odd places."""
+    places = torch.empty_like(labels)
+    for label in set(labels.tolist()):
+        mine = labels == label
+        places[mine] = torch.arange(int(mine.sum()))
+    return (places % 2 == 0).nonzero().flatten(), (places % 2 == 1).nonzero().flatten()
+
+
+def nearest_neighbours(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
+    """Return the class `[m]` of test embeddings `[m, d]` by the vote of their 20 nearest in `train [n, d]`.
+
+    Votes are weighted by exp(cosine / 0.07).
+    """
+    count = min(NEIGHBOURS, len(train))
+    similar = F.normalize(test, dim=1) @ F.normalize(train, dim=1).T
+    nearest, places = similar.topk(count, dim=1)
+    votes = torch.zeros(len(test), int(labels.max()) + 1)
+    votes.scatter_add_(1, labels[places], (nearest / TEMPERATURE).exp())
+    return votes.argmax(1)
+
+
+def linear_probe(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
+    """Return the class `[m]` of test embeddings by multinomial logistic regression on standardised `train [n, d]`."""
+    mean, deviation = train.mean(0), train.std(0).clamp_min(1e-6)
+    known, asked = (train - mean) / deviation, (test - mean) / deviation
+    fit, held = split(labels)
+    classes = int(labels.max()) + 1
+    scores = {}
+    for decay in DECAYS:
+        found = _predict(_fit(known[fit], labels[fit], classes, decay), known[held])
+        scores[decay] = float((found == labels[held]).float().mean())
+    return _predict(_fit(known, labels, classes, max(scores, key=lambda decay: scores[decay])), asked)
+
+
+def _fit(rows: Tensor, labels: Tensor, classes: int, decay: float) -> tuple[Tensor, Tensor]:
+    weight = torch.zeros(classes, rows.shape[1], requires_grad=True)
+    bias = torch.zeros(classes, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(rows @ weight.T + bias, labels) + decay / len(rows) * weight.square().sum()
+        torch.autograd.backward(loss)
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call, arg-type]
+    return weight.detach(), bias.detach()
+
+
+def _predict(fitted: tuple[Tensor, Tensor], rows: Tensor) -> Tensor:
+    weight, bias = fitted
+    return (rows @ weight.T + bias).argmax(1)
