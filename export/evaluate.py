@@ -33,7 +33,7 @@ def everything() -> list[str]:
     for width in WIDTHS:
         for method in METHODS.values():
             fits = method.activations != "none" if "a" in width else method.weight_only
-            if fits and method.weights != "learned":
+            if fits and not method.trains:
                 names.append(find_recipe(f"{width}_{method.name}").name)
     return [*names, *BASELINES]
 

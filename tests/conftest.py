@@ -24,11 +24,12 @@ def built_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The embedded model's page with two variants, u8 and f32, and no measurements."""
     from export.build import BuildRequest, build
     from export.models.request import ModelRequest
+    from export.recipes import find_recipes
 
     folder = tmp_path_factory.mktemp("built")
     build(
         BuildRequest(
-            models=(ModelRequest(model="fashion"),), recipes=("u8", "f32"), artifacts=artifacts,
+            models=(ModelRequest(model="fashion"),), recipes=find_recipes("u8,f32"), artifacts=artifacts,
             measurements=folder / "none.json", out=folder / "_site",
         )
     )  # fmt: skip

@@ -60,8 +60,9 @@ def capture(
                 with torch.no_grad():
                     _run(module, batch)
             else:
-                outputs = module(batch.clone().requires_grad_())
-                torch.autograd.backward(loss(outputs, gradient, generator))
+                with torch.enable_grad():
+                    outputs = module(batch.clone().requires_grad_())
+                    torch.autograd.backward(loss(outputs, gradient, generator))
     return {name: found.joined() for name, found in pieces.items()}
 
 

@@ -79,7 +79,7 @@ def _first_quantizer(job: Job) -> Quantizer | None:
     if job.activation_bits is None:
         return None
     if job.method.activations == "dynamic":
-        return Dynamic(job.activation_bits)
+        return Dynamic(job.activation_bits, dim=None if isinstance(job.site.module, nn.Conv2d) else -1)
     source = job.rounded or job.observed()
     if job.method.activations == "search":
         return _candidate_input(job, source.inputs[0], torch.ones((), device=source.output.device))

@@ -55,7 +55,17 @@ def write_quantized(model: QuantizedModel, path: Path) -> None:
         "compute_dtype": model.recipe.compute_dtype,
         "sha256": hash_bytes(blob[8 + length :]),
     }
-    write_atomically(path, to_safetensors(tensors, metadata=header))
+    write_atomically(path, _in_order(to_safetensors(tensors, metadata=header)))
+
+
+def _in_order(blob: bytes) -> bytes:
+    """Return a safetensors file with its metadata sorted: safetensors itself writes them in an order of chance."""
+    (length,) = struct.unpack_from("<Q", blob)
+    header = json.loads(blob[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = _dump(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + blob[8 + length :]
 
 
 def _dump(values: Any) -> str:

@@ -120,19 +120,20 @@ class Twin(Quantizer):
 
 
 class Dynamic(Quantizer):
-    """One scale per vector along `dim`, from its own largest magnitude, at run time.
+    """One scale per vector along `dim`, or per image with `dim` None, from its own largest magnitude, at run time.
 
     Signed levels -(Q-1) … Q-1 with Q = 2^(b-1), or, for values of 0 or more, 0 … 2^b-1.
     """
 
-    def __init__(self, bits: int, *, dim: int = -1, signed: bool = True) -> None:
+    def __init__(self, bits: int, *, dim: int | None = -1, signed: bool = True) -> None:
         super().__init__()
         self.bits, self.dim, self.signed = bits, dim, signed
 
     def parts(self, x: Tensor) -> list[Part]:
-        """Return the one part; its scale has size 1 along `dim`."""
+        """Return the one part; its scale has size 1 along `dim`, or along all dimensions but the first."""
+        reduced = tuple(range(1, x.ndim)) if self.dim is None else (self.dim,)
         greatest = 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
-        scale = x.abs().amax(self.dim, keepdim=True).clamp_min_(torch.finfo(torch.float32).tiny * 256) / greatest
+        scale = x.abs().amax(reduced, keepdim=True).clamp_min_(torch.finfo(torch.float32).tiny * 256) / greatest
         levels = (x / scale).round_().clamp_(-greatest if self.signed else 0, greatest)
         return [(levels, scale)]
 
@@ -154,5 +155,5 @@ def quantizer_from_json(values: dict[str, Any] | None) -> Quantizer | None:
             kind.removeprefix("twin_"), bits, torch.tensor(values["low_scale"]), torch.tensor(values["high_scale"])
         )
     if kind == "dynamic":
-        return Dynamic(bits, dim=int(values["dim"]), signed=bool(values["signed"]))
+        return Dynamic(bits, dim=values["dim"], signed=bool(values["signed"]))
     raise ArtifactError(f"unknown quantizer {kind!r}", hint="the file was written by another version")

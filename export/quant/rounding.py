@@ -31,8 +31,9 @@ def round_weight(weight: Tensor, scale: Tensor, bits: int) -> Weight:
 def round_weight_asymmetric(weight: Tensor, bits: int, granularity: str) -> Weight:
     """Return the weight with codes 0 … 2^b-1 and a zero point, spanning its least and largest value and 0."""
     rows = weight.detach().flatten(1)
-    whole = rows if granularity == "channel" else rows.reshape(1, -1).expand(len(rows), -1)
-    low, high = whole.amin(1).clamp_max(0), whole.amax(1).clamp_min(0)
+    low, high = rows.amin(1).clamp_max(0), rows.amax(1).clamp_min(0)
+    if granularity == "tensor":
+        low, high = low.min().expand_as(low), high.max().expand_as(high)
     scale = ((high - low) / (2**bits - 1)).clamp_min(TINY)
     zero_point = (-low / scale).round_()
     column = (-1, *[1] * (weight.ndim - 1))
