@@ -1,0 +1,189 @@
+"""The commands quantize and evaluate as a person uses them."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from export import evaluate, quantize
+from export.data.calibration import calibration_images
+from export.data.fashion import LABELS, read_embedded
+from export.errors import RequestError
+from export.evaluate import everything
+from export.evaluation import read_table
+from export.quant.integer_file import load_quantized
+from export.quantize import parser, read_recipe, read_rule
+from export.recipes import RECIPES, find_recipe, find_recipes
+
+ARTIFACTS = ["--artifacts", ".cache/tests/artifacts"]
+
+
+def recipe(*argv: str):  # type: ignore[no-untyped-def]
+    return read_recipe(parser().parse_args(list(argv)))
+
+
+def test_recipes_are_named_by_bits_and_method() -> None:
+    found = find_recipe("w4a8_ptq4vit")
+    assert found.quantization is not None
+    assert (found.quantization.weight_bits, found.quantization.activation_bits) == (4, 8)
+    assert (found.storage_dtype, found.compute_dtype) == ("int4", "int8")
+    assert find_recipe("w6_gptq").compute_dtype == "float32"
+    dynamic = find_recipe("w8_dynamic").quantization
+    assert dynamic is not None and dynamic.activation_bits == 8
+    assert find_recipe("w8a8_dynamic").name == "w8_dynamic"
+    assert [one.name for one in find_recipes("u8, w4_gptq")] == ["u8", "w4_gptq"]
+    assert len(set(everything())) == len(everything()) > 60
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("w8a8_ptq5vit", "ptq4vit"), ("w9_rtn", "3 to 8"), ("w8a2_minmax", "3 to 8"), ("w8_minmax", "w8a8_minmax"),
+        ("w8a8_rtn", "w8_rtn"), ("", "known"), ("no.json", "no.json"),
+    ],
+)  # fmt: skip
+def test_recipes_that_cannot_be_are_refused(name: str, words: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        find_recipes(name)
+    assert words in str(refused.value)
+
+
+def test_a_recipe_file_is_a_recipe(tmp_path: Path) -> None:
+    values = find_recipe("w4a8_repq").to_json() | {"name": "mine"}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(values))
+    assert find_recipe(str(path)).name == "mine"
+    for broken in (values | {"name": "u8"}, values | {"extra": 1}, RECIPES["u8"].to_json() | {"name": "x"}, []):
+        path.write_text(json.dumps(broken))
+        with pytest.raises(RequestError):
+            find_recipe(str(path))
+
+
+def test_options_change_the_recipe_and_its_name() -> None:
+    plain = recipe("--recipe", "w8a8_ptq4vit")
+    assert plain == find_recipe("w8a8_ptq4vit")
+    own = recipe(
+        "--method", "ptq4vit", "--weights-bits", "4", "--activation-bits", "6", "--metric", "cosine",
+        "--calibration", "64", "--seed", "3", "--rounds", "2", "--candidates", "20", "--search-range", "0.5,1.1",
+        "--rule", "head=8,-", "--rule", "stem=-",
+    )  # fmt: skip
+    assert own.name == "w4a6_ptq4vit_custom" and own.quantization is not None
+    how = own.quantization.calibration
+    assert (how.metric, how.images, how.seed, how.rounds, how.candidates) == ("cosine", 64, 3, 2, 20)
+    assert how.search_range == (0.5, 1.1)
+    assert [(rule.pattern, rule.weight_bits, rule.activation_bits) for rule in own.quantization.rules] == [
+        ("head", 8, None), ("stem", None, None),
+    ]  # fmt: skip
+    assert read_rule("blocks.*=4").weight_bits == 4
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--recipe", "w8_rtn", "--weights-bits", "4"), ("--recipe", "u8"), ("--method", "rtn", "--rule", "head"),
+        ("--method", "rtn", "--rule", "head=9"), ("--method", "rtn", "--rule", "head=8,8,8"),
+        ("--method", "ptq4vit", "--search-range", "1"), ("--method", "ptq4vit", "--search-range", "2,1"),
+        ("--method", "rtn", "--calibration", "0"), ("--method", "percentile", "--activation-bits", "8", "--percentile", "2"),  # noqa: E501
+        ("--method", "smoothquant", "--activation-bits", "8", "--smooth", "2"),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_are_refused(argv: tuple[str, ...]) -> None:
+    with pytest.raises(RequestError):
+        recipe(*argv)
+
+
+def test_a_file_comes_out(tmp_path: Path) -> None:
+    out = tmp_path / "model.safetensors"
+    quantize.main(["--recipe", "w4_rtn", "--out", str(out), *ARTIFACTS])
+    loaded = load_quantized(out)
+    assert loaded.spec.name == "fashion" and loaded.recipe == find_recipe("w4_rtn")
+    assert out.stat().st_size < 1_600_000
+    with pytest.raises(RequestError, match="safetensors"):
+        quantize.main(["--recipe", "w4_rtn", "--out", str(tmp_path / "model.bin"), *ARTIFACTS])
+
+
+def class_folders(folder: Path, count: int) -> Path:
+    images = read_embedded("test")
+    for index in range(count):
+        place = folder / LABELS[int(images.labels[index])].replace("/", " ")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images.images[index]).save(place / f"{index}.png")
+    return folder
+
+
+def zipped(folder: Path, path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
+def test_any_labelled_folder_or_archive_is_evaluated_and_calibrated_on(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "images", 40)
+    archive = zipped(folder, tmp_path / "images.zip")
+    tables = []
+    for data in (folder, archive):
+        evaluate.main(
+            ["--recipe", "w8a8_minmax,w3_rtn", "--data", str(data), "--calibration-data", str(archive),
+             "--out", str(tmp_path / data.name.replace(".", "_")), *ARTIFACTS]
+        )  # fmt: skip
+        tables.append(read_table(tmp_path / data.name.replace(".", "_") / "evaluation-fashion.json"))
+    first, second = tables
+    assert first.n == second.n == 40 and first.calibration_data == "images.zip"
+    assert [row.recipe for row in first.rows] == ["f32", "w8a8_minmax", "w3_rtn"]
+    for one, other in zip(first.rows, second.rows, strict=True):
+        assert (one.top1, one.agreement, one.bytes) == (other.top1, other.agreement, other.bytes)
+        assert one.top1 is not None and one.top1.n == 40
+    float_row, eight, three = first.rows
+    assert eight.sqnr_db is not None and three.sqnr_db is not None and eight.sqnr_db > three.sqnr_db
+    assert eight.calibration_seconds is not None and float_row.calibration_seconds is None
+    assert float_row.bytes > eight.bytes > three.bytes
+
+
+def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["--limit", "30", "--out", str(tmp_path), *ARTIFACTS, "--recipe"]
+    evaluate.main([*argv, "w5_rtn"])
+    path = tmp_path / "evaluation-fashion.json"
+    before = read_table(path).rows[1]
+    evaluate.main([*argv, "w5_rtn,torch_ao_dynamic"])
+    rows = read_table(path).rows
+    assert rows[1] == before and rows[2].recipe == "torch_ao_dynamic"
+    assert json.loads(rows[2].note.split(", left")[0].removeprefix("quantized: ")) == {"Linear": 25}
+    assert "| w5_rtn |" in path.with_suffix(".md").read_text()
+    capsys.readouterr()
+    with pytest.raises(RequestError, match="u8"):
+        evaluate.main(["--recipe", "u8", *ARTIFACTS])
+
+
+def test_a_model_without_a_head_is_judged_by_its_neighbours(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "images", 24)
+    evaluate.main(
+        ["--model", "dino_s", "--weights", "random", "--recipe", "w8_rtn", "--data", str(folder), "--out",
+         str(tmp_path), "--artifacts", str(tmp_path / "artifacts")]
+    )  # fmt: skip
+    row = read_table(tmp_path / "evaluation-dino_s.json").rows[1]
+    assert row.knn is not None and row.linear_probe is not None and row.top1 is None and row.agreement is None
+    assert row.cosine is not None and row.cosine > 0.99
+
+
+def test_calibration_says_what_it_cannot_have(tmp_path: Path) -> None:
+    from tiny import tiny
+
+    spec, _, _ = tiny("vit")
+    heard: list[str] = []
+    found = calibration_images(spec, None, 3, 0, heard.append)
+    assert found.images.shape == (3, 3, 28, 28) and "synthetic" in heard[0]
+    folder = class_folders(tmp_path / "few", 5)
+    fashion = fashion_spec()
+    assert len(calibration_images(fashion, folder, 5, 0).images) == 5
+    with pytest.raises(RequestError, match="5 usable images"):
+        calibration_images(fashion, folder, 6, 0)
+
+
+def fashion_spec():  # type: ignore[no-untyped-def]
+    from export.models.load import load
+    from export.models.request import ModelRequest
+
+    return load(ModelRequest(model="fashion"), lambda text: None)[0]
