@@ -16,14 +16,13 @@ from pathlib import Path
 from export.build import ARTIFACTS
 from export.console import run, say
 from export.errors import RequestError
-from export.evaluation import markdown
+from export.evaluation import WIDTHS, judge, markdown
 from export.methods import METHODS
 from export.models.request import ModelRequest
 from export.pipeline import float_artifact
 from export.recipes import find_recipe
 from export.store import Store
 
-WIDTHS = ("w8a8", "w6a6", "w4a8", "w4a4", "w8", "w6", "w5", "w4", "w3")
 BASELINES = ("torchao_dynamic", "torch_ao_dynamic")
 
 
@@ -81,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder, recipes, data=args.data, calibration_data=args.calibration_data, limit=args.limit, path=path
     )
     say(markdown(table))
+    say()
+    for line in judge(table):
+        say(line)
     say(f"\n→ {path} and {path.with_suffix('.md').name}")
 
 

@@ -1,18 +1,21 @@
 """The records of an evaluation: what each recipe keeps of a model, its size and cost; as JSON and Markdown."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import ArtifactError, RequestError
 from export.figures import format_bytes, format_percent
+from export.recipes import NAME as RECIPE
 from export.spec import Record
 from export.statistics import Figure
 from export.store import write_atomically
 
 SCHEMA_VERSION = 1
 UNKNOWN = "not measured"
+WIDTHS = ("w8a8", "w6a6", "w4a8", "w4a4", "w8", "w6", "w5", "w4", "w3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +122,64 @@ def _share(found: Share | None) -> str:
     if found is None:
         return UNKNOWN
     return f"{format_percent(found.value)} ({format_percent(found.low)} – {format_percent(found.high)})"
+
+
+def pivot(table: EvaluationTable) -> str:
+    """Return the accuracies as Markdown, a row per method, a column per width; of a model without labels agreement."""
+    accuracy = {row.recipe: row.top1 or row.knn or row.agreement for row in table.rows}
+    named = [match for name in accuracy if (match := RECIPE.fullmatch(name))]
+    widths = list(dict.fromkeys(_width(match) for match in named))
+    methods = dict.fromkeys(match["method"] for match in named)
+    reference = accuracy.get("f32")
+    lines = [
+        f"{table.model}, {table.n:,} images ({table.data}), float: {_share(reference)}; calibrated on "
+        f"{table.calibration_data}.",
+        "",
+        f"| method | {' | '.join(widths)} |",
+        f"|---|{'---|' * len(widths)}",
+    ]
+    for method in methods:
+        found = {_width(match): accuracy[match.string] for match in named if match["method"] == method}
+        cells = [format_percent(one.value) if (one := found.get(width)) else "–" for width in widths]
+        lines.append(f"| `{method}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _width(match: "re.Match[str]") -> str:
+    activation = match["activation"] or ("8" if match["method"] == "dynamic" else "")
+    return f"W{match['weight']}" + (f"A{activation}" if activation else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a recipe should keep: at most `points` below float, or no less than `other` beyond its interval."""
+
+    recipe: str
+    points: float | None = None
+    other: str | None = None
+
+
+BARS = (
+    Bar("w8a8_ptq4vit", points=0.3),
+    Bar("w6_rtn", points=0.3), Bar("w6_gptq", points=0.3),
+    Bar("w4_gptq", points=1.0),
+    *(Bar(f"{width}_ptq4vit", other=f"{width}_basic") for width in WIDTHS),
+    *(Bar(f"{width}_gptq", other=f"{width}_rtn") for width in WIDTHS if "a" not in width),
+)  # fmt: skip
+
+
+def judge(table: EvaluationTable) -> list[str]:
+    """Return a sentence for every bar whose recipes are in the table: what was found, and whether it holds."""
+    found = {row.recipe: row.top1 for row in table.rows if row.top1 is not None}
+    lines = []
+    for bar in BARS:
+        own, other = found.get(bar.recipe), found.get(bar.other or "f32")
+        if own is None or other is None:
+            continue
+        loss = 100 * (other.value - own.value)
+        if bar.points is not None:
+            holds, said = loss <= bar.points, f"at most {bar.points} points below float"
+        else:
+            holds, said = own.value >= other.low, f"not below {bar.other} beyond its interval"
+        lines.append(f"{'holds' if holds else 'DOES NOT HOLD'}: {bar.recipe} {said} ({-loss:+.2f} points)")
+    return lines

@@ -29,7 +29,13 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "safetensors": ("quant/*.py", "data/calibration.py", "methods.py", "convert/verify.py"),
     "onnx": ("convert/to_onnx.py", "convert/verify.py"),
     "tf": ("convert/to_tf.py", "convert/toolrun.py", "convert/verify.py"),
-    "tfjs": ("convert/to_tfjs.py", "convert/graph.py", "convert/tfjs_files.py", "convert/verify.py"),
+    "tfjs": (
+        "convert/to_tfjs.py",
+        "convert/graph.py",
+        "convert/tfjs_files.py",
+        "convert/packed_tfjs.py",
+        "convert/verify.py",
+    ),
 }
 
 
@@ -214,7 +220,10 @@ def _tfjs_maker(line: Line, recipe: Recipe) -> Callable[[Path], Verification]:
         inputs, _ = read_golden(line.folder("torch"))
         origin = FLOAT if recipe.quantization is None else recipe
         saved_model = line.folder("tf", origin.name) / SAVED_MODEL
-        verification, _ = to_tfjs(line.tools(), saved_model, inputs, folder, recipe=recipe.name, name=line.request.name)
+        file = None if recipe.quantization is None else line.folder("safetensors", recipe.name) / "model.safetensors"
+        verification, _ = to_tfjs(
+            line.tools(), saved_model, inputs, folder, recipe=recipe.name, name=line.request.name, integers=file
+        )
         return verification
 
     return make

@@ -1,8 +1,9 @@
-"""Write the README's table of results from a file of measurements.
+"""Write the README's tables from files of measurements and evaluations.
 
 Examples:
-  python -m export.readme                                           # from .github/measurements.json
+  python -m export.readme                                           # from .github/measurements.json and evaluation.json
   python -m export.readme --measurements artifacts/measurements.json --keep   # and keep that file as the new source
+  python -m export.readme --evaluation artifacts/evaluation-fashion.json --keep
 """
 
 import argparse
@@ -11,14 +12,14 @@ from pathlib import Path
 
 from export.console import run, say
 from export.errors import RequestError
+from export.evaluation import EvaluationTable, judge, pivot, read_table, write_table
 from export.figures import format_bytes, format_ms, format_percent
 from export.measurements import SIZE
 from export.results import AGREEMENT, LATENCY, NATIVE, TOP1, read_measurements
 from export.spec import Measurement, MeasurementFile
 from export.store import write_atomically
 
-KEPT, README = Path(".github/measurements.json"), Path("README.md")
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+KEPT, EVALUATION, README = Path(".github/measurements.json"), Path(".github/evaluation.json"), Path("README.md")
 UNKNOWN = "not measured"
 
 
@@ -60,36 +61,43 @@ def _cell(one: Measurement | None, write: Callable[[float], str]) -> str:
     return f"{write(one.value)} ({spread}n={one.n:,})"
 
 
-def fill(readme: str, table: str) -> str:
-    """Return the README with the table between its two marks; raises `RequestError` when they are missing."""
-    head, begin, rest = readme.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+def evaluation_section(table: EvaluationTable) -> str:
+    """Return the accuracies of every method and width, and what was asked of some of them, as Markdown."""
+    return "\n".join([pivot(table), "", *(f"* {line}" for line in judge(table))])
+
+
+def fill(readme: str, section: str, text: str) -> str:
+    """Return the README with the text between the marks of a section; raises `RequestError` when they are missing."""
+    start, stop = f"<!-- {section}:begin -->", f"<!-- {section}:end -->"
+    head, begin, rest = readme.partition(start)
+    _, end, tail = rest.partition(stop)
     if not begin or not end:
-        raise RequestError(f"the README has no place for the results: it needs the lines {BEGIN} and {END}")
-    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
+        raise RequestError(f"the README has no place for the {section}: it needs the lines {start} and {stop}")
+    return f"{head}{start}\n{text}\n{stop}{tail}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Fill the table; nothing else in the README is touched."""
+    """Fill the tables; nothing else in the README is touched."""
     p = argparse.ArgumentParser(
         prog="python -m export.readme", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--measurements", type=Path, default=KEPT, help="the figures (default: %(default)s)")
-    p.add_argument("--keep", action="store_true", help=f"copy them to {KEPT}, from which the table is made")
+    p.add_argument("--measurements", type=Path, default=KEPT, help="the browser's figures (default: %(default)s)")
+    p.add_argument("--evaluation", type=Path, default=EVALUATION, help="the recipes' figures (default: %(default)s)")
+    p.add_argument("--keep", action="store_true", help=f"copy them to {KEPT.parent}, from which the tables are made")
     p.add_argument("--readme", type=Path, default=README, help="the file to fill (default: %(default)s)")
     args = p.parse_args(argv)
-    for path in (args.measurements, args.readme):
+    for path, command in ((args.measurements, "measure"), (args.evaluation, "evaluate"), (args.readme, "readme")):
         if not path.is_file():
-            raise RequestError(
-                f"{path} does not exist", hint="python -m export.measure writes artifacts/measurements.json"
-            )
-    file = read_measurements(args.measurements)
+            raise RequestError(f"{path} does not exist", hint=f"python -m export.{command} writes such a file")
+    file, table = read_measurements(args.measurements), read_table(args.evaluation)
     assert file is not None
-    text = fill(args.readme.read_text(), results_table(file))
+    text = fill(args.readme.read_text(), "results", results_table(file))
+    text = fill(text, "evaluation", evaluation_section(table))
     if args.keep:
         write_atomically(KEPT, args.measurements.read_bytes())
+        write_table(table, EVALUATION)
     write_atomically(args.readme, text.encode())
-    say(f"{len(file.measurements)} figures → {args.readme}")
+    say(f"{len(file.measurements)} figures of the browser, {len(table.rows)} recipes → {args.readme}")
 
 
 if __name__ == "__main__":

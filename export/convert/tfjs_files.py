@@ -1,5 +1,6 @@
 """A TF.js graph model as bytes: model.json and its weight shards, written for no one's trust but read back."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ConversionError
+from export.quant.packing import row_bytes, unpack
 
 MODEL = "model.json"
 
@@ -39,6 +41,10 @@ def _read_group(folder: Path, group: dict[str, Any]) -> Iterator[StoredTensor]:
     data = b"".join((folder / path).read_bytes() for path in group["paths"])
     offset = 0
     for entry in group["weights"]:
+        if "packed" in entry:
+            tensor, offset = _read_packed(folder, entry, data, offset)
+            yield tensor
+            continue
         coding = entry.get("quantization", {})
         dtype = np.dtype(coding.get("dtype", entry["dtype"])).newbyteorder("<")
         count = int(np.prod(entry["shape"], dtype=np.int64))
@@ -53,6 +59,23 @@ def _read_group(folder: Path, group: dict[str, Any]) -> Iterator[StoredTensor]:
         yield StoredTensor(entry["name"], dtype.name, stored, values, scale, minimum)
     if offset != len(data):
         raise ConversionError(f"{folder / MODEL}: the shards have {len(data)} bytes, the manifest names {offset}")
+
+
+def _read_packed(folder: Path, entry: dict[str, Any], data: bytes, offset: int) -> tuple[StoredTensor, int]:
+    """Return a weight that is packed with a scale per output channel (see `packed_tfjs`), and where its bytes end."""
+    bits, shape = int(entry["packed"]["bits"]), entry["packed"]["shape"]
+    rows, columns = shape[0], int(np.prod(shape[1:]))
+    sizes = (rows * row_bytes(columns, bits), 4 * rows, rows if entry["packed"]["zero_points"] else 0)
+    if offset + sum(sizes) > len(data):
+        raise ConversionError(f"{folder / MODEL}: the shards end within {entry['name']}")
+    packed, scales, points = (
+        data[start : start + size] for start, size in zip(itertools.accumulate((offset, *sizes)), sizes, strict=False)
+    )
+    codes = unpack(np.frombuffer(packed, np.uint8).reshape(rows, -1), columns, bits)
+    zero_point = np.frombuffer(points, np.uint8).astype(np.float32)[:, None] if points else np.float32(2 ** (bits - 1))
+    values = (codes.astype(np.float32) - zero_point) * np.frombuffer(scales, "<f4")[:, None]
+    placed = values.reshape(shape).transpose(entry["packed"]["axes"]).reshape(entry["shape"])
+    return StoredTensor(entry["name"], f"int{bits}", codes, np.ascontiguousarray(placed)), offset + sum(sizes)
 
 
 def check_tensors(folder: Path, parent: dict[str, NDArray[Any]], chosen: set[str], dtype: str) -> None:

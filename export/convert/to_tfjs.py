@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.convert.graph import Graph, rename
+from export.convert.packed_tfjs import pack_weights
 from export.convert.tfjs_files import MODEL, check_tensors
 from export.convert.to_tf import INPUT, OUTPUT, run_tf
 from export.convert.toolrun import ConverterProcess, run_node
@@ -58,18 +59,23 @@ def to_tfjs(
     *,
     recipe: str,
     name: str,
+    integers: Path | None = None,
 ) -> tuple[Verification, Stored]:
     """Write `folder/model.json` and its shards: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
 
-    `golden_inputs` is [n, 3, H, W]; `recipe` one of `STORAGES`. Raises `ConversionError` when a tool fails, no
-    constant matches a pattern or the bytes are not what they should be, and `VerificationError` when TF.js (in Node)
-    does not agree with TensorFlow.
+    `golden_inputs` is [n, 3, H, W]; `recipe` one of `STORAGES`, or, with `integers` the artifact that the graph's
+    weights come from, any that quantizes: then those integers are what is stored. Raises `ConversionError` when a
+    tool fails, no constant matches a pattern or the bytes are not what they should be, and `VerificationError` when
+    TF.js (in Node) does not agree with TensorFlow.
     """
-    stored = tools.run(write_graph_model, saved_model.absolute(), folder.absolute(), STORAGES[recipe])
+    storage = STORAGES["f32" if integers else recipe]
+    stored = tools.run(write_graph_model, saved_model.absolute(), folder.absolute(), storage)
+    if integers:
+        pack_weights(folder, integers)
     parent = tools.run(run_tf, saved_model.absolute(), golden_inputs)
     child = run_tfjs(folder, golden_inputs, tools.scratch, tools.log)
-    subject = f"{name}: TF.js with {stored.dtype} weights"
-    return compare(parent, child, edge=recipe, parent="tf", subject=subject), stored
+    edge = "f32" if integers else recipe  # what was rounded before is stored exactly
+    return compare(parent, child, edge=edge, parent="tf", subject=f"{name}: TF.js with {recipe} weights"), stored
 
 
 def run_tfjs(model: Path, inputs: NDArray[np.float32], scratch: Path, log: Path) -> NDArray[np.float32]:

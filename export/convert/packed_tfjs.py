@@ -1,0 +1,145 @@
+"""A TF.js graph model that stores a recipe's own integers: nothing is rounded a second time.
+
+A weight with one scale becomes TF.js's uint8 with `scale` and `min`. One with a scale per output channel is packed at
+the recipe's bits, which the page's loader decodes: the manifest's entry then has `packed` with `bits`, the original
+weight's `shape` [out, …], `axes` (how it was transposed to the constant's) and `zero_points`; its bytes are the packed
+rows, float32 scales and, with `zero_points`, uint8 zero points. What the recipe holds as float16 is stored so.
+"""
+
+import itertools
+import json
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.convert.tfjs_files import MODEL, StoredTensor, read_tensors
+from export.errors import ConversionError
+from export.quant.integer_file import read_tensors as read_integers
+from export.quant.packing import pack, unpack
+
+SHARD = "group1-shard1of1.bin"
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class IntegerWeight:
+    """A layer's weight as the integer artifact has it: codes uint8 [out, in], scales [out], maybe zero points [out]."""
+
+    shape: tuple[int, ...]
+    bits: int
+    codes: NDArray[np.uint8]
+    scale: NDArray[np.float32]
+    zero_point: NDArray[np.uint8] | None
+
+    def points(self) -> NDArray[np.float32]:
+        """Return the zero point of each output channel, [out, 1]."""
+        if self.zero_point is None:
+            return np.full((len(self.codes), 1), 2.0 ** (self.bits - 1), np.float32)
+        return self.zero_point.astype(np.float32)[:, None]
+
+    def values(self) -> NDArray[np.float32]:
+        """Return the float32 weight in its own shape."""
+        return ((self.codes.astype(np.float32) - self.points()) * self.scale[:, None]).reshape(self.shape)
+
+
+def integer_weights(file: Path) -> dict[str, IntegerWeight]:
+    """Return the weights of an integer artifact by layer name."""
+    header, tensors = read_integers(file)
+    found = {}
+    for name, record in json.loads(header["layers"]).items():
+        if record["kind"] in ("linear", "conv2d"):
+            shape, bits = tuple(record["shape"]), int(record["bits"])
+            codes = unpack(tensors[f"{name}.weight"], prod(shape[1:]), bits)
+            found[name] = IntegerWeight(shape, bits, codes, tensors[f"{name}.scale"], tensors.get(f"{name}.zero_point"))
+    return found
+
+
+def pack_weights(folder: Path, file: Path) -> None:
+    """Rewrite the float32 graph model in `folder` so that it stores the integers of the artifact `file`.
+
+    Raises `ConversionError` when a quantized weight is not in the graph bit for bit, or a constant would change.
+    """
+    constants = read_tensors(folder)
+    placed = _match(integer_weights(file), constants)
+    model = json.loads((folder / MODEL).read_text())
+    entries: list[Entry] = []
+    data: list[bytes] = []
+    for entry in (entry for group in model["weightsManifest"] for entry in group["weights"]):
+        stored, own = _store(constants[entry["name"]], placed.get(entry["name"]))
+        entries.append({"name": entry["name"], "shape": entry["shape"], "dtype": entry["dtype"], **stored})
+        data.append(own)
+    for group in model["weightsManifest"]:
+        for path in group["paths"]:
+            (folder / path).unlink()
+    (folder / SHARD).write_bytes(b"".join(data))
+    model["weightsManifest"] = [{"paths": [SHARD], "weights": entries}]
+    (folder / MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
+    _prove(folder, constants)
+
+
+def _match(
+    weights: dict[str, IntegerWeight], constants: dict[str, StoredTensor]
+) -> dict[str, tuple[IntegerWeight, tuple[int, ...]]]:
+    """Return for each constant that is a quantized weight, transposed, that weight and the axes."""
+    placed: dict[str, tuple[IntegerWeight, tuple[int, ...]]] = {}
+    for layer, weight in weights.items():
+        values = weight.values()
+        found = {
+            name: axes
+            for name, constant in constants.items()
+            if name not in placed and (axes := _axes(values, constant.values)) is not None
+        }
+        if not found:
+            raise ConversionError(
+                f"no constant of the TF.js graph equals the quantized weight of {layer}: a converter has changed it",
+                hint="the recipe can still be published in another format, or stored as u8",
+            )
+        placed |= {name: (weight, axes) for name, axes in found.items()}
+    return placed
+
+
+def _axes(weight: NDArray[np.float32], constant: NDArray[Any]) -> tuple[int, ...] | None:
+    """Return the transposition under which the weight equals the constant, axes of size 1 aside, or None."""
+    if weight.size != constant.size or constant.dtype != np.float32:
+        return None
+    sizes = tuple(size for size in constant.shape if size != 1)
+    for axes in itertools.permutations(range(weight.ndim)):
+        fits = tuple(weight.shape[axis] for axis in axes if weight.shape[axis] != 1) == sizes
+        if fits and np.array_equal(weight.transpose(axes).ravel(), constant.ravel()):
+            return axes
+    return None
+
+
+def _store(constant: StoredTensor, placed: tuple[IntegerWeight, tuple[int, ...]] | None) -> tuple[Entry, bytes]:
+    """Return what the manifest says of a constant's bytes, and the bytes."""
+    if placed is None:
+        return _store_float(constant.values)
+    weight, axes = placed
+    points, scale = weight.points(), weight.scale
+    if (scale == scale[0]).all() and (points == points[0]).all():
+        step = float(scale[0])
+        coding = {"dtype": "uint8", "scale": step, "min": -float(points[0, 0]) * step, "original_dtype": "float32"}
+        return {"quantization": coding}, weight.codes.reshape(weight.shape).transpose(axes).tobytes()
+    rows = pack(weight.codes, weight.bits).tobytes() + scale.astype("<f4").tobytes()
+    record = {
+        "bits": weight.bits, "shape": list(weight.shape), "axes": list(axes),
+        "zero_points": weight.zero_point is not None,
+    }  # fmt: skip
+    return {"packed": record}, rows if weight.zero_point is None else rows + weight.zero_point.tobytes()
+
+
+def _store_float(values: NDArray[Any]) -> tuple[Entry, bytes]:
+    if values.dtype == np.float32 and values.ndim and np.array_equal(values.astype(np.float16), values):
+        return {"quantization": {"dtype": "float16", "original_dtype": "float32"}}, values.astype("<f2").tobytes()
+    return {}, values.astype(values.dtype.newbyteorder("<")).tobytes()
+
+
+def _prove(folder: Path, parent: dict[str, StoredTensor]) -> None:
+    """Raise `ConversionError` unless every constant that the bytes stand for is its parent's, bit for bit."""
+    for name, tensor in read_tensors(folder).items():
+        if not np.array_equal(tensor.values, parent[name].values):
+            raise ConversionError(f"{folder}: {name}, stored as {tensor.dtype}, is not the recipe's weight bit for bit")
