@@ -36,6 +36,8 @@ BACKENDS: dict[str, str] = {
 FORMATS: dict[str, str] = {
     "torch": "PyTorch",
     "safetensors": "integer safetensors",
+    "qdq": "ONNX with integers",
+    "tflite": "LiteRT",
     "onnx": "ONNX",
     "tf": "TensorFlow SavedModel",
     "tfjs": "TensorFlow.js graph model",

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from export.console import say
 from export.data.calibration import CalibrationImages, calibration_images
@@ -25,7 +24,7 @@ from export.data.preprocess import normalise, read_image, resize_and_crop
 from export.environment import cpu_model
 from export.evaluation import SCHEMA_VERSION, EvaluationRow, EvaluationTable, Share, read_table, share, write_table
 from export.models.artifact import read_model
-from export.progress import format_seconds
+from export.progress import bar, format_seconds
 from export.quant.baselines import BASELINES
 from export.quant.calibrate import calibrate
 from export.quant.integer_file import QuantizedModel, write_quantized
@@ -81,8 +80,10 @@ def open_images(spec: ModelSpec, data: Path | None, limit: int | None) -> Iterat
     with tempfile.TemporaryFile() as stream:
         stream.truncate(len(labels) * size * size * 3)
         pixels = np.memmap(stream, np.uint8, "r+", shape=(len(labels), size, size, 3))
-        for index, encoded in enumerate(tqdm(examples, "  images", len(labels), leave=False, disable=None)):
-            pixels[index] = resize_and_crop(read_image(encoded), spec.preprocess)
+        with bar("images", len(labels)) as drawn:
+            for index, encoded in enumerate(examples):
+                pixels[index] = resize_and_crop(read_image(encoded), spec.preprocess)
+                drawn.update()
         known = None if None in labels else torch.tensor(labels)
         yield Images(pixels, known, title)
 
@@ -154,9 +155,11 @@ def machine() -> str:
 def run(module: nn.Module, spec: ModelSpec, pixels: NDArray[np.uint8], device: torch.device, title: str) -> Tensor:
     """Return the outputs `[n, K]` of cropped images `uint8 [n, H, W, 3]`, in batches; the module is on `device`."""
     outputs = []
-    for start in tqdm(range(0, len(pixels), BATCH), f"    {title}", leave=False, disable=None):
-        batch = np.stack([normalise(image, spec.preprocess) for image in pixels[start : start + BATCH]])
-        outputs.append(module(torch.from_numpy(batch).to(device)).float().cpu())
+    with bar(title, len(pixels)) as drawn:
+        for start in range(0, len(pixels), BATCH):
+            batch = np.stack([normalise(image, spec.preprocess) for image in pixels[start : start + BATCH]])
+            outputs.append(module(torch.from_numpy(batch).to(device)).float().cpu())
+            drawn.update(len(batch))
     return torch.cat(outputs)
 
 

@@ -15,9 +15,11 @@ from export.convert import tool_versions
 from export.models.request import ModelRequest, describe
 from export.recipes import Quantization, Recipe, find_recipe
 from export.spec import Artifact, ModelSpec, Verification
-from export.store import Plan, Store, hash_bytes, hash_file, hash_json
+from export.store import Make, Outcome, Plan, Store, hash_bytes, hash_file, hash_json
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from export.convert.toolrun import ConverterProcess
     from export.data.calibration import CalibrationImages
 
@@ -28,6 +30,15 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "torch": ("models/*.py", "data/*.py", "catalog.py"),
     "safetensors": ("quant/*.py", "data/calibration.py", "methods.py", "convert/verify.py"),
     "onnx": ("convert/to_onnx.py", "convert/verify.py"),
+    "qdq": ("convert/to_qdq.py", "convert/qdq_nodes.py", "convert/held.py", "convert/verify.py"),
+    "tflite": (
+        "convert/to_tflite.py",
+        "convert/tflite_graph.py",
+        "convert/tflite_integers.py",
+        "convert/held.py",
+        "convert/toolrun.py",
+        "convert/verify.py",
+    ),
     "tf": ("convert/to_tf.py", "convert/toolrun.py", "convert/verify.py"),
     "tfjs": (
         "convert/to_tfjs.py",
@@ -40,6 +51,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
 
 
 FLOAT = find_recipe("f32")
+HELD = "held.json"  # what a file of another format holds of a recipe
 INTEGER_FORMATS = ("safetensors",)  # whose runtimes multiply integers where the recipe says so
 
 
@@ -68,7 +80,7 @@ class Line:
         self,
         format: str,
         parent: Artifact | None,
-        make: Callable[[Path], Verification | None],
+        make: Make,
         *,
         recipe: Recipe = FLOAT,
         options: object = None,
@@ -106,11 +118,31 @@ def convert(
         return [_to_browser(line, torch, recipe, data) for recipe in recipes]
 
 
-def quantize(request: ModelRequest, recipe: Recipe, store: Store, *, force: bool, data: Path | None = None) -> Artifact:
-    """Return the integer artifact of a model and a recipe that quantizes, making what is missing."""
+def quantize(
+    request: ModelRequest,
+    recipe: Recipe,
+    formats: tuple[str, ...],
+    store: Store,
+    *,
+    force: bool,
+    data: Path | None = None,
+) -> dict[str, Artifact]:
+    """Return the artifacts of a model and a recipe that quantizes, by format, making what is missing.
+
+    `formats` are of `safetensors` (packed integers), `qdq` (ONNX) and `tflite`.
+    """
     with ExitStack() as stack:
         line = Line(request, store, force=force, stack=stack)
-        return quantized(line, load_float(line), recipe, data)
+        made = {"safetensors": quantized(line, load_float(line), recipe, data)}
+        if set(formats) - set(made):
+            parent = made["safetensors"]
+            onnx = line.obtain("onnx", parent, lambda folder: _to_onnx(line, folder, recipe), recipe=recipe)
+        if "qdq" in formats:
+            made["qdq"] = line.obtain("qdq", onnx, lambda folder: _to_qdq(line, folder, recipe), recipe=recipe)
+        if "tflite" in formats:
+            tf = line.obtain("tf", onnx, lambda folder: _to_tf(line, folder, recipe), recipe=recipe)
+            made["tflite"] = line.obtain("tflite", tf, lambda folder: _to_tflite(line, folder, recipe), recipe=recipe)
+        return {format: made[format] for format in formats}
 
 
 def float_artifact(request: ModelRequest, store: Store) -> Path:
@@ -194,10 +226,9 @@ def _to_onnx(line: Line, folder: Path, recipe: Recipe) -> Verification:
     if recipe.quantization is None:
         _, module = read_model(line.folder("torch"))
     else:
-        from export.quant.integer_file import FILE, load_quantized
         from export.quant.rounding import dequantized
 
-        module = dequantized(load_quantized(line.folder("safetensors", recipe.name) / FILE).module)
+        module = dequantized(_quantized_module(line, recipe))
         outputs = run_model(module, inputs)
     return to_onnx(module, inputs, outputs, folder, name=line.request.name, log=line.log)
 
@@ -209,6 +240,36 @@ def _to_tf(line: Line, folder: Path, recipe: Recipe) -> Verification:
 
     inputs, _ = read_golden(line.folder("torch"))
     return to_tf(line.tools(), line.folder("onnx", recipe.name) / MODEL, inputs, folder, name=line.request.name)
+
+
+def _to_qdq(line: Line, folder: Path, recipe: Recipe) -> Outcome:
+    from export.convert.to_onnx import MODEL
+    from export.convert.to_qdq import to_qdq
+    from export.models.artifact import read_golden
+
+    inputs, _ = read_golden(line.folder("torch"))
+    module = _quantized_module(line, recipe)
+    found, held = to_qdq(module, line.folder("onnx", recipe.name) / MODEL, inputs, folder, name=line.request.name)
+    (folder / HELD).write_text(json.dumps(held.to_json(), indent=1) + "\n")
+    return Outcome(found, held.compute_dtype)
+
+
+def _to_tflite(line: Line, folder: Path, recipe: Recipe) -> Outcome:
+    from export.convert.to_tf import SAVED_MODEL
+    from export.convert.to_tflite import to_tflite
+    from export.models.artifact import read_golden
+
+    inputs, _ = read_golden(line.folder("torch"))
+    module, parent = _quantized_module(line, recipe), line.folder("tf", recipe.name) / SAVED_MODEL
+    found, held = to_tflite(line.tools(), module, parent, inputs, folder, name=line.request.name)
+    (folder / HELD).write_text(json.dumps(held.to_json(), indent=1) + "\n")
+    return Outcome(found, held.compute_dtype)
+
+
+def _quantized_module(line: Line, recipe: Recipe) -> "nn.Module":
+    from export.quant.integer_file import FILE, load_quantized
+
+    return load_quantized(line.folder("safetensors", recipe.name) / FILE).module
 
 
 def _tfjs_maker(line: Line, recipe: Recipe) -> Callable[[Path], Verification]:

@@ -1,8 +1,13 @@
 """How far a long run is, and about how long the rest takes."""
 
+import threading
 import time
+from typing import TYPE_CHECKING, Any
 
 from export.console import say
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class Progress:
@@ -21,3 +26,11 @@ class Progress:
 def format_seconds(seconds: float) -> str:
     """Write a duration as people say it: `40 s`, `3 min`."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def bar(title: str, total: int | None = None, unit: str = "it") -> "tqdm[Any]":
+    """Return a bar with the time left, which vanishes when it is done and is not drawn where nobody looks."""
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own would be a semaphore between processes, of which there is one
+    return tqdm(desc=f"    {title}", total=total, unit=unit, leave=False, disable=None)

@@ -2,7 +2,7 @@
 
 Examples:
   python -m export.quantize --recipe w8a8_ptq4vit --out model.safetensors
-  python -m export.quantize --model deit_t --recipe w4_gptq --data photos/ --out deit_t.safetensors
+  python -m export.quantize --model deit_t --recipe w4_gptq --data photos/ --out deit_t.safetensors --out deit_t.onnx
   python -m export.quantize --method gptq --weights-bits 4 --rule head=8 --rule 'blocks.0.*=8' --out mixed.safetensors
 """
 
@@ -24,6 +24,11 @@ from export.pipeline import quantize
 from export.recipes import Recipe, find_recipe, quantizing
 from export.store import Store, replacing_file
 
+# Suffix → format and file of the artifact.
+FORMATS = {
+    ".safetensors": ("safetensors", "model.safetensors"), ".onnx": ("qdq", "model.onnx"),
+    ".tflite": ("tflite", "model.tflite"),
+}  # fmt: skip
 RULE = "PATTERN=W or PATTERN=W,A"
 
 
@@ -60,7 +65,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--percentile", type=float, metavar="P", help="of the values that a range spans, such as 99.999")
     p.add_argument("--smooth", type=float, metavar="A", help="SmoothQuant's strength, 0 to 1")
     p.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="where models are kept (default: %(default)s)")
-    p.add_argument("--out", type=Path, metavar="FILE", help="a copy of the result: FILE.safetensors")
+    p.add_argument(
+        "--out", type=Path, action="append", default=[], metavar="FILE",
+        help="a copy of the result, by its suffix: .safetensors (packed integers), .onnx or .tflite; repeatable",
+    )  # fmt: skip
     p.add_argument("--force", action="store_true", help="quantize again although nothing has changed")
     return p
 
@@ -120,19 +128,24 @@ def read_rule(text: str) -> LayerRule:
 def main(argv: Sequence[str] | None = None) -> None:
     """Quantize, and say what came of it."""
     args, started = parser().parse_args(argv), time.perf_counter()
-    if args.out is not None and args.out.suffix != ".safetensors":
-        raise RequestError(f"--out {args.out}: the integer artifact is a .safetensors file")
+    for path in args.out:
+        if path.suffix not in FORMATS:
+            raise RequestError(f"--out {path}: a quantized model is {', '.join(FORMATS)}")
     recipe = read_recipe(args)
     request = ModelRequest(model=args.model, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels)
     store = Store(args.artifacts)
     say(f"{request.name}: {recipe.title}")
-    artifact = quantize(request, recipe, store, force=args.force, data=args.data)
-    path = store.folder(request.name, recipe.name, artifact.format) / "model.safetensors"
-    if args.out is not None:
-        with replacing_file(args.out) as partial:
-            shutil.copyfile(path, partial)
-        path = args.out
-    say(f"done in {time.perf_counter() - started:.1f} s → {path}   {format_bytes(path.stat().st_size)}")
+    formats = tuple(dict.fromkeys(FORMATS[path.suffix][0] for path in args.out)) or ("safetensors",)
+    quantize(request, recipe, formats, store, force=args.force, data=args.data)
+    made = {
+        suffix: store.folder(request.name, recipe.name, format) / file for suffix, (format, file) in FORMATS.items()
+    }
+    for path in args.out:
+        with replacing_file(path) as partial:
+            shutil.copyfile(made[path.suffix], partial)
+    say(f"done in {time.perf_counter() - started:.1f} s")
+    for path in args.out or [made[".safetensors"]]:
+        say(f"  {format_bytes(path.stat().st_size):>8}  {path}")
 
 
 if __name__ == "__main__":

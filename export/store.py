@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,17 @@ class Plan:
     tools: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a stage found out while it made its files: how they compare, and what the runtime multiplies."""
+
+    verification: Verification
+    compute_dtype: str
+
+
+Make = Callable[[Path], Verification | Outcome | None]
+
+
 class Store:
     """The artifacts below one folder."""
 
@@ -137,19 +148,21 @@ class Store:
                 return None
         return artifact
 
-    def write(self, plan: Plan, make: Callable[[Path], Verification | None]) -> Artifact:
+    def write(self, plan: Plan, make: Make) -> Artifact:
         """Let `make` fill and verify an empty folder, describe it, and put it in place.
 
         Nothing is changed when `make` raises; raises `ArtifactError` when it left the folder empty.
         """
         target = self.folder(plan.model, plan.recipe, plan.format)
         with replacing_folder(target) as folder:
-            verification = make(folder)
+            made = make(folder)
+            if isinstance(made, Outcome):
+                plan, made = replace(plan, compute_dtype=made.compute_dtype), made.verification
             files = tuple(describe_file(path, folder) for path in sorted(folder.rglob("*")) if path.is_file())
             if not files:
                 raise ArtifactError(f"making {plan.model}/{plan.recipe}/{plan.format} left no files")
             artifact = Artifact(
-                schema_version=SCHEMA_VERSION, files=files, verification=verification,
+                schema_version=SCHEMA_VERSION, files=files, verification=made,
                 bytes=sum(file.bytes for file in files), gzip_bytes=sum(file.gzip_bytes for file in files),
                 sha256=hash_json([[file.path, file.sha256] for file in files]),
                 **{name: getattr(plan, name) for name in Plan.__slots__},

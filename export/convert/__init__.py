@@ -10,6 +10,8 @@ from importlib.metadata import version
 TOOLS: dict[str, tuple[str, ...]] = {
     "safetensors": ("torch", "timm", "numpy"),
     "onnx": ("torch", "timm", "onnx"),
+    "qdq": ("torch", "onnx", "onnxruntime"),
+    "tflite": ("tensorflow", "ai-edge-quantizer", "ai-edge-litert"),
     "tf": ("onnx", "onnxsim", "onnx2tf", "tensorflow"),
     "tfjs": ("tensorflow", "tensorflowjs"),
 }

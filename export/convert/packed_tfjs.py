@@ -58,10 +58,11 @@ def integer_weights(file: Path) -> dict[str, IntegerWeight]:
     return found
 
 
-def pack_weights(folder: Path, file: Path) -> None:
+def pack_weights(folder: Path, file: Path) -> dict[str, int]:
     """Rewrite the float32 graph model in `folder` so that it stores the integers of the artifact `file`.
 
-    Raises `ConversionError` when a quantized weight is not in the graph bit for bit, or a constant would change.
+    Returns the bytes of each constant that is stored as integers. Raises `ConversionError`, with `folder` unchanged,
+    when a quantized weight is not in the graph bit for bit, and also when a constant would change.
     """
     constants = read_tensors(folder)
     placed = _match(integer_weights(file), constants)
@@ -79,19 +80,21 @@ def pack_weights(folder: Path, file: Path) -> None:
     model["weightsManifest"] = [{"paths": [SHARD], "weights": entries}]
     (folder / MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
     _prove(folder, constants)
+    return {entry["name"]: len(own) for entry, own in zip(entries, data, strict=True) if entry["name"] in placed}
 
 
 def _match(
     weights: dict[str, IntegerWeight], constants: dict[str, StoredTensor]
 ) -> dict[str, tuple[IntegerWeight, tuple[int, ...]]]:
-    """Return for each constant that is a quantized weight, transposed, that weight and the axes."""
+    """Return for each constant that is a quantized weight, transposed, that weight and the axes.
+
+    Where layers have equal weights, or constants equal values, each constant still stands for what it is equal to.
+    """
     placed: dict[str, tuple[IntegerWeight, tuple[int, ...]]] = {}
     for layer, weight in weights.items():
         values = weight.values()
         found = {
-            name: axes
-            for name, constant in constants.items()
-            if name not in placed and (axes := _axes(values, constant.values)) is not None
+            name: axes for name, constant in constants.items() if (axes := _axes(values, constant.values)) is not None
         }
         if not found:
             raise ConversionError(
@@ -109,9 +112,14 @@ def _axes(weight: NDArray[np.float32], constant: NDArray[Any]) -> tuple[int, ...
     sizes = tuple(size for size in constant.shape if size != 1)
     for axes in itertools.permutations(range(weight.ndim)):
         fits = tuple(weight.shape[axis] for axis in axes if weight.shape[axis] != 1) == sizes
-        if fits and np.array_equal(weight.transpose(axes).ravel(), constant.ravel()):
+        if fits and _same_bits(weight.transpose(axes).reshape(constant.shape), constant):
             return axes
     return None
+
+
+def _same_bits(values: NDArray[Any], wanted: NDArray[Any]) -> bool:
+    """Tell whether both are equal bit for bit: 0 is not -0."""
+    return bool(np.array_equal(values, wanted) and np.array_equal(np.signbit(values), np.signbit(wanted)))
 
 
 def _store(constant: StoredTensor, placed: tuple[IntegerWeight, tuple[int, ...]] | None) -> tuple[Entry, bytes]:
@@ -133,13 +141,16 @@ def _store(constant: StoredTensor, placed: tuple[IntegerWeight, tuple[int, ...]]
 
 
 def _store_float(values: NDArray[Any]) -> tuple[Entry, bytes]:
-    if values.dtype == np.float32 and values.ndim and np.array_equal(values.astype(np.float16), values):
-        return {"quantization": {"dtype": "float16", "original_dtype": "float32"}}, values.astype("<f2").tobytes()
+    if values.dtype == np.float32 and values.ndim:
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is not equal
+            half = values.astype("<f2")
+        if np.array_equal(half, values):
+            return {"quantization": {"dtype": "float16", "original_dtype": "float32"}}, half.tobytes()
     return {}, values.astype(values.dtype.newbyteorder("<")).tobytes()
 
 
 def _prove(folder: Path, parent: dict[str, StoredTensor]) -> None:
     """Raise `ConversionError` unless every constant that the bytes stand for is its parent's, bit for bit."""
     for name, tensor in read_tensors(folder).items():
-        if not np.array_equal(tensor.values, parent[name].values):
+        if not _same_bits(tensor.values, parent[name].values):
             raise ConversionError(f"{folder}: {name}, stored as {tensor.dtype}, is not the recipe's weight bit for bit")

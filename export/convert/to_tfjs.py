@@ -1,4 +1,4 @@
-"""TensorFlow → TF.js: a graph model whose weights are stored as float32, float16 or uint8."""
+"""TensorFlow → TF.js: a graph model whose weights are stored as float32, float16, uint8 or a recipe's integers."""
 
 import json
 import sys
@@ -71,7 +71,9 @@ def to_tfjs(
     storage = STORAGES["f32" if integers else recipe]
     stored = tools.run(write_graph_model, saved_model.absolute(), folder.absolute(), storage)
     if integers:
-        pack_weights(folder, integers)
+        packed = pack_weights(folder, integers)
+        own = sum(packed.values())
+        stored = Stored("integers", tuple(packed), own, _shard_bytes(folder) - own)
     parent = tools.run(run_tf, saved_model.absolute(), golden_inputs)
     child = run_tfjs(folder, golden_inputs, tools.scratch, tools.log)
     edge = "f32" if integers else recipe  # what was rounded before is stored exactly
@@ -107,7 +109,11 @@ def write_graph_model(saved_model: Path, folder: Path, storage: Storage) -> Stor
     check_tensors(folder, graph.weights, set(chosen), storage.dtype)
     width = np.dtype(storage.dtype).itemsize
     own = sum(graph.weights[key].size * width for key in chosen)
-    return Stored(storage.dtype, tuple(chosen), own, sum(path.stat().st_size for path in folder.glob("*.bin")) - own)
+    return Stored(storage.dtype, tuple(chosen), own, _shard_bytes(folder) - own)
+
+
+def _shard_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.bin"))
 
 
 def choose(names: list[str], patterns: tuple[str, ...]) -> list[str]:

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from export.methods import Method
 from export.quant.capture import Observed
 from export.quant.choices import Chosen
 from export.quant.gptq import gptq, ridge_step
-from export.quant.layers import Product, Weight
+from export.quant.layers import Weight
 from export.quant.prepare import Site
 from export.quant.quantizers import Dynamic, Quantizer, Twin, Uniform
 from export.quant.rounding import TINY, build, largest_scale, round_weight, round_weight_asymmetric
-from export.quant.search import distance, factors, gram, rows_of, search_channels, search_quantizer, search_tensor
+from export.quant.search import Loss, factors, gram, rows_of, search_channels, search_quantizer, search_tensor
 from export.recipes import Quantization
 
 GELU_LEAST = 0.16997124254703522  # minus the least value of GELU
@@ -119,17 +120,32 @@ def _candidate_input(job: Job, values: Tensor, factor: Tensor) -> Quantizer:
     return Twin("sign", job.activation_bits, low, high)
 
 
-def _search_input(job: Job, layer: nn.Module, weight: Weight) -> Quantizer:
-    seen = job.observed()
-    (values,) = seen.inputs
+def _search_input(job: Job, layer: nn.Linear | nn.Conv2d, weight: Weight) -> Quantizer:
+    (values,) = job.observed().inputs
+    fixed = weight.dequantized()
     return search_quantizer(
         lambda factor: _candidate_input(job, values, factor),
-        lambda quantizer: _last_channels(build(layer, weight, layer.bias, quantizer)(values), layer),  # type: ignore[arg-type]
+        lambda quantizer: _apply(layer, quantizer(values), fixed, layer.bias),
         job.candidates(),
-        metric=job.how.calibration.metric,
-        reference=_last_channels(seen.output, layer),
-        gradient=None if seen.gradient is None else _last_channels(seen.gradient, layer),
+        _loss(job, layer),
     )
+
+
+def _apply(layer: nn.Linear | nn.Conv2d, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the output with another weight, channels last."""
+    if isinstance(layer, nn.Conv2d):
+        assert not isinstance(layer.padding, str)
+        found = F.conv2d(values, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
+        return _last_channels(found, layer)
+    return F.linear(values, weight, bias)
+
+
+def _loss(job: Job, layer: nn.Module, rows: slice = slice(None)) -> Loss:
+    """Return the loss of some output channels of a layer with weights."""
+    seen = job.observed()
+    reference = _last_channels(seen.output, layer)[..., rows]
+    gradient = None if seen.gradient is None else _last_channels(seen.gradient, layer)[..., rows]
+    return Loss(job.how.calibration.metric, reference, gradient)
 
 
 def _last_channels(output: Tensor, layer: nn.Module) -> Tensor:
@@ -144,8 +160,7 @@ def _choose_weight(job: Job, layer: nn.Linear | nn.Conv2d, input: Quantizer | No
             return round_weight_asymmetric(layer.weight, bits, method.weight_granularity)
         return round_weight(layer.weight, largest_scale(layer.weight, bits, method.weight_granularity), bits)
     if method.weights == "search" and method.weight_granularity == "tensor":
-        scale = search_tensor(layer.weight, bits, *_per_tensor(job, layer, input))
-        return round_weight(layer.weight, scale, bits)
+        return round_weight(layer.weight, _search_tensor(job, layer, input), bits)
     source = job.rounded or job.observed()
     values = source.inputs[0] if input is None else input(source.inputs[0])
     target = layer.weight
@@ -159,22 +174,16 @@ def _choose_weight(job: Job, layer: nn.Linear | nn.Conv2d, input: Quantizer | No
     return gptq(target, curvature, scale, bits) if method.weights == "gptq" else round_weight(target, scale, bits)
 
 
-def _per_tensor(
-    job: Job, layer: nn.Linear | nn.Conv2d, input: Quantizer | None
-) -> tuple[int, list[float], Callable[[Weight, slice], Tensor]]:
-    """Return groups, candidates and loss of a search for one scale per tensor, or for each of Wq, Wk and Wv."""
-    seen = job.observed()
-    values = seen.inputs[0] if input is None else input(seen.inputs[0])
-    reference = _last_channels(seen.output, layer)
-    gradient = None if seen.gradient is None else _last_channels(seen.gradient, layer)
-    metric = job.how.calibration.metric
+def _search_tensor(job: Job, layer: nn.Linear | nn.Conv2d, input: Quantizer | None) -> Tensor:
+    """Return `[out]` scales: one for the whole weight, or for each of Wq, Wk and Wv."""
+    values = job.observed().inputs[0] if input is None else input(job.observed().inputs[0])
 
-    def loss(weight: Weight, rows: slice) -> Tensor:
-        bias = None if layer.bias is None else layer.bias[rows]
-        found = _last_channels(build(layer, weight, bias, None)(values), layer)
-        return distance(metric, reference[..., rows], found, None if gradient is None else gradient[..., rows], None)
+    def start(rows: slice) -> Callable[[Weight], Tensor]:
+        loss, bias = _loss(job, layer, rows), None if layer.bias is None else layer.bias[rows]
+        return lambda weight: loss(_apply(layer, values, weight.dequantized(), bias))
 
-    return 3 if job.site.role == "qkv" else 1, job.candidates(), loss
+    groups = 3 if job.site.role == "qkv" else 1
+    return search_tensor(layer.weight, job.weight_bits, groups, job.candidates(), start)
 
 
 @torch.no_grad()
@@ -190,51 +199,46 @@ def choose_product(job: Job) -> tuple[Quantizer, Quantizer]:
         range_of = partial(spanning, bits=bits, percentile=percentile, symmetric=method.activation_symmetric)
         return range_of(left), range_of(right)
     left, right = job.observed().inputs
-    chosen: tuple[Quantizer | None, Quantizer | None] = (None, None)
+    first: Quantizer | None = None
+    second: Quantizer | None = None
     for _ in range(job.how.calibration.rounds):
+        rounded_right = right if second is None else second(right)
         if softmax and method.twin != "none":
-            first: Quantizer = _search_softmax(job, chosen[1] if method.twin == "exclusive" else None)
+            first = _search_softmax(job, right if method.twin == "published" else rounded_right)
         else:
-            first = _search_operand(job, left, partial(_with_left, chosen[1]))
-        second = _search_operand(job, right, partial(Product, first))
-        chosen = (first, second)
-    assert chosen[0] is not None and chosen[1] is not None
-    return chosen[0], chosen[1]
+            first = _search_operand(job, left, partial(_right_times, rounded_right))
+        second = _search_operand(job, right, partial(torch.matmul, first(left)))
+    assert first is not None and second is not None
+    return first, second
 
 
-def _with_left(right: Quantizer | None, left: Quantizer) -> Product:
-    return Product(left, right)
+def _right_times(right: Tensor, left: Tensor) -> Tensor:
+    return torch.matmul(left, right)
 
 
-def _search_operand(job: Job, values: Tensor, product: Callable[[Quantizer], Product]) -> Quantizer:
+def _search_operand(job: Job, values: Tensor, multiply: Callable[[Tensor], Tensor]) -> Quantizer:
+    """Return the quantizer of an operand, one scale per head; `multiply` gives the product with the other one."""
     assert job.activation_bits is not None
     bits, seen = job.activation_bits, job.observed()
     full = (values.abs().amax((0, 2, 3)) / (2 ** (bits - 1) - 0.5)).clamp_min(TINY)
     return search_quantizer(
         lambda factor: Uniform(bits, (full * factor)[:, None, None]),
-        lambda quantizer: product(quantizer)(*seen.inputs),
+        lambda quantizer: multiply(quantizer(values)),
         job.candidates(),
-        metric=job.how.calibration.metric,
-        reference=seen.output,
-        gradient=seen.gradient,
-        keep=1,
+        Loss(job.how.calibration.metric, seen.output, seen.gradient, keep=1),
     )
 
 
-def _search_softmax(job: Job, right: Quantizer | None) -> Quantizer:
+def _search_softmax(job: Job, right: Tensor) -> Quantizer:
     """Return the twin quantizer of attention's probabilities, one for all heads (PTQ4ViT, section 3.2)."""
     assert job.activation_bits is not None
     bits, seen, twin = job.activation_bits, job.observed(), job.method.twin
-    high = torch.tensor(1 / (2 ** (bits - 1) - 1), device=seen.output.device)
-
-    def make(split: Tensor) -> Quantizer:
-        return Twin("overlap" if twin == "published" else "magnitude", bits, high * split, high)
-
+    left = seen.inputs[0]
+    high = torch.tensor(1 / (2 ** (bits - 1) - 1), device=left.device)
+    kind = "overlap" if twin == "published" else "magnitude"
     return search_quantizer(
-        make,
-        lambda quantizer: Product(quantizer, right)(*seen.inputs),
+        lambda split: Twin(kind, bits, high * split, high),
+        lambda quantizer: torch.matmul(quantizer(left), right),
         [2.0**-shift for shift in SOFTMAX_SHIFTS[twin]],
-        metric=job.how.calibration.metric,
-        reference=seen.output,
-        gradient=seen.gradient,
+        Loss(job.how.calibration.metric, seen.output, seen.gradient),
     )

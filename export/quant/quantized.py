@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from export.convert.verify import compare
 from export.data.calibration import CalibrationImages
 from export.errors import VerificationError
 from export.models.artifact import read_golden, read_model, run_model
+from export.progress import bar
 from export.quant.calibrate import calibrate
 from export.quant.choices import Kept, key_of
 from export.quant.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
@@ -35,12 +35,12 @@ def quantize(parent: Path, recipe: Recipe, images: CalibrationImages, folder: Pa
     place = device()
     calibration = torch.from_numpy(images.images).to(place)
     store = Kept(kept, key_of(json.dumps(recipe.to_json()), spec.weights_sha256, images=calibration))
-    with tqdm(desc=f"    {recipe.name}", unit="layer", leave=False, disable=None) as bar:
+    with bar(recipe.name, unit="layer") as drawn:
 
         def tell(done: int, total: int, name: str) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-            bar.set_postfix_str(name, refresh=False)
+            drawn.total = total
+            drawn.update(done - drawn.n)
+            drawn.set_postfix_str(name, refresh=False)
 
         calibrated = calibrate(
             module.to(place), recipe, calibration, features=spec.features, tell=tell, kept=store

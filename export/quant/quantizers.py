@@ -22,9 +22,9 @@ class Quantizer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` rounded to the quantizer's grid, shape unchanged."""
         parts = self.parts(x)
-        total = parts[0][0] * parts[0][1]
+        total = parts[0][0].mul_(parts[0][1])
         for levels, scale in parts[1:]:
-            total = total + levels * scale
+            total.addcmul_(levels, scale)
         return total
 
     def to_json(self) -> dict[str, Any]:

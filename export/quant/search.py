@@ -1,6 +1,7 @@
 """Scales by search: candidates are tried on the layer itself, and the one whose output errs least is taken."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,24 +21,35 @@ def factors(search_range: Sequence[float], count: int) -> list[float]:
     return [low + index * (high - low) / count for index in range(count)]
 
 
-def distance(metric: Metric, reference: Tensor, found: Tensor, gradient: Tensor | None, keep: int | None) -> Tensor:
-    """Return how far outputs `found` lie from `reference`, both `[n, …]`: a scalar, or one value per index of `keep`.
+class Loss:
+    """How far outputs `[n, …]` of a layer lie from the float model's: a scalar, or one value per index of `keep`.
 
-    `hessian` is mean((g·Δ)²) (PTQ4ViT, eq. 7), `mse` mean(Δ²), `l1` mean(|Δ|), `cosine` minus the mean cosine over
-    the last dimension. Smaller is better.
+    `hessian` is mean((g·Δ)²) (PTQ4ViT, eq. 7), `mse` mean(Δ²), `l1` mean(|Δ|), `cosine` minus the mean cosine over the
+    last dimension. Smaller is better.
     """
-    if metric == "cosine":
-        losses = -F.cosine_similarity(reference, found, dim=-1)
-        keep = None if keep is not None and keep % reference.ndim == reference.ndim - 1 else keep
-    else:
-        error = found.sub_(reference)
+
+    def __init__(self, metric: Metric, reference: Tensor, gradient: Tensor | None, keep: int | None = None) -> None:
+        self.metric, self.reference, self.keep = metric, reference, keep
+        self.dims = [dim for dim in range(reference.ndim) if dim != keep]
+        self.gradient = self.offset = None
         if metric == "hessian":
             assert gradient is not None
-            error.mul_(gradient)
-        losses = error.abs_() if metric == "l1" else error.square_()
-    if keep is None:
-        return losses.mean()
-    return losses.transpose(0, keep).flatten(1).mean(1)
+            self.gradient, self.offset = gradient, -reference * gradient
+
+    def __call__(self, found: Tensor) -> Tensor:
+        """Return the loss; `found` is used up."""
+        if self.metric == "cosine":
+            similar = -F.cosine_similarity(self.reference, found, dim=-1)
+            return similar.mean([dim for dim in self.dims if dim < similar.ndim])
+        if self.gradient is not None and self.offset is not None:  # g·found - g·reference in one pass
+            error = torch.addcmul(self.offset, found, self.gradient, out=found)
+        else:
+            error = found.sub_(self.reference)
+        if self.metric == "l1":
+            return error.abs_().mean(self.dims)
+        count = error.numel() / (1 if self.keep is None else error.shape[self.keep])
+        norm: Tensor = torch.linalg.vector_norm(error, dim=self.dims)
+        return norm.square() / count
 
 
 def best(candidates: Sequence[float], loss: Callable[[float], Tensor]) -> Tensor:
@@ -51,25 +63,20 @@ def search_quantizer(
     make: Callable[[Tensor], Quantizer],
     run: Callable[[Quantizer], Tensor],
     candidates: Sequence[float],
-    *,
-    metric: Metric,
-    reference: Tensor,
-    gradient: Tensor | None,
-    keep: int | None = None,
+    loss: Loss,
 ) -> Quantizer:
     """Return `make(factor)` for the best factor; `run(quantizer)` gives the layer's output with it.
 
-    With `keep`, the factor is chosen for each index of that dimension apart (attention's heads) and given as a
-    vector.
+    Where the loss keeps a dimension (attention's heads), the factor is chosen for each of its indices apart and given
+    as a vector.
     """
-    device = reference.device
+    device = loss.reference.device
 
-    def loss(factor: float) -> Tensor:
-        heads = torch.tensor(factor, device=device)
-        found = run(make(heads if keep is None else heads.expand(reference.shape[keep])))
-        return distance(metric, reference, found, gradient, keep)
+    def trial(factor: float) -> Tensor:
+        value = torch.tensor(factor, device=device)
+        return loss(run(make(value if loss.keep is None else value.expand(loss.reference.shape[loss.keep]))))
 
-    return make(best(candidates, loss))
+    return make(best(candidates, trial))
 
 
 def rows_of(layer: nn.Module, x: Tensor) -> Tensor:
@@ -121,21 +128,27 @@ def search_channels(weight: Tensor, curvature: Tensor, bits: int, candidates: Se
 
 
 def search_tensor(
-    weight: Tensor, bits: int, groups: int, candidates: Sequence[float], loss: Callable[[Weight, slice], Tensor]
+    weight: Tensor,
+    bits: int,
+    groups: int,
+    candidates: Sequence[float],
+    start: Callable[[slice], Callable[[Weight], Tensor]],
 ) -> Tensor:
     """Return `[out]` scales, one for all of a tensor, or for each of `groups` equal parts of its output channels.
 
-    `loss(rounded, rows)` is the error of those output channels with their rounded weight.
+    `start(rows)` gives the loss of those output channels as a function of their rounded weight.
     """
     scales = torch.empty(len(weight), device=weight.device)
     size = len(weight) // groups
-    for start in range(0, len(weight), size):
-        rows = slice(start, start + size)
+    for first in range(0, len(weight), size):
+        rows = slice(first, first + size)
+        loss = start(rows)
         part = weight.detach()[rows]
         full = (part.abs().max() / (2 ** (bits - 1) - 0.5)).clamp_min(TINY)
 
-        def trial(factor: float, part: Tensor = part, full: Tensor = full, rows: slice = rows) -> Tensor:
-            return loss(round_weight(part, (full * factor).expand(len(part)), bits), rows)
+        def trial(factor: float, loss: Any = loss, part: Tensor = part, full: Tensor = full) -> Tensor:
+            found: Tensor = loss(round_weight(part, (full * factor).expand(len(part)), bits))
+            return found
 
         scales[rows] = full * best(candidates, trial)
     return scales

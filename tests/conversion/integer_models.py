@@ -1,0 +1,49 @@
+"""Quantized models for the formats that hold integers: the embedded one, and tiny random members of the families."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from families import tiny
+from numpy.typing import NDArray
+from torch import nn
+
+from export.convert.to_onnx import MODEL, to_onnx
+from export.convert.to_tf import SAVED_MODEL, to_tf
+from export.convert.toolrun import ConverterProcess
+from export.data.golden import golden_inputs
+from export.models.load import load
+from export.models.request import ModelRequest
+from export.quant.calibrate import calibrate
+from export.quant.integer_file import QuantizedModel, load_quantized, write_quantized
+from export.quant.rounding import dequantized
+from export.recipes import find_recipe
+
+
+def quantized(model: str, recipe: str, folder: Path) -> tuple[nn.Module, NDArray[np.float32]]:
+    """Return a quantized module and golden inputs; the embedded model as its file gives it back."""
+    numbers = find_recipe(recipe)
+    if model != "fashion":
+        module, inputs, _ = tiny(model)
+        return calibrate(module, numbers, torch.from_numpy(inputs)), inputs
+    spec, module = load(ModelRequest(model="fashion", weights=None, checkpoint=None, labels=None))
+    inputs = golden_inputs(spec)
+    made = calibrate(module, numbers, torch.from_numpy(inputs))
+    write_quantized(QuantizedModel(spec, numbers, made), folder / "model.safetensors")
+    return load_quantized(folder / "model.safetensors").module, inputs
+
+
+def float_onnx(module: nn.Module, inputs: NDArray[np.float32], folder: Path) -> Path:
+    """Write the quantized module's float ONNX and return its path."""
+    plain = dequantized(module)
+    folder.mkdir(exist_ok=True)
+    with torch.no_grad():
+        outputs = plain(torch.from_numpy(inputs)).numpy()
+    to_onnx(plain, inputs, outputs, folder, name="float", log=folder / "log")
+    return folder / MODEL
+
+
+def saved_model(tools: ConverterProcess, module: nn.Module, inputs: NDArray[np.float32], folder: Path) -> Path:
+    """Write the quantized module's float SavedModel and return its path."""
+    to_tf(tools, float_onnx(module, inputs, folder), inputs, folder, name="float")
+    return folder / SAVED_MODEL
