@@ -39,16 +39,17 @@ class Method(Record):
 
     `fold` moves range from activations into weights (exactly); `weights` and `activations` say how scales are
     found: `max` spans the largest value, `search` tries candidates on the metric, `gptq` also rounds with error
-    feedback, `dynamic` takes each token's own largest value at run time. `twin` gives the outputs of softmax and GELU
-    two ranges. `compensate` changes biases or weights for the error that remains. `weight_only`: the method also
-    makes sense with float activations.
+    feedback, `dynamic` takes each token's own largest value at run time; `learned` and `tracked` steps belong to
+    training: gradients change them, or they follow the range. `twin` gives the outputs of softmax and GELU two
+    ranges. `compensate` changes biases or weights for the error that remains. `weight_only`: the method also makes
+    sense with float activations.
     """
 
     name: str
     title: str
     note: str
     fold: Literal["none", "layernorm", "smooth"] = "none"
-    weights: Literal["max", "search", "gptq"] = "max"
+    weights: Literal["max", "search", "gptq", "learned", "tracked"] = "max"
     weight_granularity: Literal["channel", "tensor"] = "channel"
     weight_symmetric: bool = True
     activations: Literal["none", "minmax", "percentile", "search", "dynamic"] = "none"
@@ -58,6 +59,11 @@ class Method(Record):
     compensate: Literal["none", "bias", "ridge"] = "none"
     weight_only: bool = False
     calibration: Calibration = field(default_factory=Calibration)
+
+    @property
+    def trains(self) -> bool:
+        """Whether the method is one of training, not of calibration: `weights` says what becomes of the steps."""
+        return self.weights in ("learned", "tracked")
 
 
 def _method(name: str, title: str, note: str, **steps: Any) -> Method:
@@ -77,6 +83,11 @@ METHODS: dict[str, Method] = {
             "Scales span the whole range seen on calibration images: one per tensor for activations, one per output "
             "channel for weights.",
             activations="minmax",
+        ),
+        _method(
+            "affine", "min/max per tensor",
+            "As min/max, but weights too have one scale, and a zero point, for the whole tensor.",
+            weight_granularity="tensor", weight_symmetric=False, activations="minmax",
         ),
         _method(
             "percentile", "percentile",
@@ -143,6 +154,19 @@ METHODS: dict[str, Method] = {
             "Weights are rounded to nearest, activations at run time with one scale per token: nothing is "
             "calibrated.",
             activations="dynamic",
+        ),
+        _method(
+            "lsq", "learned steps",
+            "The model is trained on with its numbers rounded, and learns the steps of the rounding as it learns its "
+            "weights (LSQ, Esser et al., ICLR 2020).",
+            weights="learned", activations="percentile", weight_only=True,
+            calibration=Calibration(metric="mse", percentile=99.9, search_range=(0.1, 3.0)),
+        ),
+        _method(
+            "affine_qat", "trained, min/max per tensor",
+            "The model is trained on with its numbers rounded, each tensor over the range that it has at that time "
+            "(Jacob et al., CVPR 2018).",
+            weights="tracked", weight_granularity="tensor", weight_symmetric=False, activations="minmax",
         ),
     )
 }  # fmt: skip
