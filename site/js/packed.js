@@ -1,6 +1,8 @@
-/** Weights packed at 3 to 8 bits with a scale per output channel: decoded once, at load. */
+/** Weights packed at 3 to 8 bits with a scale per output channel, decoded at load, and the file they come from. */
 
 import { VitError } from './errors.js';
+
+export { readSafetensors } from './safetensors.js';
 
 /**
  * What model.json says of a packed weight: `shape` [out, …] and the `axes` by which it was transposed. Its bytes are
@@ -28,6 +30,9 @@ export function packedBytes(name, { bits, shape, axes, zero_points }) {
   const [rows, ...rest] = shape;
   return rows * rowBytes(product(rest), bits) + 4 * rows + (zero_points ? rows : 0);
 }
+
+/** @param {Packed} packed @returns {number[]} the sizes of the transposed weight */
+export const packedShape = ({ shape, axes }) => axes.map((axis) => shape[axis]);
 
 /**
  * Return the codes 0 … 2^bits - 1 of packed rows, row by row: bit i of code j is bit (j·bits + i) of its row.
@@ -82,7 +87,9 @@ export function decodePacked(name, packed, bytes) {
     const scale = scales[row];
     const point = points ? points[row] : 2 ** (bits - 1);
     const start = row * rowStride;
-    for (let column = 0; column < columns; column++, at++) values[start + offsets[column]] = (codes[at] - point) * scale;
+    for (let column = 0; column < columns; column++, at++) {
+      values[start + offsets[column]] = (codes[at] - point) * scale; // exact in float64, rounded once
+    }
   }
   return values;
 }

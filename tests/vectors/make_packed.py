@@ -1,5 +1,7 @@
 """Write packed.json: packed weights with the codes and float32 values they stand for, for Python and JavaScript alike.
 
+And packed.safetensors: the same bytes as tensors `0.weight`, `0.scale`, `0.zero_point`, … of an integer artifact.
+
 Run: python tests/vectors/make_packed.py
 """
 
@@ -8,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import save
 
 from export.quant.packing import pack
 
-SHAPES = {
+SHAPES: dict[tuple[int, ...], list[tuple[int, ...]]] = {
     (5, 7): [(0, 1), (1, 0)],
     (3, 16): [(1, 0)],
     (4, 2, 3, 3): [(2, 3, 1, 0), (0, 1, 2, 3)],
@@ -38,5 +41,21 @@ def vectors() -> list[dict[str, Any]]:
     return found
 
 
+def tensors(found: list[dict[str, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return what an integer artifact has for each vector: packed rows, scales and zero points."""
+    cut: dict[str, np.ndarray[Any, Any]] = {}
+    for index, vector in enumerate(found):
+        rows, data = vector["packed"]["shape"][0], np.array(vector["bytes"], np.uint8)
+        points = rows if vector["packed"]["zero_points"] else 0
+        end = len(data) - points
+        cut[f"{index}.weight"] = data[: end - 4 * rows].reshape(rows, -1)
+        cut[f"{index}.scale"] = data[end - 4 * rows : end].view("<f4")
+        if points:
+            cut[f"{index}.zero_point"] = data[end:]
+    return cut
+
+
 if __name__ == "__main__":
-    Path(__file__).with_name("packed.json").write_text(json.dumps(vectors(), separators=(",", ":")) + "\n")
+    found = vectors()
+    Path(__file__).with_name("packed.json").write_text(json.dumps(found, separators=(",", ":")) + "\n")
+    Path(__file__).with_name("packed.safetensors").write_bytes(save(tensors(found), {"format": "test"}))
