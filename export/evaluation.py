@@ -115,6 +115,7 @@ def markdown(table: EvaluationTable) -> str:
         f"|{'---|' * len(shown)}",
     ]
     lines += [f"| {' | '.join(cells)} |" for cells in zip(*shown.values(), strict=True)]
+    lines += ["", *(f"* `{row.recipe}`: {row.note}." for row in table.rows if row.note)]
     return "\n".join(lines)
 
 
@@ -142,7 +143,13 @@ def pivot(table: EvaluationTable) -> str:
         found = {_width(match): accuracy[match.string] for match in named if match["method"] == method}
         cells = [format_percent(one.value) if (one := found.get(width)) else "–" for width in widths]
         lines.append(f"| `{method}` | {' | '.join(cells)} |")
+    others = [row for row in table.rows if row.note]
+    lines += ["", *(f"* `{row.recipe}`: {_share(accuracy[row.recipe])}, {_about(row)}." for row in others)]
     return "\n".join(lines)
+
+
+def _about(row: EvaluationRow) -> str:
+    return f"{format_bytes(row.bytes)}; {row.note}"
 
 
 def _width(match: "re.Match[str]") -> str:

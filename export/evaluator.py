@@ -1,6 +1,5 @@
 """Quantizes a model by one recipe after another and measures each on the same images; imports PyTorch."""
 
-import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -220,7 +219,7 @@ class _Work:
     def baseline(self, name: str, key: str) -> tuple[EvaluationRow, nn.Module]:
         started = time.perf_counter()
         found = BASELINES[name](self.module.cpu())
-        note = f"quantized: {json.dumps(found.converted)}, left in float: {json.dumps(found.left)}"
+        note = f"quantized {_counted(found.converted)}, left in float {_counted(found.left)}"
         return EvaluationRow(
             recipe=name, title=name.replace("_", " "), key=key, bytes=found.bytes, sqnr_db=None, note=note,
             evaluation_seconds=0.0, calibration_seconds=time.perf_counter() - started,
@@ -240,6 +239,10 @@ class _Work:
         for name, predict in (("knn", nearest_neighbours), ("linear_probe", linear_probe)):
             found[name] = _hits(predict(outputs[train], labels[train], outputs[test]) == labels[test])
         return found
+
+
+def _counted(layers: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in layers.items()) or "nothing"
 
 
 def _hits(right: Tensor) -> Share:

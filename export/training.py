@@ -20,11 +20,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from export.catalog import MODELS
-from export.data.fashion import MEAN, STD, LabelledImages
+from export.data.fashion import LABELS, MEAN, STD, LabelledImages
 from export.errors import RequestError
 from export.store import write_atomically
 
-ENTRY = MODELS["fashion"]
 PATCHES = 49
 NEWTON_SCHULZ = muon.zeropower_via_newtonschulz
 
@@ -33,6 +32,8 @@ NEWTON_SCHULZ = muon.zeropower_via_newtonschulz
 class TrainOptions:
     """Everything that decides the result; stored in the checkpoint and in the model card."""
 
+    model: str = "fashion"
+    optimizer: str = "nadamuon"
     phases: tuple[tuple[int, float], ...]
     batch_size: int
     lr: float
@@ -59,6 +60,13 @@ class TrainOptions:
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as a checkpoint and the card hold them."""
         return {**asdict(self), "phases": [list(phase) for phase in self.phases]}
+
+
+def architecture(model: str) -> nn.Module:
+    """Return a catalog model for images of 28×28 pixels and Fashion-MNIST's classes, freshly initialised."""
+    entry = MODELS[model]
+    module: nn.Module = timm.create_model(entry.timm_name, **{"num_classes": len(LABELS), **entry.arguments})
+    return module
 
 
 class PatchSubset(nn.Module):
@@ -106,16 +114,21 @@ def batches(data: LabelledImages, size: int, generator: torch.Generator) -> Iter
         yield images[chosen], labels[chosen]
 
 
-@torch.inference_mode()
 def accuracy(model: nn.Module, data: LabelledImages, device: torch.device) -> float:
     """Return top-1 accuracy in percent, in float32."""
+    return 100 * hits(model, data, device) / len(data)
+
+
+@torch.inference_mode()
+def hits(model: nn.Module, data: LabelledImages, device: torch.device) -> int:
+    """Return how many images are given their label, in float32."""
     model.eval()
     correct = 0
     for start in range(0, len(data), 500):
         pixels = normalise(torch.from_numpy(data.images[start : start + 500].copy())).to(device)
         answers = model(pixels).argmax(1).cpu().numpy()
         correct += int((answers == data.labels[start : start + 500]).sum())
-    return 100 * correct / len(data)
+    return correct
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
@@ -129,14 +142,17 @@ class Training:
     def __init__(self, options: TrainOptions, steps: int, device: torch.device) -> None:
         torch.manual_seed(options.seed)
         self.options, self.steps, self.device, self.epoch = options, steps, device, 0
-        self.model = timm.create_model(ENTRY.timm_name, **ENTRY.arguments).to(device)
+        self.model = architecture(options.model).to(device)
         self.subset = PatchSubset()
-        self.model.pos_drop = self.subset  # the place in timm's forward just after the position embedding
+        if hasattr(self.model, "pos_drop"):
+            self.model.pos_drop = self.subset  # the place in timm's forward just after the position embedding
+        elif any(share for _, share in options.phases):
+            raise RequestError(f"--phases: {options.model} has no patches to leave out", hint="say 0 for their share")
         self.ema = ModelEmaV3(self.model, decay=options.ema_decay, use_warmup=True)
         if not has_fast_bfloat16(device):  # Muon's Newton-Schulz iterations are bfloat16 unless told otherwise
             muon.zeropower_via_newtonschulz = functools.partial(NEWTON_SCHULZ, dtype=torch.float32)
         self.optimizer: Any = create_optimizer_v2(
-            self.model, opt="nadamuon", lr=options.lr, weight_decay=options.weight_decay
+            self.model, opt=options.optimizer, lr=options.lr, weight_decay=options.weight_decay
         )
         self.scheduler = CosineLRScheduler(
             self.optimizer, t_initial=options.epochs * steps, lr_min=options.lr / 400,

@@ -4,15 +4,18 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from export import evaluate, quantize
+from export.convert.to_onnx import run_onnx
 from export.data.calibration import calibration_images
 from export.data.fashion import LABELS, read_embedded
 from export.errors import RequestError
 from export.evaluate import everything
 from export.evaluation import read_table
+from export.models.artifact import run_model
 from export.quant.integer_file import load_quantized
 from export.quantize import parser, read_recipe, read_rule
 from export.recipes import RECIPES, find_recipe, find_recipes
@@ -95,11 +98,14 @@ def test_options_that_cannot_be_are_refused(argv: tuple[str, ...]) -> None:
 
 
 def test_a_file_comes_out(tmp_path: Path) -> None:
-    out = tmp_path / "model.safetensors"
-    quantize.main(["--recipe", "w4_rtn", "--out", str(out), *ARTIFACTS])
+    out, other = tmp_path / "model.safetensors", tmp_path / "model.onnx"
+    quantize.main(["--recipe", "w4_rtn", "--out", str(out), "--out", str(other), *ARTIFACTS])
     loaded = load_quantized(out)
     assert loaded.spec.name == "fashion" and loaded.recipe == find_recipe("w4_rtn")
     assert out.stat().st_size < 1_600_000
+    spec, inputs = loaded.spec, np.zeros((1, 3, 28, 28), np.float32)
+    assert np.abs(run_onnx(other, inputs) - run_model(loaded.module, inputs)).max() < 1e-4
+    assert spec.outputs == 10 and other.stat().st_size < 1_800_000
     with pytest.raises(RequestError, match="tflite"):
         quantize.main(["--recipe", "w4_rtn", "--out", str(tmp_path / "model.bin"), *ARTIFACTS])
 
@@ -150,7 +156,7 @@ def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.C
     evaluate.main([*argv, "w5_rtn,torch_ao_dynamic"])
     rows = read_table(path).rows
     assert rows[1] == before and rows[2].recipe == "torch_ao_dynamic"
-    assert json.loads(rows[2].note.split(", left")[0].removeprefix("quantized: ")) == {"Linear": 25}
+    assert rows[2].note == "quantized 25 Linear, left in float 1 Conv2d"
     assert "| w5_rtn |" in path.with_suffix(".md").read_text()
     capsys.readouterr()
     with pytest.raises(RequestError, match="u8"):
