@@ -41,8 +41,13 @@ SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "tf": ("convert/to_tf.py", "convert/toolrun.py", "convert/verify.py"),
     "tfjs": (
-        "convert/to_tfjs.py", "convert/graph.py", "convert/tfjs_files.py", "convert/packed_tfjs.py",
-        "convert/verify.py", "quant/packing.py", "quant/integer_file.py",
+        "convert/to_tfjs.py",
+        "convert/graph.py",
+        "convert/tfjs_files.py",
+        "convert/packed_tfjs.py",
+        "convert/verify.py",
+        "quant/packing.py",
+        "quant/integer_file.py",
     ),
 }
 

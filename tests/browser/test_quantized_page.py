@@ -1,0 +1,51 @@
+"""A recipe that quantizes, in the page: its packed integers are decoded in the browser and answer as in PyTorch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+
+from export.build import BuildRequest, build
+from export.data.preprocess import preprocess, read_image
+from export.driver import page_client, read_site_data
+from export.models.artifact import run_model
+from export.models.request import ModelRequest
+from export.quant.integer_file import load_quantized
+from export.quant.rounding import dequantized
+from export.recipes import find_recipes
+from export.serve import serving
+
+pytestmark = pytest.mark.browser
+
+SAMPLES = Path(__file__).parents[2] / "site/samples/fashion"
+
+
+@pytest.fixture(scope="module")
+def quantized_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quantized")
+    build(
+        BuildRequest(
+            models=(ModelRequest(model="fashion"),), recipes=find_recipes("w4_rtn"), artifacts=artifacts,
+            measurements=folder / "none.json", out=folder / "_site",
+        )
+    )  # fmt: skip
+    return folder / "_site"
+
+
+def test_packed_weights_answer_in_the_browser_as_in_pytorch(
+    quantized_site: Path, artifacts: Path, chromium: Browser
+) -> None:
+    loaded = load_quantized(artifacts / "fashion/w4_rtn/safetensors/model.safetensors")
+    pictures = sorted(SAMPLES.glob("*.png"))[:4]
+    inputs = np.stack([preprocess(read_image(path), loaded.spec.preprocess) for path in pictures])
+    expected = run_model(dequantized(loaded.module), inputs)
+    data = read_site_data(quantized_site)
+    (model,) = data["models"]
+    (variant,) = model["variants"]
+    assert (variant["id"], variant["storage_dtype"], variant["compute_dtype"]) == ("w4_rtn-tfjs", "int4", "float32")
+    assert variant["bytes"] < 1_700_000
+    with serving(quantized_site) as url, page_client(chromium, url, data) as client:
+        client.load(model, variant, "wasm", 1)
+        found = np.concatenate(list(client.classify([path.read_bytes() for path in pictures])))
+    assert np.abs(found - expected).max() < 1e-3
