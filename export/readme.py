@@ -7,8 +7,10 @@ Examples:
 """
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from export.console import run, say
 from export.errors import RequestError
@@ -20,6 +22,7 @@ from export.spec import Measurement, MeasurementFile
 from export.store import write_atomically
 
 KEPT, EVALUATION, README = Path(".github/measurements.json"), Path(".github/evaluation.json"), Path("README.md")
+BITWIDTHS = Path(".github/bitwidths.json")
 UNKNOWN = "not measured"
 
 
@@ -66,6 +69,29 @@ def evaluation_section(table: EvaluationTable) -> str:
     return "\n".join([pivot(table), "", *(f"* {line}" for line in judge(table))])
 
 
+def bitwidths_section(table: dict[str, Any]) -> str:
+    """Return the table of `export.train --qat`, a row per width, a column per method, as Markdown."""
+    rows = [row for row in table["rows"] if row["kind"] != "float"]
+    (reference,) = (row for row in table["rows"] if row["kind"] == "float")
+    columns = list(dict.fromkeys((row["kind"], row["method"]) for row in rows))
+    found = {(row["weight_bits"], row["kind"], row["method"]): row for row in rows}
+    lines = [
+        f"{table['model']['title']}, {reference['n']:,} test images, float {_interval(reference)}; trained by "
+        f"{max(row['steps'] for row in rows):,} steps of {table['options']['batch_size']} images: `{table['command']}`",
+        "",
+        "| bits | " + " | ".join(f"{kind.upper()} `{method}`" for kind, method in columns) + " |",
+        f"|---|{'---|' * len(columns)}",
+    ]
+    for bits in sorted({row["weight_bits"] for row in rows}, reverse=True):
+        cells = [_interval(found[bits, *column]) if (bits, *column) in found else UNKNOWN for column in columns]
+        lines.append(f"| {bits} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return f"{format_percent(row['top1'])} ({format_percent(row['low'])} – {format_percent(row['high'])})"
+
+
 def fill(readme: str, section: str, text: str) -> str:
     """Return the README with the text between the marks of a section; raises `RequestError` when they are missing."""
     start, stop = f"<!-- {section}:begin -->", f"<!-- {section}:end -->"
@@ -83,17 +109,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     p.add_argument("--measurements", type=Path, default=KEPT, help="the browser's figures (default: %(default)s)")
     p.add_argument("--evaluation", type=Path, default=EVALUATION, help="the recipes' figures (default: %(default)s)")
+    p.add_argument(
+        "--bitwidths", type=Path, default=BITWIDTHS, help="the table of export.train --qat (default: %(default)s)"
+    )
     p.add_argument("--keep", action="store_true", help=f"copy them to {KEPT.parent}, from which the tables are made")
     p.add_argument("--readme", type=Path, default=README, help="the file to fill (default: %(default)s)")
     args = p.parse_args(argv)
-    for path, command in ((args.measurements, "measure"), (args.evaluation, "evaluate"), (args.readme, "readme")):
+    sources = (args.measurements, "measure"), (args.evaluation, "evaluate"), (args.bitwidths, "train")
+    for path, command in (*sources, (args.readme, "readme")):
         if not path.is_file():
             raise RequestError(f"{path} does not exist", hint=f"python -m export.{command} writes such a file")
     file, table = read_measurements(args.measurements), read_table(args.evaluation)
     assert file is not None
     text = fill(args.readme.read_text(), "results", results_table(file))
     text = fill(text, "evaluation", evaluation_section(table))
+    text = fill(text, "bitwidths", bitwidths_section(json.loads(args.bitwidths.read_text())))
     if args.keep:
+        write_atomically(BITWIDTHS, args.bitwidths.read_bytes())
         write_atomically(KEPT, args.measurements.read_bytes())
         write_table(table, EVALUATION)
     write_atomically(args.readme, text.encode())

@@ -16,7 +16,16 @@ from export.quant.layers import Weight
 from export.quant.prepare import Site
 from export.quant.quantizers import Dynamic, Quantizer, Twin, Uniform
 from export.quant.rounding import TINY, build, largest_scale, round_weight, round_weight_asymmetric
-from export.quant.search import Loss, factors, gram, rows_of, search_channels, search_quantizer, search_tensor
+from export.quant.search import (
+    Loss,
+    factors,
+    gram,
+    rows_of,
+    search_channels,
+    search_quantizer,
+    search_rows,
+    search_tensor,
+)
 from export.recipes import Quantization
 
 GELU_LEAST = 0.16997124254703522  # minus the least value of GELU
@@ -140,12 +149,12 @@ def _apply(layer: nn.Linear | nn.Conv2d, values: Tensor, weight: Tensor, bias: T
     return F.linear(values, weight, bias)
 
 
-def _loss(job: Job, layer: nn.Module, rows: slice = slice(None)) -> Loss:
-    """Return the loss of some output channels of a layer with weights."""
+def _loss(job: Job, layer: nn.Module, rows: slice = slice(None), *, keep: bool = False) -> Loss:
+    """Return the loss of some output channels of a layer with weights, all together or, with `keep`, each apart."""
     seen = job.observed()
     reference = _last_channels(seen.output, layer)[..., rows]
     gradient = None if seen.gradient is None else _last_channels(seen.gradient, layer)[..., rows]
-    return Loss(job.how.calibration.metric, reference, gradient)
+    return Loss(job.how.calibration.metric, reference, gradient, reference.ndim - 1 if keep else None)
 
 
 def _last_channels(output: Tensor, layer: nn.Module) -> Tensor:
@@ -169,6 +178,13 @@ def _choose_weight(job: Job, layer: nn.Linear | nn.Conv2d, input: Quantizer | No
         wanted = rows if layer.bias is None else rows - layer.bias
         change = ridge_step(rows_of(layer, values), wanted, layer.weight, RIDGE)
         target = nn.Parameter(layer.weight + change.reshape(layer.weight.shape), requires_grad=False)
+    if method.weights == "search" and job.how.calibration.metric in ("cosine", "l1"):
+        own = _loss(job, layer, keep=True)
+        scale = search_rows(
+            layer.weight, bits, job.candidates(),
+            lambda weight: own(_apply(layer, values, weight.dequantized(), layer.bias)),
+        )  # fmt: skip
+        return round_weight(layer.weight, scale, bits)
     curvature = gram(layer, values, job.observed().gradient)
     scale = search_channels(target, curvature, bits, job.candidates())
     return gptq(target, curvature, scale, bits) if method.weights == "gptq" else round_weight(target, scale, bits)

@@ -25,7 +25,7 @@ class Loss:
     """How far outputs `[n, …]` of a layer lie from the float model's: a scalar, or one value per index of `keep`.
 
     `hessian` is mean((g·Δ)²) (PTQ4ViT, eq. 7), `mse` mean(Δ²), `l1` mean(|Δ|), `cosine` minus the mean cosine over the
-    last dimension. Smaller is better.
+    last dimension, or where that is kept minus the cosine over all others. Smaller is better.
     """
 
     def __init__(self, metric: Metric, reference: Tensor, gradient: Tensor | None, keep: int | None = None) -> None:
@@ -38,6 +38,8 @@ class Loss:
 
     def __call__(self, found: Tensor) -> Tensor:
         """Return the loss; `found` is used up."""
+        if self.metric == "cosine" and self.keep == self.reference.ndim - 1:
+            return -F.cosine_similarity(self.reference.flatten(0, -2), found.flatten(0, -2), dim=0)
         if self.metric == "cosine":
             similar = -F.cosine_similarity(self.reference, found, dim=-1)
             return similar.mean([dim for dim in self.dims if dim < similar.ndim])
@@ -124,6 +126,13 @@ def search_channels(weight: Tensor, curvature: Tensor, bits: int, candidates: Se
         return ((error @ metric) * error).sum(1)
 
     scale: Tensor = full * best(candidates, loss)
+    return scale
+
+
+def search_rows(weight: Tensor, bits: int, candidates: Sequence[float], loss: Callable[[Weight], Tensor]) -> Tensor:
+    """Return `[out]` scales as `search_channels` does, for any loss of the layer's output that is kept by channel."""
+    full = (weight.detach().flatten(1).abs().amax(1) / (2 ** (bits - 1) - 0.5)).clamp_min(TINY)
+    scale: Tensor = full * best(candidates, lambda factor: loss(round_weight(weight, full * factor, bits)))
     return scale
 
 

@@ -1,5 +1,6 @@
 """The README names what exists, and the light modules stay light."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,18 @@ import pytest
 
 from export.__main__ import COMMANDS
 from export.catalog import MODELS
-from export.readme import KEPT, fill, results_table
+from export.evaluate import everything
+from export.evaluation import read_table
+from export.methods import METHODS
+from export.readme import (
+    BITWIDTHS,
+    EVALUATION,
+    KEPT,
+    bitwidths_section,
+    evaluation_section,
+    fill,
+    results_table,
+)
 from export.recipes import RECIPES
 from export.results import read_measurements
 
@@ -18,7 +30,7 @@ README = (ROOT / "README.md").read_text()
 HEAVY = ("torch", "tensorflow", "timm", "onnx", "numpy", "PIL", "playwright")
 
 
-@pytest.mark.parametrize("name", [*MODELS, *RECIPES, "make site", "make test"])
+@pytest.mark.parametrize("name", [*MODELS, *RECIPES, *METHODS, "make site", "make test"])
 def test_readme_names(name: str) -> None:
     assert f"`{name}`" in README or name in README.split("```")[1]
 
@@ -63,4 +75,12 @@ def test_the_readme_s_figures_are_those_of_the_measurements() -> None:
     """No figure in the table is typed by hand."""
     file = read_measurements(ROOT / KEPT)
     assert file is not None
-    assert fill(README, results_table(file)) == README
+    assert fill(README, "results", results_table(file)) == README
+
+
+def test_the_readme_s_accuracies_are_those_of_the_evaluation() -> None:
+    table = read_table(ROOT / EVALUATION)
+    assert fill(README, "evaluation", evaluation_section(table)) == README
+    bitwidths = json.loads((ROOT / BITWIDTHS).read_text())
+    assert fill(README, "bitwidths", bitwidths_section(bitwidths)) == README
+    assert table.n == 10_000 and {row.recipe for row in table.rows} == {"f32", *everything()}

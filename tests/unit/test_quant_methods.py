@@ -3,6 +3,7 @@
 import copy
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,20 @@ def test_the_fisher_gradient_is_far_above_noise_and_the_published_one_is_noise()
         assert len(sizes[kind]) == len(prepared.sites)
     assert min(sizes["fisher"]) > 1e-5
     assert max(sizes["published"]) < 1e-6
+
+
+@pytest.mark.parametrize("metric", ["hessian", "cosine", "mse", "l1"])
+def test_every_metric_chooses_scales_of_its_own(metric: str) -> None:
+    _, module, images = tiny("vit")
+    plain = find_recipe("w4a6_ptq4vit")
+    assert plain.quantization is not None
+    calibration = replace(plain.quantization.calibration, metric=metric, candidates=20)
+    recipe = replace(plain, quantization=replace(plain.quantization, calibration=calibration))
+    found = calibrate(module, recipe, images)
+    worst = quantizing(METHODS["minmax"], 4, 6)
+    with torch.no_grad():
+        reference = module(images)
+        assert sqnr(reference, found(images)) > sqnr(reference, calibrate(module, worst, images)(images)) - 3
 
 
 def test_captured_batches_stay_in_order() -> None:
