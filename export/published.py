@@ -32,6 +32,13 @@ class Variant:
         """The name a visitor's link carries, such as `u8-tfjs`."""
         return f"{self.artifact.recipe}-{self.artifact.format}"
 
+    @property
+    def note(self) -> str:
+        """What the recipe does, and what of it this format leaves out."""
+        how = self.recipe.quantization
+        left_out = how is not None and how.activation_bits is not None and self.artifact.compute_dtype == "float32"
+        return self.recipe.note + (" Here its weights are used; activations stay in float." if left_out else "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample(Record):
