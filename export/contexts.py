@@ -141,7 +141,7 @@ def _variant_data(variant: Variant) -> dict[str, Any]:
     return {
         "id": variant.id,
         "title": variant.recipe.title,
-        "note": variant.recipe.note,
+        "note": variant.note,
         "engine": variant.engine.name,
         "folder": quote(variant.folder),
         **{name: values[name] for name in shown},

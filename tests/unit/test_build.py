@@ -8,7 +8,7 @@ import pytest
 
 from export.build import read_request
 from export.errors import RequestError
-from export.recipes import DEFAULT_RECIPES
+from export.recipes import DEFAULT_RECIPES, find_recipes
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,13 +16,13 @@ ROOT = Path(__file__).parents[2]
 def test_the_default_is_the_embedded_model_in_every_recipe() -> None:
     request = read_request([])
     assert [model.name for model in request.models] == ["fashion"]
-    assert request.recipes == DEFAULT_RECIPES
+    assert tuple(recipe.name for recipe in request.recipes) == DEFAULT_RECIPES
 
 
 def test_models_are_repeatable_and_recipes_a_list() -> None:
     request = read_request(["--model", "deit_t", "--model", "vit_t", "--model", "deit_t", "--recipe", "u8, f32"])
     assert [model.name for model in request.models] == ["deit_t", "vit_t"]
-    assert request.recipes == ("u8", "f32")
+    assert request.recipes == find_recipes("u8,f32")
 
 
 @pytest.mark.parametrize(
