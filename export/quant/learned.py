@@ -5,6 +5,7 @@ estimator, Bengio et al. 2013, arXiv 1308.3432).
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -62,7 +63,19 @@ def learned_scale(log_scale: Tensor, count: int, greatest: float) -> Tensor:
     return damped.exp()
 
 
-class LearnedUniform(Quantizer):
+class TrainedQuantizer(Quantizer):
+    """A quantizer of activations in training."""
+
+    @abstractmethod
+    def frozen(self) -> Uniform:
+        """Return the quantizer as it stands."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record of the frozen one."""
+        return self.frozen().to_json()
+
+
+class LearnedUniform(TrainedQuantizer):
     """A `Uniform` whose step is learned; its bounds stay."""
 
     def __init__(self, start: Uniform) -> None:
@@ -82,7 +95,7 @@ class LearnedUniform(Quantizer):
         return Uniform(self.bits, self.log_scale.detach().exp(), zero_point)
 
 
-class TrackedUniform(Quantizer):
+class TrackedUniform(TrainedQuantizer):
     """A `Uniform` that spans the least and greatest value seen so far; in training it goes on seeing."""
 
     seen: Tensor
@@ -105,7 +118,7 @@ class TrackedUniform(Quantizer):
         return spanning(self.seen, self.bits, None, symmetric=self.symmetric)
 
 
-class TrainedWeight(Weight):
+class TrainedWeight(Weight, ABC):
     """A `Weight` whose levels are made anew, at each use, from the float weight `value` that is trained."""
 
     def __init__(self, value: Tensor, start: Weight) -> None:
@@ -114,9 +127,9 @@ class TrainedWeight(Weight):
         self.value = nn.Parameter(value.detach().clone())
         self.register_buffer("zero_point", start.zero_point)
 
+    @abstractmethod
     def grid(self) -> tuple[Tensor, Tensor | None]:
         """Return the step `[out]` and the zero points `[out]`, None for signed levels."""
-        raise NotImplementedError
 
     @property
     def scale(self) -> Tensor:  # type: ignore[override]

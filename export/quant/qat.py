@@ -22,6 +22,7 @@ from export.quant.learned import (
     LearnedWeight,
     TrackedUniform,
     TrackedWeight,
+    TrainedQuantizer,
     TrainedWeight,
     spanning_weight,
 )
@@ -146,5 +147,5 @@ def freeze_trained(module: nn.Module) -> nn.Module:
 
 
 def _frozen(quantizer: Quantizer | None) -> Uniform | None:
-    assert quantizer is None or isinstance(quantizer, LearnedUniform | TrackedUniform)
+    assert quantizer is None or isinstance(quantizer, TrainedQuantizer)
     return None if quantizer is None else quantizer.frozen()

@@ -1,5 +1,6 @@
 """What becomes of a float tensor: the integer levels it is rounded to, and the scales that bring them back."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -10,14 +11,14 @@ from export.errors import ArtifactError
 Part = tuple[Tensor, Tensor]  # integer levels (as float32 or int32) and the scale that multiplies them
 
 
-class Quantizer(nn.Module):
+class Quantizer(nn.Module, ABC):
     """Base: `parts(x)` are levels with scales, whose products sum to the rounded `x`."""
 
     bits: int
 
+    @abstractmethod
     def parts(self, x: Tensor) -> list[Part]:
         """Return integer-valued levels (float32, shape of `x`) with scales that broadcast to them."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` rounded to the quantizer's grid, shape unchanged."""
@@ -27,9 +28,9 @@ class Quantizer(nn.Module):
             total.addcmul_(levels, scale)
         return total
 
+    @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Return kind, bits and numbers as plain JSON; float32 values survive exactly."""
-        raise NotImplementedError
 
 
 def _numbers(value: Tensor) -> Any:
