@@ -18,14 +18,14 @@ def match_folders(data: Path, names: Sequence[str], spec: ModelSpec, tell: Calla
     """Return for every image the index of its class: of the folder that holds it, or None where there are no classes.
 
     A folder is named as a label (upper and lower case, spaces and signs aside), as a WordNet id where the
-    labels are ImageNet's, or by number. Images without folders, in a single folder that is no class, or for a
-    model without labels stay unlabelled. Raises `RequestError` when some folder is no class, when images lie
+    labels are ImageNet's, or by number. Images without folders or in a single folder that is no class stay
+    unlabelled; for a model without a head the folders themselves are the classes, where they lie side by side. Raises `RequestError` when some folder is no class, when images lie
     both in folders and beside them, and when several sets lie side by side.
     """
     parents = [PurePosixPath(name).parent for name in names]
     folders = sorted({parent.name for parent in parents})
-    if spec.features and folders != [""]:  # no classes of its own: the folders are those of k-NN and linear probe
-        return [folders.index(parent.name) for parent in parents]
+    if spec.features:
+        return _own_classes(parents, folders, tell)
     if folders == [""] or not spec.labels:
         return [None] * len(names)
     if "" in folders:
@@ -50,6 +50,18 @@ def match_folders(data: Path, names: Sequence[str], spec: ModelSpec, tell: Calla
             hint="name the folders as the model's labels, by ImageNet's WordNet ids, or by number from 0",
         )
     return [classes[parent.name] for parent in parents]
+
+
+def _own_classes(
+    parents: Sequence[PurePosixPath], folders: Sequence[str], tell: Callable[[str], None]
+) -> list[int | None]:
+    """Return the folders' own indices: the classes of k-NN and linear probe, which bring no names."""
+    side_by_side = "" not in folders and len({parent.parent for parent in parents}) == 1
+    if side_by_side and len(folders) > 1:
+        return [folders.index(parent.name) for parent in parents]
+    if folders != [""]:
+        tell(f"note: {', '.join(folders[:SHOWN])} are not class folders side by side; images are taken as unlabelled")
+    return [None] * len(parents)
 
 
 def _match(folders: Sequence[str], spec: ModelSpec) -> dict[str, int]:

@@ -84,9 +84,10 @@ def test_a_folder_without_classes_is_unlabelled(tmp_path: Path, counts: dict[str
     )
 
 
-def test_a_model_without_classes_takes_any_folder(tmp_path: Path) -> None:
+def test_a_model_without_classes_takes_any_folders_as_classes(tmp_path: Path) -> None:
     data = opened(fill(tmp_path / "mine", {"a": 1, "b": 2}), spec_for(()))[0]
-    assert [example.label for example in data] == [None] * 3
+    assert [example.label for example in data] == [0, 1, 1]
+    assert [example.label for example in opened(fill(tmp_path / "flat", {"": 2}), spec_for(()))[0]] == [None] * 2
 
 
 @pytest.mark.parametrize(
