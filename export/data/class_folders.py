@@ -19,8 +19,9 @@ def match_folders(data: Path, names: Sequence[str], spec: ModelSpec, tell: Calla
 
     A folder is named as a label (upper and lower case, spaces and signs aside), as a WordNet id where the
     labels are ImageNet's, or by number. Images without folders or in a single folder that is no class stay
-    unlabelled; for a model without a head the folders themselves are the classes, where they lie side by side. Raises `RequestError` when some folder is no class, when images lie
-    both in folders and beside them, and when several sets lie side by side.
+    unlabelled; for a model without a head the folders themselves are the classes, where they lie side by side. Raises
+    `RequestError` when some folder is no class, when images lie both in folders and beside them, and when several
+    sets lie side by side.
     """
     parents = [PurePosixPath(name).parent for name in names]
     folders = sorted({parent.name for parent in parents})
