@@ -42,8 +42,8 @@ def chromium(*, software_gpu: bool = False) -> Iterator[Browser]:
         try:
             yield browser
         except KeyboardInterrupt:
-            # The calls under way end with the browser, and asyncio would print a traceback for each.
-            logging.getLogger("asyncio").disabled = True
+            # The calls under way end with the browser; asyncio and Playwright would log a traceback for each.
+            logging.disable(logging.CRITICAL)
             raise
 
 
