@@ -44,8 +44,6 @@ class QuantizedModel:
 def write_quantized(model: QuantizedModel, path: Path) -> None:
     """Write the file whole or not at all."""
     tensors, layers = _tensors(model.module)
-    blob = to_safetensors(tensors)
-    (length,) = struct.unpack_from("<Q", blob)
     header = {
         "format": FORMAT,
         "schema_version": str(VERSION),
@@ -53,19 +51,22 @@ def write_quantized(model: QuantizedModel, path: Path) -> None:
         "recipe": _dump(model.recipe.to_json()),
         "layers": _dump(layers),
         "compute_dtype": model.recipe.compute_dtype,
-        "sha256": hash_bytes(blob[8 + length :]),
     }
-    write_atomically(path, _in_order(to_safetensors(tensors, metadata=header)))
+    write_safetensors(path, tensors, header)
 
 
-def _in_order(blob: bytes) -> bytes:
-    """Return a safetensors file with its metadata sorted: safetensors itself writes them in an order of chance."""
+def write_safetensors(path: Path, tensors: dict[str, np.ndarray[Any, Any]], metadata: dict[str, str]) -> None:
+    """Write a file, whole or not at all, whose metadata also has the `sha256` of its tensor bytes.
+
+    The metadata are sorted: safetensors itself writes them in an order of chance.
+    """
+    blob = to_safetensors(tensors)
     (length,) = struct.unpack_from("<Q", blob)
-    header = json.loads(blob[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    digest = hash_bytes(blob[8 + length :])
+    header = {"__metadata__": dict(sorted({**metadata, "sha256": digest}.items())), **json.loads(blob[8 : 8 + length])}
     text = _dump(header).encode()
     text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + blob[8 + length :]
+    write_atomically(path, struct.pack("<Q", len(text)) + text + blob[8 + length :])
 
 
 def _dump(values: Any) -> str:

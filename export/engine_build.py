@@ -1,0 +1,93 @@
+"""Our engine's WebAssembly: compiled from `site/engine/` by Zig's C compiler, once per content."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from export.errors import ExportError, RequestError
+from export.store import hash_file, hash_json, replacing_folder
+
+SOURCE = Path(__file__).parents[1] / "site" / "engine"
+CACHE = Path(".cache/engine")
+COMPILER = "ziglang"
+MOST_BYTES = 40 * 1024  # of a build: the page's first visitor waits for it
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One of the engine's builds: its file, and what of WebAssembly it uses."""
+
+    name: str
+    relaxed: bool
+    threads: bool
+
+
+BUILDS = (
+    Build("vit-relaxed.wasm", relaxed=True, threads=False),
+    Build("vit-relaxed-threads.wasm", relaxed=True, threads=True),
+    Build("vit-plain.wasm", relaxed=False, threads=False),
+    Build("vit-plain-threads.wasm", relaxed=False, threads=True),
+)
+
+# No contraction: every build is to give the same bits. No standard library: there is none.
+FLAGS = (
+    "-target", "wasm32-freestanding", "-std=c11", "-O3", "-g0", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off",
+    "-fno-sanitize=all", "-nostdlib", "-Wl,--no-entry", "-Wl,--import-memory", "-Wl,-s",
+)  # fmt: skip
+THREAD_FLAGS = (
+    "-mthread-model",
+    "posix",
+    "-Wl,--shared-memory",
+    "-Wl,--max-memory=2147483648",
+    "-Wl,--export=__stack_pointer",
+)
+
+
+def make_engine() -> Path:
+    """Return the folder of the engine's builds, compiling them when their sources have changed.
+
+    Raises `RequestError` when the compiler is missing, `ExportError` when compiling fails or a build has become too
+    large.
+    """
+    folder = CACHE / engine_key()[:16]
+    if (folder / BUILDS[-1].name).exists():
+        return folder
+    with replacing_folder(folder) as partial:
+        for build in BUILDS:
+            _compile(build, partial / build.name)
+    return folder
+
+
+def engine_key() -> str:
+    """Return the hash of everything the builds are made from."""
+    sources = [[path.name, hash_file(path)] for path in sorted(SOURCE.glob("*.[ch]"))]
+    builds = [[build.name, build.relaxed, build.threads] for build in BUILDS]
+    return hash_json([sources, builds, [*FLAGS, *THREAD_FLAGS], _compiler_version()])
+
+
+@cache
+def _compiler_version() -> str:
+    try:
+        return version(COMPILER)
+    except PackageNotFoundError as error:
+        raise RequestError(
+            f"the package {COMPILER} is not installed; it compiles the vit engine", hint="run: make setup"
+        ) from error
+
+
+def _compile(build: Build, target: Path) -> None:
+    features = ["generic", "simd128", "bulk_memory"]
+    features += ["relaxed_simd"] * build.relaxed + ["atomics"] * build.threads
+    command = [
+        sys.executable, "-m", COMPILER, "cc", *FLAGS, f"-mcpu={'+'.join(features)}",
+        *(THREAD_FLAGS if build.threads else ()), "-o", str(target.resolve()),
+        *(path.name for path in sorted(SOURCE.glob("*.c"))),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ExportError(f"compiling {build.name} failed:\n{(done.stderr or done.stdout).strip()}")
+    if target.stat().st_size > MOST_BYTES:
+        raise ExportError(f"{build.name} has {target.stat().st_size} bytes, more than {MOST_BYTES}")

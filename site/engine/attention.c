@@ -1,0 +1,119 @@
+#include "attention.h"
+
+#include "attention_parts.h"
+#include "softmax.h"
+
+// The sum of a row of operands; its length is a multiple of 8.
+INLINE int32_t sum_operands(const Act *acts, int length) {
+  int32_t sum = 0;
+  for (int k = 0; k < length; k++) {
+#ifdef __wasm_relaxed_simd__
+    sum += dot_kind == DOT_SIGNED ? (int8_t)acts[k] : acts[k];
+#else
+    sum += acts[k];
+#endif
+  }
+  return sum;
+}
+
+// What each row's sums need when the weight's side is stored as level + `weight_offset`: minus that times Σ operands.
+INLINE void start_rows(const Act *acts, int length, int weight_offset, V starts[ROWS]) {
+  for (int i = 0; i < ROWS; i++) {
+    const int32_t sum = weight_offset ? sum_operands(acts + (size_t)i * length, length) : 0;
+    starts[i] = wasm_i32x4_splat(-weight_offset * sum);
+  }
+}
+
+// scores[4][padded] = log2(e) · query · key.
+static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScratch scratch) {
+  const AttentionSizes *s = rows.sizes;
+  const int width = s->heads * s->head_dim, length = s->head_dim;
+  const Operand operand = to_operand(quantizer_of(rows, QUERY, head));
+  const int key_offset = to_weight(quantizer_of(rows, KEY, head)).offset;
+  float row_scales[ROWS];
+  for (int i = 0; i < ROWS; i++) {
+    const float *query = rows.qkv + (size_t)(row + i) * 3 * width + head * length;
+    if (rows.layer->query.gamma) {
+      layernorm(&rows.layer->query, query, length, scratch.row);
+      query = scratch.row;
+    }
+    row_scales[i] = quantize_row(query, length, &operand, scratch.query + (size_t)i * length);
+  }
+  V starts[ROWS];
+  start_rows(scratch.query, length, key_offset, starts);
+  const Weight *levels = keys.levels + (size_t)head * s->padded * length;
+  for (int n = 0; n < s->padded; n += COLUMNS) {
+    const size_t at = (size_t)head * s->padded + n;
+    const V left = load(keys.starts + at), right = load(keys.starts + at + 4);
+    V sums[ROWS][2];
+    UNROLL for (int i = 0; i < ROWS; i++) {
+      sums[i][0] = wasm_i32x4_add(left, starts[i]), sums[i][1] = wasm_i32x4_add(right, starts[i]);
+    }
+    dot_tile(scratch.query, length, levels + (size_t)n * length, length, sums);
+    UNROLL for (int i = 0; i < ROWS; i++) {
+      const V scale = splat(row_scales[i] * LOG2_E);
+      float *to = scratch.scores + (size_t)i * s->padded + n;
+      store(to, mul(wasm_f32x4_convert_i32x4(sums[i][0]), mul(scale, load(keys.scales + at))));
+      store(to + 4, mul(wasm_f32x4_convert_i32x4(sums[i][1]), mul(scale, load(keys.scales + at + 4))));
+    }
+  }
+}
+
+// One row of scores to operands; return the scale of their levels.
+static float soften(float *scores, const AttentionSizes *s, const Operand *operand, Act *to) {
+  for (int n = s->tokens; n < s->padded; n++) scores[n] = -1e30f;
+  const float total = powers(scores, s->padded);
+  // The greatest power is 1: a dynamic scale needs no search.
+  const float scale = operand->scale == 0 ? 1 / (total * operand->high) : operand->scale;
+  const V factor = splat(operand->scale == 0 ? operand->high : 1 / (total * scale));
+  const V low = splat(operand->low), high = splat(operand->high);
+  for (int n = 0; n < s->padded; n += 8) {
+    const V a = vmax(vmin(mul(load(scores + n), factor), high), low);
+    const V b = vmax(vmin(mul(load(scores + n + 4), factor), high), low);
+    store_operands(to + n, to_integers(a), to_integers(b), operand->offset);
+  }
+  return scale;
+}
+
+// out[4][head_dim] of one head = probabilities · values.
+static void gather(AttentionRows rows, int head, const Weight *values, const float row_scales[ROWS],
+                   AttentionScratch scratch, float *out) {
+  const AttentionSizes *s = rows.sizes;
+  const int width = s->heads * s->head_dim;
+  const int value_offset = to_weight(quantizer_of(rows, VALUE, head)).offset;
+  V starts[ROWS];
+  start_rows(scratch.probabilities, s->padded, value_offset, starts);
+  const Weight *levels = values + (size_t)head * s->head_dim * s->padded;
+  for (int k = 0; k < s->head_dim; k += COLUMNS) {
+    const int c = head * s->head_dim + k;
+    const V left = load(scratch.value_starts + c), right = load(scratch.value_starts + c + 4);
+    V sums[ROWS][2];
+    UNROLL for (int i = 0; i < ROWS; i++) {
+      sums[i][0] = wasm_i32x4_add(left, starts[i]), sums[i][1] = wasm_i32x4_add(right, starts[i]);
+    }
+    dot_tile(scratch.probabilities, s->padded, levels + (size_t)k * s->padded, s->padded, sums);
+    UNROLL for (int i = 0; i < ROWS; i++) {
+      const V scale = splat(row_scales[i]);
+      float *to = out + (size_t)i * width + c;
+      store(to, mul(wasm_f32x4_convert_i32x4(sums[i][0]), mul(scale, load(scratch.value_scales + c))));
+      store(to + 4, mul(wasm_f32x4_convert_i32x4(sums[i][1]), mul(scale, load(scratch.value_scales + c + 4))));
+    }
+  }
+}
+
+void attend(AttentionRows rows, Keys keys, const Weight *values, AttentionScratch scratch, float *out) {
+  const AttentionSizes *s = rows.sizes;
+  const int width = s->heads * s->head_dim;
+  for (int head = 0; head < s->heads; head++) {
+    const Operand operand = to_operand(quantizer_of(rows, PROBABILITY, head));
+    for (int row = rows.first; row < rows.last; row += ROWS) {
+      score(rows, head, row, keys, scratch);
+      float row_scales[ROWS];
+      for (int i = 0; i < ROWS; i++) {
+        row_scales[i] = soften(scratch.scores + (size_t)i * s->padded, s, &operand,
+                               scratch.probabilities + (size_t)i * s->padded);
+      }
+      gather(rows, head, values, row_scales, scratch, out + (size_t)row * width);
+    }
+  }
+}

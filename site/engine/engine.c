@@ -1,0 +1,91 @@
+// What the page calls, in this order: description, bytes_needed (in a first, small instance), then in an instance whose
+// memory has so many bytes: description, prepare, for each tensor staging and fill, finish; then input, run, output.
+#include "forward.h"
+#include "model.h"
+#include "slots.h"
+
+extern char __heap_base;
+
+static Description described;
+static char *staging_area;
+static Fault fault_found;
+static enum { NOTHING, PREPARED, READY } state;
+
+static int is_fault(Fault fault) {
+  fault_found = fault;
+  return fault != FINE;
+}
+
+static size_t lay_out(char *base) {
+  Arena arena = {base, 0};
+  slots.count = 0, slots.largest = 0;
+  place_model(&model, &arena);
+  staging_area = take(&arena, slots.largest);
+  return arena.used;
+}
+
+INLINE char *arena_base(void) { return (char *)(((uintptr_t)&__heap_base + 63) & ~(uintptr_t)63); }
+
+static double whole_bytes(void) { return (double)(uintptr_t)arena_base() + (double)lay_out(NULL); }
+
+EXPORT(description) Description *description(void) { return &described; }
+EXPORT(description_bytes) int description_bytes(void) { return sizeof described; }
+EXPORT(fault) int fault(void) { return fault_found; }
+
+// Bytes of memory that the described model needs; 0 with a fault.
+EXPORT(bytes_needed) double bytes_needed(void) {
+  if (is_fault(describe_model(&model, &described))) return 0;
+  const double bytes = whole_bytes();
+  return is_fault(slots.count > MOST_SLOTS || bytes > 2147483647.0 ? TOO_LARGE : FINE) ? 0 : bytes;
+}
+
+// Lay out the described model; return how many tensors it has, 0 with a fault.
+EXPORT(prepare) int prepare(void) {
+  state = NOTHING;
+  const double bytes = bytes_needed();
+  if (bytes == 0) return 0;
+  if (is_fault(bytes > (double)__builtin_wasm_memory_size(0) * 65536 ? NO_MEMORY : FINE)) return 0;
+  lay_out(arena_base());
+  state = PREPARED;
+  return slots.count;
+}
+
+EXPORT(staging) char *staging(void) { return staging_area; }
+EXPORT(staging_bytes) size_t staging_bytes(void) { return slots.largest; }
+
+// Take the tensor that lies in the staging area as that of a slot.
+EXPORT(fill) int fill(int slot, size_t bytes, int bits) {
+  const int fits = state == PREPARED && bytes <= slots.largest && fill_slot(slot, staging_area, bytes, bits);
+  return !is_fault(fits ? FINE : BAD_SLOT);
+}
+
+EXPORT(probe) int probe(void) { return probe_dot(); }
+
+// Derive all that runs need, for one way of multiplying that this machine has; all slots must be filled.
+EXPORT(finish) int finish(int dot) {
+  if (is_fault(state == PREPARED && all_filled() ? FINE : BAD_STATE)) return 0;
+  const Dot found = probe_dot();
+  if (is_fault(dot == (int)found || (dot == DOT_SEVEN && found != DOT_NONE) ? FINE : BAD_CHOICES)) return 0;
+  dot_kind = dot;
+  finish_linear(&model.embed);
+  for (int i = 0; i < model.sizes.classifiers && model.sizes.classes; i++) finish_linear(&model.classifiers[i]);
+  for (int i = 0; i < model.sizes.depth; i++) {
+    Block *block = model.blocks + i;
+    finish_linear(&block->qkv), finish_linear(&block->projection);
+    finish_linear(&block->expand), finish_linear(&block->contract);
+  }
+  state = READY;
+  return 1;
+}
+
+EXPORT(input) float *input(void) { return model.image; }
+EXPORT(output) float *output(void) { return model.output; }
+EXPORT(outputs) int outputs(void) { return model.sizes.classes ? model.sizes.classes : model.sizes.dim; }
+EXPORT(stack_top) char *stack_top(int thread) { return model.scratch[thread].stack + STACK_BYTES; }
+
+EXPORT(run) int run(void) {
+  if (is_fault(state == READY ? FINE : BAD_STATE)) return 0;
+  if (model.sizes.threads > 1) start_work();
+  forward(0);
+  return 1;
+}

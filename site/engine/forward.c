@@ -1,0 +1,183 @@
+#include "forward.h"
+
+#include "model.h"
+
+// A thread in a run: its rows of the tokens, and where its inputs of layers lie.
+typedef struct {
+  int thread, threads;
+  Share share;
+  Scratch scratch;
+  Act *acts;
+} Run;
+
+INLINE Rows quantized(const Run *run, const Linear *linear, const float *x, int stride, int count) {
+  quantize_rows(x, stride, count, linear->ins, &linear->operand, run->acts, run->scratch.scales);
+  return (Rows){.acts = run->acts, .scales = run->scratch.scales, .count = count};
+}
+
+// The layer's input is the rows after LayerNorm, which stay nowhere else.
+static Rows normalised(const Run *run, const Norm *norm, const Linear *linear, const float *x, int count) {
+  for (int row = 0; row < count; row++) {
+    layernorm(norm, x + (size_t)row * linear->ins, linear->ins, run->scratch.row);
+    Act *to = run->acts + (size_t)row * padded_ins(linear);
+    run->scratch.scales[row] = quantize_row(run->scratch.row, linear->ins, &linear->operand, to);
+  }
+  return (Rows){.acts = run->acts, .scales = run->scratch.scales, .count = count};
+}
+
+// The patch of a token as floats, row by row as the image has it; zeros for what is none.
+static void copy_patch(int token, float *to) {
+  const Description *d = &model.sizes;
+  const int patch = token - d->prefix, across = d->width / d->patch_width, line = 3 * d->patch_width;
+  const int length = padded_ins(&model.embed);
+  if (patch < 0 || patch >= model.patches) {
+    __builtin_memset(to, 0, length * sizeof(float));
+    return;
+  }
+  const int top = patch / across * d->patch_height, left = patch % across * d->patch_width;
+  for (int y = 0; y < d->patch_height; y++, to += line)
+    __builtin_memcpy(to, model.image + ((size_t)(top + y) * d->width + left) * 3, line * sizeof(float));
+  for (int k = model.patch_length; k < length; k++) *to++ = 0;
+}
+
+static float image_scale(const Operand *operand) {
+  const int count = 3 * model.sizes.height * model.sizes.width, whole = count / 4 * 4;
+  float magnitude = largest(model.image, whole);
+  for (int k = whole; k < count; k++) {
+    const float value = __builtin_fabsf(model.image[k]);
+    if (value > magnitude) magnitude = value;
+  }
+  return dynamic_scale(magnitude, operand->high);
+}
+
+static void embed(const Run *run) {
+  const Description *d = &model.sizes;
+  const Linear *l = &model.embed;
+  const int first = run->share.first, count = run->share.last - first, length = padded_ins(l);
+  float *patches = model.floats + (size_t)first * length, *stream = model.stream + (size_t)first * d->dim;
+  for (int row = 0; row < count; row++) {
+    const int token = first + row, patch = token - d->prefix;
+    copy_patch(token, patches + (size_t)row * length);
+    float *to = stream + (size_t)row * d->dim;
+    if (patch >= 0 && patch < model.patches)
+      __builtin_memcpy(to, model.positions + (size_t)patch * d->dim, d->dim * sizeof(float));
+    else
+      __builtin_memset(to, 0, d->dim * sizeof(float));
+  }
+  Rows rows = {.floats = patches, .count = count};
+  if (!l->floats) {
+    Operand operand = l->operand;
+    if (operand.scale == 0) operand.scale = image_scale(&operand);  // one scale per image, not per patch
+    quantize_rows(patches, length, count, length, &operand, run->acts, run->scratch.scales);
+    rows = (Rows){.acts = run->acts, .scales = run->scratch.scales, .count = count};
+  }
+  linear_all(l, rows, stream, d->dim, ADD);
+  for (int row = 0; row < count && first + row < d->prefix; row++)
+    __builtin_memcpy(stream + (size_t)row * d->dim, model.prefix + (size_t)(first + row) * d->dim, d->dim * sizeof(float));
+  if (d->flags & NORM_BEFORE) {
+    for (int row = 0; row < count; row++)
+      layernorm(&model.norm_before, stream + (size_t)row * d->dim, d->dim, stream + (size_t)row * d->dim);
+  }
+}
+
+// Attention of rows `wanted`, which every row's keys and values go into.
+static void attention(const Run *run, int index, Share wanted) {
+  const Description *d = &model.sizes;
+  const Block *block = model.blocks + index;
+  const int width = d->heads * d->head_dim, first = run->share.first, count = run->share.last - first;
+  const Keys keys = model.keys[index & 1];
+  AttentionRows rows = {&block->attention, &model.attention, model.qkv, first, run->share.last};
+  float *qkv = model.qkv + (size_t)first * 3 * width;
+
+  Rows input = normalised(run, &block->before_attention, &block->qkv, model.stream + (size_t)first * d->dim, count);
+  linear_part(&block->qkv, input, width, 3 * width, qkv, 3 * width, STORE);
+  input.count = wanted.last - wanted.first;  // shares begin where the rows do: the first are those wanted
+  if (input.count) linear_part(&block->qkv, input, 0, width, qkv, 3 * width, STORE);
+  pack_keys(rows, keys, run->scratch.attention.row);
+  largest_values(rows, model.largest + (size_t)run->thread * width);
+  meet(run->threads);
+  scale_values(rows, model.largest, run->threads, run->scratch.attention);
+  pack_values(rows, run->scratch.attention, model.values, model.sums + (size_t)run->thread * width);
+  meet(run->threads);
+  if (!input.count) return;
+  rows.last = wanted.last;
+  start_values(rows, model.sums, run->threads, run->scratch.attention);
+  float *attended = model.attended + (size_t)first * width;
+  attend(rows, keys, model.values, run->scratch.attention, model.attended);
+  input = quantized(run, &block->projection, attended, width, input.count);
+  linear_all(&block->projection, input, model.stream + (size_t)first * d->dim, d->dim, ADD);
+}
+
+static void mlp(const Run *run, const Block *block, Share wanted) {
+  const Description *d = &model.sizes;
+  const int first = wanted.first, count = wanted.last - first;
+  float *stream = model.stream + (size_t)first * d->dim, *hidden = model.hidden + (size_t)first * d->hidden;
+  Rows input = normalised(run, &block->before_mlp, &block->expand, stream, count);
+  linear_all(&block->expand, input, hidden, d->hidden, d->flags & GELU_WITH_TANH ? GELU_BY_TANH : GELU);
+  input = quantized(run, &block->contract, hidden, d->hidden, count);
+  linear_all(&block->contract, input, stream, d->dim, ADD);
+}
+
+// Rows of the last block that matter: with the first tokens as the outcome, their groups alone.
+static Share wanted_rows(const Run *run, int index) {
+  if (model.sizes.pool != POOL_FIRST || index + 1 < model.sizes.depth) return run->share;
+  const int needed = round_up(model.sizes.classifiers, ROWS), first = run->share.first;
+  const int last = run->share.last < needed ? run->share.last : needed;
+  return (Share){first, last > first ? last : first};
+}
+
+// The mean of tokens, after LayerNorm where each has one.
+static void pool_mean(const Run *run, float *to) {
+  const Description *d = &model.sizes;
+  const int first = d->pool == POOL_MEAN ? d->prefix : 0;
+  for (int k = 0; k < d->dim; k += 4) store(to + k, splat(0));
+  for (int token = first; token < model.attention.tokens; token++) {
+    const float *x = model.stream + (size_t)token * d->dim;
+    if (d->flags & NORM_AFTER) layernorm(&model.norm_after, x, d->dim, run->scratch.row), x = run->scratch.row;
+    for (int k = 0; k < d->dim; k += 4) store(to + k, add(load(to + k), load(x + k)));
+  }
+  const V count = splat((float)(model.attention.tokens - first));
+  for (int k = 0; k < d->dim; k += 4) store(to + k, wasm_f32x4_div(load(to + k), count));
+}
+
+// The outcome of one classifier, or without classes the pooled token, into `out`.
+static void classify(const Run *run, int index, float *out) {
+  const Description *d = &model.sizes;
+  float *pooled = model.pooled;
+  if (d->pool != POOL_FIRST) pool_mean(run, pooled);
+  else if (d->flags & NORM_AFTER) layernorm(&model.norm_after, model.stream + (size_t)index * d->dim, d->dim, pooled);
+  else __builtin_memcpy(pooled, model.stream + (size_t)index * d->dim, d->dim * sizeof(float));
+  if (d->flags & NORM_POOLED) layernorm(&model.norm_pooled, pooled, d->dim, pooled);
+  if (!d->classes) {
+    __builtin_memcpy(out, pooled, d->dim * sizeof(float));
+    return;
+  }
+  const Linear *l = &model.classifiers[index];
+  Rows rows = {.floats = pooled, .count = ROWS};
+  if (!l->floats) rows = quantized(run, l, pooled, d->dim, ROWS);
+  linear_all(l, rows, out, padded_outs(l), STORE);
+}
+
+static void finish(const Run *run) {
+  const Description *d = &model.sizes;
+  const int outputs = d->classes ? d->classes : d->dim;
+  float *second = model.output + (size_t)ROWS * round_up(outputs, COLUMNS);
+  classify(run, 0, model.output);
+  if (d->classifiers == 1) return;
+  classify(run, 1, second);
+  for (int k = 0; k < outputs; k++) model.output[k] = (model.output[k] + second[k]) / 2;
+}
+
+void forward(int thread) {
+  const int threads = model.sizes.threads;
+  Run run = {thread, threads, share_of(model.rows, thread, threads), model.scratch[thread], model.acts};
+  run.acts += (size_t)run.share.first * model.widest;
+  embed(&run);
+  for (int index = 0; index < model.sizes.depth; index++) {
+    const Share wanted = wanted_rows(&run, index);
+    attention(&run, index, wanted);
+    if (wanted.last > wanted.first) mlp(&run, model.blocks + index, wanted);
+  }
+  if (model.sizes.pool != POOL_FIRST) meet(threads);
+  if (thread == 0) finish(&run);
+}

@@ -1,0 +1,83 @@
+#include "gemm.h"
+
+#include "gelu.h"
+
+enum { BLOCK_BYTES = 192 * 1024 };  // of activations that are used again for every 8 outputs: within the L2 cache
+
+INLINE void finish_row(V low, V high, const float *scale, const float *bias, V row_scale, float *out, Epilogue how) {
+  V a = add(mul(mul(low, row_scale), load(scale)), load(bias));
+  V b = add(mul(mul(high, row_scale), load(scale + 4)), load(bias + 4));
+  if (how == ADD) a = add(a, load(out)), b = add(b, load(out + 4));
+  if (how == GELU) a = gelu(a, &GELU_ERF), b = gelu(b, &GELU_ERF);
+  if (how == GELU_BY_TANH) a = gelu(a, &GELU_TANH), b = gelu(b, &GELU_TANH);
+  store(out, a), store(out + 4, b);
+}
+
+INLINE void integer_tile(const Linear *l, Rows rows, int row, int n, float *out, size_t stride, Epilogue how) {
+  const int ins = padded_ins(l);
+  const V left = load(l->start + n), right = load(l->start + n + 4);
+  V sums[ROWS][2];
+  UNROLL for (int i = 0; i < ROWS; i++) sums[i][0] = left, sums[i][1] = right;
+  dot_tile(rows.acts + (size_t)row * ins, ins, l->weight + (size_t)n * ins, ins, sums);
+  UNROLL for (int i = 0; i < ROWS; i++) {
+    const V low = wasm_f32x4_convert_i32x4(sums[i][0]), high = wasm_f32x4_convert_i32x4(sums[i][1]);
+    const V row_scale = wasm_v128_load32_splat(rows.scales + row + i);
+    finish_row(low, high, l->scale + n, l->bias + n, row_scale, out + (size_t)(row + i) * stride + n, how);
+  }
+}
+
+INLINE void float_tile(const Linear *l, Rows rows, int row, int n, float *out, size_t stride, Epilogue how) {
+  const int ins = padded_ins(l);
+  const float *x = rows.floats + (size_t)row * ins, *weight = l->dense + (size_t)n * ins;
+  V sums[ROWS][2];
+  UNROLL for (int i = 0; i < ROWS; i++) sums[i][0] = sums[i][1] = splat(0);
+  for (int k = 0; k < ins; k++, weight += COLUMNS) {
+    const V left = load(weight), right = load(weight + 4);
+    UNROLL for (int i = 0; i < ROWS; i++) {
+      const V value = wasm_v128_load32_splat(x + (size_t)i * ins + k);
+      sums[i][0] = add(sums[i][0], mul(left, value)), sums[i][1] = add(sums[i][1], mul(right, value));
+    }
+  }
+  UNROLL for (int i = 0; i < ROWS; i++) {
+    float *at = out + (size_t)(row + i) * stride + n;
+    finish_row(sums[i][0], sums[i][1], l->scale + n, l->bias + n, splat(1), at, how);
+  }
+}
+
+INLINE void all_tiles(const Linear *l, Rows rows, int first, int last, float *out, size_t stride, Epilogue how) {
+  const int width = padded_ins(l) * (int)(l->floats ? sizeof(float) : sizeof(Act));
+  const int fitting = BLOCK_BYTES / width / ROWS * ROWS, block = fitting < ROWS ? ROWS : fitting;
+  for (int from = 0; from < rows.count; from += block) {
+    const int to = from + block < rows.count ? from + block : rows.count;
+    for (int n = first; n < last; n += COLUMNS) {
+      for (int row = from; row < to; row += ROWS) {
+        if (l->floats) float_tile(l, rows, row, n, out, stride, how);
+        else integer_tile(l, rows, row, n, out, stride, how);
+      }
+    }
+  }
+}
+
+void linear_part(const Linear *l, Rows rows, int first, int last, float *out, size_t stride, Epilogue how) {
+  switch (how) {  // each with a loop of its own
+    case STORE: all_tiles(l, rows, first, last, out, stride, STORE); break;
+    case ADD: all_tiles(l, rows, first, last, out, stride, ADD); break;
+    case GELU: all_tiles(l, rows, first, last, out, stride, GELU); break;
+    case GELU_BY_TANH: all_tiles(l, rows, first, last, out, stride, GELU_BY_TANH); break;
+  }
+}
+
+void linear_all(const Linear *l, Rows rows, float *out, size_t stride, Epilogue how) {
+  linear_part(l, rows, 0, padded_outs(l), out, stride, how);
+}
+
+void finish_linear(Linear *l) {
+  if (l->floats) return;
+  l->operand = to_operand((Quantizer){l->input[0], l->input[1], l->input[2]});
+  const int ins = padded_ins(l);
+  for (int n = 0; n < padded_outs(l); n++) {
+    int32_t sum = 0;
+    for (int k = 0; k < ins; k++) sum += l->weight[weight_place(n, k, ins)];
+    l->start[n] = -l->operand.offset * sum;
+  }
+}

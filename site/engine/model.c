@@ -1,0 +1,139 @@
+#include "model.h"
+
+#include "slots.h"
+
+enum { MOST_SIDE = 4096, MOST_DIM = 8192, MOST_HIDDEN = 32768, MOST_DEPTH = 128, MOST_TOKENS = 16384, MOST_OUTPUTS = 65536 };
+
+Model model;
+
+INLINE int within(int32_t value, int32_t least, int32_t most) { return value >= least && value <= most; }
+
+static int sizes_fit(const Description *d) {
+  return within(d->height, 1, MOST_SIDE) && within(d->width, 1, MOST_SIDE) &&
+         within(d->patch_height, 1, d->height) && within(d->patch_width, 1, d->width) && within(d->dim, 8, MOST_DIM) &&
+         within(d->heads, 1, MOST_DIM / 8) && within(d->head_dim, 8, MOST_DIM) &&
+         within(d->heads * d->head_dim, 8, MOST_DIM) && within(d->hidden, 8, MOST_HIDDEN) &&
+         within(d->depth, 1, MOST_DEPTH) && within(d->prefix, 0, 64) && within(d->classes, 0, MOST_OUTPUTS) &&
+         within(d->threads, 1, MOST_THREADS);
+}
+
+static int choices_fit(const Description *d) {
+  return within(d->pool, POOL_FIRST, POOL_MEAN_OF_ALL) && within(d->flags, 0, ALL_FLAGS) &&
+         within(d->classifiers, 1, 2) && (d->classifiers == 1 || (d->pool == POOL_FIRST && d->prefix >= 2)) &&
+         (d->pool != POOL_FIRST || d->prefix >= 1);
+}
+
+Fault describe_model(Model *m, const Description *d) {
+  if (!sizes_fit(d)) return BAD_SIZES;
+  if (d->dim % PAD || d->head_dim % PAD || d->hidden % PAD) return BAD_LENGTHS;
+  if (!choices_fit(d)) return BAD_CHOICES;
+  const int patches = (d->height / d->patch_height) * (d->width / d->patch_width), tokens = d->prefix + patches;
+  if (tokens > MOST_TOKENS || d->patch_height * d->patch_width > MOST_DIM) return TOO_LARGE;
+  *m = (Model){.sizes = *d, .patches = patches, .patch_length = 3 * d->patch_height * d->patch_width};
+  m->rows = round_up(tokens, PAD);
+  m->attention = (AttentionSizes){d->heads, d->head_dim, tokens, m->rows};
+  __builtin_memcpy(&m->epsilon, &d->epsilon, sizeof m->epsilon);
+  if (!(m->epsilon > 0 && m->epsilon < 1)) return BAD_CHOICES;
+  return FINE;
+}
+
+static void place_linear(Linear *l, int outs, int ins, int floats, Arena *arena) {
+  l->outs = outs, l->ins = ins, l->floats = floats;
+  const int padded = padded_outs(l);
+  const size_t count = (size_t)padded * padded_ins(l);
+  if (floats) l->dense = TAKE(arena, float, count);
+  else l->weight = TAKE(arena, Weight, count);
+  l->scale = TAKE(arena, float, padded);
+  l->bias = TAKE(arena, float, padded);
+  l->start = TAKE(arena, int32_t, padded);
+  l->input = TAKE(arena, float, 4);
+  add_weight(l);
+  add_floats(l->scale, outs);
+  add_floats(l->bias, outs);
+  if (!floats) add_floats(l->input, 3);
+}
+
+static void place_norm(Norm *norm, int width, float epsilon, Arena *arena) {
+  *norm = (Norm){TAKE(arena, float, width), TAKE(arena, float, width), epsilon};
+  add_floats(norm->gamma, width);
+  add_floats(norm->beta, width);
+}
+
+static void place_block(Block *block, const Model *m, Arena *arena) {
+  const Description *d = &m->sizes;
+  const int width = d->heads * d->head_dim;
+  place_norm(&block->before_attention, d->dim, m->epsilon, arena);
+  place_linear(&block->qkv, 3 * width, d->dim, 0, arena);
+  if (d->flags & NORM_QUERY_KEY) {
+    place_norm(&block->attention.query, d->head_dim, m->epsilon, arena);
+    place_norm(&block->attention.key, d->head_dim, m->epsilon, arena);
+  }
+  block->attention.numbers = TAKE(arena, float, OPERANDS * 3 * d->heads);
+  add_floats(block->attention.numbers, OPERANDS * 3 * d->heads);
+  place_linear(&block->projection, d->dim, width, 0, arena);
+  place_norm(&block->before_mlp, d->dim, m->epsilon, arena);
+  place_linear(&block->expand, d->hidden, d->dim, 0, arena);
+  place_linear(&block->contract, d->dim, d->hidden, 0, arena);
+}
+
+static void place_layers(Model *m, Arena *arena) {
+  const Description *d = &m->sizes;
+  if (d->prefix) {
+    m->prefix = TAKE(arena, float, d->prefix * d->dim);
+    add_floats(m->prefix, d->prefix * d->dim);
+  }
+  m->positions = TAKE(arena, float, m->patches * d->dim);
+  add_floats(m->positions, m->patches * d->dim);
+  place_linear(&m->embed, d->dim, m->patch_length, d->floats & 1, arena);
+  if (d->flags & NORM_BEFORE) place_norm(&m->norm_before, d->dim, m->epsilon, arena);
+  m->blocks = TAKE(arena, Block, d->depth);
+  static Block counted;  // what stands for the blocks while memory is only counted
+  for (int i = 0; i < d->depth; i++) place_block(arena->base ? m->blocks + i : &counted, m, arena);
+  if (d->flags & NORM_AFTER) place_norm(&m->norm_after, d->dim, m->epsilon, arena);
+  if (d->flags & NORM_POOLED) place_norm(&m->norm_pooled, d->dim, m->epsilon, arena);
+  for (int i = 0; d->classes && i < d->classifiers; i++)
+    place_linear(&m->classifiers[i], d->classes, d->dim, d->floats >> 1 & 1, arena);
+}
+
+static void place_scratch(Scratch *scratch, const Model *m, Arena *arena) {
+  const AttentionSizes *s = &m->attention;
+  const int width = s->heads * s->head_dim;
+  scratch->attention = (AttentionScratch){
+      TAKE(arena, float, s->head_dim),         TAKE(arena, float, ROWS * s->padded), TAKE(arena, Act, ROWS * s->head_dim),
+      TAKE(arena, Act, ROWS * s->padded),      TAKE(arena, float, width),            TAKE(arena, float, width),
+      TAKE(arena, int32_t, width),
+  };
+  scratch->row = TAKE(arena, float, m->widest);
+  scratch->scales = TAKE(arena, float, m->rows);
+  scratch->stack = TAKE(arena, char, STACK_BYTES);
+}
+
+static void place_buffers(Model *m, Arena *arena) {
+  const Description *d = &m->sizes;
+  const size_t rows = m->rows, width = (size_t)d->heads * d->head_dim;
+  m->widest = padded_ins(&m->embed);
+  if (d->dim > m->widest) m->widest = d->dim;
+  if (d->hidden > m->widest) m->widest = d->hidden;
+  if ((int)width > m->widest) m->widest = (int)width;
+  m->image = TAKE(arena, float, 3 * d->height * d->width);
+  m->output = TAKE(arena, float, 2 * ROWS * round_up(d->classes > d->dim ? d->classes : d->dim, COLUMNS));
+  m->pooled = TAKE(arena, float, ROWS * d->dim);
+  m->stream = TAKE(arena, float, rows * d->dim);
+  m->qkv = TAKE(arena, float, rows * 3 * width);
+  m->attended = TAKE(arena, float, rows * width);
+  m->hidden = TAKE(arena, float, rows * d->hidden);
+  m->floats = TAKE(arena, float, rows * padded_ins(&m->embed));
+  m->acts = TAKE(arena, Act, rows * m->widest);
+  for (int i = 0; i < 2; i++)
+    m->keys[i] = (Keys){TAKE(arena, Weight, rows * width), TAKE(arena, float, rows * d->heads),
+                        TAKE(arena, int32_t, rows * d->heads)};
+  m->values = TAKE(arena, Weight, rows * width);
+  m->largest = TAKE(arena, float, d->threads * width);
+  m->sums = TAKE(arena, int32_t, d->threads * width);
+  for (int thread = 0; thread < d->threads; thread++) place_scratch(&m->scratch[thread], m, arena);
+}
+
+void place_model(Model *m, Arena *arena) {
+  place_layers(m, arena);
+  place_buffers(m, arena);
+}

@@ -1,0 +1,21 @@
+// Softmax with powers of two: the scores come multiplied by log2(e).
+#pragma once
+
+#include "simd.h"
+
+#define LOG2_E 1.44269504f
+
+// 2^x for x of at most 0, exact at 0, to 2e-7; 0 within 2^-125 for all below.
+INLINE V power_of_two(V x) {
+  x = vmax(x, splat(-125));
+  const V magic = splat(12582912.0f), moved = add(x, magic), f = sub(x, sub(moved, magic));
+  V p = add(mul(f, splat(0.0013333558f)), splat(0.0096181291f));
+  p = add(mul(p, f), splat(0.055504109f));
+  p = add(mul(p, f), splat(0.24022651f));
+  p = add(mul(p, f), splat(0.69314718f));
+  p = add(mul(p, f), splat(1));
+  return wasm_i32x4_add(p, wasm_i32x4_shl(wasm_i32x4_sub(moved, magic), 23));
+}
+
+// Replace scores by 2^(score - greatest); return their sum. `count` is a multiple of 4.
+float powers(float *scores, int count);

@@ -1,0 +1,17 @@
+// Several instances on one memory: who does which rows, and how they wait for each other.
+#pragma once
+
+enum { MOST_THREADS = 16 };
+
+// Rows of thread `thread` of `threads` when `rows`, a multiple of 4, are dealt out in groups of 4.
+typedef struct {
+  int first, last;
+} Share;
+
+Share share_of(int rows, int thread, int threads);
+
+// Wait until all threads are here. Spins for some microseconds, then sleeps.
+void meet(int threads);
+
+// Begin a run in the other threads, which wait in `work`.
+void start_work(void);

@@ -1,0 +1,73 @@
+/** Reads the file of our own engine: what the model is, and its tensors in the order in which the engine takes them. */
+
+import { VitError } from '../errors.js';
+import { readSafetensors } from '../safetensors.js';
+
+const FORMAT = 'vit-pages-engine';
+const VERSION = '1';
+
+/** What the engine's description has, one int32 each, in its order; `threads` is the page's to choose. */
+const FIELDS = [
+  ...['height', 'width', 'patch_height', 'patch_width', 'dim', 'heads', 'head_dim', 'hidden', 'depth'],
+  ...['prefix', 'pool', 'classes', 'classifiers', 'flags', 'epsilon', 'threads', 'floats', 'reserved'],
+];
+/** Bits of the floats that a tensor may hold. @type {Record<string, number>} */
+const FLOAT_BITS = { F16: 16, F32: 32 };
+
+/**
+ * `bits` is 3 to 8 for packed integers, 16 or 32 for floats.
+ * @typedef {{name: string, bits: number, bytes: Uint8Array}} Part
+ * @typedef {{sizes: Record<string, number>, parts: Part[]}} Plan
+ */
+
+/**
+ * Return what the file says; raises `bad_model`. Whether sizes and tensors fit together is for the engine to check.
+ * @param {Uint8Array} file
+ * @returns {Plan}
+ */
+export function readPlan(file) {
+  const { metadata, tensors } = readSafetensors(file);
+  if (metadata.format !== FORMAT || metadata.schema_version !== VERSION) {
+    throw new VitError(
+      'bad_model',
+      `The file is “${metadata.format}”, version ${metadata.schema_version}; “${FORMAT}”, version ${VERSION}, is needed.`,
+    );
+  }
+  const { sizes, tensors: listed } = parse(metadata.plan);
+  const parts = listed.map(([name, packed]) => {
+    const tensor = tensors.get(name);
+    const bits = tensor?.dtype === 'U8' ? packed : FLOAT_BITS[tensor?.dtype ?? ''];
+    if (!tensor || !bits) throw new VitError('bad_model', `The file lacks the tensor ${name}, or it is no number.`);
+    return { name, bits, bytes: tensor.bytes };
+  });
+  return { sizes, parts };
+}
+
+/** @param {string | undefined} text @returns {{sizes: Record<string, number>, tensors: [string, number][]}} */
+function parse(text) {
+  let plan;
+  try {
+    plan = JSON.parse(text ?? '');
+  } catch (cause) {
+    throw new VitError('bad_model', 'The file has no plan of the model.', { cause });
+  }
+  const numbers = plan?.sizes && typeof plan.sizes === 'object' && Object.values(plan.sizes).every(Number.isFinite);
+  if (!numbers || !Array.isArray(plan.tensors) || !plan.tensors.every(Array.isArray))
+    throw new VitError('bad_model', 'The plan of the model is not one.');
+  return plan;
+}
+
+/**
+ * Return the engine's description.
+ * @param {Plan} plan
+ * @param {number} threads
+ * @returns {Int32Array}
+ */
+export function describe({ sizes }, threads) {
+  const epsilon = new Int32Array(Float32Array.of(sizes.epsilon).buffer)[0];
+  /** @type {Record<string, number>} */
+  const values = { ...sizes, epsilon, threads, reserved: 0 };
+  const missing = FIELDS.filter((name) => !Number.isInteger(values[name]));
+  if (missing.length > 0) throw new VitError('bad_model', `The plan of the model lacks: ${missing.join(', ')}.`);
+  return Int32Array.from(FIELDS, (name) => values[name]);
+}

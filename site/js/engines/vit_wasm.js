@@ -1,0 +1,176 @@
+/** Brings up our engine's WebAssembly: which of its builds this device runs, and a model laid out in its memory. */
+
+import { hasRelaxedSimd } from '../device.js';
+import { messageOf, VitError } from '../errors.js';
+import { describe } from './vit_plan.js';
+
+/** @typedef {import('./vit_plan.js').Plan} Plan */
+
+const PAGE_BYTES = 65536;
+/** A first, small instance only tells how much memory the model needs. */
+const SMALL_PAGES = 32;
+/** The binaries' names → their hashed names, put here by the bundler; absent in Node. */
+const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;
+
+/** How the relaxed dot instruction takes its second operand here, by the engine's numbers. */
+export const DOT = { none: 0, unsigned: 1, signed: 2, seven: 3 };
+
+/** What the engine's faults mean, by its numbers. */
+const FAULTS = [
+  'nothing is wrong',
+  'a size is out of range',
+  'a width is no multiple of 8',
+  'the sizes contradict each other',
+  'the model is too large',
+  'the memory is too small',
+  'a tensor does not fit',
+  'something was left out',
+];
+
+/**
+ * What the engine exports; addresses are numbers.
+ * @typedef {object} Exports
+ * @property {() => number} description
+ * @property {() => number} description_bytes
+ * @property {() => number} fault
+ * @property {() => number} bytes_needed
+ * @property {() => number} prepare
+ * @property {() => number} staging
+ * @property {(slot: number, bytes: number, bits: number) => number} fill
+ * @property {() => number} probe
+ * @property {(dot: number) => number} finish
+ * @property {() => number} input
+ * @property {() => number} output
+ * @property {() => number} outputs
+ * @property {(thread: number) => number} stack_top
+ * @property {() => number} run
+ * @property {(thread: number) => void} work
+ * @property {() => void} quit
+ * @property {WebAssembly.Global} __stack_pointer
+ */
+
+/** @typedef {{module: WebAssembly.Module, memory: WebAssembly.Memory, exports: Exports}} Instance */
+
+/**
+ * Return the compiled build for this device: relaxed SIMD where its dot product takes 8 bits, else the plain one, which
+ * then is as fast and exact. `build` overrides that.
+ *
+ * Raises `network_lost`, `http_error` or `backend_unavailable`.
+ * @param {string} folder
+ * @param {boolean} threaded
+ * @param {string | undefined} build 'relaxed', 'plain'
+ * @returns {Promise<WebAssembly.Module>}
+ */
+export async function compileBuild(folder, threaded, build) {
+  const suffix = threaded ? '-threads' : '';
+  if (build !== 'plain' && hasRelaxedSimd()) {
+    const module = await compile(folder, `vit-relaxed${suffix}.wasm`);
+    if (build === 'relaxed' || (await probe(module, threaded)) !== DOT.seven) return module;
+  }
+  return compile(folder, `vit-plain${suffix}.wasm`);
+}
+
+/** @param {WebAssembly.Module} module @param {boolean} threaded */
+async function probe(module, threaded) {
+  return (await instantiate(module, SMALL_PAGES, threaded)).exports.probe();
+}
+
+/** @param {string} folder @param {string} name @returns {Promise<WebAssembly.Module>} */
+async function compile(folder, name) {
+  const url = new URL(HASHED_NAMES?.[name] ?? name, folder).href;
+  let response;
+  try {
+    response = await fetch(url);
+    // A refusal may itself be cached, for minutes.
+    if (!response.ok) response = await fetch(url, { cache: 'reload' });
+    if (response.ok) return await WebAssembly.compile(await response.arrayBuffer());
+  } catch (cause) {
+    if (cause instanceof WebAssembly.CompileError)
+      throw new VitError('backend_unavailable', `The browser refused the engine: ${cause.message}.`, { cause });
+    throw new VitError('network_lost', 'The connection was lost while the engine was downloaded.', { cause });
+  }
+  throw new VitError('http_error', `The server answered the engine's ${name} with status ${response.status}.`);
+}
+
+/**
+ * @param {WebAssembly.Module} module
+ * @param {number} pages
+ * @param {boolean} shared
+ * @returns {Promise<Instance>}
+ */
+async function instantiate(module, pages, shared) {
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
+  return { module, memory, exports: await link(module, memory) };
+}
+
+/** @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @returns {Promise<Exports>} */
+export async function link(module, memory) {
+  const instance = await WebAssembly.instantiate(module, { env: { memory } });
+  return /** @type {Exports} */ (/** @type {unknown} */ (instance.exports));
+}
+
+/**
+ * Return an instance with the model laid out; its memory has just the size that the model needs, for good.
+ *
+ * Raises `bad_model` or `out_of_memory`.
+ * @param {WebAssembly.Module} module
+ * @param {Plan} plan
+ * @param {{threads: number, dot?: number}} options
+ * @returns {Promise<Instance>}
+ */
+export async function layOut(module, plan, { threads, dot }) {
+  const shared = threads > 1;
+  const small = await instantiate(module, SMALL_PAGES, shared);
+  writeDescription(small, plan, threads);
+  const bytes = small.exports.bytes_needed();
+  if (bytes === 0) throw fault(small, 'The engine cannot run this model');
+  const found = await withMemory(() => instantiate(module, Math.ceil(bytes / PAGE_BYTES), shared), bytes);
+  writeDescription(found, plan, threads);
+  const slots = found.exports.prepare();
+  if (slots !== plan.parts.length) {
+    if (slots === 0) throw fault(found, 'The engine cannot run this model');
+    throw new VitError('bad_model', `The model has ${plan.parts.length} tensors; the engine takes ${slots}.`);
+  }
+  fill(found, plan);
+  if (!found.exports.finish(dot ?? found.exports.probe())) throw fault(found, 'The engine cannot run this model');
+  return found;
+}
+
+/** @param {Instance} instance @param {Plan} plan @param {number} threads */
+function writeDescription({ memory, exports }, plan, threads) {
+  const values = describe(plan, threads);
+  if (values.byteLength !== exports.description_bytes())
+    throw new VitError('internal', 'The engine is of another version than the page.');
+  new Int32Array(memory.buffer, exports.description(), values.length).set(values);
+}
+
+/** Hand each tensor to the engine, which unpacks it. @param {Instance} instance @param {Plan} plan */
+function fill(instance, { parts }) {
+  const { memory, exports } = instance;
+  parts.forEach(({ name, bits, bytes }, slot) => {
+    const room = memory.buffer.byteLength - exports.staging();
+    if (bytes.byteLength <= room) new Uint8Array(memory.buffer).set(bytes, exports.staging());
+    if (bytes.byteLength > room || !exports.fill(slot, bytes.byteLength, bits))
+      throw fault(instance, `The engine cannot take the tensor ${name}`);
+  });
+}
+
+/**
+ * @template T
+ * @param {() => Promise<T>} make
+ * @param {number} bytes
+ * @returns {Promise<T>}
+ */
+async function withMemory(make, bytes) {
+  try {
+    return await make();
+  } catch (cause) {
+    const message = `The browser gives no ${Math.round(bytes / 1e6)} MB to the engine: ${messageOf(cause)}`;
+    throw new VitError('out_of_memory', message, { cause });
+  }
+}
+
+/** @param {Instance} instance @param {string} what */
+function fault({ exports }, what) {
+  return new VitError('bad_model', `${what}: ${FAULTS[exports.fault()] ?? 'for a reason unknown'}.`);
+}
