@@ -35,7 +35,7 @@ BUILDS = (
 # No contraction: every build is to give the same bits. No standard library: there is none.
 FLAGS = (
     "-target", "wasm32-freestanding", "-std=c11", "-O3", "-g0", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off",
-    "-fno-sanitize=all", "-nostdlib", "-Wl,--no-entry", "-Wl,--import-memory", "-Wl,-s",
+    "-fno-sanitize=all", "-nostdlib", "-Wl,--no-entry", "-Wl,--import-memory", "-Wl,-z,stack-size=65536", "-Wl,-s",
 )  # fmt: skip
 THREAD_FLAGS = (
     "-mthread-model",
