@@ -1,8 +1,10 @@
-/** What our engine uses of a browser and Node has not: fetch of files, workers, and a page that is isolated. */
+/** What our engine uses of a browser and Node 20 has not: fetch of files, workers, isolation, relaxed SIMD. */
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 import { Worker as NodeWorker } from 'node:worker_threads';
+import { hasRelaxedSimd } from '../js/device.js';
 
 /** A browser's worker, made of Node's. */
 class FileWorker extends NodeWorker {
@@ -29,6 +31,7 @@ export function actAsBrowser() {
     fetch: async (url) => new Response(await readFile(fileURLToPath(url))),
   };
   Object.assign(globalThis, browser);
+  if (!hasRelaxedSimd()) setFlagsFromString('--experimental-wasm-relaxed-simd');
 }
 
 /** URL of the script of an engine's thread. */

@@ -63,6 +63,8 @@ const FAULTS = [
  */
 export async function compileBuild(folder, threaded, build) {
   const suffix = threaded ? '-threads' : '';
+  if (build === 'relaxed' && !hasRelaxedSimd())
+    throw new VitError('backend_unavailable', 'The browser has no relaxed SIMD, which this build of the engine needs.');
   if (build !== 'plain' && hasRelaxedSimd()) {
     const module = await compile(folder, `vit-relaxed${suffix}.wasm`);
     if (build === 'relaxed' || (await probe(module, threaded)) !== DOT.seven) return module;

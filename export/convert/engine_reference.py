@@ -1,0 +1,231 @@
+"""What our engine computes, to the last bit, in NumPy: the integer executor of the engine's file.
+
+Rounding activations to integers makes a deep model chaotic: a last bit of a float decides about a level now and then,
+and the layers that follow make whole steps of it. Two executors with floats that differ in the last bit therefore
+agree no better than both agree with the float model, and only one that rounds alike at every operation can be compared
+exactly. So this states every float operation in the engine's order; sums run in four lanes, integers are summed
+exactly. It is slow, and serves tests.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from export.convert.to_engine import FLAGS, MEAN_OF_ALL
+from export.quant.packing import unpack
+
+Floats = NDArray[np.float32]
+Levels = tuple[NDArray[np.float64], Floats]  # integers, and the scale of each row
+ROUND_UP = 8
+LEAST = np.float32(2.0**-118)
+LOG2_E = np.float32(1.44269504)
+POWERS = tuple(np.float32(c) for c in (0.0013333558, 0.0096181291, 0.055504109, 0.24022651, 0.69314718, 1.0))
+# Where the fit is cut off, and the coefficients of P and Q, the highest first; Q ends with 1.
+GELU_CUT, GELU_TANH_CUT = np.float32(4.7), np.float32(4.9)
+GELU_P = tuple(np.float32(c) for c in (3.2134842e-05, 0.0038016341, 0.028014708, 0.39891636))
+GELU_Q = tuple(np.float32(c) for c in (0.0011407112, 0.024047539, 0.23677436, 1.0))
+GELU_TANH_P = tuple(np.float32(c) for c in (2.7106114e-05, 0.00337432, 0.025913296, 0.39898169))
+GELU_TANH_Q = tuple(np.float32(c) for c in (0.00099115539, 0.021580214, 0.2327356, 1.0))
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """Levels low … high of one scale; a scale of 0 is found from the largest magnitude."""
+
+    scale: np.float32
+    low: np.float32
+    high: np.float32
+
+    def halved(self) -> "Quantizer":
+        """Return every other level where there are more than 7 bits: what machines without VNNI multiply."""
+        if self.high - self.low <= 127:
+            return self
+        return Quantizer(self.scale * 2, np.trunc(self.low / 2), np.trunc(self.high / 2))
+
+    def step(self, largest: Floats) -> Floats:
+        """Return the scale of vectors with these largest magnitudes."""
+        if self.scale != 0:
+            return np.full_like(largest, self.scale)
+        found: Floats = np.maximum(largest, LEAST) / self.high
+        return found
+
+    def levels(self, x: Floats, step: Floats) -> NDArray[np.float64]:
+        """Return the integers of `x`."""
+        return self.round(x * (np.float32(1) / step))
+
+    def round(self, x: Floats) -> NDArray[np.float64]:
+        """Return `x` rounded and clamped."""
+        found: NDArray[np.float64] = np.rint(np.maximum(np.minimum(x, self.high), self.low)).astype(np.float64)
+        return found
+
+
+def read_engine_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return sizes and tensors, packed ones as levels `[out, in]` and all floats as float32."""
+    with safe_open(path, "numpy") as opened:
+        plan = json.loads(opened.metadata()["plan"])
+        raw = {name: opened.get_tensor(name) for name, _ in plan["tensors"]}
+    sizes, tensors = plan["sizes"], {}
+    columns = {"attn.proj": sizes["heads"] * sizes["head_dim"], "mlp.fc2": sizes["hidden"]}
+    columns["patch_embed.proj"] = 3 * sizes["patch_height"] * sizes["patch_width"]
+    for name, bits in plan["tensors"]:
+        tensors[name] = raw[name].astype(np.float32)
+        if bits:
+            layer = name.removesuffix(".weight")
+            width = next((value for end, value in columns.items() if layer.endswith(end)), sizes["dim"])
+            tensors[name] = unpack(raw[name], width, bits).astype(np.float64) - 2 ** (bits - 1)
+    return sizes, tensors
+
+
+class EngineReference:
+    """Runs an engine's file; `seven` as on machines whose dot product takes 7 bits."""
+
+    def __init__(self, path: Path, *, seven: bool = False) -> None:
+        self.sizes, self.tensors = read_engine_file(path)
+        self.seven = seven
+        self.epsilon = np.float32(self.sizes["epsilon"])
+        self.tokens = self.sizes["prefix"] + len(self.tensors["positions"])
+
+    def run(self, images: Floats) -> Floats:
+        """Map normalised images `[n, 3, H, W]` to outputs `[n, K]`."""
+        return np.stack([self._run_one(np.ascontiguousarray(image.transpose(1, 2, 0))) for image in images])
+
+    def _run_one(self, image: Floats) -> Floats:
+        x = self._embed(image)
+        for index in range(self.sizes["depth"]):
+            x = self._attend(x, f"blocks.{index}.")
+            x = self._mlp(x, f"blocks.{index}.")
+        return self._finish(x)
+
+    def _has(self, flag: str) -> bool:
+        return bool(self.sizes["flags"] & FLAGS[flag])
+
+    def _embed(self, image: Floats) -> Floats:
+        high, wide = self.sizes["patch_height"], self.sizes["patch_width"]
+        down, across = image.shape[0] // high, image.shape[1] // wide
+        patches = image[: down * high, : across * wide].reshape(down, high, across, wide, 3)
+        rows = np.ascontiguousarray(patches.transpose(0, 2, 1, 3, 4)).reshape(down * across, -1)
+        name = "patch_embed.proj"
+        levels = None
+        if f"{name}.input" in self.tensors:
+            quantizer = self._quantizer(self.tensors[f"{name}.input"], acts=True)
+            step = quantizer.step(np.abs(image).max(keepdims=True).reshape(1, 1))
+            levels = quantizer.levels(rows, step), np.broadcast_to(step, (len(rows), 1))
+        x = self._linear(name, rows, levels) + self.tensors["positions"]
+        if self.sizes["prefix"]:
+            x = np.concatenate([self.tensors["prefix"], x])
+        return self._norm("norm_pre", x) if self._has("norm_before") else x
+
+    def _attend(self, x: Floats, block: str) -> Floats:
+        heads, width = self.sizes["heads"], self.sizes["head_dim"]
+        qkv = self._linear(f"{block}attn.qkv", self._norm(f"{block}norm1", x))
+        q, k, v = qkv.reshape(self.tokens, 3, heads, width).transpose(1, 2, 0, 3)
+        if self._has("norm_query_key"):
+            q, k = self._norm(f"{block}attn.q_norm", q), self._norm(f"{block}attn.k_norm", k)
+        operands = self.tensors[f"{block}attn.operands"]
+        out = [self._head(q[head], k[head], v[head], operands[:, :, head]) for head in range(heads)]
+        return self._linear(f"{block}attn.proj", np.concatenate(out, axis=1)) + x
+
+    def _head(self, q: Floats, k: Floats, v: Floats, operands: Floats) -> Floats:
+        query, key, probability, value = (
+            self._quantizer(operands[index], acts=index in (0, 2)) for index in range(len(operands))
+        )
+        query_step = query.step(np.abs(q).max(1, keepdims=True))
+        key_step = key.step(np.abs(k).max(1, keepdims=True))
+        sums = query.levels(q, query_step) @ key.levels(k, key_step).T
+        scores = sums.astype(np.float32) * ((query_step * LOG2_E) * key_step.T)
+        padded = np.full((self.tokens, -self.tokens % ROUND_UP), np.float32(-1e30))
+        power = power_of_two(np.concatenate([scores, padded], 1) - scores.max(1, keepdims=True))
+        total = sum_lanes(power)
+        step = np.float32(1) / (total * probability.high) if probability.scale == 0 else probability.scale
+        factor = probability.high if probability.scale == 0 else np.float32(1) / (total * probability.scale)
+        weights = probability.round(power * factor)[:, : self.tokens]
+        value_step = value.step(np.abs(v).max(0, keepdims=True))
+        gathered = weights @ value.levels(v, value_step)
+        return gathered.astype(np.float32) * (step * value_step)
+
+    def _mlp(self, x: Floats, block: str) -> Floats:
+        hidden = self._linear(f"{block}mlp.fc1", self._norm(f"{block}norm2", x))
+        hidden = gelu(hidden, tanh=self._has("gelu_tanh"))
+        return self._linear(f"{block}mlp.fc2", hidden) + x
+
+    def _finish(self, x: Floats) -> Floats:
+        if self._has("norm_after"):
+            x = self._norm("norm", x)
+        pooled = x[: self.sizes["classifiers"]]
+        if self.sizes["pool"]:
+            chosen = x if self.sizes["pool"] == MEAN_OF_ALL else x[self.sizes["prefix"] :]
+            total = np.zeros_like(x[:1])
+            for row in chosen:
+                total = total + row
+            pooled = total / np.float32(len(chosen))
+        if self._has("norm_pooled"):
+            pooled = self._norm("fc_norm", pooled)
+        if self.sizes["classes"]:
+            names = ("head", "head_dist")[: len(pooled)]
+            pooled = np.concatenate([self._linear(name, row[None]) for name, row in zip(names, pooled, strict=True)])
+        outcome: Floats = pooled[0] if len(pooled) == 1 else (pooled[0] + pooled[1]) / np.float32(2)
+        return outcome
+
+    def _quantizer(self, numbers: Floats, *, acts: bool) -> Quantizer:
+        found = Quantizer(*numbers)
+        return found.halved() if acts and self.seven else found
+
+    def _linear(self, name: str, x: Floats, levels: Levels | None = None) -> Floats:
+        weight, scale, bias = (self.tensors[f"{name}.{part}"] for part in ("weight", "scale", "bias"))
+        if levels is None and f"{name}.input" in self.tensors:
+            quantizer = self._quantizer(self.tensors[f"{name}.input"], acts=True)
+            step = quantizer.step(np.abs(x).max(1, keepdims=True))
+            levels = quantizer.levels(x, step), step
+        if levels is not None:
+            sums: Floats = (levels[0] @ weight.T).astype(np.float32) * levels[1]
+        else:
+            sums = np.zeros((len(x), len(weight)), np.float32)
+            for column, factors in zip(x.T, weight.T.astype(np.float32), strict=True):
+                sums = sums + factors * column[:, None]
+        found: Floats = sums * scale + bias
+        return found
+
+    def _norm(self, name: str, x: Floats) -> Floats:
+        width = np.float32(x.shape[-1])
+        mean = sum_lanes(x) / width
+        centred = x - mean
+        factor = np.float32(1) / np.sqrt(sum_lanes(centred * centred) / width + self.epsilon)
+        found: Floats = centred * factor * self.tensors[f"{name}.gamma"] + self.tensors[f"{name}.beta"]
+        return found
+
+
+def sum_lanes(x: Floats) -> Floats:
+    """Return the sums over the last dimension, `[…, 1]`, added up in four lanes, first to last."""
+    lanes = np.zeros((*x.shape[:-1], 4), np.float32)
+    for start in range(0, x.shape[-1], 4):
+        lanes = lanes + x[..., start : start + 4]
+    found: Floats = (lanes[..., :1] + lanes[..., 2:3]) + (lanes[..., 1:2] + lanes[..., 3:])
+    return found
+
+
+def power_of_two(x: Floats) -> Floats:
+    """Return 2^x for x of at most 0, by a polynomial on [-1/2, 1/2]."""
+    x = np.maximum(x, np.float32(-125))
+    whole = np.rint(x)
+    return np.ldexp(_horner(x - whole, POWERS), whole.astype(np.int32))
+
+
+def gelu(x: Floats, *, tanh: bool = False) -> Floats:
+    """Return GELU, or its form with tanh, by the engine's fits."""
+    greatest = GELU_TANH_CUT if tanh else GELU_CUT
+    cut = np.maximum(np.minimum(x, greatest), -greatest)
+    square = cut * cut
+    p, q = _horner(square, GELU_TANH_P if tanh else GELU_P), _horner(square, GELU_TANH_Q if tanh else GELU_Q)
+    return x * (cut * p / q + np.float32(0.5))
+
+
+def _horner(x: Floats, coefficients: tuple[np.float32, ...]) -> Floats:
+    found = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        found = found * x + coefficient
+    return found
