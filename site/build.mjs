@@ -1,9 +1,9 @@
 /**
  * Bundle the page's scripts and styles into a folder of files named by their content.
  *
- *   node build.mjs --out DIR
+ *   node build.mjs --out DIR --vit DIR
  *
- * DIR gets `<entry>.<hash>.{js,css}`, the chunks they load on demand, the engines' .wasm files, the licences of what is
+ * `--vit` is the folder with the builds of our own engine. `--out` gets `<entry>.<hash>.{js,css}`, the chunks they load on demand, the engines' .wasm files, the licences of what is
  * bundled, and bundle.json: {"main", "worker", "client", "css", "files": [...]}. Same sources, same bytes.
  */
 
@@ -17,19 +17,33 @@ import { build } from 'esbuild';
 const SITE = dirname(fileURLToPath(import.meta.url));
 /** Name in bundle.json → source. */
 const ENTRIES = { main: 'js/main.js', worker: 'js/worker.js', client: 'js/client.js', css: 'css/main.css' };
-/** The binaries the TensorFlow.js engine may ask for. */
-const WASM = ['tfjs-backend-wasm-simd.wasm', 'tfjs-backend-wasm-threaded-simd.wasm'];
-const WASM_FOLDER = 'node_modules/@tensorflow/tfjs-backend-wasm/dist';
+/** The script of a thread of our own engine; other scripts start it by its hashed name. */
+const THREAD = 'js/engines/vit_thread.js';
+const TFJS_WASM = 'node_modules/@tensorflow/tfjs-backend-wasm/dist';
+
+/**
+ * The binaries that the engines may ask for.
+ * @param {string} vit folder of our own engine's builds
+ */
+const binaries = (vit) => [
+  join(SITE, TFJS_WASM, 'tfjs-backend-wasm-simd.wasm'),
+  join(SITE, TFJS_WASM, 'tfjs-backend-wasm-threaded-simd.wasm'),
+  ...readdirSync(vit)
+    .filter((name) => name.endsWith('.wasm'))
+    .map((name) => join(vit, name)),
+];
 
 /**
  * Copy the binaries under hashed names; return name → hashed name.
  * @param {string} out
+ * @param {string} vit
  * @returns {Record<string, string>}
  */
-function copyWasm(out) {
+function copyWasm(out, vit) {
   return Object.fromEntries(
-    WASM.map((name) => {
-      const bytes = readFileSync(join(SITE, WASM_FOLDER, name));
+    binaries(vit).map((path) => {
+      const name = basename(path);
+      const bytes = readFileSync(path);
       const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 8);
       const hashed = name.replace('.wasm', `.${hash}.wasm`);
       writeFileSync(join(out, hashed), bytes);
@@ -39,14 +53,15 @@ function copyWasm(out) {
 }
 
 /**
- * Bundle all entries; return esbuild's account of what became what.
+ * Bundle entries; return esbuild's account of what became what.
+ * @param {string[]} entryPoints
  * @param {string} out
- * @param {Record<string, string>} wasm
+ * @param {Record<string, string>} files what the scripts start or fetch → its hashed name
  */
-async function bundle(out, wasm) {
+async function bundle(entryPoints, out, files) {
   const { metafile } = await build({
     absWorkingDir: SITE,
-    entryPoints: Object.values(ENTRIES),
+    entryPoints,
     outdir: out,
     entryNames: '[name].[hash]',
     chunkNames: '[name].[hash]',
@@ -58,7 +73,7 @@ async function bundle(out, wasm) {
     target: 'es2022',
     minify: true,
     legalComments: 'none',
-    define: { WASM_FILES: JSON.stringify(wasm) },
+    define: { WASM_FILES: JSON.stringify(files) },
     metafile: true,
     logLevel: 'error',
   });
@@ -94,11 +109,13 @@ function writeLicences(metafile, out) {
 }
 
 async function main() {
-  const { out } = parseArgs({ options: { out: { type: 'string' } } }).values;
-  if (!out) throw new Error('usage: node build.mjs --out DIR');
+  const { out, vit } = parseArgs({ options: { out: { type: 'string' }, vit: { type: 'string' } } }).values;
+  if (!out || !vit) throw new Error('usage: node build.mjs --out DIR --vit DIR');
   const folder = resolve(out);
   mkdirSync(folder, { recursive: true });
-  const metafile = await bundle(folder, copyWasm(folder));
+  const wasm = copyWasm(folder, resolve(vit));
+  const [thread] = Object.keys((await bundle([THREAD], folder, {})).outputs);
+  const metafile = await bundle(Object.values(ENTRIES), folder, { ...wasm, [basename(THREAD)]: basename(thread) });
   writeLicences(metafile, folder);
   const files = readdirSync(folder)
     .filter((name) => name !== 'bundle.json')

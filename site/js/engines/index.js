@@ -40,6 +40,7 @@ import { messageOf, VitError } from '../errors.js';
 
 /** @type {Record<string, () => Promise<{engine: Engine}>>} */
 export const ENGINES = {
+  vit: () => import('./vit.js'),
   tfjs: () => import('./tfjs.js'),
 };
 
