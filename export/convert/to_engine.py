@@ -48,8 +48,8 @@ def convert_engine(
 ) -> Verification:
     """Write the engine's file of the integer artifact in `parent`, run it in the engine, and compare.
 
-    `golden_inputs` is [n, 3, H, W]. Raises `UnsupportedError`, and `VerificationError` when the engine does not agree with
-    the integer model, or on the first image not to the last bit with what is stated of it in NumPy.
+    `golden_inputs` is [n, 3, H, W]. Raises `UnsupportedError`, and `VerificationError` when the engine does not agree
+    with the integer model, or on the first image not to the last bit with what is stated of it in NumPy.
     """
     from export.convert.engine_reference import EngineReference
 
@@ -66,7 +66,7 @@ def convert_engine(
 
 
 def to_engine(model: QuantizedModel, path: Path) -> None:
-    """Write the engine's file, whole or not at all; raises `UnsupportedError` with the reason for what it cannot run."""
+    """Write the engine's file, whole or not at all; raises `UnsupportedError` for what it cannot run."""
     sizes, tensors = plan_of(model.module)
     plan = {"sizes": sizes, "tensors": [[name, bits] for name, bits in tensors.bits.items()]}
     metadata = {
