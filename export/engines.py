@@ -22,6 +22,14 @@ ENGINES: dict[str, Engine] = {
         Engine(
             "tfjs", "TensorFlow.js", "https://github.com/tensorflow/tfjs", ("tfjs",), ("wasm", "webgl", "webgpu", "cpu")
         ),
+        Engine(
+            "litert",
+            "LiteRT.js",
+            "https://github.com/google-ai-edge/LiteRT",
+            ("tflite", "tflite_stock"),
+            ("wasm", "webgpu"),
+        ),
+        Engine("ort", "ONNX Runtime Web", "https://github.com/microsoft/onnxruntime", ("qdq",), ("wasm", "webgpu")),
     )
 }
 
