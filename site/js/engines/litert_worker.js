@@ -16,8 +16,9 @@ serve('LiteRT', async (task) => {
   Object.assign(globalThis, {
     Module: { locateFile: () => urls.wasm, mainScriptUrlOrBlob: urls.script, print: () => {}, printErr: () => {} },
   });
-  // It starts as many threads as the device has cores, whatever is asked for.
-  Object.defineProperty(navigator, 'hardwareConcurrency', { configurable: true, get: () => threads });
+  // It starts as many threads as the device has cores, and a graphics device wherever there is one.
+  Object.defineProperty(navigator, 'hardwareConcurrency', { get: () => threads });
+  if (backend === 'wasm') Object.defineProperty(navigator, 'gpu', { get: () => undefined });
   const runtime = await loadLiteRt(urls.script);
   if (backend === 'webgpu' && !runtime.getWebGpuDevice())
     throw new VitError('backend_unavailable', 'The browser gave LiteRT no graphics device.');
