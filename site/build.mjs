@@ -1,11 +1,12 @@
 /**
  * Bundle the page's scripts and styles into a folder of files named by their content.
  *
- *   node build.mjs --out DIR
+ *   node build.mjs --out DIR --vit DIR
  *
- * DIR gets `<entry>.<hash>.{js,css}`, the chunks they load on demand, the engines' files, the licences of what is bundled,
- * and bundle.json: {"main", "worker", "client", "css", "files": [...], "engines": {<engine>: [...]}}, the latter naming
- * the files that only one engine uses. Same sources, same bytes.
+ * `--vit` is the folder with the builds of our own engine. `--out` gets `<entry>.<hash>.{js,css}`, the chunks they load on
+ * demand, the engines' files, the licences of what is bundled, and bundle.json: {"main", "worker", "client", "css",
+ * "files": [...], "engines": {<engine>: [...]}}, the latter naming the files that only one engine uses. Same sources,
+ * same bytes.
  */
 
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -13,7 +14,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
-import { copyHashed, ENGINE_FILES, scriptsByEngine } from './engine_files.mjs';
+import { copyHashed, engineFiles, scriptsByEngine } from './engine_files.mjs';
 
 const SITE = dirname(fileURLToPath(import.meta.url));
 /** Name in bundle.json → source. */
@@ -63,7 +64,7 @@ async function bundle(entryPoints, out, format, files) {
  * @returns {Promise<EngineOutput>}
  */
 async function makeEngine({ files, workers }, out) {
-  const names = Object.fromEntries(files.map((path) => [basename(path), copyHashed(join(SITE, path), out)]));
+  const names = Object.fromEntries(files.map((path) => [basename(path), copyHashed(resolve(SITE, path), out)]));
   const metafiles = [];
   const made = Object.values(names);
   for (const [source, format] of Object.entries(workers)) {
@@ -107,19 +108,20 @@ function writeLicences(paths, out) {
 }
 
 async function main() {
-  const { out } = parseArgs({ options: { out: { type: 'string' } } }).values;
-  if (!out) throw new Error('usage: node build.mjs --out DIR');
+  const { out, vit } = parseArgs({ options: { out: { type: 'string' }, vit: { type: 'string' } } }).values;
+  if (!out || !vit) throw new Error('usage: node build.mjs --out DIR --vit DIR');
   const folder = resolve(out);
   mkdirSync(folder, { recursive: true });
   /** @type {Record<string, EngineOutput>} */
   const made = {};
-  for (const [name, engine] of Object.entries(ENGINE_FILES)) made[name] = await makeEngine(engine, folder);
+  const needed = engineFiles(resolve(vit));
+  for (const [name, engine] of Object.entries(needed)) made[name] = await makeEngine(engine, folder);
   const names = Object.assign({}, ...Object.values(made).map(({ names }) => names));
   const metafile = await bundle(Object.values(ENTRIES), folder, 'esm', names);
   const metafiles = [metafile, ...Object.values(made).flatMap(({ metafiles }) => metafiles)];
   const sources = metafiles.flatMap(({ inputs }) => Object.keys(inputs));
-  writeLicences([...sources, ...Object.values(ENGINE_FILES).flatMap(({ files }) => files)], folder);
-  const scripts = scriptsByEngine(metafile, Object.values(ENTRIES));
+  writeLicences([...sources, ...Object.values(needed).flatMap(({ files }) => files)], folder);
+  const scripts = scriptsByEngine(metafile, Object.values(ENTRIES), Object.keys(needed));
   const engines = Object.fromEntries(
     Object.entries(made).map(([name, { files }]) => [name, [...files, ...scripts[name].map((path) => basename(path))]]),
   );

@@ -1,7 +1,7 @@
 /** The files of each engine beside the scripts that esbuild bundles with the page: what they are and where they are. */
 
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
 
 const TFJS = 'node_modules/@tensorflow/tfjs-backend-wasm/dist';
@@ -15,10 +15,22 @@ const ORT_BUILDS = ['', '.asyncify'].map((kind) => `${ORT}/ort-wasm-simd-threade
 
 /**
  * What an engine needs: files that it fetches or starts as they are, and the scripts of its workers, to be bundled.
+ * Paths are relative to `site/` or absolute.
  * @typedef {{files: string[], workers: Record<string, 'esm' | 'iife'>}} EngineFiles
- * @type {Record<string, EngineFiles>}
  */
-export const ENGINE_FILES = {
+
+/**
+ * Return what every engine needs.
+ * @param {string} vit folder of our own engine's builds
+ * @returns {Record<string, EngineFiles>}
+ */
+export const engineFiles = (vit) => ({
+  vit: {
+    files: readdirSync(vit)
+      .filter((name) => name.endsWith('.wasm'))
+      .map((name) => join(vit, name)),
+    workers: { 'js/engines/vit_thread.js': 'esm' },
+  },
   tfjs: {
     files: [`${TFJS}/tfjs-backend-wasm-simd.wasm`, `${TFJS}/tfjs-backend-wasm-threaded-simd.wasm`],
     workers: {},
@@ -31,7 +43,7 @@ export const ENGINE_FILES = {
     files: ORT_BUILDS.flatMap((build) => [`${build}.mjs`, `${build}.wasm`]),
     workers: { 'js/engines/ort_worker.js': 'esm' },
   },
-};
+});
 
 /**
  * Copy a file under a hashed name and return that; a module is called .js, an ending that every host knows.
@@ -52,10 +64,11 @@ export function copyHashed(path, out) {
  * Return what of esbuild's outputs only one engine loads, by engine: its module and the chunks behind that.
  * @param {import('esbuild').Metafile} metafile
  * @param {string[]} entries sources that every page starts
+ * @param {string[]} engines
  * @returns {Record<string, string[]>}
  */
-export function scriptsByEngine(metafile, entries) {
-  const modules = Object.keys(ENGINE_FILES).map((engine) => /** @type {const} */ ([engine, `js/engines/${engine}.js`]));
+export function scriptsByEngine(metafile, entries, engines) {
+  const modules = engines.map((engine) => /** @type {const} */ ([engine, `js/engines/${engine}.js`]));
   const own = modules.map(([, source]) => source);
   /** @param {string[]} sources @param {string[]} except */
   const reached = (sources, except) => {

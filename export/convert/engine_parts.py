@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.errors import ConversionError
+from export.errors import UnsupportedError
 from export.quant.layers import Product, QuantConv2d, QuantLinear
 from export.quant.packing import pack
 from export.quant.quantizers import Dynamic, Quantizer, Uniform
@@ -38,9 +38,9 @@ class Tensors:
         self.bits[name] = bits
 
 
-def refuse(name: str, reason: str) -> ConversionError:
+def refuse(name: str, reason: str) -> UnsupportedError:
     """Return the error that says why the engine cannot run a part."""
-    return ConversionError(f"the vit engine cannot run this model: {name} {reason}", hint=HINT)
+    return UnsupportedError(f"the vit engine cannot run this model: {name} {reason}", hint=HINT)
 
 
 def add_linear(

@@ -41,6 +41,7 @@ import { download } from './files.js';
 
 /** @type {Record<string, () => Promise<{engine: Engine}>>} */
 export const ENGINES = {
+  vit: () => import('./vit.js'),
   tfjs: () => import('./tfjs.js'),
   litert: () => import('./litert.js'),
   ort: () => import('./ort.js'),
