@@ -13,8 +13,8 @@ from export.browser import Troubles, first_line, listed
 from export.errors import MeasurementError
 from export.peers.site import IMAGES, MODEL
 
-# Of ONNX Runtime: what transformers.js loads in Chromium, with WebGPU inside; and what it loads in older Safari, the CPU
-# alone, half the bytes and faster.
+# Of ONNX Runtime: what transformers.js loads in Chromium, with WebGPU inside; and what it loads in older Safari, the
+# CPU alone, half the bytes and faster.
 Build = Literal["asyncify", "plain"]
 LIMIT_MS = 600_000
 # An image model has no tokenizer, but transformers.js asks for its settings and gets the server's 404.
