@@ -18,7 +18,7 @@ serve('LiteRT', async (task) => {
   });
   // It starts as many threads as the device has cores, and a graphics device wherever there is one.
   Object.defineProperty(navigator, 'hardwareConcurrency', { get: () => threads });
-  if (backend === 'wasm') Object.defineProperty(navigator, 'gpu', { get: () => undefined });
+  if (backend === 'wasm') Object.defineProperty(navigator, 'gpu', { get: () => ({ requestAdapter: async () => null }) });
   const runtime = await loadLiteRt(urls.script);
   if (backend === 'webgpu' && !runtime.getWebGpuDevice())
     throw new VitError('backend_unavailable', 'The browser gave LiteRT no graphics device.');
