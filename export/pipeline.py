@@ -44,6 +44,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "tflite": (
         "convert/to_tflite.py",
         "convert/tflite_graph.py",
+        "convert/tflite_ranks.py",
         "convert/tflite_integers.py",
         "convert/held.py",
         "convert/toolrun.py",

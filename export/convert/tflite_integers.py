@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.convert.tflite_graph import float_tflite
+from export.convert.tflite_ranks import keep_ranks
 from export.convert.to_tf import INPUT, OUTPUT, SIGNATURE
 from export.errors import ConversionError
 
@@ -51,6 +52,7 @@ def write_tflite(saved_model: Path, target: Path, weights: list[Integers]) -> No
 
     by_value = {_key(weight.values()): weight for weight in weights}
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(float_tflite(saved_model)))
+    keep_ranks(model)
     operators = _name_weights(model, by_value)
     _give(by_value)
     quantizer = Quantizer(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
