@@ -4,7 +4,8 @@
  *   node build.mjs --out DIR --vit DIR
  *
  * `--vit` is the folder with the builds of our own engine. `--out` gets `<entry>.<hash>.{js,css}`, the chunks they load on demand, the engines' .wasm files, the licences of what is
- * bundled, and bundle.json: {"main", "worker", "client", "css", "files": [...]}. Same sources, same bytes.
+ * bundled, and bundle.json: {"main", "worker", "client", "css", "files": [...]}; beside them lies sw.js, the service worker.
+ * Same sources, same bytes.
  */
 
 import { createHash } from 'node:crypto';
@@ -19,6 +20,8 @@ const SITE = dirname(fileURLToPath(import.meta.url));
 const ENTRIES = { main: 'js/main.js', worker: 'js/worker.js', client: 'js/client.js', css: 'css/main.css' };
 /** The script of a thread of our own engine; other scripts start it by its hashed name. */
 const THREAD = 'js/engines/vit_thread.js';
+/** One script without chunks, under one name for ever, as browsers want it; the renderer puts the list of files before it. */
+const SERVICE_WORKER = { source: 'sw/sw.js', name: 'sw.js' };
 const TFJS_WASM = 'node_modules/@tensorflow/tfjs-backend-wasm/dist';
 
 /**
@@ -80,6 +83,22 @@ async function bundle(entryPoints, out, files) {
   return metafile;
 }
 
+/** Bundle the service worker. @param {string} out */
+async function bundleServiceWorker(out) {
+  await build({
+    absWorkingDir: SITE,
+    entryPoints: [SERVICE_WORKER.source],
+    outfile: join(out, SERVICE_WORKER.name),
+    bundle: true,
+    format: 'iife',
+    platform: 'browser',
+    target: 'es2022',
+    minify: true,
+    legalComments: 'none',
+    logLevel: 'error',
+  });
+}
+
 /** Return the entries' files by name. @param {import('esbuild').Metafile} metafile @returns {Record<string, string>} */
 function entryFiles(metafile) {
   const bySource = new Map(
@@ -120,6 +139,7 @@ async function main() {
   const files = readdirSync(folder)
     .filter((name) => name !== 'bundle.json')
     .sort();
+  await bundleServiceWorker(folder);
   writeFileSync(join(folder, 'bundle.json'), `${JSON.stringify({ ...entryFiles(metafile), files }, null, 2)}\n`);
   console.log(`${files.length} files in ${relative(process.cwd(), folder) || '.'}`);
 }

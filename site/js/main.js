@@ -7,6 +7,7 @@ import { readCatalog } from './ui/catalog.js';
 import { Choices, labelLoadButton, sameSelection } from './ui/choices.js';
 import { elements } from './ui/elements.js';
 import { formatMs } from './ui/figures.js';
+import { isolate } from './ui/isolation.js';
 import { Measured } from './ui/measured.js';
 import { listenForPictures } from './ui/picture.js';
 import { clearProblem, say, setRunning, showLoading, showProblem, showRuns } from './ui/state.js';
@@ -50,6 +51,10 @@ class App {
     elements.forget.addEventListener('click', () => this.#attempt(() => this.#forget()));
     elements.cancel.addEventListener('click', () => this.#cancel());
     this.#lookAround();
+    isolate(at(catalog.assets.service_worker), {
+      busy: () => this.#picture !== null || this.#loading !== null || this.#current !== null,
+      tell: (reason) => this.measured.setIsolation(reason),
+    });
   }
 
   /** Ask the runtime what works on this device; nothing else waits for it. */

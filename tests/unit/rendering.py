@@ -65,6 +65,7 @@ def make_bundle(folder: Path) -> Path:
     files = [*names.values(), "LICENCES.txt", "chunk.EE.js"]
     for name in files:
         (folder / name).write_text(name)
+    (folder / "sw.js").write_text("the service worker")
     (folder / "left-over.js").write_text("not named in bundle.json")
     (folder / "bundle.json").write_text(json.dumps({**names, "files": files}))
     return folder

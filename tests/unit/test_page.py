@@ -135,4 +135,4 @@ def test_report_adds_up(store: Store, bundle: Path, out: Path) -> None:
     assert report.bytes == sum(sizes.values()) - sizes[MARKER]
     assert report.largest_bytes == max(size for path, size in sizes.items() if path != MARKER)
     assert report.visits_per_month == 100_000_000_000 // report.cold_visit_bytes
-    assert any("not measured" in note for note in report.notes) and len(report.lines()) == 3
+    assert any("not measured" in note for note in report.notes) and len(report.lines()) == 4

@@ -16,6 +16,7 @@ const DEVICE_TITLES = [
   ['platform', 'System'],
   ['model', 'Device'],
   ['logical_cores', 'Logical cores'],
+  ['threads', 'Threads possible'],
   ['memory_gb', 'Memory in GB, as the browser rounds it'],
   ['gpu', 'Graphics'],
   ['simd', 'WebAssembly SIMD'],
@@ -36,6 +37,7 @@ export class Measured {
   #forgotten = false;
   /** @type {Device | null} */
   #device = null;
+  #isolation = '';
   #version;
 
   /** @param {import('./choices.js').Selection} selection @param {string} version of the site */
@@ -57,6 +59,12 @@ export class Measured {
   /** @param {Device} device */
   setDevice(device) {
     this.#device = device;
+    this.refresh();
+  }
+
+  /** Take in why the page is not cross-origin isolated. @param {string} reason '' where it is */
+  setIsolation(reason) {
+    this.#isolation = reason;
     this.refresh();
   }
 
@@ -98,6 +106,7 @@ export class Measured {
       backend: this.#loaded?.backend ?? backend,
       threads: this.#loaded?.threads ?? null,
       threads_reason: this.#loaded?.threads_reason ?? null,
+      isolation_reason: this.#isolation,
       from_cache: this.#loaded?.from_cache ?? null,
       cold: this.#loaded?.cold ?? null,
       warm: this.#warm,
@@ -119,7 +128,9 @@ export class Measured {
       rows.push(['Back end', backend], ['Threads', threads_reason ? `${threads}: ${threads_reason}` : String(threads)]);
     }
     for (const [key, title] of DEVICE_TITLES) {
-      if (this.#device && this.#device[key] !== '') rows.push([title, spell(this.#device[key])]);
+      if (!this.#device || this.#device[key] === '') continue;
+      const why = key === 'threads' && this.#isolation ? `: ${this.#isolation}` : '';
+      rows.push([title, spell(this.#device[key]) + why]);
     }
     const entries = rows.map(([term, text]) => make('div', {}, make('dt', { text: term }), make('dd', { text })));
     elements.device.replaceChildren(...entries);
