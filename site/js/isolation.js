@@ -20,30 +20,43 @@ import { messageOf } from './errors.js';
  * @property {boolean} appleMobile
  * @property {number} cores
  *
- * What to ask of the service worker (`null`: nothing), and why there is but one thread; '' while there may be more.
- * @typedef {{mode: Mode | null, reason: string}} Plan
+ * @typedef {object} Plan
+ * @property {Mode | null} mode what to ask of the service worker; null: nothing
+ * @property {string} obstacle why there is no service worker; '' where there is one
+ * @property {string} reason why there is but one thread; '' where there may be more
+ * @property {boolean} reload whether one reload can switch threads on
  */
 
-export const REFUSED = 'the browser does not isolate this page, although it was asked to';
-export const LATER = 'threads are on from the next visit; reloading now would disturb this one';
+/** Why there is but one thread, when that is not the visit's own doing. */
+export const REFUSED = 'the browser does not isolate this page, although it is asked to';
+export const COMING = 'more are being set up';
+export const LATER = 'more are on from the next visit; reloading now would disturb this one';
+export const AGAIN = 'more are on from the next visit; this tab was reloaded for them before';
 
 /**
  * Decide what a visit asks of the service worker.
  * @param {Visit} visit
  * @returns {Plan}
  */
-export function planFor({ optedOut, secure, supported, embedded, isolated, controller, appleMobile, cores }) {
-  /** @param {Mode | null} mode @param {string} reason @returns {Plan} */
-  const plan = (mode, reason) => ({ mode, reason: isolated ? '' : reason });
-  if (optedOut) return plan(null, 'switched off by isolation=off in the address');
-  if (!secure) return plan(null, 'browsers give threads to secure pages only (https:// or http://localhost)');
-  if (embedded) return plan(null, 'the page is shown inside another one');
-  if (!supported) return plan(null, 'this browser’s private window, or its settings, allow no service worker');
+export function planFor(visit) {
+  const { isolated, controller, appleMobile, cores } = visit;
+  /** @param {Mode} mode @param {string} reason @param {boolean} [reload] @returns {Plan} */
+  const plan = (mode, reason, reload = false) => ({ mode, obstacle: '', reason, reload });
+  const obstacle = obstacleFor(visit);
+  if (obstacle) return { mode: null, obstacle, reason: isolated ? '' : obstacle, reload: false };
   // A page that is isolated through our own service worker stays so; else it is the host's doing.
   if (isolated) return plan(controller === 'isolate' ? 'isolate' : 'host', '');
   if (appleMobile) return plan('plain', 'iPhones and iPads run out of memory with threads');
   if (cores < 2) return plan('plain', 'this device reports one core');
-  return plan('isolate', controller === 'isolate' ? REFUSED : '');
+  return controller === 'isolate' ? plan('isolate', REFUSED) : plan('isolate', COMING, true);
+}
+
+/** Why there can be no service worker; '' when there can. @param {Visit} visit @returns {string} */
+function obstacleFor({ optedOut, secure, supported, embedded }) {
+  if (optedOut) return 'switched off by isolation=off in the address';
+  if (!secure) return 'browsers allow it to secure pages only (https:// or http://localhost)';
+  if (embedded) return 'the page is shown inside another one';
+  return supported ? '' : 'this browser’s private window, or its settings, allow no service worker';
 }
 
 /**
@@ -127,9 +140,7 @@ export function whyNot(error) {
   return `the service worker could not be set up (${messageOf(error)})`;
 }
 
-/**
- * The one reload that a tab may see, remembered for as long as the tab is open.
- */
+/** The one reload that a tab may see, remembered for as long as the tab is open. */
 export class ReloadGuard {
   #key;
 

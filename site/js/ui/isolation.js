@@ -1,29 +1,40 @@
 /** Switches threads on where it takes no more than one reload, in the open, and never while the visitor does something. */
 
-import { LATER, lookAtVisit, planFor, REFUSED, register, ReloadGuard, whyNot, withdraw } from '../isolation.js';
-import { say } from './state.js';
+import { AGAIN, LATER, lookAtVisit, planFor, register, ReloadGuard, whyNot, withdraw } from '../isolation.js';
+import { READY, say } from './state.js';
 
 /** How long the page says that it will reload before it does. */
 const NOTICE_MS = 800;
 
 /**
- * Set up the service worker; `tell` hears why there is but one thread whenever that changes, '' where there are more.
+ * What the page says of itself.
+ * @typedef {object} Standing
+ * @property {string} reason why there is but one thread; '' where there may be more
+ * @property {string} offline whether the page opens without a network, and why not; '' while that is not known
+ */
+
+/**
+ * Set up the service worker; `tell` hears of every change.
  * @param {string} script absolute URL of the service worker
- * @param {{busy: () => boolean, tell: (reason: string) => void}} page
+ * @param {{busy: () => boolean, tell: (standing: Standing) => void}} page
  */
 export async function isolate(script, { busy, tell }) {
   const visit = lookAtVisit(script, { address: location.href, embedded: window.top !== window.self });
-  const { mode, reason } = planFor(visit);
+  const { mode, obstacle, reason, reload } = planFor(visit);
   const guard = new ReloadGuard(script);
-  tell(reason);
-  if (visit.isolated && guard.follows()) say('Ready. The page was reloaded once to switch on threads. Choose a picture, or try a sample.');
+  tell({ reason, offline: obstacle && `no: ${obstacle}` });
+  if (visit.isolated && guard.follows()) {
+    say(`${READY} The page was reloaded once to switch on threads.`);
+  }
   try {
     if (visit.optedOut) await withdraw(script);
-    const inCharge = mode !== null && (await register(script, mode));
-    if (mode !== 'isolate' || visit.isolated || reason) return;
-    tell(inCharge ? await reloadOnce(guard, () => busy() || navigator.userActivation?.hasBeenActive === true) : LATER);
+    if (mode === null) return;
+    const inCharge = await register(script, mode);
+    tell({ reason: reload && !inCharge ? LATER : reason, offline: 'yes' });
+    if (!reload || !inCharge) return;
+    tell({ reason: await reloadOnce(guard, busy), offline: 'yes' });
   } catch (error) {
-    if (!visit.isolated) tell(reason || whyNot(error));
+    tell({ reason: reload ? whyNot(error) : reason, offline: `no: ${whyNot(error)}` });
   }
 }
 
@@ -34,12 +45,15 @@ export async function isolate(script, { busy, tell }) {
  * @returns {Promise<string>}
  */
 async function reloadOnce(guard, busy) {
-  if (guard.taken) return REFUSED;
-  if (busy()) return LATER;
+  const touched = () => busy() || navigator.userActivation?.hasBeenActive === true;
+  if (guard.taken) return AGAIN;
+  if (touched()) return LATER;
   say('Reloading once to switch on threads …');
   await new Promise((resolve) => setTimeout(resolve, NOTICE_MS));
-  if (busy()) return LATER;
-  if (!guard.take()) return LATER;
+  if (touched() || !guard.take()) {
+    if (!busy()) say(READY);
+    return LATER;
+  }
   location.reload();
   return 'the page is being reloaded';
 }

@@ -37,7 +37,8 @@ export class Measured {
   #forgotten = false;
   /** @type {Device | null} */
   #device = null;
-  #isolation = '';
+  /** @type {import('./isolation.js').Standing} */
+  #standing = { reason: '', offline: '' };
   #version;
 
   /** @param {import('./choices.js').Selection} selection @param {string} version of the site */
@@ -62,9 +63,9 @@ export class Measured {
     this.refresh();
   }
 
-  /** Take in why the page is not cross-origin isolated. @param {string} reason '' where it is */
-  setIsolation(reason) {
-    this.#isolation = reason;
+  /** Take in why there is but one thread, and whether the page is kept. @param {import('./isolation.js').Standing} standing */
+  setStanding(standing) {
+    this.#standing = standing;
     this.refresh();
   }
 
@@ -106,7 +107,7 @@ export class Measured {
       backend: this.#loaded?.backend ?? backend,
       threads: this.#loaded?.threads ?? null,
       threads_reason: this.#loaded?.threads_reason ?? null,
-      isolation_reason: this.#isolation,
+      isolation_reason: this.#standing.reason,
       from_cache: this.#loaded?.from_cache ?? null,
       cold: this.#loaded?.cold ?? null,
       warm: this.#warm,
@@ -129,9 +130,10 @@ export class Measured {
     }
     for (const [key, title] of DEVICE_TITLES) {
       if (!this.#device || this.#device[key] === '') continue;
-      const why = key === 'threads' && this.#isolation ? `: ${this.#isolation}` : '';
+      const why = key === 'threads' && this.#standing.reason ? `: ${this.#standing.reason}` : '';
       rows.push([title, spell(this.#device[key]) + why]);
     }
+    if (this.#standing.offline) rows.push(['Opens without a network', this.#standing.offline]);
     const entries = rows.map(([term, text]) => make('div', {}, make('dt', { text: term }), make('dd', { text })));
     elements.device.replaceChildren(...entries);
   }
