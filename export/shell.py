@@ -13,7 +13,7 @@ from export.store import describe_file, hash_json
 
 LARGEST = 600_000  # bytes: a larger runtime is kept by no first visit that may never use it
 PAGES_LEFT_OUT = ("404.html",)  # only the host knows when to answer with it
-NAMED_BY_CONTENT = (".js", ".css", ".svg", ".wasm")  # of assets/; the licences are none of these
+NAMED_BY_CONTENT = (".js", ".mjs", ".css", ".svg", ".wasm")  # of assets/; the licences are none of these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

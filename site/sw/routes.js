@@ -15,6 +15,7 @@ import { isOptedOut } from './terms.js';
  */
 
 const ASSETS = 'assets/';
+const SCRIPT = /\.m?js$/;
 /** Cache modes that ask for something else than what was kept. @type {Set<RequestCache>} */
 const PAST_CACHES = new Set(['reload', 'no-store', 'only-if-cached']);
 
@@ -42,7 +43,7 @@ export function routeOf(request, folder, files) {
   }
   if (PAST_CACHES.has(request.cache)) return null;
   // Scripts too large to be kept may be those of workers, which an isolated page starts only with the header.
-  if (path.startsWith(ASSETS)) return path in files || path.endsWith('.js') ? { kind: 'asset', path } : null;
+  if (path.startsWith(ASSETS)) return path in files || SCRIPT.test(path) ? { kind: 'asset', path } : null;
   return path in files && !path.endsWith('.html') ? { kind: 'loose', path } : null;
 }
 
@@ -56,7 +57,7 @@ export function routeOf(request, folder, files) {
 export function headersFor({ kind, path }, mode, address) {
   if (mode === 'plain') return {};
   if (kind === 'page') return mode === 'isolate' && !isOptedOut(address) ? ISOLATION : {};
-  return path.endsWith('.js') ? EMBEDDER : {};
+  return SCRIPT.test(path) ? EMBEDDER : {};
 }
 
 /**

@@ -19,18 +19,25 @@ from export.browser import Troubles
 from export.serve import PagesHandler, serving
 from export.store import hash_json
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core has one thread, so nothing is reloaded for more"),
+]
 
 PATIENCE_MS = 60_000
 CHOICE = "#variant=u8-tfjs&backend=wasm"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Safari/604.1"
 SHELLS = "(await caches.keys()).filter((name) => name.startsWith('vit-pages:shell:'))"
+HEARD = """addEventListener('DOMContentLoaded', () => {
+  const state = document.getElementById('state');
+  const listen = () => { sessionStorage.heard = `${sessionStorage.heard ?? ''}${state.textContent}|`; };
+  new MutationObserver(listen).observe(state, { childList: true, subtree: true });
+});"""
 UPDATED = """async () => {
   const registration = await navigator.serviceWorker.getRegistration();
   await registration.update().catch(() => {});  // told when it has begun
   while (registration.installing) await new Promise((resolve) => setTimeout(resolve, 50));
 }"""
-several_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core has one thread")
 
 
 class Handler(PagesHandler):
@@ -85,7 +92,7 @@ class Visit:
     def open(self, url: str, loads: int = 1) -> Page:
         """Open an address and wait, without a look into the page, until it was loaded so many times."""
         with self.page.expect_event("load", predicate=lambda _: self.loads == loads):
-            self.page.goto(url + CHOICE)
+            self.page.goto(url + CHOICE, wait_until="commit")
         return self.page
 
 
@@ -117,26 +124,33 @@ def expect_in_charge(page: Page, mode: str) -> None:
     assert active.endswith(f"/sw.js?mode={mode}")
 
 
-def republish(site: Path, *, index: bytes, listed: bytes | None = None) -> None:
-    """Put another front page on a site, and into the list of its service worker; `listed` is what that one expects."""
+def republish(site: Path, *, index: bytes, listed: bytes | None = None, removed: str = "") -> None:
+    """Put another version of a site in its place: another front page, and without the assets of one ending.
+
+    `listed` is what the list of its service worker says of the front page; left out, the truth.
+    """
     (site / "index.html").write_bytes(index)
     worker = site / "sw.js"
     first, _, body = worker.read_text().partition(";\n")
-    files = json.loads(first.removeprefix("const SHELL="))["files"]
+    files: dict[str, str] = json.loads(first.removeprefix("const SHELL="))["files"]
     files["index.html"] = sha256(listed or index).hexdigest()
+    for path in [path for path in files if removed and path.endswith(removed)]:
+        (site / path).unlink()
+        del files[path]
     shell = json.dumps({"digest": hash_json(files)[:16], "files": files})
     worker.write_text(f"const SHELL={shell};\n{body}")
 
 
-@several_cores
 @pytest.mark.parametrize("base_path", ["/", "/repo/"])
 def test_threads_after_one_reload_and_at_once_on_the_next_visit(
     visitor: BrowserContext, built_site: Path, base_path: str
 ) -> None:
+    visitor.add_init_script(HEARD)
     with serving(built_site, base_path=base_path) as url:
         first = Visit(visitor)
         page = first.open(url, loads=2)
         expect(page.locator("#state")).to_contain_text("reloaded once")
+        assert page.evaluate("sessionStorage.heard").count("Reloading once to switch on threads") == 1
         assert isolated(page) and int(device(page, "Threads possible")) > 1
         classify(page)
         assert int(device(page, "Threads")) > 1
@@ -148,7 +162,6 @@ def test_threads_after_one_reload_and_at_once_on_the_next_visit(
         expect(page.locator("#state")).not_to_contain_text("reloaded")
 
 
-@several_cores
 def test_visit_without_a_network_classifies(visitor: BrowserContext, built_site: Path, handler: type[Handler]) -> None:
     with serving(built_site, base_path="/repo/", handler=handler) as url:
         page = Visit(visitor).open(url, loads=2)
@@ -242,7 +255,6 @@ def test_browser_that_blocks_the_service_worker_says_so(page: Page, site_url: st
     classify(page)
 
 
-@several_cores
 def test_isolating_host_needs_no_reload(visitor: BrowserContext, built_site: Path, handler: type[Handler]) -> None:
     with serving(built_site, isolated=True, handler=handler) as url:
         visit = Visit(visitor)
@@ -308,3 +320,15 @@ def test_new_version_is_seen_at_once_and_kept_only_when_whole(
         page = Visit(visitor).open(url)
         expect(page).to_have_title(re.compile("^Second, " if whole else "^(?!Second)"))
         assert len(shells(page)) == 1 and (kept in shells(page)) is not whole
+
+
+def test_open_page_keeps_the_files_of_its_version(visitor: BrowserContext, built_site: Path, tmp_path: Path) -> None:
+    site = tmp_path / "_site"
+    shutil.copytree(built_site, site)
+    with serving(site, base_path="/repo/") as url:
+        page = Visit(visitor).open(url, loads=2)
+        republish(site, index=(site / "index.html").read_bytes() + b"\n", removed=".wasm")
+        page.evaluate(UPDATED)
+        assert page.evaluate("async () => (await navigator.serviceWorker.getRegistration()).waiting !== null")
+        assert len(shells(page)) == 2
+        classify(page)  # with an engine that the host has no more

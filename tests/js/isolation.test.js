@@ -91,6 +91,7 @@ test('pages, assets and samples of the site are answered', () => {
   assert.deepEqual(route('results.html', { mode: 'navigate' }), { kind: 'page', path: 'results.html' });
   assert.deepEqual(route('assets/main.AA.js'), { kind: 'asset', path: 'assets/main.AA.js' });
   assert.deepEqual(route('assets/large.BB.js'), { kind: 'asset', path: 'assets/large.BB.js' });
+  assert.deepEqual(route('assets/large.BB.mjs'), { kind: 'asset', path: 'assets/large.BB.mjs' });
   assert.deepEqual(route('samples/cat.jpg'), { kind: 'loose', path: 'samples/cat.jpg' });
 });
 
