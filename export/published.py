@@ -14,6 +14,7 @@ SITE = Path(__file__).parents[1] / "site"
 SAMPLES, ICON = SITE / "samples", SITE / "icon.svg"
 COMMON_SAMPLES = "imagenet"  # for every model that has no samples of its own name
 SPEC = "spec.json"
+SERVICE_WORKER = "sw.js"  # at the root of the bundle, and of the site: a service worker is in charge of its own folder
 LICENCES = "LICENCES.txt"  # of everything that is bundled; written by site/build.mjs
 
 

@@ -10,6 +10,9 @@ const PHASES = {
   first_run: 'Running it for the first time …',
 };
 
+/** What the state line says while there is nothing to report. */
+export const READY = 'Ready. Choose a picture, or try a sample.';
+
 /** Say what is going on; screen readers hear it too, so it changes with the stage and not with every byte. @param {string} text */
 export function say(text) {
   if (elements.state.textContent !== text) elements.state.textContent = text;
