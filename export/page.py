@@ -138,14 +138,17 @@ def _copy_files(published: tuple[PublishedModel, ...], scripts: Bundle, folder: 
     for model in published:
         for sample in model.samples:
             _copy(SAMPLES / sample.file, folder / "samples" / sample.file)
+        reference = model.reference
+        _copy_verified(reference.origin, folder / reference.folder / reference.name, reference.file.sha256)
         for variant in model.variants:
             for file in variant.artifact.files:
-                target = folder / variant.folder / file.path
-                _copy(variant.origin / file.path, target)
-                if hash_file(target) != file.sha256:
-                    raise ArtifactError(
-                        f"{variant.origin / file.path} is not what its manifest says", hint="build again with --force"
-                    )
+                _copy_verified(variant.origin / file.path, folder / variant.folder / file.path, file.sha256)
+
+
+def _copy_verified(source: Path, target: Path, sha256: str) -> None:
+    _copy(source, target)
+    if hash_file(target) != sha256:
+        raise ArtifactError(f"{source} is not what its manifest says", hint="build again with --force")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -201,8 +204,9 @@ def _report(
 
 
 def _cold_visit(published: tuple[PublishedModel, ...], scripts: Bundle, pages: dict[str, str]) -> int:
-    """Return the gzipped bytes of a first visit: page, scripts, the largest runtime, the first variant."""
+    """Return the gzipped bytes of a first visit: page, scripts, the largest runtime, the first variant, its test."""
     runtimes = [file.gzip_bytes for file in scripts.files if file.path.endswith(".wasm")]
     text = [file.gzip_bytes for file in scripts.files if file.path.endswith((".js", ".css"))]
     page = len(gzip.compress(pages["index.html"].encode(), 9, mtime=0))
-    return page + sum(text) + max(runtimes, default=0) + published[0].variants[0].artifact.gzip_bytes
+    reference = published[0].reference.file.gzip_bytes
+    return page + sum(text) + max(runtimes, default=0) + published[0].variants[0].artifact.gzip_bytes + reference

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from export.console import say, stage
 from export.convert import tool_versions
+from export.engines import engine_for
 from export.models.request import ModelRequest, describe
 from export.recipes import Quantization, Recipe, find_recipe
+from export.selftest import add_selftest
 from export.spec import Artifact, ModelSpec, Verification
 from export.store import Make, Outcome, Plan, Store, hash_bytes, hash_file, hash_json
 
@@ -98,12 +100,13 @@ class Line:
             storage_dtype=recipe.storage_dtype,
             compute_dtype=recipe.compute_dtype if format in INTEGER_FORMATS else "float32",
         )  # fmt: skip
-        found = None if self.force else self.store.find(plan.model, recipe.name, format, plan.key)
-        if found:
-            return found
-        with stage(f"{format} {recipe.name}" if parent else "load the model") as note:
-            artifact = self.store.write(plan, make)
-            note(f"{artifact.bytes / 1e6:.2f} MB" + _agreement(artifact.verification))
+        artifact = None if self.force else self.store.find(plan.model, recipe.name, format, plan.key)
+        if artifact is None:
+            with stage(f"{format} {recipe.name}" if parent else "load the model") as note:
+                artifact = self.store.write(plan, make)
+                note(f"{artifact.bytes / 1e6:.2f} MB" + _agreement(artifact.verification))
+        if engine_for(format) is not None:
+            add_selftest(self, artifact)
         return artifact
 
 
