@@ -15,7 +15,7 @@ from pathlib import Path
 
 from export.bundle import make_bundle
 from export.console import run, say, stage
-from export.engines import ENGINES, find_engines
+from export.engines import AUTO, ENGINES, find_engines
 from export.errors import RequestError
 from export.models.request import ModelRequest
 from export.page import RenderReport, render
@@ -32,6 +32,7 @@ class BuildRequest:
 
     models: tuple[ModelRequest, ...]
     recipes: tuple[Recipe, ...] = tuple(find_recipe(name) for name in DEFAULT_RECIPES)
+    engines: tuple[str, ...] = (AUTO,)
     data: Path | None = None
     artifacts: Path = ARTIFACTS
     measurements: Path = MEASUREMENTS
@@ -44,7 +45,7 @@ def build(request: BuildRequest) -> RenderReport:
     store = Store(request.artifacts)
     for model in request.models:
         say(f"{model.name}: {', '.join(recipe.name for recipe in request.recipes)}")
-        convert(model, request.recipes, store, force=request.force, data=request.data)
+        convert(model, request.recipes, store, force=request.force, engines=request.engines, data=request.data)
     with stage("bundle the page's scripts"):
         bundle = make_bundle()
     with stage("render the page"):
@@ -74,7 +75,10 @@ def parser() -> argparse.ArgumentParser:
         "lists the methods (default: %(default)s)",
     )
     p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
-    p.add_argument("--engine", default="tfjs", help=f"of {', '.join(ENGINES)} (default: %(default)s)")
+    p.add_argument(
+        "--engine", default=AUTO, metavar="A,B",
+        help=f"what runs it: {AUTO} (the fastest for each recipe), or of {', '.join(ENGINES)} (default: %(default)s)",
+    )  # fmt: skip
     p.add_argument(
         "--weights",
         choices=("pretrained", "random"),
@@ -103,15 +107,14 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
         raise RequestError(
             "--checkpoint and --labels belong to one model, but several are named", hint="build them one by one"
         )
-    find_engines(args.engine)
     models = tuple(
         ModelRequest(model=name, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels) for name in names
     )
     if args.data is not None and not args.data.exists():
         raise RequestError(f"--data {args.data}: there is no such folder or archive")
     return BuildRequest(
-        models=models, recipes=find_recipes(args.recipe), data=args.data, artifacts=args.artifacts,
-        measurements=args.measurements, out=args.out, force=args.force,
+        models=models, recipes=find_recipes(args.recipe), engines=find_engines(args.engine), data=args.data,
+        artifacts=args.artifacts, measurements=args.measurements, out=args.out, force=args.force,
     )  # fmt: skip
 
 

@@ -28,6 +28,10 @@ class ConversionError(ExportError):
     """A converter failed or left something out."""
 
 
+class UnsupportedError(ConversionError):
+    """An engine cannot run this model or recipe; another one may."""
+
+
 class VerificationError(ExportError):
     """A child artifact does not agree with its parent within the stated bound."""
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from export.console import say, stage
 from export.convert import tool_versions
-from export.engines import engine_for
+from export.engine_build import engine_key
+from export.engines import AUTO, ENGINES, engines_of
+from export.errors import UnsupportedError
 from export.models.request import ModelRequest, describe
 from export.recipes import Quantization, Recipe, find_recipe
-from export.selftest import add_selftest
+from export.selftest import add_selftests
 from export.spec import Artifact, ModelSpec, Verification
 from export.store import Make, Outcome, Plan, Store, hash_bytes, hash_file, hash_json
 
@@ -51,12 +53,13 @@ SOURCES: dict[str, tuple[str, ...]] = {
         "quant/packing.py",
         "quant/integer_file.py",
     ),
+    "vit": ("convert/to_engine.py", "convert/engine_parts.py", "convert/verify.py", "engine_build.py"),
 }
 
 
 FLOAT = find_recipe("f32")
 HELD = "held.json"  # what a file of another format holds of a recipe
-INTEGER_FORMATS = ("safetensors",)  # whose runtimes multiply integers where the recipe says so
+INTEGER_FORMATS = ("safetensors", "vit")  # whose runtimes multiply integers where the recipe says so
 
 
 class Line:
@@ -67,6 +70,7 @@ class Line:
         self.notices: list[str] = []  # what was decided while loading and should be seen
         self.log = (store.root / request.name / "convert.log").absolute()
         self._tools: ConverterProcess | None = None
+        self._made: dict[tuple[str, str], Artifact] = {}
 
     def folder(self, format: str, recipe: str = "f32") -> Path:
         """Return where a stage's artifact lies."""
@@ -90,6 +94,14 @@ class Line:
         options: object = None,
     ) -> Artifact:
         """Return the stage's artifact: the stored one if it was made from just this, else a new one."""
+        place = (format, recipe.name)
+        if place not in self._made:
+            self._made[place] = self._find_or_make(format, parent, make, recipe, options)
+        return self._made[place]
+
+    def _find_or_make(
+        self, format: str, parent: Artifact | None, make: Make, recipe: Recipe, options: object
+    ) -> Artifact:
         tools = (
             tool_versions(format) if parent else {name: version(name) for name in ("torch", "timm", "pillow", "numpy")}
         )
@@ -100,27 +112,51 @@ class Line:
             storage_dtype=recipe.storage_dtype,
             compute_dtype=recipe.compute_dtype if format in INTEGER_FORMATS else "float32",
         )  # fmt: skip
-        artifact = None if self.force else self.store.find(plan.model, recipe.name, format, plan.key)
-        if artifact is None:
-            with stage(f"{format} {recipe.name}" if parent else "load the model") as note:
-                artifact = self.store.write(plan, make)
-                note(f"{artifact.bytes / 1e6:.2f} MB" + _agreement(artifact.verification))
-        if engine_for(format) is not None:
-            add_selftest(self, artifact)
+        found = None if self.force else self.store.find(plan.model, recipe.name, format, plan.key)
+        if found:
+            return found
+        with stage(f"{format} {recipe.name}" if parent else "load the model") as note:
+            artifact = self.store.write(plan, make)
+            note(f"{artifact.bytes / 1e6:.2f} MB" + _agreement(artifact.verification))
         return artifact
 
 
 def convert(
-    request: ModelRequest, recipes: tuple[Recipe, ...], store: Store, *, force: bool, data: Path | None = None
+    request: ModelRequest,
+    recipes: tuple[Recipe, ...],
+    store: Store,
+    *,
+    force: bool,
+    engines: tuple[str, ...] = (AUTO,),
+    data: Path | None = None,
 ) -> list[Artifact]:
-    """Return the TF.js artifacts of a model, one per recipe, making and verifying what is missing.
+    """Return the artifacts of a model that the page runs, for each recipe and engine, making what is missing.
 
-    `data` are images to calibrate on.
+    `data` are images to calibrate on. An engine that cannot run the model is left out, aloud, when another can; raises
+    `ConversionError` when none can.
     """
     with ExitStack() as stack:
         line = Line(request, store, force=force, stack=stack)
         torch = load_float(line)
-        return [_to_browser(line, torch, recipe, data) for recipe in recipes]
+        made = [made for recipe in recipes for made in _for_engines(line, recipe, engines, data)]
+        add_selftests(line, torch, recipes)
+        return made
+
+
+def _for_engines(line: Line, recipe: Recipe, chosen: tuple[str, ...], data: Path | None) -> list[Artifact]:
+    made, refusals = [], []
+    for engine in engines_of(recipe, chosen):
+        try:
+            made.append(artifact_of(line, engine.formats[0], recipe, data))
+        except UnsupportedError as error:
+            refusals.append(error)
+    if not made and chosen == (AUTO,):
+        made.append(artifact_of(line, ENGINES["tfjs"].formats[0], recipe, data))
+    if not made:
+        raise refusals[0]
+    for refusal in refusals:
+        say(f"    note: {refusal.message}; {', '.join(artifact.format for artifact in made)} serves {recipe.name}")
+    return made
 
 
 def quantize(
@@ -138,16 +174,8 @@ def quantize(
     """
     with ExitStack() as stack:
         line = Line(request, store, force=force, stack=stack)
-        made = {"safetensors": quantized(line, load_float(line), recipe, data)}
-        if set(formats) - set(made):
-            parent = made["safetensors"]
-            onnx = line.obtain("onnx", parent, lambda folder: _to_onnx(line, folder, recipe), recipe=recipe)
-        if "qdq" in formats:
-            made["qdq"] = line.obtain("qdq", onnx, lambda folder: _to_qdq(line, folder, recipe), recipe=recipe)
-        if "tflite" in formats:
-            tf = line.obtain("tf", onnx, lambda folder: _to_tf(line, folder, recipe), recipe=recipe)
-            made["tflite"] = line.obtain("tflite", tf, lambda folder: _to_tflite(line, folder, recipe), recipe=recipe)
-        return {format: made[format] for format in formats}
+        load_float(line)
+        return {format: artifact_of(line, format, recipe, data) for format in formats}
 
 
 def float_artifact(request: ModelRequest, store: Store) -> Path:
@@ -160,7 +188,7 @@ def float_artifact(request: ModelRequest, store: Store) -> Path:
 
 def load_float(line: Line) -> Artifact:
     """Return the float model's artifact and say what was decided for it."""
-    torch = line.obtain("torch", None, lambda folder: _load(line, folder), options=describe(line.request))
+    torch = _float(line)
     for notice in line.notices:
         say(f"    {notice}")
     if line.request.kind == "random":
@@ -168,9 +196,31 @@ def load_float(line: Line) -> Artifact:
     return torch
 
 
-def quantized(line: Line, torch: Artifact, recipe: Recipe, data: Path | None) -> Artifact:
+def _float(line: Line) -> Artifact:
+    return line.obtain("torch", None, lambda folder: _load(line, folder), options=describe(line.request))
+
+
+def artifact_of(line: Line, format: str, recipe: Recipe, data: Path | None) -> Artifact:
+    """Return the artifact of a format, with all its parents; recipes that only store share those of the float model."""
+    if format == "torch":
+        return _float(line)
+    if format == "safetensors":
+        return _quantized(line, recipe, data)
+    quantizes = recipe.quantization is not None
+    above, make = STAGES[format]
+    parent = artifact_of(line, above if quantizes or above != "safetensors" else "torch", origin_of(recipe), data)
+    options = engine_key() if format == "vit" else None
+    return line.obtain(format, parent, lambda folder: make(line, folder, recipe), recipe=recipe, options=options)
+
+
+def origin_of(recipe: Recipe) -> Recipe:
+    """Return the recipe whose numbers a graph is exported with: storing ones change only the last step's bytes."""
+    return recipe if recipe.quantization is not None else FLOAT
+
+
+def _quantized(line: Line, recipe: Recipe, data: Path | None) -> Artifact:
     """Return the integer artifact of a recipe; its images are a part of its key."""
-    how = recipe.quantization
+    parent, how = _float(line), recipe.quantization
     assert how is not None
     images = _calibration_images(line, how, data)
     kept = line.store.root / line.request.name / f".{recipe.name}.calibration"
@@ -180,7 +230,7 @@ def quantized(line: Line, torch: Artifact, recipe: Recipe, data: Path | None) ->
 
         return quantize(line.folder("torch"), recipe, images, folder, kept)
 
-    return line.obtain("safetensors", torch, make, recipe=recipe, options=hash_bytes(images.images.tobytes()))
+    return line.obtain("safetensors", parent, make, recipe=recipe, options=hash_bytes(images.images.tobytes()))
 
 
 def _calibration_images(line: Line, how: Quantization, data: Path | None) -> "CalibrationImages":
@@ -188,16 +238,6 @@ def _calibration_images(line: Line, how: Quantization, data: Path | None) -> "Ca
 
     spec = ModelSpec.from_json(json.loads((line.folder("torch") / "spec.json").read_text()))
     return calibration_images(spec, data, how.calibration.images, how.calibration.seed)
-
-
-def _to_browser(line: Line, torch: Artifact, recipe: Recipe, data: Path | None) -> Artifact:
-    """Return the TF.js artifact of a recipe; those that only store share one float line."""
-    numbers, parent = FLOAT, torch
-    if recipe.quantization is not None:
-        numbers, parent = recipe, quantized(line, torch, recipe, data)
-    onnx = line.obtain("onnx", parent, lambda folder: _to_onnx(line, folder, numbers), recipe=numbers)
-    tf = line.obtain("tf", onnx, lambda folder: _to_tf(line, folder, numbers), recipe=numbers)
-    return line.obtain("tfjs", tf, _tfjs_maker(line, recipe), recipe=recipe)
 
 
 def _code(format: str) -> list[list[str]]:
@@ -277,19 +317,35 @@ def _quantized_module(line: Line, recipe: Recipe) -> "nn.Module":
     return load_quantized(line.folder("safetensors", recipe.name) / FILE).module
 
 
-def _tfjs_maker(line: Line, recipe: Recipe) -> Callable[[Path], Verification]:
-    def make(folder: Path) -> Verification:
-        from export.convert.to_tf import SAVED_MODEL
-        from export.convert.to_tfjs import to_tfjs
-        from export.models.artifact import read_golden
+def _to_tfjs(line: Line, folder: Path, recipe: Recipe) -> Verification:
+    from export.convert.to_tf import SAVED_MODEL
+    from export.convert.to_tfjs import to_tfjs
+    from export.models.artifact import read_golden
 
-        inputs, _ = read_golden(line.folder("torch"))
-        origin = FLOAT if recipe.quantization is None else recipe
-        saved_model = line.folder("tf", origin.name) / SAVED_MODEL
-        file = None if recipe.quantization is None else line.folder("safetensors", recipe.name) / "model.safetensors"
-        verification, _ = to_tfjs(
-            line.tools(), saved_model, inputs, folder, recipe=recipe.name, name=line.request.name, integers=file
-        )
-        return verification
+    inputs, _ = read_golden(line.folder("torch"))
+    saved_model = line.folder("tf", origin_of(recipe).name) / SAVED_MODEL
+    file = None if recipe.quantization is None else line.folder("safetensors", recipe.name) / "model.safetensors"
+    verification, _ = to_tfjs(
+        line.tools(), saved_model, inputs, folder, recipe=recipe.name, name=line.request.name, integers=file
+    )
+    return verification
 
-    return make
+
+def _to_vit(line: Line, folder: Path, recipe: Recipe) -> Verification:
+    from export.convert.to_engine import FILE, convert_engine
+    from export.models.artifact import read_golden
+
+    inputs, _ = read_golden(line.folder("torch"))
+    parent = line.folder("safetensors", recipe.name)
+    return convert_engine(parent, inputs, folder / FILE, name=line.request.name, log=line.log)
+
+
+# Format → its parent's, and what makes it.
+STAGES: dict[str, tuple[str, Callable[[Line, Path, Recipe], Verification | Outcome]]] = {
+    "onnx": ("safetensors", _to_onnx),
+    "tf": ("onnx", _to_tf),
+    "tfjs": ("tf", _to_tfjs),
+    "qdq": ("onnx", _to_qdq),
+    "tflite": ("tf", _to_tflite),
+    "vit": ("safetensors", _to_vit),
+}

@@ -7,12 +7,16 @@ A page refuses a back end that lies much further: the rule is in site/js/selftes
 
 import json
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.console import stage
+from export.engines import ENGINES
 from export.errors import ArtifactError
+from export.recipes import Recipe
 from export.spec import Artifact, ModelSpec, SelfTest, StoredFile
 from export.store import Plan, Store, hash_file, hash_json
 
@@ -31,18 +35,18 @@ def stage_of(format: str) -> str:
     return f"{STAGE}_{format}"
 
 
-def add_selftest(line: "Line", artifact: Artifact) -> None:
-    """Make what a page that publishes `artifact` needs to test a back end, where it is missing.
+def add_selftests(line: "Line", torch: Artifact, recipes: tuple[Recipe, ...]) -> None:
+    """Make what a page of these recipes needs to test its back ends, for every format that is stored and published.
 
-    Raises what `write_reference` and `run_artifact` raise.
+    `torch` is the float model. Raises what `write_reference` and `run_artifact` raise.
     """
-    torch = line.store.read(artifact.model, FLOAT, "torch")
-    assert torch is not None  # every artifact is made from it
     reference = _obtain(line, STAGE, torch, FLOAT, "", lambda folder: _write_reference(line, folder))
-    recipe = artifact.recipe
-    _obtain(
-        line, stage_of(artifact.format), artifact, recipe, reference.sha256, lambda folder: _run(line, artifact, folder)
-    )
+    formats = [format for engine in ENGINES.values() for format in engine.formats]
+    for recipe, format in product(recipes, formats):
+        artifact = line.store.read(torch.model, recipe.name, format)
+        if artifact is not None:
+            make = partial(_run, line, artifact)
+            _obtain(line, stage_of(format), artifact, recipe.name, reference.sha256, make)
 
 
 def _obtain(

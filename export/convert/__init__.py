@@ -14,6 +14,7 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "tflite": ("tensorflow", "ai-edge-quantizer", "ai-edge-litert"),
     "tf": ("onnx", "onnxsim", "onnx2tf", "tensorflow"),
     "tfjs": ("tensorflow", "tensorflowjs"),
+    "vit": ("torch", "timm", "ziglang"),
 }
 
 

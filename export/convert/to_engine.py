@@ -10,6 +10,7 @@ tensors' names with the bits of packed ones), `model`, `recipe`, `sha256` of the
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,14 @@ from torch import Tensor, nn
 
 from export.convert.engine_parts import Tensors, add_linear, add_norm, add_products, refuse
 from export.convert.toolrun import run_node
-from export.quant.integer_file import QuantizedModel, write_safetensors
+from export.convert.verify import compare
+from export.engine_build import make_engine
+from export.errors import VerificationError
+from export.models.artifact import run_model
+from export.quant.integer_file import FILE as INTEGER_FILE
+from export.quant.integer_file import QuantizedModel, load_quantized, write_safetensors
 from export.quant.layers import QuantConv2d
+from export.spec import Verification
 
 FORMAT, VERSION = "vit-pages-engine", 1
 FILE = "model.vit"
@@ -36,8 +43,30 @@ FLAGS = {"norm_before": 1, "norm_query_key": 2, "norm_after": 4, "norm_pooled": 
 FLOAT_EMBED, FLOAT_CLASSIFIER = 1, 2
 
 
+def convert_engine(
+    parent: Path, golden_inputs: NDArray[np.float32], target: Path, *, name: str, log: Path
+) -> Verification:
+    """Write the engine's file of the integer artifact in `parent`, run it in the engine, and compare.
+
+    `golden_inputs` is [n, 3, H, W]. Raises `UnsupportedError`, and `VerificationError` when the engine does not agree
+    with the integer model, or on the first image not to the last bit with what is stated of it in NumPy.
+    """
+    from export.convert.engine_reference import EngineReference
+
+    model = load_quantized(parent / INTEGER_FILE)
+    to_engine(model, target)
+    with TemporaryDirectory() as scratch:
+        outputs = run_vit(target, golden_inputs, make_engine(), Path(scratch), log)
+    found = compare(
+        run_model(model.module, golden_inputs), outputs, edge="vit", parent="safetensors", subject=f"{name}: vit engine"
+    )
+    if not np.array_equal(EngineReference(target).run(golden_inputs[:1]), outputs[:1]):
+        raise VerificationError(f"{name}: the vit engine does not compute what its definition in NumPy says")
+    return found
+
+
 def to_engine(model: QuantizedModel, path: Path) -> None:
-    """Write the engine's file, whole or not at all; raises `ConversionError` with the reason for what it cannot run."""
+    """Write the engine's file, whole or not at all; raises `UnsupportedError` for what it cannot run."""
     sizes, tensors = plan_of(model.module)
     plan = {"sizes": sizes, "tensors": [[name, bits] for name, bits in tensors.bits.items()]}
     metadata = {
@@ -51,7 +80,7 @@ def to_engine(model: QuantizedModel, path: Path) -> None:
 
 
 def plan_of(module: nn.Module) -> tuple[dict[str, Any], Tensors]:
-    """Return the sizes and the tensors of a quantized module; raises `ConversionError`."""
+    """Return the sizes and the tensors of a quantized module; raises `UnsupportedError`."""
     if type(module) not in (VisionTransformer, VisionTransformerDistilled):
         raise refuse("the model", f"is a {type(module).__name__}, not timm's VisionTransformer")
     assert isinstance(module, VisionTransformer)

@@ -37,7 +37,7 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
       layernorm(&rows.layer->query, query, length, scratch.row);
       query = scratch.row;
     }
-    row_scales[i] = quantize_row(query, length, &operand, scratch.query + (size_t)i * length);
+    row_scales[i] = quantize_row(query, length, &operand, scratch.query + (size_t)i * length).scale;
   }
   V starts[ROWS];
   start_rows(scratch.query, length, key_offset, starts);

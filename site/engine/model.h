@@ -42,7 +42,7 @@ typedef struct {
 typedef struct {
   AttentionScratch attention;
   float *row;     // [widest row]
-  float *scales;  // [rows], of operands
+  RowScale *scales;  // [rows], of operands
   char *stack;    // of a thread other than the first
 } Scratch;
 

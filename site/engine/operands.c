@@ -18,6 +18,11 @@ INLINE int truncated_half(float level) { return (int)level / 2; }
 
 Operand to_operand(Quantizer q) {
   Operand operand = {q.scale, q.low, q.high, 0};
+  if (q.scale < 0) {
+    if (dot_kind == DOT_SEVEN && q.high > 127) operand.high = 127;
+    operand.offset = dot_kind == DOT_SIGNED ? -128 : 0;
+    return operand;
+  }
   if (dot_kind == DOT_SEVEN && q.high - q.low > 127) {  // every other level
     operand.scale *= 2;
     operand.low = truncated_half(q.low), operand.high = truncated_half(q.high);

@@ -30,12 +30,14 @@ typedef enum {
 
 extern Dot dot_kind;
 
-// Integer levels low … high of a float: level = clamp(round(x / scale)). A scale of 0: from the largest magnitude.
+// Integer levels low … high of a float: level = clamp(round(x / scale)). A scale of 0 is found from the largest
+// magnitude of a row; one below 0 from a row's least and greatest value, which then are at most `high` levels apart.
 typedef struct {
   float scale, low, high;
 } Quantizer;
 
-// A quantizer as this machine's dot instruction takes it: an operand is level + offset.
+// A quantizer as this machine's dot instruction takes it: an operand is level + offset, which a row whose range is
+// found at run time chooses itself, so that its least level becomes `offset`.
 typedef struct {
   float scale, low, high;
   int offset;

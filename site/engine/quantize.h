@@ -25,8 +25,15 @@ INLINE void store_operands(Act *to, V low, V high, int offset) {
 #endif
 }
 
-// Quantize a row of `width` floats (a multiple of 4) to `width` rounded up to PAD; return its scale.
-float quantize_row(const float *x, int width, const Operand *operand, Act *to);
+// What a row was quantized with: value = (operand - offset) · scale.
+typedef struct {
+  float scale;
+  int32_t offset;
+} RowScale;
+
+// Quantize a row of `width` floats (a multiple of 4) to `width` rounded up to PAD.
+RowScale quantize_row(const float *x, int width, const Operand *operand, Act *to);
 
 // As above for rows that are `stride` floats apart; `to` has them without gaps.
-void quantize_rows(const float *x, size_t stride, int rows, int width, const Operand *operand, Act *to, float *scales);
+void quantize_rows(const float *x, size_t stride, int rows, int width, const Operand *operand, Act *to,
+                   RowScale *scales);

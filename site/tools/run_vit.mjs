@@ -77,6 +77,7 @@ async function main({ model, wasm, inputs, sizes, output, choices, rounds }) {
     threadScript: THREAD_SCRIPT,
   };
   const session = await engine.load({ files: new Map([['model.vit', new Uint8Array(readFileSync(model))]]) }, options);
+  /** @type {Float32Array[]} */
   const rows = [];
   const samples = [];
   for (let round = 0; round < rounds; round++) {
