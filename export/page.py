@@ -205,7 +205,7 @@ def _report(
 
 
 def _cold_visit(published: tuple[PublishedModel, ...], scripts: Bundle, pages: dict[str, str]) -> int:
-    """Return the gzipped bytes of a first visit: page, scripts and largest runtime of the first variant, its own, its test.
+    """Return the gzipped bytes of a first visit: page, scripts and largest runtime of the first variant, and it.
 
     Of the engines, only the first variant's counts: the others are downloaded when they are chosen.
     """

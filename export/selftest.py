@@ -84,7 +84,7 @@ def _run(line: "Line", artifact: Artifact, folder: Path) -> None:
     inputs = reference.inputs(spec)
     place = line.folder(artifact.format, artifact.recipe)
     result = reference.compare(run_artifact(artifact.format, place, inputs, line.tools, line.log))
-    (folder / RESULT).write_text(json.dumps(result.to_json(), indent=1) + "\n")
+    (folder / RESULT).write_text(json.dumps(result.to_json()) + "\n")
 
 
 def read_reference_file(store: Store, origin: Artifact) -> tuple[Path, StoredFile]:
