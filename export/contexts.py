@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from export import __version__
 from export.engines import BACKENDS, ENGINES, FORMATS, Engine
-from export.published import ICON, LICENCES, SERVICE_WORKER, Bundle, PublishedModel, Sample, Variant
+from export.published import ICON, LICENCES, SERVICE_WORKER, Bundle, PublishedModel, Reference, Sample, Variant
 from export.results import ModelResults, lay_out, match
 from export.spec import SCHEMA_VERSION, Artifact, Environment, MeasurementFile, ModelSpec
 from export.store import hash_file
@@ -130,6 +130,7 @@ def _model_data(model: PublishedModel) -> dict[str, Any]:
     values = model.spec.to_json()
     return {
         **{name: values[name] for name in shown},
+        "selftest": _reference_data(model.reference),
         "variants": [_variant_data(variant) for variant in model.variants],
         "samples": [
             {"file": f"samples/{sample.file}", "title": sample.title, "attribution": sample.attribution,
@@ -137,6 +138,11 @@ def _model_data(model: PublishedModel) -> dict[str, Any]:
             for sample in model.samples
         ],
     }  # fmt: skip
+
+
+def _reference_data(reference: Reference) -> dict[str, Any]:
+    file = reference.file
+    return {"folder": quote(reference.folder), "path": reference.name, "bytes": file.bytes, "sha256": file.sha256}
 
 
 def _variant_data(variant: Variant) -> dict[str, Any]:
@@ -149,6 +155,7 @@ def _variant_data(variant: Variant) -> dict[str, Any]:
         "note": variant.note,
         "engine": variant.engine.name,
         "folder": quote(variant.folder),
+        "selftest": variant.selftest.to_json(),
         **{name: values[name] for name in shown},
     }
 

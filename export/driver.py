@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page
 
 from export.browser import fresh_page
-from export.errors import MeasurementError, RequestError
+from export.errors import MeasurementError, RequestError, WrongAnswersError
 from export.spec import SCHEMA_VERSION
 
 SITE_DATA = "site-data"
@@ -85,7 +85,10 @@ def read_site_data(site: Path) -> dict[str, Any]:
 
 
 class PageClient:
-    """A client of its own in a browser page; every call raises `MeasurementError` with the page's own message."""
+    """A client of its own in a browser page; every call raises `MeasurementError` with the page's own message.
+
+    That of a back end which fails the page's self-test is a `WrongAnswersError`.
+    """
 
     def __init__(self, page: Page, url: str, site_data: dict[str, Any]) -> None:
         self.page, self.url = page, url
@@ -103,7 +106,7 @@ class PageClient:
     def load(
         self, model: dict[str, Any], variant: dict[str, Any], backend: str, threads: int, build: str | None = None
     ) -> dict[str, Any]:
-        """Download, decode, compile and run once; return the cold times and the threads really used.
+        """Download, decode, compile, run once and test; return the cold times, the threads really used and the test.
 
         `build` is one of the engine's, instead of the one for this machine.
         """
@@ -126,7 +129,8 @@ class PageClient:
 
     def _value(self, answer: dict[str, Any], method: str) -> Any:
         if error := answer.get("error"):
-            raise MeasurementError(f"the page's {method}: {error['message']} [{error['code']}]", hint=error["hint"])
+            kind = WrongAnswersError if error["code"] == "wrong_result" else MeasurementError
+            raise kind(f"the page's {method}: {error['message']} [{error['code']}]", hint=error["hint"])
         return answer["value"]
 
 

@@ -42,3 +42,7 @@ class ArtifactError(ExportError):
 
 class MeasurementError(ExportError):
     """The built page could not be measured in a browser."""
+
+
+class WrongAnswersError(MeasurementError):
+    """A back end failed the page's self-test: its figures would be those of wrong answers."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from playwright.sync_api import Browser
 
 from export.driver import page_client
+from export.errors import WrongAnswersError
 from export.figures import format_ms
 from export.measurements import SIZE
 from export.plan import Combination, Plan
@@ -26,6 +27,10 @@ class Samples:
     bytes: int = 0
     refused: str = ""
 
+    def refuse(self, reason: str) -> None:
+        """Take back what was collected: it is not what was asked for."""
+        self.cold, self.warm, self.refused = [], [], reason
+
 
 def measure_latency(browser: Browser, plan: Plan, *, rounds: int, runs: int) -> list[Measurement]:
     """Return cold figures of `rounds` fresh browsers and warm ones of all their runs pooled, per combination.
@@ -45,9 +50,13 @@ def measure_latency(browser: Browser, plan: Plan, *, rounds: int, runs: int) -> 
 
 def _round(browser: Browser, plan: Plan, combination: Combination, samples: Samples, runs: int) -> None:
     with page_client(browser, plan.url, plan.site_data) as client:
-        loaded = combination.load_into(client)
+        try:
+            loaded = combination.load_into(client)
+        except WrongAnswersError as error:
+            samples.refuse(f"left out, {error.message}")
+            return
         if loaded["threads"] != combination.threads:
-            samples.refused = f"left out, it runs with {loaded['threads']} instead ({loaded['threads_reason']})"
+            samples.refuse(f"left out, it runs with {loaded['threads']} instead ({loaded['threads_reason']})")
             return
         affordable = int(BUDGET_MS / max(loaded["cold"]["first_run_ms"], 0.1))
         samples.cold.append(loaded["cold"])

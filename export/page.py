@@ -150,14 +150,17 @@ def _copy_files(published: tuple[PublishedModel, ...], scripts: Bundle, folder: 
     for model in published:
         for sample in model.samples:
             _copy(SAMPLES / sample.file, folder / "samples" / sample.file)
+        reference = model.reference
+        _copy_verified(reference.origin, folder / reference.folder / reference.name, reference.file.sha256)
         for variant in model.variants:
             for file in variant.artifact.files:
-                target = folder / variant.folder / file.path
-                _copy(variant.origin / file.path, target)
-                if hash_file(target) != file.sha256:
-                    raise ArtifactError(
-                        f"{variant.origin / file.path} is not what its manifest says", hint="build again with --force"
-                    )
+                _copy_verified(variant.origin / file.path, folder / variant.folder / file.path, file.sha256)
+
+
+def _copy_verified(source: Path, target: Path, sha256: str) -> None:
+    _copy(source, target)
+    if hash_file(target) != sha256:
+        raise ArtifactError(f"{source} is not what its manifest says", hint="build again with --force")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -218,4 +221,5 @@ def _cold_visit(published: tuple[PublishedModel, ...], shell: Shell) -> int:
     kept = sum(file.gzip_bytes for file in shell.kept)
     text = sum(file.gzip_bytes for file in shell.too_large if not file.path.endswith(".wasm"))
     runtimes = [file.gzip_bytes for file in shell.too_large if file.path.endswith(".wasm")]
-    return kept + text + max(runtimes, default=0) + published[0].variants[0].artifact.gzip_bytes
+    weights = published[0].variants[0].artifact.gzip_bytes + published[0].reference.file.gzip_bytes
+    return kept + text + max(runtimes, default=0) + weights

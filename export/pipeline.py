@@ -17,6 +17,7 @@ from export.engines import AUTO, ENGINES, engines_of
 from export.errors import UnsupportedError
 from export.models.request import ModelRequest, describe
 from export.recipes import Quantization, Recipe, find_recipe
+from export.selftest import add_selftests
 from export.spec import Artifact, ModelSpec, Verification
 from export.store import Make, Outcome, Plan, Store, hash_bytes, hash_file, hash_json
 
@@ -144,8 +145,10 @@ def convert(
     """
     with ExitStack() as stack:
         line = Line(request, store, force=force, stack=stack)
-        load_float(line)
-        return [made for recipe in recipes for made in _for_engines(line, recipe, engines, data)]
+        torch = load_float(line)
+        made = [made for recipe in recipes for made in _for_engines(line, recipe, engines, data)]
+        add_selftests(line, torch, recipes)
+        return made
 
 
 def _for_engines(line: Line, recipe: Recipe, chosen: tuple[str, ...], data: Path | None) -> list[Artifact]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from export.engines import Engine, engine_for
 from export.errors import ArtifactError
 from export.recipes import Recipe, find_recipe
-from export.spec import Artifact, ModelSpec, Record, StoredFile
+from export.selftest import read_reference_file, read_selftest
+from export.spec import Artifact, ModelSpec, Record, SelfTest, StoredFile
 from export.store import MANIFEST, Store, describe_file
 
 SITE = Path(__file__).parents[1] / "site"
@@ -20,11 +21,15 @@ LICENCES = "LICENCES.txt"  # of everything that is bundled; written by site/buil
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """A recipe in a format that a browser engine loads; `folder` is its place in the site, with a final slash."""
+    """A recipe in a format that a browser engine loads; `folder` is its place in the site, with a final slash.
+
+    `selftest` is what the build's own run gave on the model's reference images.
+    """
 
     recipe: Recipe
     engine: Engine
     artifact: Artifact
+    selftest: SelfTest
     origin: Path
     folder: str
 
@@ -55,10 +60,21 @@ class Sample(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A model's reference images: where they were made, and their place in the site."""
+
+    origin: Path
+    file: StoredFile
+    folder: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedModel:
     """A model with everything of it that goes into the site; `steps` are all its artifacts, parents first."""
 
     spec: ModelSpec
+    reference: Reference
     variants: tuple[Variant, ...]
     steps: tuple[Artifact, ...]
     samples: tuple[Sample, ...]
@@ -98,8 +114,15 @@ def gather_model(store: Store, name: str, recipes: list[str]) -> PublishedModel:
         raise ArtifactError(f"{spec_file} cannot be read: {error}", hint="build again with --force") from error
     variants = tuple(variant for recipe in recipes for variant in _variants(store, name, recipe, stored))
     return PublishedModel(
-        spec=spec, variants=variants, steps=_ancestry(variants, stored, origin), samples=_samples(name)
-    )
+        spec=spec, reference=_reference(store, origin), variants=variants, steps=_ancestry(variants, stored, origin),
+        samples=_samples(name),
+    )  # fmt: skip
+
+
+def _reference(store: Store, origin: Artifact) -> Reference:
+    folder, file = read_reference_file(store, origin)
+    name = f"selftest.{file.sha256[:10]}.safetensors"
+    return Reference(origin=folder / file.path, file=file, folder=f"models/{origin.model}/", name=name)
 
 
 def _stored_artifacts(store: Store, name: str) -> list[Artifact]:
@@ -117,9 +140,10 @@ def _variants(store: Store, name: str, recipe: str, stored: list[Artifact]) -> l
             origin = store.folder(name, recipe, artifact.format)
             found.append(
                 Variant(
-                    recipe=_recipe(store, name, recipe), engine=engine, artifact=artifact, origin=origin, folder=folder
+                    recipe=_recipe(store, name, recipe), engine=engine, artifact=artifact, origin=origin, folder=folder,
+                    selftest=read_selftest(store, artifact),
                 )
-            )
+            )  # fmt: skip
     if not found:
         raise ArtifactError(
             f"{store.root / name} holds no browser format of recipe {recipe}",

@@ -117,6 +117,18 @@ class Verification(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTest(Record):
+    """What a variant makes of the model's reference images, run by the build itself.
+
+    `max_abs_diff` is the largest difference of an output from the float model's; `agrees` tells of each image whether
+    the largest output is the same.
+    """
+
+    max_abs_diff: float
+    agrees: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile(Record):
     """One file of an artifact; `path` is relative to its folder; `gzip_bytes` at level 9."""
 

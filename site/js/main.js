@@ -1,7 +1,7 @@
 /** The classify page: wires the controls to the runtime. One wish at a time; the newest wins. */
 
 import { createClient } from './client.js';
-import { asVitError } from './errors.js';
+import { asVitError, VitError } from './errors.js';
 import { RANKS, clearAnswer, showAnswer } from './ui/answer.js';
 import { readCatalog } from './ui/catalog.js';
 import { Choices, labelLoadButton, sameSelection } from './ui/choices.js';
@@ -10,7 +10,17 @@ import { formatMs } from './ui/figures.js';
 import { isolate } from './ui/isolation.js';
 import { Measured } from './ui/measured.js';
 import { listenForPictures } from './ui/picture.js';
-import { READY, clearProblem, say, setRunning, showLoading, showProblem, showRuns } from './ui/state.js';
+import {
+  READY,
+  clearProblem,
+  clearRefusals,
+  say,
+  setRunning,
+  showLoading,
+  showProblem,
+  showRefusal,
+  showRuns,
+} from './ui/state.js';
 
 /**
  * @typedef {import('./ui/choices.js').Selection} Selection
@@ -77,6 +87,7 @@ class App {
     this.#answered = null;
     clearAnswer();
     clearProblem();
+    clearRefusals();
     this.measured.reset(this.choices.selection);
     this.#labelLoad();
     const { variant, backend } = this.choices.selection;
@@ -145,14 +156,13 @@ class App {
     const { selection } = this.choices;
     if (this.#loading && sameSelection(this.#loading.selection, selection)) return this.#loading.promise;
     this.#loading?.controller.abort();
-    const { model, variant, backend } = selection;
     const controller = new AbortController();
     /** @param {import('./protocol.js').LoadProgress} progress */
     const onProgress = (progress) => {
       if (this.#loading?.controller === controller) showLoading(progress);
     };
     const options = { signal: controller.signal, onProgress };
-    const promise = this.client.load({ model, variant, backend, base: this.base }, options);
+    const promise = this.#loadTrusted(selection, options);
     const loading = { selection, controller, promise, done: false };
     this.#loading = loading;
     promise.then(
@@ -167,6 +177,51 @@ class App {
       },
     );
     return promise;
+  }
+
+  /**
+   * Load what is chosen; a back end that gives wrong answers is refused, visibly, and the next one taken.
+   * @param {Selection} selection
+   * @param {{signal: AbortSignal, onProgress: (progress: import('./protocol.js').LoadProgress) => void}} options
+   * @returns {Promise<Loaded>}
+   */
+  async #loadTrusted(selection, options) {
+    const { model, variant, backend } = selection;
+    try {
+      return await this.client.load({ model, variant, backend, base: this.base }, options);
+    } catch (error) {
+      const loading = this.#loading;
+      if (asVitError(error).code !== 'wrong_result' || loading?.selection !== selection) throw error;
+      loading.selection = await this.#nextAfter(selection, asVitError(error));
+      return this.#loadTrusted(loading.selection, options);
+    }
+  }
+
+  /**
+   * Refuse a back end and choose the next: of the same engine, else of another that has the same numbers.
+   *
+   * Raises `wrong_result` when none is left.
+   * @param {Selection} refused
+   * @param {VitError} error
+   * @returns {Promise<Selection>}
+   */
+  async #nextAfter(refused, error) {
+    this.#answered = null;
+    clearAnswer();
+    this.choices.refuse(refused, error.message);
+    for (const variant of this.choices.alike) {
+      const { engine } = variant;
+      if (!this.choices.knows(engine)) this.choices.setBackends(engine, await this.client.backends(engine));
+      if (this.#loading?.selection !== refused) throw error; // something else was chosen meanwhile
+      const next = this.choices.fallBack(variant);
+      if (!next) continue;
+      const other = variant === refused.variant ? '' : `${this.catalog.engines[engine].title} on `;
+      showRefusal(`${error.message} ${other}${this.catalog.backends[next.backend]} is used instead.`);
+      this.measured.reset(next);
+      return next;
+    }
+    const hint = 'Choose another variant, or open the page in another browser.';
+    throw new VitError('wrong_result', `${error.message} No other back end is left, so no answer is given.`, { hint });
   }
 
   /** @param {AbortSignal} signal */

@@ -24,6 +24,7 @@
  * @property {boolean} features
  * @property {number} outputs
  * @property {import('./preprocess.js').Preprocess} preprocess
+ * @property {import('./cache.js').FileRecord & {folder: string}} selftest the reference images
  *
  * @typedef {object} Variant
  * @property {string} id
@@ -31,6 +32,8 @@
  * @property {string} folder
  * @property {number} bytes
  * @property {import('./cache.js').FileRecord[]} files
+ * @property {string} sha256
+ * @property {import('./selftest.js').Expected} selftest
  *
  * @typedef {object} LoadRequest
  * @property {Model} model
@@ -40,7 +43,8 @@
  * @property {number} [threads] left out, as many as pay
  * @property {string} [build] of the engine, instead of the one for this device
  *
- * @typedef {{phase: 'download' | 'decode' | 'compile' | 'first_run', loaded: number, total: number}} LoadProgress bytes
+ * @typedef {'download' | 'decode' | 'compile' | 'first_run' | 'selftest'} Phase
+ * @typedef {{phase: Phase, loaded: number, total: number}} LoadProgress bytes
  *
  * @typedef {object} Loaded
  * @property {string} backend
@@ -50,6 +54,7 @@
  *   download: weights (from the cache when `from_cache`), verified, and the engine's code; decode: stored numbers →
  *   float32;
  *   compile: back end and graph; first run: with its shader compilation and read-back
+ * @property {import('./verdict.js').SelfTest} selftest
  * @property {boolean} from_cache
  * @property {number} bytes
  * @property {string[]} notices

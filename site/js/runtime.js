@@ -7,6 +7,8 @@ import { openEngine } from './engines/index.js';
 import { throwIfAborted, VitError } from './errors.js';
 import { topClasses } from './postprocess.js';
 import { preprocess } from './preprocess.js';
+import { readReference, selfTest } from './selftest.js';
+import { requirePassed } from './verdict.js';
 
 /**
  * @typedef {import('./protocol.js').LoadRequest} LoadRequest
@@ -24,6 +26,8 @@ export class Runtime {
   #visibility = { hidden: false, changes: 0 };
   /** @type {Current | null} */
   #current = null;
+  /** What was tested and passed, by variant, back end and threads. @type {Map<string, import('./verdict.js').SelfTest>} */
+  #tested = new Map();
 
   /** @param {boolean} hidden */
   setHidden(hidden) {
@@ -33,9 +37,9 @@ export class Runtime {
   }
 
   /**
-   * Download, verify, decode, compile and run once. The old session lives until the new one's files are here.
+   * Download, verify, decode, compile, run once and test. The old session lives until the new one's files are here.
    *
-   * Raises what `FileCache.fetch` and the engine's `load` raise.
+   * Raises what `FileCache.fetch` and the engine's `load` raise, and `wrong_result` for a back end that fails the test.
    * @param {LoadRequest} request
    * @param {{signal: AbortSignal, onProgress: (progress: LoadProgress) => void}} context
    * @returns {Promise<import('./protocol.js').Loaded>}
@@ -53,12 +57,17 @@ export class Runtime {
     ]);
     const download_ms = performance.now() - begun;
     await this.unload();
+    const reference = this.cache.fetch(new URL(model.selftest.folder, base).href, [model.selftest], { signal });
+    reference.catch(() => {}); // it is awaited below, unless the engine fails first
     const options = { backend, threads, build, signal, wasmPath: this.wasmPath, onPhase: enter };
     const session = await engine.load({ files }, options);
     enter('first_run');
     try {
       const { last, first_run_ms } = await firstRun(session, model);
       throwIfAborted(signal);
+      enter('selftest');
+      const fetched = await reference;
+      const selftest = await this.#test(session, { model, variant }, fetched.files, signal);
       this.#current = { session, model, last };
       const { decode_ms, compile_ms, threads_reason } = session;
       const cold = { download_ms, decode_ms, compile_ms, first_run_ms };
@@ -67,14 +76,36 @@ export class Runtime {
         threads: session.threads,
         threads_reason,
         cold,
-        from_cache,
+        selftest,
+        from_cache: from_cache && fetched.from_cache,
         bytes: variant.bytes,
-        notices,
+        notices: [...new Set([...notices, ...fetched.notices])],
       };
     } catch (error) {
       await session.dispose();
       throw error;
     }
+  }
+
+  /**
+   * Compare the session with the reference images; what has passed is not tested again while the page is open.
+   * @param {Session} session
+   * @param {Pick<LoadRequest, 'model' | 'variant'>} what
+   * @param {Map<string, Uint8Array>} files
+   * @param {AbortSignal} signal
+   * @returns {Promise<import('./verdict.js').SelfTest>}
+   */
+  async #test(session, { model, variant }, files, signal) {
+    const key = [variant.sha256, model.selftest.sha256, session.backend, session.threads].join(' ');
+    const passed = this.#tested.get(key);
+    if (passed) return passed;
+    const reference = readReference(/** @type {Uint8Array} */ (files.get(model.selftest.path)));
+    /** @param {Float32Array} values */
+    const run = async (values) => finite(await session.run(values), session);
+    const result = await selfTest(run, reference, variant.selftest, { preprocess: model.preprocess, signal });
+    requirePassed(result, session.backend);
+    this.#tested.set(key, result);
+    return result;
   }
 
   /** Free the session, if there is one. */

@@ -17,6 +17,8 @@ import { readLink, writeLink } from './link.js';
 export class Choices {
   /** @type {Map<string, BackendState[]>} by engine */
   #states = new Map();
+  /** @type {Map<string, string>} why a back end is not trusted, by variant and back end */
+  #refused = new Map();
   /** @type {string | undefined} the back end that was asked for, by link or by hand */
   #asked;
   /** @type {Selection} */
@@ -73,6 +75,40 @@ export class Choices {
     return this.#states.has(engine);
   }
 
+  /** Trust a back end no more with a variant. @param {Selection} selection @param {string} reason */
+  refuse({ variant, backend }, reason) {
+    this.#refused.set(refusalKey(variant, backend), reason);
+    this.#show();
+  }
+
+  /** The variants of the numbers that are chosen: the chosen one, then those of other engines. @returns {Variant[]} */
+  get alike() {
+    const { model, variant } = this.#selection;
+    return [variant, ...model.variants.filter((other) => other !== variant && other.recipe === variant.recipe)];
+  }
+
+  /** Choose a variant on the first back end that is here and trusted; null where there is none. @param {Variant} variant */
+  fallBack(variant) {
+    const backend = this.#usable(variant)?.name;
+    if (!backend) return null;
+    this.#selection = { ...this.#selection, variant, backend };
+    this.#show();
+    return this.#selection;
+  }
+
+  /** @param {Variant} variant @returns {BackendState[] | undefined} */
+  #statesOf(variant) {
+    return this.#states.get(variant.engine)?.map((state) => {
+      const reason = this.#refused.get(refusalKey(variant, state.name));
+      return reason ? { ...state, available: false, reason } : state;
+    });
+  }
+
+  /** @param {Variant} variant @returns {BackendState | undefined} */
+  #usable(variant) {
+    return this.#statesOf(variant)?.find(({ available }) => available);
+  }
+
   /** @returns {import('./link.js').Wish} */
   #wish() {
     return { model: this.#selection.model.name, variant: this.#selection.variant.id, backend: this.#asked };
@@ -106,8 +142,9 @@ export class Choices {
 
   /** The back end asked for, else the first that works here, else the engine's first. @param {Variant} variant @returns {string} */
   #backend(variant) {
-    const usable = this.#states.get(variant.engine)?.find(({ available }) => available)?.name;
-    return this.#asked ?? usable ?? this.#catalog.engines[variant.engine].backends[0];
+    const usable = this.#usable(variant)?.name;
+    const asked = this.#asked && !this.#refused.has(refusalKey(variant, this.#asked)) ? this.#asked : undefined;
+    return asked ?? usable ?? this.#asked ?? this.#catalog.engines[variant.engine].backends[0];
   }
 
   #show() {
@@ -119,7 +156,7 @@ export class Choices {
     for (const radio of variantRadios()) {
       if (radio.name === `variant ${model.name}`) radio.checked = radio.value === variant.id;
     }
-    this.#backends.show(variant.engine, this.#states.get(variant.engine), this.#selection.backend);
+    this.#backends.show(variant.engine, this.#statesOf(variant), this.#selection.backend);
   }
 }
 
@@ -127,6 +164,9 @@ export class Choices {
 export function sameSelection(a, b) {
   return a.model === b.model && a.variant === b.variant && a.backend === b.backend;
 }
+
+/** @param {Variant} variant @param {string} backend */
+const refusalKey = ({ sha256 }, backend) => `${sha256} ${backend}`;
 
 /** Say on the button what loading costs. @param {Selection} selection @param {{loaded: boolean, picture: boolean}} now */
 export function labelLoadButton({ variant }, { loaded, picture }) {

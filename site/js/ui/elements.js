@@ -39,6 +39,7 @@ export const elements = {
   problemMessage: find('problem-message', HTMLElement),
   progress: find('progress', HTMLElement),
   ranking: find('ranking', HTMLElement),
+  refusals: find('refusals', HTMLElement),
   retry: find('retry', HTMLButtonElement),
   save: find('save', HTMLButtonElement),
   singleRun: find('single-run', HTMLElement),

@@ -1,5 +1,6 @@
 /** The panel “Measured on this device”: what was timed here, about which bytes, on what; as text and as JSON. */
 
+import { spellTest } from '../verdict.js';
 import { elements, make } from './elements.js';
 import { formatMs } from './figures.js';
 
@@ -110,6 +111,7 @@ export class Measured {
       isolation_reason: this.#standing.reason,
       from_cache: this.#loaded?.from_cache ?? null,
       cold: this.#loaded?.cold ?? null,
+      selftest: this.#loaded?.selftest ?? null,
       warm: this.#warm,
       single_run: this.#single,
       device: this.#device,
@@ -125,8 +127,9 @@ export class Measured {
     const { model, variant } = this.#selection;
     const rows = [['Variant', `${model.title}, ${variant.title} (${variant.id})`]];
     if (this.#loaded) {
-      const { backend, threads, threads_reason } = this.#loaded;
+      const { backend, threads, threads_reason, selftest } = this.#loaded;
       rows.push(['Back end', backend], ['Threads', threads_reason ? `${threads}: ${threads_reason}` : String(threads)]);
+      rows.push(['Self-test', spellTest(selftest)]);
     }
     for (const [key, title] of DEVICE_TITLES) {
       if (!this.#device || this.#device[key] === '') continue;

@@ -1,6 +1,6 @@
 /** The state line, the progress of the download, and the box that says what went wrong and how to go on. */
 
-import { elements } from './elements.js';
+import { elements, make } from './elements.js';
 import { formatBytes, formatPercent } from './figures.js';
 
 const PHASES = {
@@ -8,6 +8,7 @@ const PHASES = {
   decode: 'Decoding the weights …',
   compile: 'Compiling the model …',
   first_run: 'Running it for the first time …',
+  selftest: 'Testing its answers on reference images …',
 };
 
 /** What the state line says while there is nothing to report. */
@@ -58,6 +59,18 @@ export function showProblem({ message, hint }, retry) {
   elements.retry.hidden = retry === null;
   elements.retry.onclick = retry;
   elements.problem.hidden = false;
+}
+
+/** Show that a back end was refused, and what is used instead. @param {string} text */
+export function showRefusal(text) {
+  elements.refusals.append(make('p', { text }));
+  elements.refusals.hidden = false;
+}
+
+/** Take the refusals away: they were of another choice. */
+export function clearRefusals() {
+  elements.refusals.replaceChildren();
+  elements.refusals.hidden = true;
 }
 
 /** Take the box away. */
