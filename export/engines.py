@@ -20,7 +20,11 @@ ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
         Engine(
-            "tfjs", "TensorFlow.js", "https://github.com/tensorflow/tfjs", ("tfjs",), ("wasm", "webgl", "webgpu", "cpu")
+            "tfjs",
+            "TensorFlow.js",
+            "https://github.com/tensorflow/tfjs",
+            ("tfjs", "tfjs_stock"),
+            ("wasm", "webgl", "webgpu", "cpu"),
         ),
     )
 }
@@ -41,6 +45,12 @@ FORMATS: dict[str, str] = {
     "onnx": "ONNX",
     "tf": "TensorFlow SavedModel",
     "tfjs": "TensorFlow.js graph model",
+    "onnx_tfjs": "ONNX, shaped for TensorFlow.js",
+    "tf_tfjs": "TensorFlow SavedModel, shaped for TensorFlow.js",
+    "tfjs_stock": "TensorFlow.js graph model, unshaped",
+    "onnx_tflite": "ONNX, shaped for LiteRT",
+    "tf_tflite": "TensorFlow SavedModel, shaped for LiteRT",
+    "tflite_stock": "LiteRT, unshaped",
 }
 
 

@@ -1,17 +1,19 @@
 """The stages of one model, each stored, verified and made only when needed.
 
-torch → ONNX → TensorFlow → TF.js; a recipe that quantizes puts integers between torch and ONNX.
+torch → ONNX → TensorFlow → TF.js; a recipe that quantizes puts integers between torch and ONNX. TF.js and LiteRT each
+have a line of their own (`onnx_tfjs`, `tf_tfjs`, `tfjs`) that begins with the model in the shape their kernels like;
+the stock line (`onnx`, `tf`, `tfjs_stock`) is for the other formats and for comparison.
 """
 
 import json
-from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.console import say, stage
-from export.convert import tool_versions
+from export.convert import kind, tool_versions
+from export.errors import RequestError
 from export.models.request import ModelRequest, describe
 from export.recipes import Quantization, Recipe, find_recipe
 from export.spec import Artifact, ModelSpec, Verification
@@ -30,6 +32,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "torch": ("models/*.py", "data/*.py", "catalog.py"),
     "safetensors": ("quant/*.py", "data/calibration.py", "methods.py", "convert/verify.py"),
     "onnx": ("convert/to_onnx.py", "convert/verify.py"),
+    "shape": ("models/anatomy.py", "models/folds.py", "models/shaped*.py", "convert/to_shaped.py"),
     "qdq": ("convert/to_qdq.py", "convert/qdq_nodes.py", "convert/held.py", "convert/verify.py"),
     "tflite": (
         "convert/to_tflite.py",
@@ -62,7 +65,7 @@ class Line:
 
     def __init__(self, request: ModelRequest, store: Store, *, force: bool, stack: ExitStack) -> None:
         self.request, self.store, self.force, self.stack = request, store, force, stack
-        self.notices: list[str] = []  # what was decided while loading and should be seen
+        self.notices: list[str] = []  # what a stage decided and should be seen
         self.log = (store.root / request.name / "convert.log").absolute()
         self._tools: ConverterProcess | None = None
 
@@ -104,20 +107,33 @@ class Line:
         with stage(f"{format} {recipe.name}" if parent else "load the model") as note:
             artifact = self.store.write(plan, make)
             note(f"{artifact.bytes / 1e6:.2f} MB" + _agreement(artifact.verification))
+        while self.notices:
+            say(f"    {self.notices.pop(0)}")
         return artifact
 
 
 def convert(
-    request: ModelRequest, recipes: tuple[Recipe, ...], store: Store, *, force: bool, data: Path | None = None
+    request: ModelRequest,
+    recipes: tuple[Recipe, ...],
+    store: Store,
+    *,
+    force: bool,
+    data: Path | None = None,
+    formats: tuple[str, ...] = ("tfjs",),
 ) -> list[Artifact]:
-    """Return the TF.js artifacts of a model, one per recipe, making and verifying what is missing.
+    """Return a model's artifacts of each recipe in each of `formats`, making and verifying what is missing.
 
-    `data` are images to calibrate on.
+    `formats` are of `tfjs`, `tflite` and, for comparison, `tfjs_stock` and `tflite_stock`; `data` are images to
+    calibrate on. Raises `RequestError` where a format does not hold what a recipe stores.
     """
     with ExitStack() as stack:
         line = Line(request, store, force=force, stack=stack)
         torch = load_float(line)
-        return [_to_browser(line, torch, recipe, data) for recipe in recipes]
+        return [
+            _to_browser(line, format, _numbers(line, torch, recipe, data), recipe)
+            for recipe in recipes
+            for format in formats
+        ]
 
 
 def quantize(
@@ -131,19 +147,16 @@ def quantize(
 ) -> dict[str, Artifact]:
     """Return the artifacts of a model and a recipe that quantizes, by format, making what is missing.
 
-    `formats` are of `safetensors` (packed integers), `qdq` (ONNX) and `tflite`.
+    `formats` are of `safetensors` (packed integers), `qdq` (ONNX) and those of `convert`.
     """
     with ExitStack() as stack:
         line = Line(request, store, force=force, stack=stack)
         made = {"safetensors": quantized(line, load_float(line), recipe, data)}
-        if set(formats) - set(made):
-            parent = made["safetensors"]
-            onnx = line.obtain("onnx", parent, lambda folder: _to_onnx(line, folder, recipe), recipe=recipe)
         if "qdq" in formats:
+            onnx = _onnx(line, "onnx", made["safetensors"], recipe)
             made["qdq"] = line.obtain("qdq", onnx, lambda folder: _to_qdq(line, folder, recipe), recipe=recipe)
-        if "tflite" in formats:
-            tf = line.obtain("tf", onnx, lambda folder: _to_tf(line, folder, recipe), recipe=recipe)
-            made["tflite"] = line.obtain("tflite", tf, lambda folder: _to_tflite(line, folder, recipe), recipe=recipe)
+        for format in set(formats) - set(made):
+            made[format] = _to_browser(line, format, made["safetensors"], recipe)
         return {format: made[format] for format in formats}
 
 
@@ -158,8 +171,6 @@ def float_artifact(request: ModelRequest, store: Store) -> Path:
 def load_float(line: Line) -> Artifact:
     """Return the float model's artifact and say what was decided for it."""
     torch = line.obtain("torch", None, lambda folder: _load(line, folder), options=describe(line.request))
-    for notice in line.notices:
-        say(f"    {notice}")
     if line.request.kind == "random":
         say("    random weights: predictions mean nothing, sizes and latency do")
     return torch
@@ -187,18 +198,30 @@ def _calibration_images(line: Line, how: Quantization, data: Path | None) -> "Ca
     return calibration_images(spec, data, how.calibration.images, how.calibration.seed)
 
 
-def _to_browser(line: Line, torch: Artifact, recipe: Recipe, data: Path | None) -> Artifact:
-    """Return the TF.js artifact of a recipe; those that only store share one float line."""
-    numbers, parent = FLOAT, torch
-    if recipe.quantization is not None:
-        numbers, parent = recipe, quantized(line, torch, recipe, data)
-    onnx = line.obtain("onnx", parent, lambda folder: _to_onnx(line, folder, numbers), recipe=numbers)
-    tf = line.obtain("tf", onnx, lambda folder: _to_tf(line, folder, numbers), recipe=numbers)
-    return line.obtain("tfjs", tf, _tfjs_maker(line, recipe), recipe=recipe)
+def _numbers(line: Line, torch: Artifact, recipe: Recipe, data: Path | None) -> Artifact:
+    """Return what a recipe's conversions start from: its integers, or the float model."""
+    return torch if recipe.quantization is None else quantized(line, torch, recipe, data)
+
+
+def _to_browser(line: Line, format: str, parent: Artifact, recipe: Recipe) -> Artifact:
+    """Return a recipe's artifact in a format; recipes that only store share one float line."""
+    numbers = FLOAT if recipe.quantization is None else recipe
+    if kind(format) == "tflite" and recipe.quantization is None and recipe != FLOAT:
+        raise RequestError(f"there is no {format} of {recipe.name}", hint=f"choose {FLOAT.name} or one that quantizes")
+    own = "" if format.endswith("_stock") else f"_{format}"
+    onnx = _onnx(line, f"onnx{own}", parent, numbers)
+    tf = line.obtain(f"tf{own}", onnx, lambda folder: _to_tf(line, folder, numbers, own), recipe=numbers)
+    maker = _to_tfjs if kind(format) == "tfjs" else _to_tflite
+    return line.obtain(format, tf, lambda folder: maker(line, folder, recipe, own), recipe=recipe)
+
+
+def _onnx(line: Line, stage: str, parent: Artifact, numbers: Recipe) -> Artifact:
+    return line.obtain(stage, parent, lambda folder: _to_onnx(line, folder, numbers, stage), recipe=numbers)
 
 
 def _code(format: str) -> list[list[str]]:
-    files = sorted({file for pattern in SOURCES[format] for file in SOURCE.glob(pattern)})
+    patterns = SOURCES[kind(format)] + (SOURCES["shape"] if format.startswith("onnx_") else ())
+    files = sorted({file for pattern in patterns for file in SOURCE.glob(pattern)})
     return [[file.relative_to(SOURCE).as_posix(), hash_file(file)] for file in files]
 
 
@@ -219,29 +242,46 @@ def _load(line: Line, folder: Path) -> None:
     write_model(spec, module, golden_inputs(spec), folder)
 
 
-def _to_onnx(line: Line, folder: Path, recipe: Recipe) -> Verification:
+def _module(line: Line, numbers: Recipe) -> "nn.Module":
+    """Return the float model, or a quantized one, whose layers are the recipe's."""
+    if numbers.quantization is None:
+        from export.models.artifact import read_model
+
+        return read_model(line.folder("torch"))[1]
+    from export.quant.integer_file import FILE, load_quantized
+
+    return load_quantized(line.folder("safetensors", numbers.name) / FILE).module
+
+
+def _to_onnx(line: Line, folder: Path, numbers: Recipe, stage: str) -> Verification:
     line.tools()
     from export.convert.to_onnx import to_onnx
-    from export.models.artifact import read_golden, read_model, run_model
+    from export.convert.to_shaped import to_shaped_onnx
+    from export.models.artifact import read_golden, run_model
+    from export.quant.rounding import dequantized
 
+    module = dequantized(_module(line, numbers))
     inputs, outputs = read_golden(line.folder("torch"))
-    if recipe.quantization is None:
-        _, module = read_model(line.folder("torch"))
-    else:
-        from export.quant.rounding import dequantized
-
-        module = dequantized(_quantized_module(line, recipe))
+    if numbers.quantization is not None:
         outputs = run_model(module, inputs)
-    return to_onnx(module, inputs, outputs, folder, name=line.request.name, log=line.log)
+    runtime = stage.partition("_")[2]
+    if not runtime:
+        return to_onnx(module, inputs, outputs, folder, name=line.request.name, log=line.log)
+    target = runtime if numbers.quantization is None else f"{runtime}_packed"
+    found, reason = to_shaped_onnx(module, inputs, outputs, folder, target=target, name=line.request.name, log=line.log)
+    if reason:
+        line.notices.append(f"note: {reason}; it is converted as it is")
+    return found
 
 
-def _to_tf(line: Line, folder: Path, recipe: Recipe) -> Verification:
+def _to_tf(line: Line, folder: Path, numbers: Recipe, own: str) -> Verification:
     from export.convert.to_onnx import MODEL
     from export.convert.to_tf import to_tf
     from export.models.artifact import read_golden
 
     inputs, _ = read_golden(line.folder("torch"))
-    return to_tf(line.tools(), line.folder("onnx", recipe.name) / MODEL, inputs, folder, name=line.request.name)
+    source = line.folder(f"onnx{own}", numbers.name) / MODEL
+    return to_tf(line.tools(), source, inputs, folder, name=line.request.name)
 
 
 def _to_qdq(line: Line, folder: Path, recipe: Recipe) -> Outcome:
@@ -250,43 +290,34 @@ def _to_qdq(line: Line, folder: Path, recipe: Recipe) -> Outcome:
     from export.models.artifact import read_golden
 
     inputs, _ = read_golden(line.folder("torch"))
-    module = _quantized_module(line, recipe)
+    module = _module(line, recipe)
     found, held = to_qdq(module, line.folder("onnx", recipe.name) / MODEL, inputs, folder, name=line.request.name)
     (folder / HELD).write_text(json.dumps(held.to_json(), indent=1) + "\n")
     return Outcome(found, held.compute_dtype)
 
 
-def _to_tflite(line: Line, folder: Path, recipe: Recipe) -> Outcome:
+def _to_tflite(line: Line, folder: Path, recipe: Recipe, own: str) -> Outcome:
     from export.convert.to_tf import SAVED_MODEL
     from export.convert.to_tflite import to_tflite
     from export.models.artifact import read_golden
 
     inputs, _ = read_golden(line.folder("torch"))
-    module, parent = _quantized_module(line, recipe), line.folder("tf", recipe.name) / SAVED_MODEL
+    module, parent = _module(line, recipe), line.folder(f"tf{own}", recipe.name) / SAVED_MODEL
     found, held = to_tflite(line.tools(), module, parent, inputs, folder, name=line.request.name)
     (folder / HELD).write_text(json.dumps(held.to_json(), indent=1) + "\n")
     return Outcome(found, held.compute_dtype)
 
 
-def _quantized_module(line: Line, recipe: Recipe) -> "nn.Module":
-    from export.quant.integer_file import FILE, load_quantized
+def _to_tfjs(line: Line, folder: Path, recipe: Recipe, own: str) -> Outcome:
+    from export.convert.to_tf import SAVED_MODEL
+    from export.convert.to_tfjs import to_tfjs
+    from export.models.artifact import read_golden
 
-    return load_quantized(line.folder("safetensors", recipe.name) / FILE).module
-
-
-def _tfjs_maker(line: Line, recipe: Recipe) -> Callable[[Path], Verification]:
-    def make(folder: Path) -> Verification:
-        from export.convert.to_tf import SAVED_MODEL
-        from export.convert.to_tfjs import to_tfjs
-        from export.models.artifact import read_golden
-
-        inputs, _ = read_golden(line.folder("torch"))
-        origin = FLOAT if recipe.quantization is None else recipe
-        saved_model = line.folder("tf", origin.name) / SAVED_MODEL
-        file = None if recipe.quantization is None else line.folder("safetensors", recipe.name) / "model.safetensors"
-        verification, _ = to_tfjs(
-            line.tools(), saved_model, inputs, folder, recipe=recipe.name, name=line.request.name, integers=file
-        )
-        return verification
-
-    return make
+    inputs, _ = read_golden(line.folder("torch"))
+    origin = FLOAT if recipe.quantization is None else recipe
+    saved_model = line.folder(f"tf{own}", origin.name) / SAVED_MODEL
+    file = None if recipe.quantization is None else line.folder("safetensors", recipe.name) / "model.safetensors"
+    verification, _ = to_tfjs(
+        line.tools(), saved_model, inputs, folder, recipe=recipe.name, name=line.request.name, integers=file
+    )
+    return Outcome(verification, "float32")

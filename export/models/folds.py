@@ -26,8 +26,8 @@ def centre_outputs(layer: Affine, groups: int = 1) -> Affine:
 
 def centre(values: Tensor, axis: int, groups: int = 1) -> Tensor:
     """Return the values less their mean along an axis, within each of `groups` equal groups of it."""
-    parts = values.unflatten(axis, (groups, -1))
-    return (parts - parts.mean(axis + 1, keepdim=True)).reshape(values.shape)
+    parts = [part - part.mean(axis, keepdim=True) for part in values.chunk(groups, axis)]
+    return torch.cat(parts, axis)
 
 
 def shift_into(norm: Norm, *layers: Affine) -> tuple[Norm, tuple[Affine, ...]]:

@@ -191,13 +191,17 @@ class End(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map the `[count, D]` that are read to `[1, K]`."""
-        x = x if self.norm_after_mean else self.norm(x)
-        x = x.mean(0, keepdim=True) if self.mean else x
-        x = self.norm(x) if self.norm_after_mean else x
-        if len(self.classifiers) < 2:
-            return self.classifiers[0](x) if self.classifiers else x  # type: ignore[no-any-return]
-        results = [layer(x[index : index + 1]) for index, layer in enumerate(self.classifiers)]
-        return torch.stack(results).mean(0)
+        if not self.norm_after_mean:
+            x = self.norm(x)
+        if self.mean:
+            x = x.mean(0, keepdim=True)
+        if self.norm_after_mean:
+            x = self.norm(x)
+        if not self.classifiers:
+            return x
+        tokens = [x] if len(self.classifiers) == 1 else [x[:1], x[1:]]
+        results: list[Tensor] = [layer(token) for layer, token in zip(self.classifiers, tokens, strict=True)]
+        return results[0] if len(results) == 1 else (results[0] + results[1]) / 2
 
 
 def gelu(kind: str, *, cheap: bool) -> nn.Module:
