@@ -20,21 +20,24 @@ class Shape:
 
     `heads_apart`: linear layers and products of each head's own. `cheap_gelu`: by a sigmoid, which differs from erf's
     by up to 2.8e-4. `changes_weights`: weights may take in what stands before and behind them; without it they stay
-    bit for bit what they are, so that a recipe's integers can be found again in the converted graph.
+    bit for bit what they are, so that a recipe's integers can be found again in the converted graph. `takes_gamma`:
+    they take in the gamma before them too, which widens their range where one scale is to hold them all.
     """
 
     heads_apart: bool
     cheap_gelu: bool
     changes_weights: bool
+    takes_gamma: bool
 
 
-# TF.js multiplies matrices fast only one by one and untransposed, and has no vector code for erf and tanh. LiteRT has
-# one operation for GELU and one for all heads' products.
+# TF.js multiplies matrices fast only one by one and untransposed, and has no vector code for erf and tanh; gammas cost
+# it less than 1 % of its time, and taken in they cost u8 about 2 dB. LiteRT has one operation for GELU and one for all
+# heads' products.
 SHAPES: dict[str, Shape] = {
-    "tfjs": Shape(heads_apart=True, cheap_gelu=True, changes_weights=True),
-    "tfjs_packed": Shape(heads_apart=True, cheap_gelu=True, changes_weights=False),
-    "tflite": Shape(heads_apart=False, cheap_gelu=False, changes_weights=True),
-    "tflite_packed": Shape(heads_apart=False, cheap_gelu=False, changes_weights=False),
+    "tfjs": Shape(heads_apart=True, cheap_gelu=True, changes_weights=True, takes_gamma=False),
+    "tfjs_packed": Shape(heads_apart=True, cheap_gelu=True, changes_weights=False, takes_gamma=False),
+    "tflite": Shape(heads_apart=False, cheap_gelu=False, changes_weights=True, takes_gamma=True),
+    "tflite_packed": Shape(heads_apart=False, cheap_gelu=False, changes_weights=False, takes_gamma=False),
 }
 
 
@@ -70,6 +73,8 @@ def shape(module: nn.Module, target: str, *, exact_gelu: bool = False) -> nn.Mod
     if exact_gelu:
         chosen = replace(chosen, cheap_gelu=False)
     parts = fold_constants(dissect(module))
+    if chosen.takes_gamma:
+        parts = fold_gammas(parts)
     if chosen.changes_weights:
         parts = fold_weights(parts, scale_queries=not chosen.heads_apart)
     own_type = next(module.parameters()).dtype
@@ -78,13 +83,11 @@ def shape(module: nn.Module, target: str, *, exact_gelu: bool = False) -> nn.Mod
 
 def fold_constants(parts: Anatomy) -> Anatomy:
     """Return the parts with fewer additions, by folds that touch no weight of a linear layer or convolution."""
-    end, norm, classifiers = parts.end, parts.end.norm, parts.end.classifiers
-    if norm is not None and classifiers:
-        norm, classifiers = folds.shift_into(norm, *classifiers)
-    return replace(
-        parts, blocks=tuple(_fold_constants(block) for block in parts.blocks),
-        end=replace(end, norm=norm, classifiers=classifiers),
-    )  # fmt: skip
+    end = parts.end
+    if end.norm is not None and end.classifiers:
+        norm, classifiers = folds.shift_into(end.norm, *end.classifiers)
+        end = replace(end, norm=norm, classifiers=classifiers)
+    return replace(parts, blocks=tuple(_fold_constants(block) for block in parts.blocks), end=end)
 
 
 def _fold_constants(block: Block) -> Block:
@@ -97,23 +100,30 @@ def _fold_constants(block: Block) -> Block:
     return replace(block, attention_norm=norm, attention=attention, mlp_norm=mlp_norm, up=up)
 
 
-def fold_weights(parts: Anatomy, *, scale_queries: bool) -> Anatomy:
-    """Return the parts, constants folded before, without gammas, scales and means that weights can take in."""
-    end, norm, classifiers = parts.end, parts.end.norm, parts.end.classifiers
-    if norm is not None and classifiers:
-        norm, classifiers = folds.scale_into(norm, *classifiers)
-    blocks = tuple(_fold_weights(block, scale_queries) for block in parts.blocks)
-    return folds.centre_stream(replace(parts, blocks=blocks, end=replace(end, norm=norm, classifiers=classifiers)))
+def fold_gammas(parts: Anatomy) -> Anatomy:
+    """Return the parts, constants folded before, with the norms' gammas in the layers that read them."""
+    end = parts.end
+    if end.norm is not None and end.classifiers:
+        norm, classifiers = folds.scale_into(end.norm, *end.classifiers)
+        end = replace(end, norm=norm, classifiers=classifiers)
+    return replace(parts, blocks=tuple(_fold_gammas(block) for block in parts.blocks), end=end)
 
 
-def _fold_weights(block: Block, scale_queries: bool) -> Block:
+def _fold_gammas(block: Block) -> Block:
     attention = block.attention
     norm, (query, key, value) = folds.scale_into(block.attention_norm, attention.query, attention.key, attention.value)
-    attention = folds.centre_heads(replace(attention, query=query, key=key, value=value))
-    if scale_queries:
-        attention = folds.scale_queries(attention)
     mlp_norm, (up,) = folds.scale_into(block.mlp_norm, block.up)
-    return folds.absorb_layer_scale(replace(block, attention_norm=norm, attention=attention, mlp_norm=mlp_norm, up=up))
+    attention = replace(attention, query=query, key=key, value=value)
+    return replace(block, attention_norm=norm, attention=attention, mlp_norm=mlp_norm, up=up)
+
+
+def fold_weights(parts: Anatomy, *, scale_queries: bool) -> Anatomy:
+    """Return the parts without LayerScales and means, and maybe without the scores' scale."""
+    blocks = tuple(folds.absorb_layer_scale(block) for block in parts.blocks)
+    blocks = tuple(replace(block, attention=folds.centre_heads(block.attention)) for block in blocks)
+    if scale_queries:
+        blocks = tuple(replace(block, attention=folds.scale_queries(block.attention)) for block in blocks)
+    return folds.centre_stream(replace(parts, blocks=blocks))
 
 
 def _read_rows(parts: Anatomy) -> slice | None:

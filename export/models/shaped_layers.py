@@ -1,5 +1,7 @@
 """The layers of a shaped model: they compute one image, `[tokens, width]` without a batch, in few plain operations."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,13 +11,19 @@ from export.models.anatomy import Affine
 
 Rows = slice | None  # which tokens are still wanted; None: all
 
-# GELU is x·sigmoid(x·(a + b·x²)), exactly so for the tanh form (2·√(2/π), 0.044715 of it) and the quick one. For the
-# one with erf, a and b have the least largest error, 2.8e-4 (Hendrycks and Gimpel 2016, "GELUs", have a alone).
+# GELU is x·sigmoid(x·(a + b·x²)), exactly so for the tanh form and the quick one. For the one with erf, these a and b
+# have the least largest error, 2.8e-4 (Hendrycks and Gimpel 2016, "Gaussian Error Linear Units", have a alone).
+TANH = 2 * math.sqrt(2 / math.pi)
 SIGMOID: dict[str, tuple[float, float]] = {
     "gelu": (1.6003142, 0.0694018),
-    "gelu_tanh": (1.5957691216, 0.0713548163),
+    "gelu_tanh": (TANH, 0.044715 * TANH),
     "quick_gelu": (1.702, 0.0),
 }
+
+
+def constant(value: float) -> nn.Parameter:
+    """Return one number as `[1]`: onnx2tf takes one without an axis for a tensor that was computed."""
+    return nn.Parameter(torch.tensor([value], dtype=torch.float64), requires_grad=False)
 
 
 class Linear(nn.Module):
@@ -60,11 +68,12 @@ class SigmoidGelu(nn.Module):
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self.first, self.third = SIGMOID[kind]
+        first, third = SIGMOID[kind]
+        self.first, self.third = constant(first), constant(third) if third else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map every number."""
-        inner = x * x * self.third + self.first if self.third else self.first
+        inner = self.first if self.third is None else x * x * self.third + self.first
         return x * torch.sigmoid(x * inner)
 
 
@@ -78,7 +87,7 @@ class HeadsApart(nn.Module):
             for layer in (parts.query, parts.key, parts.value)
         )
         self.query_norm, self.key_norm = optional_norm(parts.query_norm), optional_norm(parts.key_norm)
-        self.scale = parts.scale
+        self.scale = constant(parts.scale)
         self.projection = Linear(parts.projection)
 
     def forward(self, x: Tensor, rows: Rows) -> Tensor:
@@ -98,7 +107,7 @@ class HeadsTogether(nn.Module):
 
     def __init__(self, parts: anatomy.Attention) -> None:
         super().__init__()
-        self.heads, self.scale = parts.heads, parts.scale
+        self.heads, self.scale = parts.heads, None if parts.scale == 1 else constant(parts.scale)
         self.qkv = Linear(_joined(parts.query, parts.key, parts.value))
         self.query_norm, self.key_norm = optional_norm(parts.query_norm), optional_norm(parts.key_norm)
         self.projection = Linear(parts.projection)
@@ -107,7 +116,7 @@ class HeadsTogether(nn.Module):
         """Map `[n, D]` to `[rows, D]`."""
         q, k, v = self.qkv(x).reshape(len(x), 3 * self.heads, -1).transpose(0, 1).split(self.heads)
         q = self.query_norm(q if rows is None else q[:, rows])
-        q = q if self.scale == 1 else q * self.scale
+        q = q if self.scale is None else q * self.scale
         gathered = torch.softmax(q @ self.key_norm(k).transpose(1, 2), -1) @ v
         joined: Tensor = self.projection(gathered.transpose(0, 1).flatten(1))
         return joined
