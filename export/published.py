@@ -43,7 +43,9 @@ class Variant:
         """What the recipe does, and what of it this format leaves out."""
         how = self.recipe.quantization
         left_out = how is not None and how.activation_bits is not None and self.artifact.compute_dtype == "float32"
-        return self.recipe.note + (" Here its weights are used; activations stay in float." if left_out else "")
+        note = self.recipe.note + (" Here its weights are used; activations stay in float." if left_out else "")
+        stock = self.artifact.format.endswith("_stock")
+        return note + (" As the stock converters make it, for comparison." if stock else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
