@@ -215,6 +215,8 @@ def artifact_of(line: Line, format: str, recipe: Recipe, data: Path | None) -> A
     above, make = STAGES[format]
     parent = artifact_of(line, above if quantizes or above != "safetensors" else "torch", origin_of(recipe), data)
     options = engine_key() if format == "vit" else None
+    if quantizes and format in ("qdq", "tflite"):  # their parents hold the weights alone, no scales of activations
+        options = _quantized(line, recipe, data).sha256
     return line.obtain(format, parent, lambda folder: make(line, folder, recipe), recipe=recipe, options=options)
 
 

@@ -14,6 +14,15 @@ SITE = Path(__file__).parents[1] / "site"
 SAMPLES, ICON = SITE / "samples", SITE / "icon.svg"
 COMMON_SAMPLES = "imagenet"  # for every model that has no samples of its own name
 SPEC = "spec.json"
+# What a runtime does otherwise, by format: where the recipe rounds activations at run time, and where by fixed scales.
+OTHERWISE_DYNAMIC = {
+    "qdq": " Here one scale serves all tokens, and attention’s own products stay in float.",
+    "tflite": " Here attention’s own products stay in float.",
+}
+OTHERWISE_STATIC = {
+    "tflite": " Here the runtime chooses the scales of activations, one per token; attention’s own products stay in "
+    "float.",
+}
 LICENCES = "LICENCES.txt"  # of everything that is bundled; written by site/build.mjs
 
 
@@ -34,10 +43,14 @@ class Variant:
 
     @property
     def note(self) -> str:
-        """What the recipe does, and what of it this format leaves out."""
+        """What the recipe does, and what this format does otherwise."""
         how = self.recipe.quantization
-        left_out = how is not None and how.activation_bits is not None and self.artifact.compute_dtype == "float32"
-        return self.recipe.note + (" Here its weights are used; activations stay in float." if left_out else "")
+        if how is None or how.activation_bits is None:
+            return self.recipe.note
+        if self.artifact.compute_dtype == "float32":
+            return f"{self.recipe.note} Here its weights are used; activations stay in float."
+        otherwise = OTHERWISE_DYNAMIC if how.method.activations == "dynamic" else OTHERWISE_STATIC
+        return self.recipe.note + otherwise.get(self.artifact.format, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
