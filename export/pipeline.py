@@ -183,6 +183,16 @@ def quantize(
         return {format: artifact_of(line, format, recipe, data) for format in formats}
 
 
+def make_formats(
+    request: ModelRequest, pairs: tuple[tuple[Recipe, str], ...], store: Store, *, force: bool
+) -> list[Artifact]:
+    """Return the artifacts of a model for pairs of a recipe and a format, making what is missing."""
+    with ExitStack() as stack:
+        line = Line(request, store, force=force, stack=stack)
+        load_float(line)
+        return [artifact_of(line, format, recipe, None) for recipe, format in pairs]
+
+
 def float_artifact(request: ModelRequest, store: Store) -> Path:
     """Return the folder of the float model, loaded if it is not there yet."""
     with ExitStack() as stack:

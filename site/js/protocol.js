@@ -38,6 +38,7 @@
  * @property {string} backend
  * @property {string} base absolute URL of the site's root, with a final slash
  * @property {number} [threads] left out, as many as pay
+ * @property {string} [build] of the engine, instead of the one for this device
  *
  * @typedef {{phase: 'download' | 'decode' | 'compile' | 'first_run', loaded: number, total: number}} LoadProgress bytes
  *

@@ -40,7 +40,7 @@ export class Runtime {
    * @param {{signal: AbortSignal, onProgress: (progress: LoadProgress) => void}} context
    * @returns {Promise<import('./protocol.js').Loaded>}
    */
-  async load({ model, variant, backend, base, threads }, { signal, onProgress }) {
+  async load({ model, variant, backend, base, threads, build }, { signal, onProgress }) {
     const begun = performance.now();
     /** @param {LoadProgress['phase']} phase */
     const enter = (phase) => onProgress({ phase, loaded: variant.bytes, total: variant.bytes });
@@ -53,7 +53,7 @@ export class Runtime {
     ]);
     const download_ms = performance.now() - begun;
     await this.unload();
-    const options = { backend, threads, signal, wasmPath: this.wasmPath, onPhase: enter };
+    const options = { backend, threads, build, signal, wasmPath: this.wasmPath, onPhase: enter };
     const session = await engine.load({ files }, options);
     enter('first_run');
     try {

@@ -186,7 +186,7 @@ def test_missing_file_of_an_engine_is_told(
 ABORT = """async ([model, variant, base]) => {
   const controller = new AbortController();
   const phases = [];
-  const loading = globalThis.measured.load({ model, variant, base, backend: 'wasm', threads: 1 }, {
+  const loading = globalThis.measured[0].load({ model, variant, base, backend: 'wasm', threads: 1 }, {
     signal: controller.signal,
     onProgress: ({ phase }) => {
       phases.push(phase);

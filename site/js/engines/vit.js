@@ -27,7 +27,6 @@ const THREAD_SCRIPT = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES
 /**
  * What only tests and tools set.
  * @typedef {object} EngineChoices
- * @property {string} [build] which build, instead of the one for this device
  * @property {string} [threadScript] URL of the script of a thread
  */
 
