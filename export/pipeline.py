@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.console import say
+from export.convert import kind
 from export.engine_build import engine_key
 from export.engines import AUTO, ENGINES, engines_of
 from export.errors import UnsupportedError
@@ -120,6 +121,11 @@ def artifact_of(line: Line, format: str, recipe: Recipe, data: Path | None) -> A
     above, make = STAGES[format]
     parent = artifact_of(line, above if quantizes or above != "safetensors" else "torch", origin_of(recipe), data)
     options = engine_key() if format == "vit" else None
+    if quantizes and kind(format) in (
+        "qdq",
+        "tflite",
+    ):  # their parents hold the weights alone, no scales of activations
+        options = _quantized(line, recipe, data).sha256
     return line.obtain(
         format, parent, lambda folder: make(line, folder, recipe, format), recipe=recipe, options=options
     )

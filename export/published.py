@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.convert import kind
 from export.engines import Engine, engine_for
 from export.errors import ArtifactError
 from export.recipes import Recipe, find_recipe
@@ -16,6 +17,15 @@ SAMPLES, ICON = SITE / "samples", SITE / "icon.svg"
 COMMON_SAMPLES = "imagenet"  # for every model that has no samples of its own name
 SPEC = "spec.json"
 SERVICE_WORKER = "sw.js"  # at the root of the bundle, and of the site: a service worker is in charge of its own folder
+# What a runtime does otherwise, by format: where the recipe rounds activations at run time, and where by fixed scales.
+OTHERWISE_DYNAMIC = {
+    "qdq": " Here one scale serves all tokens, and attention’s own products stay in float.",
+    "tflite": " Here attention’s own products stay in float.",
+}
+OTHERWISE_STATIC = {
+    "tflite": " Here the runtime chooses the scales of activations, one per token; attention’s own products stay in "
+    "float.",
+}
 LICENCES = "LICENCES.txt"  # of everything that is bundled; written by site/build.mjs
 
 
@@ -40,12 +50,18 @@ class Variant:
 
     @property
     def note(self) -> str:
-        """What the recipe does, and what of it this format leaves out."""
-        how = self.recipe.quantization
-        left_out = how is not None and how.activation_bits is not None and self.artifact.compute_dtype == "float32"
-        note = self.recipe.note + (" Here its weights are used; activations stay in float." if left_out else "")
+        """What the recipe does, and what this format does otherwise."""
         stock = self.artifact.format.endswith("_stock")
-        return note + (" As the stock converters make it, for comparison." if stock else "")
+        return self._format_note() + (" As the stock converters make it, for comparison." if stock else "")
+
+    def _format_note(self) -> str:
+        how = self.recipe.quantization
+        if how is None or how.activation_bits is None:
+            return self.recipe.note
+        if self.artifact.compute_dtype == "float32":
+            return f"{self.recipe.note} Here its weights are used; activations stay in float."
+        otherwise = OTHERWISE_DYNAMIC if how.method.activations == "dynamic" else OTHERWISE_STATIC
+        return self.recipe.note + otherwise.get(kind(self.artifact.format), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, BrowserContext, Playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, expect
 
 from export.browser import launch
 from export.build import BuildRequest, build
@@ -231,7 +231,10 @@ def test_only_the_chosen_engine_is_downloaded(site: Path, data: dict[str, Any], 
     with serving(site) as url:
         page = context.new_page()
         page.goto(url)
+        expect(page.locator("#state")).to_contain_text("Ready")
+        assert not [name for name in asked if "wasm" in name or "_worker" in name]  # nothing is chosen yet
         page.goto(url + "method.html")
+        asked.clear()
         client = PageClient(page, url, data)
         client.load(data["models"][0], variant_of(data, "tfjs", "w8_rtn"), "wasm", 1)
         assert of("tfjs") and not of("ort") and not of("litert")
