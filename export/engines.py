@@ -35,8 +35,16 @@ ENGINES: dict[str, Engine] = {
         Engine(
             "tfjs", "TensorFlow.js", "https://github.com/tensorflow/tfjs", ("tfjs",), ("wasm", "webgl", "webgpu", "cpu")
         ),
+        Engine(
+            "litert", "LiteRT.js", "https://github.com/google-ai-edge/LiteRT", ("tflite", "tflite_stock"),
+            ("wasm", "webgpu"), takes="quantized",
+        ),
+        Engine(
+            "ort", "ONNX Runtime Web", "https://github.com/microsoft/onnxruntime", ("qdq",), ("wasm", "webgpu"),
+            takes="quantized",
+        ),
     )
-}
+}  # fmt: skip
 
 BACKENDS: dict[str, str] = {
     "wasm": "WebAssembly (CPU)",

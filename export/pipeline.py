@@ -33,7 +33,14 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "torch": ("models/*.py", "data/*.py", "catalog.py"),
     "safetensors": ("quant/*.py", "data/calibration.py", "methods.py", "convert/verify.py"),
     "onnx": ("convert/to_onnx.py", "convert/verify.py"),
-    "qdq": ("convert/to_qdq.py", "convert/qdq_nodes.py", "convert/held.py", "convert/verify.py"),
+    "qdq": (
+        "convert/to_qdq.py",
+        "convert/qdq_nodes.py",
+        "convert/dynamic_nodes.py",
+        "convert/onnx_graph.py",
+        "convert/held.py",
+        "convert/verify.py",
+    ),
     "tflite": (
         "convert/to_tflite.py",
         "convert/tflite_graph.py",

@@ -66,7 +66,10 @@ class PublishedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """The scripts and styles of the page as `site/build.mjs` left them in `folder`."""
+    """The scripts and styles of the page as `site/build.mjs` left them in `folder`.
+
+    `files` are those of the page's engines and of all; `engines` are, by engine, the paths that only it uses.
+    """
 
     folder: Path
     main: str
@@ -74,6 +77,12 @@ class Bundle:
     client: str
     css: str
     files: tuple[StoredFile, ...]
+    engines: dict[str, tuple[str, ...]]
+
+    def files_for(self, engine: str) -> tuple[StoredFile, ...]:
+        """Return the files that an engine needs: what all share, and what is its own."""
+        others = {path for name, paths in self.engines.items() if name != engine for path in paths}
+        return tuple(file for file in self.files if file.path not in others)
 
 
 def gather_model(store: Store, name: str, recipes: list[str]) -> PublishedModel:
@@ -152,17 +161,23 @@ def _samples(name: str) -> tuple[Sample, ...]:
     return tuple(Sample.from_json({**record, "file": f"{group}/{record['file']}"}) for record in records)
 
 
-def read_bundle(folder: Path) -> Bundle:
-    """Read `bundle.json`; raises `ArtifactError` when it, a key or a file it names is missing."""
+def read_bundle(folder: Path, engines: set[str]) -> Bundle:
+    """Read `bundle.json`, leaving out what belongs to other engines: each takes megabytes.
+
+    Raises `ArtifactError` when the file, a key or a file that it names is missing.
+    """
     manifest = folder / "bundle.json"
     try:
         values = json.loads(manifest.read_text())
-        files = tuple(describe_file(folder / name, folder) for name in sorted(values["files"]))
+        owned = {engine: tuple(paths) for engine, paths in values["engines"].items()}
+        left_out = {path for engine, paths in owned.items() if engine not in engines for path in paths}
+        files = tuple(describe_file(folder / name, folder) for name in sorted({*values["files"]} - left_out))
         names = {key: values[key] for key in ("main", "worker", "client", "css")}
-        if not {*names.values(), LICENCES} <= {file.path for file in files}:
-            raise ValueError(f"files lacks one of {sorted({*names.values(), LICENCES})}")
+        needed = {*names.values(), LICENCES, *(path for engine in engines for path in owned.get(engine, ()))}
+        if missing := needed - {file.path for file in files}:
+            raise ValueError(f"files lacks {', '.join(sorted(missing))}")
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(
             f"{manifest} cannot be used: {error}", hint="delete .cache/bundle and build again"
         ) from error
-    return Bundle(folder=folder, files=files, **names)
+    return Bundle(folder=folder, files=files, engines={name: owned.get(name, ()) for name in engines}, **names)

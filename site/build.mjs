@@ -3,65 +3,33 @@
  *
  *   node build.mjs --out DIR --vit DIR
  *
- * `--vit` is the folder with the builds of our own engine. `--out` gets `<entry>.<hash>.{js,css}`, the chunks they load on demand, the engines' .wasm files, the licences of what is
- * bundled, and bundle.json: {"main", "worker", "client", "css", "files": [...]}; beside them lies sw.js, the service worker.
- * Same sources, same bytes.
+ * `--vit` is the folder with the builds of our own engine. `--out` gets `<entry>.<hash>.{js,css}`, the chunks they load on
+ * demand, the engines' files, the licences of what is bundled, and bundle.json: {"main", "worker", "client", "css",
+ * "files": [...], "engines": {<engine>: [...]}}, the latter naming the files that only one engine uses.
+ * Beside them lies sw.js, the service worker. Same sources, same bytes.
  */
 
-import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
+import { copyHashed, engineFiles, scriptsByEngine } from './engine_files.mjs';
 
 const SITE = dirname(fileURLToPath(import.meta.url));
 /** Name in bundle.json → source. */
 const ENTRIES = { main: 'js/main.js', worker: 'js/worker.js', client: 'js/client.js', css: 'css/main.css' };
-/** The script of a thread of our own engine; other scripts start it by its hashed name. */
-const THREAD = 'js/engines/vit_thread.js';
-/** One script without chunks, under one name for ever, as browsers want it; the renderer puts the list of files before it. */
+/** One script without chunks, under one name for ever, as browsers want it; the renderer puts a list of files before it. */
 const SERVICE_WORKER = { source: 'sw/sw.js', name: 'sw.js' };
-const TFJS_WASM = 'node_modules/@tensorflow/tfjs-backend-wasm/dist';
 
 /**
- * The binaries that the engines may ask for.
- * @param {string} vit folder of our own engine's builds
- */
-const binaries = (vit) => [
-  join(SITE, TFJS_WASM, 'tfjs-backend-wasm-simd.wasm'),
-  join(SITE, TFJS_WASM, 'tfjs-backend-wasm-threaded-simd.wasm'),
-  ...readdirSync(vit)
-    .filter((name) => name.endsWith('.wasm'))
-    .map((name) => join(vit, name)),
-];
-
-/**
- * Copy the binaries under hashed names; return name → hashed name.
- * @param {string} out
- * @param {string} vit
- * @returns {Record<string, string>}
- */
-function copyWasm(out, vit) {
-  return Object.fromEntries(
-    binaries(vit).map((path) => {
-      const name = basename(path);
-      const bytes = readFileSync(path);
-      const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 8);
-      const hashed = name.replace('.wasm', `.${hash}.wasm`);
-      writeFileSync(join(out, hashed), bytes);
-      return [name, hashed];
-    }),
-  );
-}
-
-/**
- * Bundle entries; return esbuild's account of what became what.
+ * Bundle scripts; return esbuild's account of what became what.
  * @param {string[]} entryPoints
  * @param {string} out
- * @param {Record<string, string>} files what the scripts start or fetch → its hashed name
+ * @param {'esm' | 'iife'} format
+ * @param {Record<string, string>} files what the scripts fetch or start → its hashed name
  */
-async function bundle(entryPoints, out, files) {
+async function bundle(entryPoints, out, format, files) {
   const { metafile } = await build({
     absWorkingDir: SITE,
     entryPoints,
@@ -70,9 +38,10 @@ async function bundle(entryPoints, out, files) {
     chunkNames: '[name].[hash]',
     assetNames: '[name].[hash]',
     bundle: true,
-    format: 'esm',
-    splitting: true,
+    format,
+    splitting: format === 'esm',
     platform: 'browser',
+    conditions: ['onnxruntime-web-use-extern-wasm'],
     target: 'es2022',
     minify: true,
     legalComments: 'none',
@@ -99,6 +68,34 @@ async function bundleServiceWorker(out) {
   });
 }
 
+/**
+ * @typedef {object} EngineOutput
+ * @property {Record<string, string>} names what is fetched or started → its hashed name
+ * @property {string[]} files all hashed names, the chunks of workers among them
+ * @property {import('esbuild').Metafile[]} metafiles
+ */
+
+/**
+ * Copy an engine's files under hashed names and bundle the scripts of its workers.
+ * @param {import('./engine_files.mjs').EngineFiles} engine
+ * @param {string} out
+ * @returns {Promise<EngineOutput>}
+ */
+async function makeEngine({ files, workers }, out) {
+  const names = Object.fromEntries(files.map((path) => [basename(path), copyHashed(resolve(SITE, path), out)]));
+  const metafiles = [];
+  const made = Object.values(names);
+  for (const [source, format] of Object.entries(workers)) {
+    const metafile = await bundle([source], out, format, names);
+    for (const [path, { entryPoint }] of Object.entries(metafile.outputs)) {
+      made.push(basename(path));
+      if (entryPoint === source) names[basename(source)] = basename(path);
+    }
+    metafiles.push(metafile);
+  }
+  return { names, files: made, metafiles };
+}
+
 /** Return the entries' files by name. @param {import('esbuild').Metafile} metafile @returns {Record<string, string>} */
 function entryFiles(metafile) {
   const bySource = new Map(
@@ -110,18 +107,19 @@ function entryFiles(metafile) {
 }
 
 /**
- * Write the licences of every bundled package into one file.
- * @param {import('esbuild').Metafile} metafile
+ * Write the licences of every package that something is from into one file.
+ * @param {string[]} paths
  * @param {string} out
  */
-function writeLicences(metafile, out) {
-  const packages = new Set(
-    Object.keys(metafile.inputs).flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []),
-  );
+function writeLicences(paths, out) {
+  const packages = new Set(paths.flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []));
   const texts = [...packages].sort().map((name) => {
-    const { version, license } = JSON.parse(readFileSync(join(SITE, 'node_modules', name, 'package.json'), 'utf8'));
+    const about = JSON.parse(readFileSync(join(SITE, 'node_modules', name, 'package.json'), 'utf8'));
+    const { version, license, repository } = about;
     const file = readdirSync(join(SITE, 'node_modules', name)).find((entry) => /^licen[cs]e/i.test(entry));
-    const text = file ? readFileSync(join(SITE, 'node_modules', name, file), 'utf8') : '';
+    const text = file
+      ? readFileSync(join(SITE, 'node_modules', name, file), 'utf8')
+      : `The text lies with the source: ${repository?.url ?? repository}`;
     return `${name} ${version} · ${license}\n\n${text}`.trim();
   });
   writeFileSync(join(out, 'LICENCES.txt'), `${texts.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`);
@@ -132,15 +130,24 @@ async function main() {
   if (!out || !vit) throw new Error('usage: node build.mjs --out DIR --vit DIR');
   const folder = resolve(out);
   mkdirSync(folder, { recursive: true });
-  const wasm = copyWasm(folder, resolve(vit));
-  const [thread] = Object.keys((await bundle([THREAD], folder, {})).outputs);
-  const metafile = await bundle(Object.values(ENTRIES), folder, { ...wasm, [basename(THREAD)]: basename(thread) });
-  writeLicences(metafile, folder);
+  /** @type {Record<string, EngineOutput>} */
+  const made = {};
+  const needed = engineFiles(resolve(vit));
+  for (const [name, engine] of Object.entries(needed)) made[name] = await makeEngine(engine, folder);
+  const names = Object.assign({}, ...Object.values(made).map(({ names }) => names));
+  const metafile = await bundle(Object.values(ENTRIES), folder, 'esm', names);
+  const metafiles = [metafile, ...Object.values(made).flatMap(({ metafiles }) => metafiles)];
+  const sources = metafiles.flatMap(({ inputs }) => Object.keys(inputs));
+  writeLicences([...sources, ...Object.values(needed).flatMap(({ files }) => files)], folder);
+  const scripts = scriptsByEngine(metafile, Object.values(ENTRIES), Object.keys(needed));
+  const engines = Object.fromEntries(
+    Object.entries(made).map(([name, { files }]) => [name, [...files, ...scripts[name].map((path) => basename(path))]]),
+  );
   const files = readdirSync(folder)
     .filter((name) => name !== 'bundle.json')
     .sort();
   await bundleServiceWorker(folder);
-  writeFileSync(join(folder, 'bundle.json'), `${JSON.stringify({ ...entryFiles(metafile), files }, null, 2)}\n`);
+  writeFileSync(join(folder, 'bundle.json'), `${JSON.stringify({ ...entryFiles(metafile), files, engines }, null, 2)}\n`);
   console.log(`${files.length} files in ${relative(process.cwd(), folder) || '.'}`);
 }
 

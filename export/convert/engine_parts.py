@@ -78,13 +78,16 @@ def add_linear(
 
 
 def numbers(name: str, quantizer: Quantizer | None, dim: int | None, heads: int) -> list[Tensor]:
-    """Return scale, least and greatest level, `[heads]` each; a scale of 0 is found at run time, along `dim`."""
+    """Return scale, least and greatest level, `[heads]` each.
+
+    A scale of 0 is found at run time from the largest magnitude along `dim`, one of -1 from the whole range.
+    """
     if isinstance(quantizer, Dynamic):
         if quantizer.dim != dim:
             raise refuse(name, f"has one scale along dimension {quantizer.dim}, not {dim}")
-        greatest = 2 ** (quantizer.bits - 1) - 1 if quantizer.signed else 2**quantizer.bits - 1
-        found = (0.0, -greatest if quantizer.signed else 0, greatest)
-        return [torch.full((heads,), float(value)) for value in found]
+        greatest, most = 2 ** (quantizer.bits - 1) - 1, 2**quantizer.bits - 1
+        found = {"symmetric": (0, -greatest, greatest), "positive": (0, 0, most), "range": (-1, -most, most)}
+        return [torch.full((heads,), float(value)) for value in found[quantizer.spread]]
     if isinstance(quantizer, Uniform):
         low, high = quantizer.bounds()
         return [value.flatten().float().expand(heads) for value in (quantizer.scale, low, high)]

@@ -35,28 +35,24 @@ GELU_TANH_Q = tuple(np.float32(c) for c in (0.00099115539, 0.021580214, 0.232735
 
 @dataclass(frozen=True)
 class Quantizer:
-    """Levels low … high of one scale; a scale of 0 is found from the largest magnitude."""
+    """Levels low … high of one scale; a scale of 0 is found from the largest magnitude, one below 0 from the range."""
 
     scale: np.float32
     low: np.float32
     high: np.float32
 
-    def halved(self) -> "Quantizer":
-        """Return every other level where there are more than 7 bits: what machines without VNNI multiply."""
-        if self.high - self.low <= 127:
-            return self
-        return Quantizer(self.scale * 2, np.trunc(self.low / 2), np.trunc(self.high / 2))
-
-    def step(self, largest: Floats) -> Floats:
-        """Return the scale of vectors with these largest magnitudes."""
-        if self.scale != 0:
-            return np.full_like(largest, self.scale)
-        found: Floats = np.maximum(largest, LEAST) / self.high
-        return found
-
-    def levels(self, x: Floats, step: Floats) -> NDArray[np.float64]:
-        """Return the integers of `x`."""
-        return self.round(x * (np.float32(1) / step))
+    def quantize(self, x: Floats, axis: int | None = 1) -> Levels:
+        """Return the integers of `x` and the scales of the vectors along `axis`; None: one for the whole of it."""
+        if self.scale < 0:
+            low = np.minimum(x.min(axis, keepdims=True), np.float32(0))
+            span = np.maximum(x.max(axis, keepdims=True), np.float32(0)) - low
+            step = np.maximum(span, LEAST) / (self.high - np.float32(1))
+            inverse = np.float32(1) / step
+            least = np.rint(low * inverse)
+            return np.rint(np.clip(x * inverse, least, least + self.high)).astype(np.float64), step
+        largest = np.abs(x).max(axis, keepdims=True)
+        step = np.maximum(largest, LEAST) / self.high if self.scale == 0 else np.full_like(largest, self.scale)
+        return self.round(x * (np.float32(1) / step)), step
 
     def round(self, x: Floats) -> NDArray[np.float64]:
         """Return `x` rounded and clamped."""
@@ -82,11 +78,10 @@ def read_engine_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]
 
 
 class EngineReference:
-    """Runs an engine's file; `seven` as on machines whose dot product takes 7 bits."""
+    """Runs an engine's file."""
 
-    def __init__(self, path: Path, *, seven: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.sizes, self.tensors = read_engine_file(path)
-        self.seven = seven
         self.epsilon = np.float32(self.sizes["epsilon"])
         self.tokens = self.sizes["prefix"] + len(self.tensors["positions"])
 
@@ -112,9 +107,11 @@ class EngineReference:
         name = "patch_embed.proj"
         levels = None
         if f"{name}.input" in self.tensors:
-            quantizer = self._quantizer(self.tensors[f"{name}.input"], acts=True)
-            step = quantizer.step(np.abs(image).max(keepdims=True).reshape(1, 1))
-            levels = quantizer.levels(rows, step), np.broadcast_to(step, (len(rows), 1))
+            quantizer = Quantizer(*self.tensors[f"{name}.input"])
+            if quantizer.scale == 0:  # one scale per image, not per patch
+                scale = np.maximum(np.abs(image).max(), LEAST) / quantizer.high
+                quantizer = Quantizer(scale, quantizer.low, quantizer.high)
+            levels = quantizer.quantize(rows)
         x = self._linear(name, rows, levels) + self.tensors["positions"]
         if self.sizes["prefix"]:
             x = np.concatenate([self.tensors["prefix"], x])
@@ -131,22 +128,18 @@ class EngineReference:
         return self._linear(f"{block}attn.proj", np.concatenate(out, axis=1)) + x
 
     def _head(self, q: Floats, k: Floats, v: Floats, operands: Floats) -> Floats:
-        query, key, probability, value = (
-            self._quantizer(operands[index], acts=index in (0, 2)) for index in range(len(operands))
-        )
-        query_step = query.step(np.abs(q).max(1, keepdims=True))
-        key_step = key.step(np.abs(k).max(1, keepdims=True))
-        sums = query.levels(q, query_step) @ key.levels(k, key_step).T
-        scores = sums.astype(np.float32) * ((query_step * LOG2_E) * key_step.T)
+        query, key, probability, value = (Quantizer(*numbers) for numbers in operands)
+        queries, query_step = query.quantize(q)
+        keys, key_step = key.quantize(k)
+        scores = (queries @ keys.T).astype(np.float32) * ((query_step * LOG2_E) * key_step.T)
         padded = np.full((self.tokens, -self.tokens % ROUND_UP), np.float32(-1e30))
         power = power_of_two(np.concatenate([scores, padded], 1) - scores.max(1, keepdims=True))
         total = sum_lanes(power)
         step = np.float32(1) / (total * probability.high) if probability.scale == 0 else probability.scale
         factor = probability.high if probability.scale == 0 else np.float32(1) / (total * probability.scale)
         weights = probability.round(power * factor)[:, : self.tokens]
-        value_step = value.step(np.abs(v).max(0, keepdims=True))
-        gathered = weights @ value.levels(v, value_step)
-        return gathered.astype(np.float32) * (step * value_step)
+        values, value_step = value.quantize(v, axis=0)
+        return (weights @ values).astype(np.float32) * (step * value_step)
 
     def _mlp(self, x: Floats, block: str) -> Floats:
         hidden = self._linear(f"{block}mlp.fc1", self._norm(f"{block}norm2", x))
@@ -171,16 +164,10 @@ class EngineReference:
         outcome: Floats = pooled[0] if len(pooled) == 1 else (pooled[0] + pooled[1]) / np.float32(2)
         return outcome
 
-    def _quantizer(self, numbers: Floats, *, acts: bool) -> Quantizer:
-        found = Quantizer(*numbers)
-        return found.halved() if acts and self.seven else found
-
     def _linear(self, name: str, x: Floats, levels: Levels | None = None) -> Floats:
         weight, scale, bias = (self.tensors[f"{name}.{part}"] for part in ("weight", "scale", "bias"))
         if levels is None and f"{name}.input" in self.tensors:
-            quantizer = self._quantizer(self.tensors[f"{name}.input"], acts=True)
-            step = quantizer.step(np.abs(x).max(1, keepdims=True))
-            levels = quantizer.levels(x, step), step
+            levels = Quantizer(*self.tensors[f"{name}.input"]).quantize(x)
         if levels is not None:
             sums: Floats = (levels[0] @ weight.T).astype(np.float32) * levels[1]
         else:

@@ -89,7 +89,9 @@ def _first_quantizer(job: Job) -> Quantizer | None:
     if job.activation_bits is None:
         return None
     if job.method.activations == "dynamic":
-        return Dynamic(job.activation_bits, dim=None if isinstance(job.site.module, nn.Conv2d) else -1)
+        if isinstance(job.site.module, nn.Conv2d):
+            return Dynamic(job.activation_bits, dim=None)
+        return Dynamic(job.activation_bits, spread="range")
     source = job.rounded or job.observed()
     if job.method.activations == "search":
         return _candidate_input(job, source.inputs[0], torch.ones((), device=source.output.device))
@@ -208,7 +210,7 @@ def choose_product(job: Job) -> tuple[Quantizer, Quantizer]:
     assert job.activation_bits is not None
     bits, method, softmax = job.activation_bits, job.method, job.site.role == "product_av"
     if method.activations == "dynamic":
-        return Dynamic(bits, signed=not softmax), Dynamic(bits, dim=-2)
+        return Dynamic(bits, spread="positive" if softmax else "symmetric"), Dynamic(bits, dim=-2)
     if method.activations != "search":
         percentile = job.how.calibration.percentile if method.activations == "percentile" else None
         left, right = (job.rounded or job.observed()).inputs

@@ -121,26 +121,37 @@ class Twin(Quantizer):
 
 
 class Dynamic(Quantizer):
-    """One scale per vector along `dim`, or per image with `dim` None, from its own largest magnitude, at run time.
+    """One scale per vector along `dim`, or per image with `dim` None, from its own values, at run time.
 
-    Signed levels -(Q-1) … Q-1 with Q = 2^(b-1), or, for values of 0 or more, 0 … 2^b-1.
+    `symmetric`: levels -(Q-1) … Q-1 with Q = 2^(b-1), of the largest magnitude; `positive`: 0 … 2^b-1, for values of 0
+    or more; `range`: the least to the greatest value, 0 included, in 2^b-2 steps, so that its rounded ends are at most
+    2^b-1 levels apart.
     """
 
-    def __init__(self, bits: int, *, dim: int | None = -1, signed: bool = True) -> None:
+    def __init__(self, bits: int, *, dim: int | None = -1, spread: str = "symmetric") -> None:
         super().__init__()
-        self.bits, self.dim, self.signed = bits, dim, signed
+        if spread not in ("symmetric", "positive", "range"):
+            raise ArtifactError(f"unknown spread {spread!r} of a dynamic quantizer")
+        self.bits, self.dim, self.spread = bits, dim, spread
+
+    def steps(self) -> int:
+        """Return how many steps the span from which the scale is found has: from 0, or for `range` from end to end."""
+        all_codes = 1 << self.bits
+        return {"symmetric": all_codes // 2 - 1, "positive": all_codes - 1, "range": all_codes - 2}[self.spread]
 
     def parts(self, x: Tensor) -> list[Part]:
         """Return the one part; its scale has size 1 along `dim`, or along all dimensions but the first."""
         reduced = tuple(range(1, x.ndim)) if self.dim is None else (self.dim,)
-        greatest = 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
-        scale = x.abs().amax(reduced, keepdim=True).clamp_min_(torch.finfo(torch.float32).tiny * 256) / greatest
-        levels = (x / scale).round_().clamp_(-greatest if self.signed else 0, greatest)
-        return [(levels, scale)]
+        if self.spread == "range":
+            span = x.amax(reduced, keepdim=True).clamp_min_(0) - x.amin(reduced, keepdim=True).clamp_max_(0)
+        else:
+            span = x.abs().amax(reduced, keepdim=True)
+        scale = span.clamp_min_(torch.finfo(torch.float32).tiny * 256) / self.steps()
+        return [((x / scale).round_(), scale)]
 
     def to_json(self) -> dict[str, Any]:
         """Return the record."""
-        return {"kind": "dynamic", "bits": self.bits, "dim": self.dim, "signed": self.signed}
+        return {"kind": "dynamic", "bits": self.bits, "dim": self.dim, "spread": self.spread}
 
 
 def quantizer_from_json(values: dict[str, Any] | None) -> Quantizer | None:
@@ -156,5 +167,5 @@ def quantizer_from_json(values: dict[str, Any] | None) -> Quantizer | None:
             kind.removeprefix("twin_"), bits, torch.tensor(values["low_scale"]), torch.tensor(values["high_scale"])
         )
     if kind == "dynamic":
-        return Dynamic(bits, dim=values["dim"], signed=bool(values["signed"]))
+        return Dynamic(bits, dim=values["dim"], spread=str(values["spread"]))
     raise ArtifactError(f"unknown quantizer {kind!r}", hint="the file was written by another version")

@@ -7,7 +7,7 @@
 INLINE int32_t sum_operands(const Act *acts, int length) {
   int32_t sum = 0;
   for (int k = 0; k < length; k++) {
-#ifdef __wasm_relaxed_simd__
+#ifdef BYTES
     sum += dot_kind == DOT_SIGNED ? (int8_t)acts[k] : acts[k];
 #else
     sum += acts[k];
@@ -37,7 +37,7 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
       layernorm(&rows.layer->query, query, length, scratch.row);
       query = scratch.row;
     }
-    row_scales[i] = quantize_row(query, length, &operand, scratch.query + (size_t)i * length);
+    row_scales[i] = quantize_row(query, length, &operand, scratch.query + (size_t)i * length).scale;
   }
   V starts[ROWS];
   start_rows(scratch.query, length, key_offset, starts);

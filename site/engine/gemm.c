@@ -15,13 +15,16 @@ INLINE void finish_row(V low, V high, const float *scale, const float *bias, V r
 
 INLINE void integer_tile(const Linear *l, Rows rows, int row, int n, float *out, size_t stride, Epilogue how) {
   const int ins = padded_ins(l);
-  const V left = load(l->start + n), right = load(l->start + n + 4);
+  const V left = load(l->sums + n), right = load(l->sums + n + 4);
   V sums[ROWS][2];
-  UNROLL for (int i = 0; i < ROWS; i++) sums[i][0] = left, sums[i][1] = right;
+  UNROLL for (int i = 0; i < ROWS; i++) {
+    const V offset = wasm_i32x4_splat(-rows.scales[row + i].offset);
+    sums[i][0] = wasm_i32x4_mul(left, offset), sums[i][1] = wasm_i32x4_mul(right, offset);
+  }
   dot_tile(rows.acts + (size_t)row * ins, ins, l->weight + (size_t)n * ins, ins, sums);
   UNROLL for (int i = 0; i < ROWS; i++) {
     const V low = wasm_f32x4_convert_i32x4(sums[i][0]), high = wasm_f32x4_convert_i32x4(sums[i][1]);
-    const V row_scale = wasm_v128_load32_splat(rows.scales + row + i);
+    const V row_scale = splat(rows.scales[row + i].scale);
     finish_row(low, high, l->scale + n, l->bias + n, row_scale, out + (size_t)(row + i) * stride + n, how);
   }
 }
@@ -78,6 +81,6 @@ void finish_linear(Linear *l) {
   for (int n = 0; n < padded_outs(l); n++) {
     int32_t sum = 0;
     for (int k = 0; k < ins; k++) sum += l->weight[weight_place(n, k, ins)];
-    l->start[n] = -l->operand.offset * sum;
+    l->sums[n] = sum;
   }
 }

@@ -9,7 +9,7 @@ typedef struct {
   Weight *weight;        // [outs / 8][ins / GROUP][8][GROUP], both padded with zeros
   float *dense;          // [outs / 8][ins][8]
   float *scale, *bias;   // [outs padded]
-  int32_t *start;        // [outs padded]: minus what the operand's offset adds to each sum
+  int32_t *sums;         // [outs padded]: of each output's levels, which an operand's offset adds to its sum
   float *input;          // scale, low and high of the input's quantizer
   Operand operand;
 } Linear;
@@ -23,7 +23,7 @@ INLINE int padded_ins(const Linear *linear) { return round_up(linear->ins, PAD);
 // to a multiple of 4 rows, all of which must be there.
 typedef struct {
   const Act *acts;
-  const float *scales;
+  const RowScale *scales;
   const float *floats;
   int count;
 } Rows;

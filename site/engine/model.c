@@ -45,7 +45,7 @@ static void place_linear(Linear *l, int outs, int ins, int floats, Arena *arena)
   else l->weight = TAKE(arena, Weight, count);
   l->scale = TAKE(arena, float, padded);
   l->bias = TAKE(arena, float, padded);
-  l->start = TAKE(arena, int32_t, padded);
+  l->sums = TAKE(arena, int32_t, padded);
   l->input = TAKE(arena, float, 4);
   add_weight(l);
   add_floats(l->scale, outs);
@@ -104,7 +104,7 @@ static void place_scratch(Scratch *scratch, const Model *m, Arena *arena) {
       TAKE(arena, int32_t, width),
   };
   scratch->row = TAKE(arena, float, m->widest);
-  scratch->scales = TAKE(arena, float, m->rows);
+  scratch->scales = TAKE(arena, RowScale, m->rows);
   scratch->stack = TAKE(arena, char, STACK_BYTES);
 }
 

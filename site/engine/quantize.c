@@ -11,24 +11,48 @@ float largest(const float *x, int count) {
   return max_lanes(vmax(first, second));
 }
 
-float quantize_row(const float *x, int width, const Operand *operand, Act *to) {
-  float scale = operand->scale;
-  if (scale == 0) scale = dynamic_scale(largest(x, width), operand->high);
-  const V inverse = splat(1 / scale), low = splat(operand->low), high = splat(operand->high);
+// The scale of a row's range, 0 included, and its levels.
+INLINE Operand ranged(const float *x, int count, Operand operand) {
+  V low = splat(0), high = low;
+  for (int k = 0; k < count; k += 4) {
+    const V value = load(x + k);
+    low = vmin(low, value), high = vmax(high, value);
+  }
+  const float least = -max_lanes(sub(splat(0), low)), steps = operand.high - 1;
+  operand.scale = dynamic_scale(max_lanes(high) - least, steps);
+  operand.low = __builtin_rintf(least * (1 / operand.scale));
+  operand.high += operand.low;
+#ifdef BYTES
+  operand.offset -= (int)operand.low;
+#endif
+  return operand;
+}
+
+INLINE Operand operand_of_row(const float *x, int width, const Operand *operand) {
+  if (operand->scale < 0) return ranged(x, width, *operand);
+  Operand found = *operand;
+  if (found.scale == 0) found.scale = dynamic_scale(largest(x, width), found.high);
+  return found;
+}
+
+RowScale quantize_row(const float *x, int width, const Operand *operand, Act *to) {
+  const Operand found = operand_of_row(x, width, operand);
+  const V inverse = splat(1 / found.scale), low = splat(found.low), high = splat(found.high);
   int k = 0;
   for (; k + 8 <= width; k += 8) {
     const V a = vmax(vmin(mul(load(x + k), inverse), high), low);
     const V b = vmax(vmin(mul(load(x + k + 4), inverse), high), low);
-    store_operands(to + k, to_integers(a), to_integers(b), operand->offset);
+    store_operands(to + k, to_integers(a), to_integers(b), found.offset);
   }
   if (k < width) {
     const V a = vmax(vmin(mul(load(x + k), inverse), high), low);
-    store_operands(to + k, to_integers(a), wasm_i32x4_splat(0), operand->offset);
+    store_operands(to + k, to_integers(a), wasm_i32x4_splat(0), found.offset);
   }
-  return scale;
+  return (RowScale){found.scale, found.offset};
 }
 
-void quantize_rows(const float *x, size_t stride, int rows, int width, const Operand *operand, Act *to, float *scales) {
+void quantize_rows(const float *x, size_t stride, int rows, int width, const Operand *operand, Act *to,
+                   RowScale *scales) {
   const int padded = round_up(width, PAD);
   for (int row = 0; row < rows; row++, x += stride, to += padded) scales[row] = quantize_row(x, width, operand, to);
 }

@@ -14,7 +14,7 @@ INLINE float dynamic_scale(float magnitude, float greatest) {
 // Eight levels (int32) as operands.
 INLINE void store_operands(Act *to, V low, V high, int offset) {
   const V levels = wasm_i16x8_narrow_i32x4(low, high);
-#ifdef __wasm_relaxed_simd__
+#ifdef BYTES
   // Signed bytes are unsigned ones with the top bit turned.
   const int turned = dot_kind == DOT_SIGNED ? 128 : 0;
   const V moved = wasm_i16x8_add(levels, wasm_i16x8_splat((int16_t)(offset + turned)));
@@ -25,8 +25,15 @@ INLINE void store_operands(Act *to, V low, V high, int offset) {
 #endif
 }
 
-// Quantize a row of `width` floats (a multiple of 4) to `width` rounded up to PAD; return its scale.
-float quantize_row(const float *x, int width, const Operand *operand, Act *to);
+// What a row was quantized with: value = (operand - offset) · scale.
+typedef struct {
+  float scale;
+  int32_t offset;
+} RowScale;
+
+// Quantize a row of `width` floats (a multiple of 4) to `width` rounded up to PAD.
+RowScale quantize_row(const float *x, int width, const Operand *operand, Act *to);
 
 // As above for rows that are `stride` floats apart; `to` has them without gaps.
-void quantize_rows(const float *x, size_t stride, int rows, int width, const Operand *operand, Act *to, float *scales);
+void quantize_rows(const float *x, size_t stride, int rows, int width, const Operand *operand, Act *to,
+                   RowScale *scales);

@@ -124,21 +124,40 @@ def expect_in_charge(page: Page, mode: str) -> None:
     assert active.endswith(f"/sw.js?mode={mode}")
 
 
-def republish(site: Path, *, index: bytes, listed: bytes | None = None, removed: str = "") -> None:
-    """Put another version of a site in its place: another front page, and without the assets of one ending.
+class Release:
+    """A site on disk, and what its service worker is told of it; to be changed and published as another version."""
 
-    `listed` is what the list of its service worker says of the front page; left out, the truth.
-    """
-    (site / "index.html").write_bytes(index)
-    worker = site / "sw.js"
-    first, _, body = worker.read_text().partition(";\n")
-    files: dict[str, str] = json.loads(first.removeprefix("const SHELL="))["files"]
-    files["index.html"] = sha256(listed or index).hexdigest()
-    for path in [path for path in files if removed and path.endswith(removed)]:
-        (site / path).unlink()
-        del files[path]
-    shell = json.dumps({"digest": hash_json(files)[:16], "files": files})
-    worker.write_text(f"const SHELL={shell};\n{body}")
+    def __init__(self, site: Path) -> None:
+        self.site = site
+        first, _, self.body = (site / "sw.js").read_text().partition(";\n")
+        self.shell: dict[str, dict[str, str]] = json.loads(first.removeprefix("const SHELL="))
+
+    def put(self, path: str, data: bytes, listed: bytes | None = None) -> None:
+        """Write a file; `listed` is what the list says of it: left out, the truth."""
+        (self.site / path).write_bytes(data)
+        self.shell["files"][path] = sha256(data if listed is None else listed).hexdigest()
+
+    def remove(self, path: str) -> None:
+        """Take a file away."""
+        (self.site / path).unlink()
+        del self.shell["files"][path]
+
+    def find(self, pattern: str) -> list[str]:
+        """Return the listed paths that hold a regular expression."""
+        return [path for path in self.shell["files"] if re.search(pattern, path)]
+
+    def publish(self) -> None:
+        """Write the list."""
+        lists = {name: self.shell[name] for name in ("files", "later")}
+        listed = json.dumps({"digest": hash_json(lists)[:16], **lists})
+        (self.site / "sw.js").write_text(f"const SHELL={listed};\n{self.body}")
+
+
+@pytest.fixture
+def release(built_site: Path, tmp_path: Path) -> Release:
+    """A copy of the built site."""
+    shutil.copytree(built_site, tmp_path / "_site")
+    return Release(tmp_path / "_site")
 
 
 @pytest.mark.parametrize("base_path", ["/", "/repo/"])
@@ -301,34 +320,67 @@ def test_caches_of_others_stay(visitor: BrowserContext, built_site: Path) -> Non
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "damaged"])
 def test_new_version_is_seen_at_once_and_kept_only_when_whole(
-    visitor: BrowserContext, built_site: Path, tmp_path: Path, handler: type[Handler], whole: bool
+    visitor: BrowserContext, release: Release, handler: type[Handler], whole: bool
 ) -> None:
-    site = tmp_path / "_site"
-    shutil.copytree(built_site, site)
-    old = (site / "index.html").read_bytes()
-    new = old.replace(b"<title>", b"<title>Second, ")
-    with serving(site, base_path="/repo/", handler=handler) as url:
+    (worker,) = release.find(r"assets/worker\.")
+    newer = worker.replace("worker.", "worker.2")
+    index = (release.site / "index.html").read_bytes()
+    index = index.replace(b"<title>", b"<title>Second, ").replace(worker.encode(), newer.encode())
+    with serving(release.site, base_path="/repo/", handler=handler) as url:
         page = Visit(visitor).open(url, loads=2)
         (kept,) = shells(page)
         page.close()
-        republish(site, index=new, listed=None if whole else b"what was published")
+        release.put("index.html", index, None if whole else b"what was published")
+        release.put(newer, (release.site / worker).read_bytes())
+        release.remove(worker)
+        release.publish()
         page = Visit(visitor).open(url)
         assert page.title().startswith("Second, ")
+        classify(page)  # by scripts that the service worker in charge does not know
+        assert int(device(page, "Threads")) > 1
         page.evaluate(UPDATED)
         page.close()
         handler.gone.set()
         page = Visit(visitor).open(url)
         expect(page).to_have_title(re.compile("^Second, " if whole else "^(?!Second)"))
+        classify(page)
         assert len(shells(page)) == 1 and (kept in shells(page)) is not whole
 
 
-def test_open_page_keeps_the_files_of_its_version(visitor: BrowserContext, built_site: Path, tmp_path: Path) -> None:
-    site = tmp_path / "_site"
-    shutil.copytree(built_site, site)
-    with serving(site, base_path="/repo/") as url:
+def test_open_page_keeps_the_files_of_its_version(visitor: BrowserContext, release: Release) -> None:
+    with serving(release.site, base_path="/repo/") as url:
         page = Visit(visitor).open(url, loads=2)
-        republish(site, index=(site / "index.html").read_bytes() + b"\n", removed=".wasm")
+        release.put("index.html", (release.site / "index.html").read_bytes() + b"\n")
+        for path in release.find("wasm$"):
+            release.remove(path)
+        release.publish()
         page.evaluate(UPDATED)
         assert page.evaluate("async () => (await navigator.serviceWorker.getRegistration()).waiting !== null")
         assert len(shells(page)) == 2
         classify(page)  # with an engine that the host has no more
+
+
+def test_engine_is_kept_once_it_is_used_and_stays_with_the_next_version(
+    visitor: BrowserContext, release: Release, handler: type[Handler]
+) -> None:
+    for path in release.find("wasm$"):
+        release.shell["later"][path] = release.shell["files"].pop(path)
+    release.publish()
+    with serving(release.site, base_path="/repo/", handler=handler) as url:
+        page = Visit(visitor).open(url, loads=2)
+        kept = (
+            "async () => (await (await caches.open((SHELLS)[0])).keys()).filter(({ url }) => /wasm$/.test(url)).length"
+        )
+        count = kept.replace("SHELLS", f"await (async () => {SHELLS})()")
+        assert page.evaluate(count) == 0
+        classify(page)
+        expect(page.locator("#load-note")).to_contain_text("Downloaded")
+        assert page.evaluate(count) == 1
+        release.put("index.html", (release.site / "index.html").read_bytes() + b"\n")
+        release.publish()
+        page.evaluate(UPDATED)
+        page.close()
+        handler.gone.set()
+        page = Visit(visitor).open(url)
+        classify(page)
+        assert len(shells(page)) == 1 and page.evaluate(count) == 1

@@ -11,6 +11,7 @@ from export.spec import Artifact, ModelSpec, Preprocess, Verification, Weights
 from export.store import Plan, Store
 
 PAGES = ("index.html", "results.html", "method.html", "404.html")
+ENGINES = {"tfjs": ["tfjs.FF.js", "tfjs.wasm"], "ort": ["ort.GG.js", "ort.wasm"]}  # what only one engine uses
 LABELS = ("</script><script>alert(1)</script>", "<b>bold & wise</b>", "Käse", "plain")
 
 
@@ -62,12 +63,12 @@ def make_store(root: Path) -> Store:
 def make_bundle(folder: Path) -> Path:
     folder.mkdir()
     names = {"main": "main.AA.js", "worker": "worker.BB.js", "client": "client.CC.js", "css": "main.DD.css"}
-    files = [*names.values(), "LICENCES.txt", "chunk.EE.js"]
+    files = [*names.values(), "LICENCES.txt", "chunk.EE.js", *(name for own in ENGINES.values() for name in own)]
     for name in files:
         (folder / name).write_text(name)
     (folder / "sw.js").write_text("the service worker")
     (folder / "left-over.js").write_text("not named in bundle.json")
-    (folder / "bundle.json").write_text(json.dumps({**names, "files": files}))
+    (folder / "bundle.json").write_text(json.dumps({**names, "files": files, "engines": ENGINES}))
     return folder
 
 

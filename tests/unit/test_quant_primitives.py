@@ -102,7 +102,8 @@ def test_quantizers_survive_json_exactly(seed: int, bits: int) -> None:
         Uniform(bits, scales[:, None, None]),
         Twin("sign", bits, scales[0], scales[1]),
         Dynamic(bits, dim=-2),
-        Dynamic(bits, signed=False),
+        Dynamic(bits, spread="positive"),
+        Dynamic(bits, spread="range"),
     ):
         again = quantizer_from_json(quantizer.to_json())
         assert again is not None and torch.equal(again(x), quantizer(x))

@@ -25,7 +25,7 @@
  * @property {number} threads
  * @property {string} threads_reason why there are no more threads; '' when it is as asked
  * @property {[number, number, number]} input height, width, channels
- * @property {number} decode_ms stored numbers → float32
+ * @property {number} decode_ms stored numbers → float32; 0 where the runtime does that with everything else
  * @property {number} compile_ms everything else between the bytes and a session that can run
  * @property {(values: Float32Array) => Promise<Float32Array>} run normalised HWC values → logits, read back
  * @property {() => Promise<void>} dispose
@@ -36,12 +36,15 @@
  * @property {(artifact: ArtifactBytes, options: EngineOptions) => Promise<Session>} load
  */
 
-import { messageOf, VitError } from '../errors.js';
+import { VitError } from '../errors.js';
+import { download } from './files.js';
 
 /** @type {Record<string, () => Promise<{engine: Engine}>>} */
 export const ENGINES = {
   vit: () => import('./vit.js'),
   tfjs: () => import('./tfjs.js'),
+  litert: () => import('./litert.js'),
+  ort: () => import('./ort.js'),
 };
 
 /**
@@ -53,22 +56,4 @@ export async function openEngine(name) {
   const open = ENGINES[name];
   if (!open) throw new VitError('bad_request', `No engine “${name}”; there are: ${Object.keys(ENGINES).join(', ')}.`);
   return (await download(open)).engine;
-}
-
-/**
- * Import a module on demand; raises `network_lost` when its script cannot be had.
- * @template T
- * @param {() => Promise<T>} load
- * @returns {Promise<T>}
- */
-export async function download(load) {
-  try {
-    return await load();
-  } catch (cause) {
-    const hint = 'Check the connection, then reload the page.';
-    throw new VitError('network_lost', `A script of the engine could not be loaded: ${messageOf(cause)}.`, {
-      hint,
-      cause,
-    });
-  }
 }

@@ -8,6 +8,7 @@
 import { GraphModel } from '@tensorflow/tfjs-converter';
 import * as tf from '@tensorflow/tfjs-core';
 import { asVitError, throwIfAborted, VitError } from '../errors.js';
+import { arrange, readLayout } from './layout.js';
 import { probeBackends, startBackend } from './tfjs_backends.js';
 import { readGraphModel, unpackWeights } from './tfjs_model.js';
 import { deactivate } from './tfjs_registry.js';
@@ -38,12 +39,16 @@ async function load(artifact, options) {
     throwIfAborted(options.signal);
     options.onPhase?.('decode');
     const { model, decode_ms } = await buildModel(artifacts);
-    const layout = inputLayout(model);
+    const layout = readLayout({
+      inputs: model.inputs.length,
+      outputs: model.outputs.length,
+      shape: model.inputs[0]?.shape ?? [],
+    });
     const compile_ms = performance.now() - begun - decode_ms;
     return {
       backend: options.backend,
       ...started,
-      ...layout.session,
+      input: layout.input,
       decode_ms,
       compile_ms,
       ...runner(model, layout, options.backend),
@@ -75,47 +80,18 @@ async function buildModel(artifacts) {
   return { model, decode_ms };
 }
 
-/** @typedef {{shape: number[], channelsFirst: boolean, session: {input: [number, number, number]}}} InputLayout */
-
-/**
- * Read from the model's signature which shape its one image input has; raises `bad_model`.
- * @param {GraphModel} model
- * @returns {InputLayout}
- */
-function inputLayout(model) {
-  if (model.inputs.length !== 1 || model.outputs.length !== 1) {
-    throw new VitError(
-      'bad_model',
-      `The model has ${model.inputs.length} inputs and ${model.outputs.length} outputs; one of each is needed.`,
-    );
-  }
-  const [batch, ...image] = model.inputs[0].shape ?? [];
-  const channelsFirst = image[0] === 3 && image[2] !== 3;
-  const [height, width, channels] = channelsFirst ? [image[1], image[2], image[0]] : image;
-  if (image.length !== 3 || channels !== 3 || !(height > 0) || !(width > 0) || (batch !== 1 && batch !== -1)) {
-    throw new VitError(
-      'bad_model',
-      `The model's input is [${model.inputs[0].shape}]; [1, height, width, 3] or [1, 3, height, width] is needed.`,
-    );
-  }
-  return { shape: [1, ...image], channelsFirst, session: { input: [height, width, channels] } };
-}
-
 /**
  * @param {GraphModel} model
- * @param {InputLayout} layout
+ * @param {import('./layout.js').InputLayout} layout
  * @param {string} backend
  * @returns {Pick<Session, 'run' | 'dispose'>}
  */
-function runner(model, { shape, channelsFirst, session }, backend) {
-  const [height, width, channels] = session.input;
-  const size = height * width * channels;
+function runner(model, layout, backend) {
   return {
     run: async (values) => {
-      if (values.length !== size)
-        throw new VitError('bad_request', `The input has ${values.length} values; the model takes ${size}.`);
+      const arranged = arrange(values, layout);
       try {
-        const input = tf.tensor(channelsFirst ? toChannelsFirst(values, channels) : values, shape, 'float32');
+        const input = tf.tensor(arranged, layout.shape, 'float32');
         const output = /** @type {tf.Tensor} */ (model.execute(input));
         input.dispose();
         const logits = await output.data();
@@ -130,21 +106,6 @@ function runner(model, { shape, channelsFirst, session }, backend) {
       deactivate(backend);
     },
   };
-}
-
-/**
- * Return HWC values as CHW.
- * @param {Float32Array} values
- * @param {number} channels
- * @returns {Float32Array}
- */
-export function toChannelsFirst(values, channels) {
-  const pixels = values.length / channels;
-  const planes = new Float32Array(values.length);
-  for (let channel = 0; channel < channels; channel++) {
-    for (let pixel = 0; pixel < pixels; pixel++) planes[channel * pixels + pixel] = values[pixel * channels + channel];
-  }
-  return planes;
 }
 
 /**

@@ -1,8 +1,9 @@
 /** The TensorFlow.js back ends: whether this browser has them, and how each is brought up. */
 
-import { hasSimd, webglName } from '../device.js';
+import { webglName } from '../device.js';
 import { messageOf, VitError } from '../errors.js';
-import { download } from './index.js';
+import { download } from './files.js';
+import { probeAll, probeWasm, probeWebgpu, requireBackend, unavailable } from './probes.js';
 import { activate, deactivate } from './tfjs_registry.js';
 import { startWasm } from './tfjs_wasm.js';
 
@@ -12,12 +13,12 @@ import { startWasm } from './tfjs_wasm.js';
 
 /**
  * One row a back end: what a probe finds (a reason why not, or a note), and how it is brought up.
- * @typedef {{probe: () => Promise<string | {note: string}>, start: (options: EngineOptions) => Promise<Started>}} Row
+ * @typedef {{probe: () => Promise<import('./probes.js').Finding>, start: (options: EngineOptions) => Promise<Started>}} Row
  * @type {Record<string, Row>}
  */
 const BACKENDS = {
   wasm: {
-    probe: async () => (hasSimd() ? { note: '' } : 'this browser has no WebAssembly SIMD'),
+    probe: probeWasm,
     start: async (options) => startWasm(await download(() => import('@tensorflow/tfjs-backend-wasm')), options),
   },
   webgl: {
@@ -43,7 +44,7 @@ const BACKENDS = {
   },
 };
 
-/** A reason why not, or a note on what there is. @returns {Promise<string | {note: string}>} */
+/** @returns {Promise<import('./probes.js').Finding>} */
 async function probeWebgl() {
   const renderer = webglName();
   if (!renderer) return 'this browser offers no WebGL 2 in a worker';
@@ -51,25 +52,9 @@ async function probeWebgl() {
   return { note: software ? 'software renderer: slow, for checking only' : '' };
 }
 
-/** A reason why not, or a note on what there is. @returns {Promise<string | {note: string}>} */
-async function probeWebgpu() {
-  if (typeof navigator === 'undefined' || !navigator.gpu) return 'this browser has no WebGPU';
-  const adapter = await navigator.gpu.requestAdapter().catch(() => null);
-  if (!adapter) return 'WebGPU found no graphics adapter';
-  const software = adapter.info?.isFallbackAdapter || /swiftshader/i.test(adapter.info?.architecture ?? '');
-  return { note: software ? 'software adapter: slow, for checking only' : '' };
-}
-
 /** Return the state of every back end on this device. @returns {Promise<BackendState[]>} */
-export async function probeBackends() {
-  return Promise.all(
-    Object.entries(BACKENDS).map(async ([name, { probe }]) => {
-      const state = await probe();
-      return typeof state === 'string'
-        ? { name, available: false, reason: state }
-        : { name, available: true, reason: state.note };
-    }),
-  );
+export function probeBackends() {
+  return probeAll(Object.fromEntries(Object.entries(BACKENDS).map(([name, { probe }]) => [name, probe])));
 }
 
 /**
@@ -81,16 +66,7 @@ export async function probeBackends() {
 export async function startBackend(options) {
   const { backend } = options;
   const states = await probeBackends();
-  const state = states.find(({ name }) => name === backend);
-  if (!state) throw unavailable(backend, 'there is no such back end', states);
-  if (!state.available && backend === 'wasm') {
-    const others = states.filter(({ available }) => available).map(({ name }) => name);
-    throw new VitError(
-      'no_simd',
-      `The wasm back end needs WebAssembly SIMD, which this browser lacks; available: ${others.join(', ')}.`,
-    );
-  }
-  if (!state.available) throw unavailable(backend, state.reason, states);
+  requireBackend(backend, states);
   try {
     return await BACKENDS[backend].start(options);
   } catch (cause) {
@@ -98,18 +74,4 @@ export async function startBackend(options) {
     if (cause instanceof VitError) throw cause;
     throw unavailable(backend, messageOf(cause), states, cause);
   }
-}
-
-/**
- * @param {string} backend
- * @param {string} reason
- * @param {BackendState[]} states
- * @param {unknown} [cause]
- * @returns {VitError}
- */
-function unavailable(backend, reason, states, cause) {
-  const others = states.filter(({ name, available }) => available && name !== backend).map(({ name }) => name);
-  const list = others.join(', ') || 'none';
-  const message = `The back end “${backend}” is not available here: ${reason}. Available: ${list}.`;
-  return new VitError('backend_unavailable', message, { cause });
 }

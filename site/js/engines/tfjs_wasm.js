@@ -2,6 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { messageOf, VitError } from '../errors.js';
+import { ensureFetched } from './files.js';
 import { activate, deactivate } from './tfjs_registry.js';
 
 /** @typedef {typeof import('@tensorflow/tfjs-backend-wasm')} WasmModule */
@@ -51,7 +52,9 @@ export async function startWasm(wasm, { threads, wasmPath }) {
  * @returns {Promise<Started>}
  */
 async function startWith(wasm, threads, reason) {
-  await checkBinary(threads > 1 ? 'tfjs-backend-wasm-threaded-simd.wasm' : 'tfjs-backend-wasm-simd.wasm');
+  const binary = threads > 1 ? 'tfjs-backend-wasm-threaded-simd.wasm' : 'tfjs-backend-wasm-simd.wasm';
+  const url = binaries.get(binary);
+  if (url) await ensureFetched(binary, url);
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', threads > 1);
   wasm.setThreadsCount(threads);
   if (threads === 1) return activate('wasm', reason);
@@ -108,26 +111,4 @@ function setPaths(wasm, folder) {
   for (const [name, file] of Object.entries(HASHED_NAMES)) binaries.set(name, new URL(file, folder).href);
   // The binary without SIMD is never asked for: `startBackend` has refused by then.
   wasm.setWasmPaths({ 'tfjs-backend-wasm.wasm': '', ...Object.fromEntries(binaries) });
-}
-
-/**
- * Fetch the binary into the browser's cache, since TensorFlow.js itself cannot tell why a fetch failed.
- *
- * Raises `network_lost` or `http_error`.
- * @param {string} name
- */
-async function checkBinary(name) {
-  const url = binaries.get(name);
-  if (!url) return;
-  let response;
-  try {
-    response = await fetch(url);
-    // A refusal may itself be cached, for minutes.
-    if (!response.ok) response = await fetch(url, { cache: 'reload' });
-    await response.arrayBuffer();
-  } catch (cause) {
-    throw new VitError('network_lost', 'The connection was lost while the engine was downloaded.', { cause });
-  }
-  if (!response.ok)
-    throw new VitError('http_error', `The server answered the engine's ${name} with status ${response.status}.`);
 }

@@ -1,0 +1,57 @@
+/** The files that an engine fetches by itself: where they lie, and whether they can be had. */
+
+import { messageOf, VitError } from '../errors.js';
+
+/** The files' names → their hashed names, put here by the bundler; absent in Node. */
+const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;
+
+/**
+ * Return the URL of an engine's file below `folder`, or below the scripts' own.
+ * @param {string} name
+ * @param {string} [folder] with a final slash
+ * @returns {string}
+ */
+export function fileUrl(name, folder) {
+  return new URL(HASHED_NAMES?.[name] ?? name, folder ?? new URL('./', import.meta.url)).href;
+}
+
+/**
+ * Fetch a file into the browser's cache, since the engines themselves cannot tell why a fetch failed.
+ *
+ * Raises `network_lost`, `http_error` or `aborted`.
+ * @param {string} name
+ * @param {string} url
+ * @param {AbortSignal} [signal]
+ */
+export async function ensureFetched(name, url, signal) {
+  let response;
+  try {
+    response = await fetch(url, { signal });
+    // A refusal may itself be cached, for minutes.
+    if (!response.ok) response = await fetch(url, { cache: 'reload', signal });
+    await response.arrayBuffer();
+  } catch (cause) {
+    if (signal?.aborted) throw new VitError('aborted', 'Cancelled.', { cause });
+    throw new VitError('network_lost', 'The connection was lost while the engine was downloaded.', { cause });
+  }
+  if (!response.ok)
+    throw new VitError('http_error', `The server answered the engine's ${name} with status ${response.status}.`);
+}
+
+/**
+ * Import a module on demand; raises `network_lost` when its script cannot be had.
+ * @template T
+ * @param {() => Promise<T>} load
+ * @returns {Promise<T>}
+ */
+export async function download(load) {
+  try {
+    return await load();
+  } catch (cause) {
+    const hint = 'Check the connection, then reload the page.';
+    throw new VitError('network_lost', `A script of the engine could not be loaded: ${messageOf(cause)}.`, {
+      hint,
+      cause,
+    });
+  }
+}

@@ -1,0 +1,70 @@
+/** Whether this browser has a back end, and what is raised when it has not. */
+
+import { hasSimd } from '../device.js';
+import { VitError } from '../errors.js';
+
+/** @typedef {import('./index.js').BackendState} BackendState */
+/** What a probe finds: a reason why not, or a note on what there is. @typedef {string | {note: string}} Finding */
+
+/** @returns {Promise<Finding>} */
+export async function probeWasm() {
+  return hasSimd() ? { note: '' } : 'this browser has no WebAssembly SIMD';
+}
+
+/** @returns {Promise<Finding>} */
+export async function probeWebgpu() {
+  if (typeof navigator === 'undefined' || !navigator.gpu) return 'this browser has no WebGPU';
+  const adapter = await navigator.gpu.requestAdapter().catch(() => null);
+  if (!adapter) return 'WebGPU found no graphics adapter';
+  const software = adapter.info?.isFallbackAdapter || /swiftshader/i.test(adapter.info?.architecture ?? '');
+  return { note: software ? 'software adapter: slow, for checking only' : '' };
+}
+
+/**
+ * Return the state of every back end on this device.
+ * @param {Record<string, () => Promise<Finding>>} probes
+ * @returns {Promise<BackendState[]>}
+ */
+export async function probeAll(probes) {
+  return Promise.all(
+    Object.entries(probes).map(async ([name, probe]) => {
+      const found = await probe();
+      return typeof found === 'string'
+        ? { name, available: false, reason: found }
+        : { name, available: true, reason: found.note };
+    }),
+  );
+}
+
+/**
+ * Raise `no_simd`, or `backend_unavailable` with the list of those that are, unless the back end is available.
+ * @param {string} backend
+ * @param {BackendState[]} states
+ */
+export function requireBackend(backend, states) {
+  const state = states.find(({ name }) => name === backend);
+  if (!state) throw unavailable(backend, 'there is no such back end', states);
+  if (!state.available && backend === 'wasm') {
+    const others = states.filter(({ available }) => available).map(({ name }) => name);
+    throw new VitError(
+      'no_simd',
+      `The wasm back end needs WebAssembly SIMD, which this browser lacks; available: ${others.join(', ') || 'none'}.`,
+      { hint: others.length > 0 ? undefined : 'Update the browser, or choose a variant that another engine runs.' },
+    );
+  }
+  if (!state.available) throw unavailable(backend, state.reason, states);
+}
+
+/**
+ * @param {string} backend
+ * @param {string} reason
+ * @param {BackendState[]} states
+ * @param {unknown} [cause]
+ * @returns {VitError}
+ */
+export function unavailable(backend, reason, states, cause) {
+  const others = states.filter(({ name, available }) => available && name !== backend).map(({ name }) => name);
+  const list = others.join(', ') || 'none';
+  const message = `The back end “${backend}” is not available here: ${reason}. Available: ${list}.`;
+  return new VitError('backend_unavailable', message, { cause });
+}
