@@ -28,7 +28,7 @@ MONTHLY_TRAFFIC = 100_000_000_000  # bytes; its soft limit
 class RenderReport:
     """What was rendered: sizes in bytes; `cold_visit_bytes` is the first visit's transfer with the first variant.
 
-    `kept` are the files that the service worker keeps for visits without a network, `not_kept` those too large for it.
+    `kept` files are kept for visits without a network from the first visit on, `later` ones once they are used.
     """
 
     out: Path
@@ -41,7 +41,8 @@ class RenderReport:
     visits_per_month: int
     kept: int
     kept_bytes: int
-    not_kept: tuple[str, ...]
+    later: int
+    later_bytes: int
     notes: tuple[str, ...]
 
     def lines(self) -> list[str]:
@@ -51,8 +52,8 @@ class RenderReport:
             f"of {format_bytes(SITE_LIMIT)} allowed; largest: {self.largest_path} ({format_bytes(self.largest_bytes)})",
             f"a first visit transfers at most {format_bytes(self.cold_visit_bytes)}: "
             f"{format_count(self.visits_per_month)} visits a month within {format_bytes(MONTHLY_TRAFFIC)}",
-            f"{self.kept} files ({format_bytes(self.kept_bytes)}) are kept for visits without a network"
-            + (f"; too large for it: {', '.join(self.not_kept)}" if self.not_kept else ""),
+            f"kept for visits without a network: {self.kept} files ({format_bytes(self.kept_bytes)}) at once, "
+            f"{self.later} ({format_bytes(self.later_bytes)}) when they are used",
             *(f"note: {note}" for note in self.notes),
         ]
 
@@ -78,8 +79,7 @@ def render(
         _copy_files(published, scripts, folder)
         for name, text in pages.items():
             write_atomically(folder / name, text.encode())
-        first = published[0].variants[0].engine.name  # other engines are kept by the visits that choose them
-        shell = find_shell(folder, {file.path for file in scripts.files_for(first)})
+        shell = find_shell(folder, scripts, published[0].variants[0].engine.name)
         write_atomically(folder / SERVICE_WORKER, shell.script(scripts))
         files = _list_files(folder)
         marker = json.dumps(_manifest(published, files), indent=1, ensure_ascii=False) + "\n"
@@ -211,15 +211,16 @@ def _report(
         out=out, variants=sum(len(model.variants) for model in published), files=len(files) + 1,
         bytes=sum(file["bytes"] for file in files), largest_path=largest["path"], largest_bytes=largest["bytes"],
         cold_visit_bytes=cold, visits_per_month=MONTHLY_TRAFFIC // cold, kept=len(shell.kept),
-        kept_bytes=sum(file.bytes for file in shell.kept), not_kept=tuple(file.path for file in shell.too_large),
+        kept_bytes=sum(file.bytes for file in shell.kept), later=len(shell.later),
+        later_bytes=sum(file.bytes for file in shell.later),
         notes=tuple(notes),
     )  # fmt: skip
 
 
 def _cold_visit(published: tuple[PublishedModel, ...], shell: Shell) -> int:
-    """Return the gzipped bytes of a first visit: what it keeps, the largest runtime beside it, the first variant."""
+    """Return the gzipped bytes of a first visit: what it keeps, and the first variant with its largest runtime."""
     kept = sum(file.gzip_bytes for file in shell.kept)
-    text = sum(file.gzip_bytes for file in shell.too_large if not file.path.endswith(".wasm"))
-    runtimes = [file.gzip_bytes for file in shell.too_large if file.path.endswith(".wasm")]
+    scripts = sum(file.gzip_bytes for file in shell.runtimes if not file.path.endswith(".wasm"))
+    binaries = [file.gzip_bytes for file in shell.runtimes if file.path.endswith(".wasm")]
     weights = published[0].variants[0].artifact.gzip_bytes + published[0].reference.file.gzip_bytes
-    return kept + text + max(runtimes, default=0) + weights
+    return kept + scripts + max(binaries, default=0) + weights

@@ -1,8 +1,7 @@
 """The page's service worker: its script, after the list of the files that it keeps for visits without a network."""
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,24 +10,24 @@ from export.published import SERVICE_WORKER, Bundle
 from export.spec import StoredFile
 from export.store import describe_file, hash_json
 
-LARGEST = 600_000  # bytes: a larger runtime is kept by no first visit that may never use it
-PAGES_LEFT_OUT = ("404.html",)  # only the host knows when to answer with it
-NAMED_BY_CONTENT = (".js", ".mjs", ".css", ".svg", ".wasm")  # of assets/; the licences are none of these
+LARGEST = 600_000  # bytes: a first visit does not wait for a larger runtime, which it may never use
+PAGES = ("index.html", "results.html", "method.html")  # 404.html is for the host to give
+NAMED_BY_CONTENT = (".js", ".mjs", ".css", ".wasm")  # the licences are none of these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shell:
-    """The files a first visit keeps, by path inside the site, and those of their kind that are too large for it."""
+    """The files that a first visit keeps, and those that are kept once they are used; paths are the site's.
+
+    `runtimes` are those of `later` that the first variant of the page needs all the same.
+    """
 
     kept: tuple[StoredFile, ...]
-    too_large: tuple[StoredFile, ...]
-
-    def sha256(self) -> dict[str, str]:
-        """Return each kept file's SHA-256 by its path as a URL writes it."""
-        return {quote(file.path): file.sha256 for file in self.kept}
+    later: tuple[StoredFile, ...]
+    runtimes: tuple[StoredFile, ...]
 
     def script(self, scripts: Bundle) -> bytes:
-        """Return `sw.js`; any change of a kept file changes it, which is how browsers notice a new version.
+        """Return `sw.js`; any change of a listed file changes it, which is how browsers notice a new version.
 
         Raises `ArtifactError` when the bundle lacks the worker.
         """
@@ -38,29 +37,31 @@ class Shell:
             raise ArtifactError(
                 f"{scripts.folder / SERVICE_WORKER} cannot be read", hint="delete .cache/bundle and build again"
             ) from error
-        files = self.sha256()
-        listed = json.dumps({"digest": hash_json(files)[:16], "files": files}, separators=(",", ":"))
+        lists = {"files": _hashes(self.kept), "later": _hashes(self.later)}
+        listed = json.dumps({"digest": hash_json(lists)[:16], **lists}, separators=(",", ":"))
         return f"const SHELL={listed};\n{body}".encode()
 
 
-def find_shell(folder: Path, scripts: Collection[str]) -> Shell:
-    """Choose from a rendered site: its pages and samples, and of `assets/` the icon and what is named in `scripts`.
+def find_shell(folder: Path, scripts: Bundle, engine: str) -> Shell:
+    """Choose from a rendered site what its service worker keeps, given the engine of the page's first variant.
 
-    Weights are never among them: the page keeps those itself, in a cache of their own.
+    At once: pages, samples, the icon, and of the scripts and binaries those for that engine that are not too large.
+    Weights are in neither list: the page keeps those itself, in a cache of their own.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    wanted = [describe_file(path, folder) for path in paths if _belongs(path.relative_to(folder), scripts)]
-    kept = tuple(file for file in wanted if file.bytes <= LARGEST or file.path.endswith(".html"))
-    return Shell(kept=kept, too_large=tuple(file for file in wanted if file not in kept))
+    loose = [*(folder / page for page in PAGES), *(folder / "assets").glob("*.svg"), *(folder / "samples").rglob("*.*")]
+    assets = [
+        replace(file, path=f"assets/{file.path}") for file in scripts.files if file.path.endswith(NAMED_BY_CONTENT)
+    ]
+    needed = {f"assets/{file.path}" for file in scripts.files_for(engine)}
+    at_once = [file for file in assets if file.path in needed and file.bytes <= LARGEST]
+    later = tuple(file for file in assets if file not in at_once)
+    return Shell(
+        kept=(*(describe_file(path, folder) for path in sorted(loose)), *at_once),
+        later=later,
+        runtimes=tuple(file for file in later if file.path in needed),
+    )
 
 
-def _belongs(path: Path, scripts: Collection[str]) -> bool:
-    match path.parts:
-        case (name,):
-            return path.suffix == ".html" and name not in PAGES_LEFT_OUT
-        case ("assets", name):
-            return path.suffix in NAMED_BY_CONTENT and (name in scripts or path.suffix == ".svg")
-        case ("samples", *_):
-            return True
-        case _:
-            return False
+def _hashes(files: tuple[StoredFile, ...]) -> dict[str, str]:
+    """Return each file's SHA-256 by its path as a URL writes it."""
+    return {quote(file.path): file.sha256 for file in files}

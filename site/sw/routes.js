@@ -28,7 +28,7 @@ const ISOLATION = { 'cross-origin-opener-policy': 'same-origin', ...EMBEDDER };
  * a file, anything but reading.
  * @param {Asked} request
  * @param {string} folder the site's, with a final slash
- * @param {Record<string, string>} files kept, by their path inside the folder
+ * @param {Record<string, string>} files that are kept, at once or later, by their path inside the folder
  * @returns {Route | null}
  */
 export function routeOf(request, folder, files) {
@@ -42,7 +42,7 @@ export function routeOf(request, folder, files) {
     return page.endsWith('.html') && page in files ? { kind: 'page', path: page } : null;
   }
   if (PAST_CACHES.has(request.cache)) return null;
-  // Scripts too large to be kept may be those of workers, which an isolated page starts only with the header.
+  // A script of a newer version may be a worker's, which an isolated page starts only with the header.
   if (path.startsWith(ASSETS)) return path in files || SCRIPT.test(path) ? { kind: 'asset', path } : null;
   return path in files && !path.endsWith('.html') ? { kind: 'loose', path } : null;
 }

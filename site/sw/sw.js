@@ -5,7 +5,7 @@
  * pages themselves come from the host first, so that the next visit sees the new version all the same.
  */
 
-import { dropEarlier, keepShell, readKept } from './keep.js';
+import { dropEarlier, keepShell, keepUsed, readKept } from './keep.js';
 import { headersFor, routeOf, withHeaders } from './routes.js';
 import { modeOf } from './terms.js';
 
@@ -25,16 +25,21 @@ worker.addEventListener('activate', (event) => {
 
 worker.addEventListener('fetch', (event) => {
   const { request } = event;
-  const route = routeOf(request, shell.folder, shell.files);
+  const route = routeOf(request, shell.folder, { ...shell.files, ...shell.later });
   if (!route) return;
-  const find = route.kind === 'asset' ? keptFirst : hostFirst;
+  const answering = route.kind === 'asset' ? keptFirst(event, route.path) : hostFirst(request, route.path);
   const more = headersFor(route, mode, request.url);
-  event.respondWith(find(request, route.path).then((answer) => withHeaders(answer, more)));
+  event.respondWith(answering.then((answer) => withHeaders(answer, more)));
 });
 
-/** @param {Request} request @param {string} path */
-async function keptFirst(request, path) {
-  return (await readKept(shell, path)) ?? fetch(request);
+/** @param {FetchEvent} event @param {string} path */
+async function keptFirst(event, path) {
+  const kept = await readKept(shell, path);
+  if (kept) return kept;
+  const answer = await fetch(event.request);
+  // It is stored after it was used; where that fails, the host has it still.
+  if (path in shell.later) event.waitUntil(keepUsed(shell, path, answer.clone()).catch(() => {}));
+  return answer;
 }
 
 /** @param {Request} request @param {string} path */

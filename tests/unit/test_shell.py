@@ -9,6 +9,8 @@ from rendering import contents, make_site
 
 import export.shell
 from export.errors import ArtifactError
+from export.published import read_bundle
+from export.shell import find_shell
 from export.store import Store, hash_file
 
 
@@ -21,15 +23,17 @@ def read_shell(site: Path) -> dict[str, Any]:
 
 
 def test_pages_scripts_and_samples_are_kept_by_their_hashes(built: Path) -> None:
-    files = read_shell(built)["files"]
+    shell = read_shell(built)
+    files = shell["files"]
     assert {"index.html", "results.html", "method.html"} <= set(files)
     assert {"assets/main.AA.js", "assets/worker.BB.js", "assets/main.DD.css", "assets/chunk.EE.js"} <= set(files)
     assert any(path.startswith("samples/") for path in files) and any(path.endswith(".svg") for path in files)
-    assert files == {path: hash_file(built / path) for path in files}
+    assert shell["files"] | shell["later"] == {path: hash_file(built / path) for path in [*files, *shell["later"]]}
 
 
 def test_weights_licences_and_the_lost_page_are_not_kept(built: Path) -> None:
-    left_out = set(contents(built)) - set(read_shell(built)["files"])
+    shell = read_shell(built)
+    left_out = set(contents(built)) - {*shell["files"], *shell["later"]}
     assert {"404.html", "assets/LICENCES.txt", "sw.js", "vit-pages.json", ".nojekyll"} <= left_out
     assert {path for path in contents(built) if path.startswith("models/")} <= left_out
 
@@ -44,19 +48,29 @@ def test_any_change_of_a_kept_file_is_a_new_version(store: Store, bundle: Path, 
     assert read_shell(out)["digest"] != before["digest"]
 
 
-def test_large_runtimes_are_left_out_and_named_but_pages_never(
+def test_large_runtimes_are_kept_when_used_and_pages_at_once(
     store: Store, bundle: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (bundle / "chunk.EE.js").write_bytes(bytes(range(256)) * 2)
     whole = make_site(store, bundle, out)
     monkeypatch.setattr(export.shell, "LARGEST", 400)
-    (bundle / "chunk.EE.js").write_bytes(bytes(range(256)) * 2)
     report = make_site(store, bundle, out)
-    files = read_shell(out)["files"]
-    assert "assets/chunk.EE.js" in report.not_kept and "assets/chunk.EE.js" not in files
+    files, later = (read_shell(out)[name] for name in ("files", "later"))
+    assert "assets/chunk.EE.js" in later and "assets/chunk.EE.js" not in files
     assert (out / "index.html").stat().st_size > 400 and "index.html" in files
-    assert report.kept == len(files) and report.kept_bytes == sum((out / path).stat().st_size for path in files)
-    assert whole.not_kept == () and report.cold_visit_bytes > whole.cold_visit_bytes  # it is still downloaded when used
-    assert any("assets/chunk.EE.js" in line for line in report.lines())
+    assert (report.kept, report.later) == (len(files), len(later)) == (whole.kept - 1, whole.later + 1)
+    assert report.kept_bytes == sum((out / path).stat().st_size for path in files)
+    assert report.later_bytes == sum((out / path).stat().st_size for path in later)
+    assert report.cold_visit_bytes == whole.cold_visit_bytes  # it is needed all the same
+
+
+def test_files_of_other_engines_are_kept_when_used(store: Store, bundle: Path, out: Path) -> None:
+    make_site(store, bundle, out)
+    scripts = read_bundle(bundle, {"tfjs", "ort"})
+    shell = find_shell(out, scripts, "ort")
+    assert {file.path for file in shell.later} == {"assets/tfjs.FF.js", "assets/tfjs.wasm"}
+    assert {"assets/ort.GG.js", "assets/ort.wasm", "assets/main.AA.js"} <= {file.path for file in shell.kept}
+    assert shell.runtimes == ()
 
 
 def test_bundle_without_a_service_worker_is_refused(store: Store, bundle: Path, out: Path) -> None:
