@@ -150,7 +150,7 @@ def test_client_is_told_by_name(chromium: Browser, wrong_wasm: Path) -> None:
     with (
         serving(wrong_wasm) as url,
         page_client(chromium, url, data) as client,
-        pytest.raises(WrongAnswersError, match="“wasm” gives wrong answers here: .* reference images agree"),
+        pytest.raises(WrongAnswersError, match=r"“wasm” gives wrong answers here: .* reference images agree"),
     ):
         client.load(model, model["variants"][0], "wasm", 1)
 
