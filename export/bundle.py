@@ -11,7 +11,7 @@ from export.store import hash_file, hash_json, replacing_folder
 
 SITE = Path(__file__).parents[1] / "site"
 CACHE = Path(".cache/bundle")
-SOURCES = ("js/**/*.js", "css/*.css", "*.mjs", "package.json", "package-lock.json")
+SOURCES = ("js/**/*.js", "sw/*.js", "css/*.css", "*.mjs", "package.json", "package-lock.json")
 
 
 def bundle_key() -> str:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from export import __version__
 from export.engines import BACKENDS, ENGINES, FORMATS, Engine
-from export.published import ICON, LICENCES, Bundle, PublishedModel, Reference, Sample, Variant
+from export.published import ICON, LICENCES, SERVICE_WORKER, Bundle, PublishedModel, Reference, Sample, Variant
 from export.results import ModelResults, lay_out, match
 from export.spec import SCHEMA_VERSION, Artifact, Environment, MeasurementFile, ModelSpec
 from export.store import hash_file
@@ -100,7 +100,12 @@ def _site_data(models: tuple[PublishedModel, ...], bundle: Bundle) -> dict[str, 
     return {
         "schema_version": SCHEMA_VERSION,
         "version": __version__,
-        "assets": {"worker": f"assets/{bundle.worker}", "client": f"assets/{bundle.client}", "wasm": "assets/"},
+        "assets": {
+            "worker": f"assets/{bundle.worker}",
+            "client": f"assets/{bundle.client}",
+            "wasm": "assets/",
+            "service_worker": SERVICE_WORKER,
+        },
         "engines": {
             engine.name: {"title": engine.title, "backends": list(engine.backends)} for engine in ENGINES.values()
         },

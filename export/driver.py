@@ -24,25 +24,26 @@ BATCH_BYTES, BATCH_IMAGES = 4_000_000, 50
 
 CREATE = """async ({client, worker, wasm}) => {
   const { createClient } = await import(client);
-  globalThis.measured = createClient(worker, { wasmPath: wasm });
+  globalThis.measured ??= [];
+  return globalThis.measured.push(createClient(worker, { wasmPath: wasm })) - 1;
 }"""
-CALL = """async ([method, args, limit]) => {
+CALL = """async ([index, method, args, limit]) => {
   const options = method === 'load' ? [{ signal: AbortSignal.timeout(limit) }] : [];
   try {
-    return { value: await globalThis.measured[method](...args, ...options) };
+    return { value: await globalThis.measured[index][method](...args, ...options) };
   } catch ({ name, message, code, hint }) {
     return { error: { message, code: code ?? name, hint: hint ?? '' } };
   }
 }"""
-CLASSIFY = """async (images) => {
+CLASSIFY = """async ([index, images]) => {
   const outputs = [];
-  for (const [index, image] of images.entries()) {
+  for (const [number, image] of images.entries()) {
     const bytes = Uint8Array.from(atob(image), (character) => character.charCodeAt(0));
     try {
-      const { logits } = await globalThis.measured.classify(new Blob([bytes]), { topk: 1 });
+      const { logits } = await globalThis.measured[index].classify(new Blob([bytes]), { topk: 1 });
       outputs.push(Array.from(logits));
     } catch ({ name, message, code, hint }) {
-      return { error: { message: `image ${index}: ${message}`, code: code ?? name, hint: hint ?? '' } };
+      return { error: { message: `image ${number}: ${message}`, code: code ?? name, hint: hint ?? '' } };
     }
   }
   return { value: outputs };
@@ -84,14 +85,15 @@ def read_site_data(site: Path) -> dict[str, Any]:
 
 
 class PageClient:
-    """The page's client in one browser page; every call raises `MeasurementError` with the page's own message.
+    """A client of its own in a browser page; every call raises `MeasurementError` with the page's own message.
 
     That of a back end which fails the page's self-test is a `WrongAnswersError`.
     """
 
     def __init__(self, page: Page, url: str, site_data: dict[str, Any]) -> None:
         self.page, self.url = page, url
-        page.evaluate(CREATE, {name: url + site_data["assets"][name] for name in ("client", "worker", "wasm")})
+        assets = {name: url + site_data["assets"][name] for name in ("client", "worker", "wasm")}
+        self.index = page.evaluate(CREATE, assets)
 
     def device(self) -> dict[str, Any]:
         """Return what the page says of the device and the browser."""
@@ -101,9 +103,15 @@ class PageClient:
         """Return every back end of an engine with whether it is available, and why not."""
         return list(self._call("backends", engine))
 
-    def load(self, model: dict[str, Any], variant: dict[str, Any], backend: str, threads: int) -> dict[str, Any]:
-        """Download, decode, compile, run once and test; return the cold times, the threads really used and the test."""
+    def load(
+        self, model: dict[str, Any], variant: dict[str, Any], backend: str, threads: int, build: str | None = None
+    ) -> dict[str, Any]:
+        """Download, decode, compile, run once and test; return the cold times, the threads really used and the test.
+
+        `build` is one of the engine's, instead of the one for this machine.
+        """
         request = {"model": model, "variant": variant, "base": self.url, "backend": backend, "threads": threads}
+        request |= {"build": build} if build else {}
         return dict(self._call("load", request))
 
     def benchmark(self, runs: int, warmup_max: int) -> list[float]:
@@ -114,10 +122,10 @@ class PageClient:
         """Yield the outputs `[n, K]` of encoded images, a batch at a time, through the page's whole path."""
         for batch in batches(images):
             encoded = [base64.b64encode(image).decode() for image in batch]
-            yield np.array(self._value(self.page.evaluate(CLASSIFY, encoded), "classify"), np.float32)
+            yield np.array(self._value(self.page.evaluate(CLASSIFY, [self.index, encoded]), "classify"), np.float32)
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        return self._value(self.page.evaluate(CALL, [method, list(arguments), LIMIT_MS]), method)
+        return self._value(self.page.evaluate(CALL, [self.index, method, list(arguments), LIMIT_MS]), method)
 
     def _value(self, answer: dict[str, Any], method: str) -> Any:
         if error := answer.get("error"):

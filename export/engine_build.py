@@ -18,11 +18,13 @@ MOST_BYTES = 40 * 1024  # of a build: the page's first visitor waits for it
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One of the engine's builds: its file, and what of WebAssembly it uses."""
+    """One of the engine's builds: its file, what of WebAssembly it uses, and sources and macros of its own."""
 
     name: str
     relaxed: bool
     threads: bool
+    sources: tuple[Path, ...] = ()
+    macros: tuple[str, ...] = ()
 
 
 BUILDS = (
@@ -57,7 +59,7 @@ def make_engine() -> Path:
         return folder
     with replacing_folder(folder) as partial:
         for build in BUILDS:
-            _compile(build, partial / build.name)
+            compile_build(build, partial / build.name)
     return folder
 
 
@@ -78,15 +80,18 @@ def _compiler_version() -> str:
         ) from error
 
 
-def _compile(build: Build, target: Path) -> None:
+def compile_build(build: Build, target: Path) -> None:
+    """Write a build; raises `RequestError` when the compiler is missing, `ExportError` when compiling fails."""
+    _compiler_version()
     features = ["generic", "simd128", "bulk_memory"]
     features += ["relaxed_simd"] * build.relaxed + ["atomics"] * build.threads
     command = [
         sys.executable, "-m", COMPILER, "cc", *FLAGS, f"-mcpu={'+'.join(features)}",
         *(THREAD_FLAGS if build.threads else ()), "-o", str(target.resolve()),
-        *(path.name for path in sorted(SOURCE.glob("*.c"))),
+        *(f"-D{macro}" for macro in build.macros), f"-I{SOURCE}",
+        *(str(path) for path in (*sorted(SOURCE.glob("*.c")), *build.sources)),
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ExportError(f"compiling {build.name} failed:\n{(done.stderr or done.stdout).strip()}")
     if target.stat().st_size > MOST_BYTES:

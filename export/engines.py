@@ -33,7 +33,8 @@ ENGINES: dict[str, Engine] = {
     for engine in (
         Engine("vit", "ViT Pages' own engine", "", ("vit",), ("wasm",), takes="integers"),
         Engine(
-            "tfjs", "TensorFlow.js", "https://github.com/tensorflow/tfjs", ("tfjs",), ("wasm", "webgl", "webgpu", "cpu")
+            "tfjs", "TensorFlow.js", "https://github.com/tensorflow/tfjs", ("tfjs", "tfjs_stock"),
+            ("wasm", "webgl", "webgpu", "cpu"),
         ),
         Engine(
             "litert", "LiteRT.js", "https://github.com/google-ai-edge/LiteRT", ("tflite", "tflite_stock"),
@@ -63,6 +64,12 @@ FORMATS: dict[str, str] = {
     "tf": "TensorFlow SavedModel",
     "tfjs": "TensorFlow.js graph model",
     "vit": "integers of the vit engine",
+    "onnx_tfjs": "ONNX, shaped for TensorFlow.js",
+    "tf_tfjs": "TensorFlow SavedModel, shaped for TensorFlow.js",
+    "tfjs_stock": "TensorFlow.js graph model, unshaped",
+    "onnx_tflite": "ONNX, shaped for LiteRT",
+    "tf_tflite": "TensorFlow SavedModel, shaped for LiteRT",
+    "tflite_stock": "LiteRT, unshaped",
 }
 
 

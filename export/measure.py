@@ -6,12 +6,17 @@ Examples:
   python -m export.measure --model deit_t --data imagenet_val/    # accuracy on your own labelled images
   python -m export.measure --threads 1,2 --limit 0                # with the headers for threads; latency alone
   python -m export.measure --software-gpu --accuracy-backend webgl,webgpu --rounds 0   # are GPU answers right?
+  python -m export.measure --benchmark --model deit_t --weights random   # every engine against every other one
 
 Every round opens a fresh browser for each combination, and the rounds interleave them, so that slow drifts of the
 machine touch all alike: compare figures of one run with each other. Download times are those of localhost.
+
+--benchmark builds what it compares itself: our engine, LiteRT.js, ONNX Runtime Web and TF.js, with the conversions made
+for them and the stock ones, 1 and 2 threads, all on one page in turns; and first visits on a slow line and processor.
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +32,15 @@ from export.driver import read_site_data
 from export.errors import MeasurementError, RequestError
 from export.latency import measure_latency
 from export.measurements import merge, table, write
+from export.models.request import ModelRequest
 from export.page import render
 from export.plan import Plan, Selection, make_plan
 from export.results import read_measurements
 from export.serve import serving
 from export.spec import Measurement
+from export.store import write_atomically
 
+BENCHMARK = ARTIFACTS / "benchmark.json"
 CHECKS = ARTIFACTS / "measurements-software-gpu.json"
 
 
@@ -88,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=_counts, default=(1,), metavar="N,…", help="of the wasm back end (default: 1)")
     _add_accuracy_options(p.add_argument_group("accuracy"))
     _add_latency_options(p.add_argument_group("latency"))
+    _add_benchmark_options(p.add_argument_group("benchmark"))
     p.add_argument("--out", type=Path, metavar="FILE", help=f"the figures (default: {MEASUREMENTS})")
     p.add_argument(
         "--render", action=argparse.BooleanOptionalAction, default=None, help="put them on the page (default: yes)"
@@ -118,6 +127,14 @@ def _add_latency_options(group: Any) -> None:
     group.add_argument("--rounds", type=int, default=3, help="fresh browsers; 0: no latency (default: %(default)s)")
     group.add_argument(
         "--runs", type=int, default=30, help="warm runs a round, fewer of slow ones (default: %(default)s)"
+    )
+
+
+def _add_benchmark_options(group: Any) -> None:
+    group.add_argument("--benchmark", action="store_true", help=f"compare all engines; figures go to {BENCHMARK}")
+    group.add_argument("--weights", choices=("pretrained", "random"), help="of the models compared")
+    group.add_argument(
+        "--starts", type=int, default=3, help="first visits of each contender; 0: none (default: %(default)s)"
     )
 
 
@@ -160,9 +177,31 @@ def _render_again(request: MeasureRequest, measurements: Path) -> None:
     )  # fmt: skip
 
 
+def _benchmark(args: argparse.Namespace) -> None:
+    from export.benchmark import markdown
+    from export.contest import ContestRequest, contest
+
+    if args.rounds < 1 or args.runs < 1 or args.starts < 0:
+        raise RequestError("--benchmark needs --rounds and --runs of at least 1, --starts of at least 0")
+    for name in ("variant", "engine", "backend", "accuracy_backend", "data", "software_gpu"):
+        if getattr(args, name):
+            raise RequestError(f"--{name.replace('_', '-')} has no meaning with --benchmark, which compares everything")
+    models = tuple(ModelRequest(model=name, weights=args.weights) for name in args.model or ("fashion",))
+    found = contest(
+        ContestRequest(
+            models=models, folder=args.artifacts / "benchmark", rounds=args.rounds, runs=args.runs, starts=args.starts
+        )
+    )
+    out = args.out or BENCHMARK
+    write_atomically(out, (json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+    say(f"\n{markdown(found)}\n\n{len(found.rows)} contenders → {out}")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, write the figures, show them, and put them on the page."""
     args = parser().parse_args(argv)
+    if args.benchmark:
+        return _benchmark(args)
     request = read_request(args)
     out = args.out or (CHECKS if request.software_gpu else MEASUREMENTS)
     if out.exists():

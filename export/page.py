@@ -1,6 +1,5 @@
 """The page: artifacts + measurements + script bundle → `_site/`, with the standard library and Jinja alone."""
 
-import gzip
 import json
 import shutil
 from dataclasses import dataclass, fields
@@ -13,8 +12,9 @@ from export import __version__
 from export.contexts import PageContext, icon_path, page_contexts
 from export.errors import ArtifactError, ExportError, RequestError
 from export.figures import FILTERS, format_bytes, format_count
-from export.published import ICON, SAMPLES, Bundle, PublishedModel, gather_model, read_bundle
+from export.published import ICON, SAMPLES, SERVICE_WORKER, Bundle, PublishedModel, gather_model, read_bundle
 from export.results import read_measurements
+from export.shell import Shell, find_shell
 from export.spec import SCHEMA_VERSION
 from export.store import Store, hash_file, replacing_folder, write_atomically
 
@@ -26,7 +26,10 @@ MONTHLY_TRAFFIC = 100_000_000_000  # bytes; its soft limit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderReport:
-    """What was rendered: sizes in bytes; `cold_visit_bytes` is the first visit's transfer with the first variant."""
+    """What was rendered: sizes in bytes; `cold_visit_bytes` is the first visit's transfer with the first variant.
+
+    `kept` are the files that the service worker keeps for visits without a network, `not_kept` those too large for it.
+    """
 
     out: Path
     variants: int
@@ -36,6 +39,9 @@ class RenderReport:
     largest_bytes: int
     cold_visit_bytes: int
     visits_per_month: int
+    kept: int
+    kept_bytes: int
+    not_kept: tuple[str, ...]
     notes: tuple[str, ...]
 
     def lines(self) -> list[str]:
@@ -45,6 +51,8 @@ class RenderReport:
             f"of {format_bytes(SITE_LIMIT)} allowed; largest: {self.largest_path} ({format_bytes(self.largest_bytes)})",
             f"a first visit transfers at most {format_bytes(self.cold_visit_bytes)}: "
             f"{format_count(self.visits_per_month)} visits a month within {format_bytes(MONTHLY_TRAFFIC)}",
+            f"{self.kept} files ({format_bytes(self.kept_bytes)}) are kept for visits without a network"
+            + (f"; too large for it: {', '.join(self.not_kept)}" if self.not_kept else ""),
             *(f"note: {note}" for note in self.notes),
         ]
 
@@ -70,10 +78,13 @@ def render(
         _copy_files(published, scripts, folder)
         for name, text in pages.items():
             write_atomically(folder / name, text.encode())
+        first = published[0].variants[0].engine.name  # other engines are kept by the visits that choose them
+        shell = find_shell(folder, {file.path for file in scripts.files_for(first)})
+        write_atomically(folder / SERVICE_WORKER, shell.script(scripts))
         files = _list_files(folder)
         marker = json.dumps(_manifest(published, files), indent=1, ensure_ascii=False) + "\n"
         write_atomically(folder / MARKER, marker.encode())
-    return _report(out, published, scripts, pages, files, notes)
+    return _report(out, published, shell, files, notes)
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -192,27 +203,23 @@ def _manifest(published: tuple[PublishedModel, ...], files: list[dict[str, Any]]
 
 
 def _report(
-    out: Path, published: tuple[PublishedModel, ...], scripts: Bundle, pages: dict[str, str],
-    files: list[dict[str, Any]], notes: list[str],
-) -> RenderReport:  # fmt: skip
+    out: Path, published: tuple[PublishedModel, ...], shell: Shell, files: list[dict[str, Any]], notes: list[str]
+) -> RenderReport:
     largest = max(files, key=lambda file: file["bytes"])
-    cold = _cold_visit(published, scripts, pages)
+    cold = _cold_visit(published, shell)
     return RenderReport(
         out=out, variants=sum(len(model.variants) for model in published), files=len(files) + 1,
         bytes=sum(file["bytes"] for file in files), largest_path=largest["path"], largest_bytes=largest["bytes"],
-        cold_visit_bytes=cold, visits_per_month=MONTHLY_TRAFFIC // cold, notes=tuple(notes),
+        cold_visit_bytes=cold, visits_per_month=MONTHLY_TRAFFIC // cold, kept=len(shell.kept),
+        kept_bytes=sum(file.bytes for file in shell.kept), not_kept=tuple(file.path for file in shell.too_large),
+        notes=tuple(notes),
     )  # fmt: skip
 
 
-def _cold_visit(published: tuple[PublishedModel, ...], scripts: Bundle, pages: dict[str, str]) -> int:
-    """Return the gzipped bytes of a first visit: page, scripts and largest runtime of the first variant, and it.
-
-    Of the engines, only the first variant's counts: the others are downloaded when they are chosen.
-    """
-    first = published[0].variants[0]
-    files = scripts.files_for(first.engine.name)
-    runtimes = [file.gzip_bytes for file in files if file.path.endswith(".wasm")]
-    text = [file.gzip_bytes for file in files if file.path.endswith((".js", ".css"))]
-    page = len(gzip.compress(pages["index.html"].encode(), 9, mtime=0))
-    weights = first.artifact.gzip_bytes + published[0].reference.file.gzip_bytes
-    return page + sum(text) + max(runtimes, default=0) + weights
+def _cold_visit(published: tuple[PublishedModel, ...], shell: Shell) -> int:
+    """Return the gzipped bytes of a first visit: what it keeps, the largest runtime beside it, the first variant."""
+    kept = sum(file.gzip_bytes for file in shell.kept)
+    text = sum(file.gzip_bytes for file in shell.too_large if not file.path.endswith(".wasm"))
+    runtimes = [file.gzip_bytes for file in shell.too_large if file.path.endswith(".wasm")]
+    weights = published[0].variants[0].artifact.gzip_bytes + published[0].reference.file.gzip_bytes
+    return kept + text + max(runtimes, default=0) + weights

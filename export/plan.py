@@ -75,24 +75,27 @@ def make_plan(browser: Browser, url: str, site_data: dict[str, Any], selection: 
     with page_client(browser, url, site_data) as client:
         environment = describe_environment(browser, client.device())
         backends = {engine: client.backends(engine) for engine in engines}
-    available, left_out = _available(backends, selection)
+    here, left_out = _available(backends, selection)
+    chosen = {
+        engine: [name for name in names if name in (selection.backends or names)] for engine, names in here.items()
+    }
+    left_out += [f"{engine}: not on {', '.join(selection.backends)}" for engine, names in chosen.items() if not names]
     # A CPU that stands in for a GPU gives right answers, but its speed says nothing of any GPU.
     notes = {(engine, one["name"]): one["reason"] for engine, found in backends.items() for one in found}
-    untimed = {
-        (engine, name) for engine, names in available.items() for name in names if is_software(notes[engine, name])
-    }
+    untimed = {(engine, name) for engine, names in chosen.items() for name in names if is_software(notes[engine, name])}
     left_out += [f"latency of {engine} on {name}: {notes[engine, name]}" for engine, name in sorted(untimed)]
     timed = [
         Combination(model, variant, backend, threads)
         for model, variant in pairs
-        for backend in available[variant["engine"]]
+        for backend in chosen[variant["engine"]]
         if (variant["engine"], backend) not in untimed
         for threads in (selection.threads if backend in THREADED else (1,))
     ]
     checked = [
         Combination(model, variant, backend, 1)
         for model, variant in pairs
-        for backend in selection.accuracy_backends or available[variant["engine"]][:1]
+        for backend in selection.accuracy_backends or chosen[variant["engine"]][:1]
+        if backend in here[variant["engine"]]
     ]
     return Plan(
         url=url, site_data=site_data, environment=environment, timed=tuple(timed), checked=tuple(checked),
@@ -126,23 +129,28 @@ def _pairs(site_data: dict[str, Any], selection: Selection) -> list[tuple[dict[s
 def _available(
     backends: dict[str, list[dict[str, Any]]], selection: Selection
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the available back ends of each engine that were asked for, and a line on each that is not available."""
+    """Return the available back ends of each engine, and a line on each that is not available."""
+    here = {engine: [one["name"] for one in found if one["available"]] for engine, found in backends.items()}
+    missing = {
+        (engine, one["name"]): f"{engine} on {one['name']}: {one['reason']}"
+        for engine, found in backends.items()
+        for one in found
+        if not one["available"]
+    }
     asked = (*selection.backends, *selection.accuracy_backends)
-    chosen, left_out = {}, []
-    for engine, found in backends.items():
-        here = [backend["name"] for backend in found if backend["available"]]
-        missing = {backend["name"]: f"{engine} on {backend['name']}: {backend['reason']}" for backend in found}
-        _known({backend["name"] for backend in found}, asked, "--backend", f"{engine} has")
-        for name in asked:
-            if name not in here:
-                raise RequestError(
-                    f"not available here: {missing[name]}", hint=f"available: {', '.join(here) or 'none'}"
-                )
-        left_out += [missing[backend["name"]] for backend in found if not backend["available"]]
-        chosen[engine] = [name for name in here if name in (selection.backends or here)]
-        if not chosen[engine]:
-            raise MeasurementError(f"{engine} has no back end in this browser: {'; '.join(missing.values())}")
-    return chosen, left_out
+    _known(
+        {one["name"] for found in backends.values() for one in found}, asked, "--backend", "this page's engines have"
+    )
+    for name in asked:
+        if not any(name in names for names in here.values()):
+            reasons = "; ".join(line for (_, backend), line in missing.items() if backend == name)
+            every = dict.fromkeys(backend for names in here.values() for backend in names)
+            raise RequestError(f"not available here: {reasons}", hint=f"available: {', '.join(every) or 'none'}")
+    for engine, names in here.items():
+        if not names:
+            reasons = "; ".join(line for (one, _), line in missing.items() if one == engine)
+            raise MeasurementError(f"{engine} has no back end in this browser: {reasons}")
+    return here, list(missing.values())
 
 
 def _known(existing: Collection[str], names: Iterable[str], option: str, whose: str) -> None:

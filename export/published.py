@@ -15,6 +15,7 @@ SITE = Path(__file__).parents[1] / "site"
 SAMPLES, ICON = SITE / "samples", SITE / "icon.svg"
 COMMON_SAMPLES = "imagenet"  # for every model that has no samples of its own name
 SPEC = "spec.json"
+SERVICE_WORKER = "sw.js"  # at the root of the bundle, and of the site: a service worker is in charge of its own folder
 LICENCES = "LICENCES.txt"  # of everything that is bundled; written by site/build.mjs
 
 
@@ -42,7 +43,9 @@ class Variant:
         """What the recipe does, and what of it this format leaves out."""
         how = self.recipe.quantization
         left_out = how is not None and how.activation_bits is not None and self.artifact.compute_dtype == "float32"
-        return self.recipe.note + (" Here its weights are used; activations stay in float." if left_out else "")
+        note = self.recipe.note + (" Here its weights are used; activations stay in float." if left_out else "")
+        stock = self.artifact.format.endswith("_stock")
+        return note + (" As the stock converters make it, for comparison." if stock else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

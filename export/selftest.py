@@ -21,7 +21,7 @@ from export.spec import Artifact, ModelSpec, SelfTest, StoredFile
 from export.store import Plan, Store, hash_file, hash_json
 
 if TYPE_CHECKING:
-    from export.pipeline import Line
+    from export.line import Line
 
 FLOAT = "f32"  # the recipe beside whose model the images lie
 STAGE, FILE, RESULT = "selftest", "selftest.safetensors", "selftest.json"

@@ -5,8 +5,8 @@
  *
  * `--vit` is the folder with the builds of our own engine. `--out` gets `<entry>.<hash>.{js,css}`, the chunks they load on
  * demand, the engines' files, the licences of what is bundled, and bundle.json: {"main", "worker", "client", "css",
- * "files": [...], "engines": {<engine>: [...]}}, the latter naming the files that only one engine uses. Same sources,
- * same bytes.
+ * "files": [...], "engines": {<engine>: [...]}}, the latter naming the files that only one engine uses; beside them lies
+ * sw.js, the service worker. Same sources, same bytes.
  */
 
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -19,6 +19,8 @@ import { copyHashed, engineFiles, scriptsByEngine } from './engine_files.mjs';
 const SITE = dirname(fileURLToPath(import.meta.url));
 /** Name in bundle.json → source. */
 const ENTRIES = { main: 'js/main.js', worker: 'js/worker.js', client: 'js/client.js', css: 'css/main.css' };
+/** One script without chunks, under one name for ever, as browsers want it; the renderer puts the list of files before it. */
+const SERVICE_WORKER = { source: 'sw/sw.js', name: 'sw.js' };
 
 /**
  * Bundle scripts; return esbuild's account of what became what.
@@ -78,6 +80,22 @@ async function makeEngine({ files, workers }, out) {
   return { names, files: made, metafiles };
 }
 
+/** Bundle the service worker. @param {string} out */
+async function bundleServiceWorker(out) {
+  await build({
+    absWorkingDir: SITE,
+    entryPoints: [SERVICE_WORKER.source],
+    outfile: join(out, SERVICE_WORKER.name),
+    bundle: true,
+    format: 'iife',
+    platform: 'browser',
+    target: 'es2022',
+    minify: true,
+    legalComments: 'none',
+    logLevel: 'error',
+  });
+}
+
 /** Return the entries' files by name. @param {import('esbuild').Metafile} metafile @returns {Record<string, string>} */
 function entryFiles(metafile) {
   const bySource = new Map(
@@ -128,6 +146,7 @@ async function main() {
   const files = readdirSync(folder)
     .filter((name) => name !== 'bundle.json')
     .sort();
+  await bundleServiceWorker(folder);
   writeFileSync(join(folder, 'bundle.json'), `${JSON.stringify({ ...entryFiles(metafile), files, engines }, null, 2)}\n`);
   console.log(`${files.length} files in ${relative(process.cwd(), folder) || '.'}`);
 }

@@ -59,8 +59,8 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
-    """A browser profile with empty caches."""
-    with chromium.new_context() as context:
+    """A browser profile with empty caches, and without service workers, whose one reload would fall into any test."""
+    with chromium.new_context(service_workers="block") as context:
         context.set_default_timeout(PATIENCE_MS)
         yield context
 

@@ -18,6 +18,11 @@ TOOLS: dict[str, tuple[str, ...]] = {
 }
 
 
+def kind(format: str) -> str:
+    """Return what a format is a kind of: `onnx_tfjs` is the ONNX made for TF.js, `tfjs_stock` TF.js of plain ONNX."""
+    return format.partition("_")[0]
+
+
 def tool_versions(format: str) -> dict[str, str]:
     """Return the installed versions of an edge's tools, read without importing them."""
-    return {name: version(name) for name in TOOLS[format]}
+    return {name: version(name) for name in TOOLS[kind(format)]}

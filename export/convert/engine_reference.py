@@ -41,14 +41,6 @@ class Quantizer:
     low: np.float32
     high: np.float32
 
-    def halved(self) -> "Quantizer":
-        """Return every other level where there are more than 7 bits: what machines without VNNI multiply."""
-        if self.scale < 0:
-            return Quantizer(self.scale, self.low, np.minimum(self.high, np.float32(127)))
-        if self.high - self.low <= 127:
-            return self
-        return Quantizer(self.scale * 2, np.trunc(self.low / 2), np.trunc(self.high / 2))
-
     def quantize(self, x: Floats, axis: int | None = 1) -> Levels:
         """Return the integers of `x` and the scales of the vectors along `axis`; None: one for the whole of it."""
         if self.scale < 0:
@@ -86,11 +78,10 @@ def read_engine_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]
 
 
 class EngineReference:
-    """Runs an engine's file; `seven` as on machines whose dot product takes 7 bits."""
+    """Runs an engine's file."""
 
-    def __init__(self, path: Path, *, seven: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.sizes, self.tensors = read_engine_file(path)
-        self.seven = seven
         self.epsilon = np.float32(self.sizes["epsilon"])
         self.tokens = self.sizes["prefix"] + len(self.tensors["positions"])
 
@@ -116,7 +107,7 @@ class EngineReference:
         name = "patch_embed.proj"
         levels = None
         if f"{name}.input" in self.tensors:
-            quantizer = self._quantizer(self.tensors[f"{name}.input"], acts=True)
+            quantizer = Quantizer(*self.tensors[f"{name}.input"])
             if quantizer.scale == 0:  # one scale per image, not per patch
                 scale = np.maximum(np.abs(image).max(), LEAST) / quantizer.high
                 quantizer = Quantizer(scale, quantizer.low, quantizer.high)
@@ -137,9 +128,7 @@ class EngineReference:
         return self._linear(f"{block}attn.proj", np.concatenate(out, axis=1)) + x
 
     def _head(self, q: Floats, k: Floats, v: Floats, operands: Floats) -> Floats:
-        query, key, probability, value = (
-            self._quantizer(operands[index], acts=index in (0, 2)) for index in range(len(operands))
-        )
+        query, key, probability, value = (Quantizer(*numbers) for numbers in operands)
         queries, query_step = query.quantize(q)
         keys, key_step = key.quantize(k)
         scores = (queries @ keys.T).astype(np.float32) * ((query_step * LOG2_E) * key_step.T)
@@ -175,14 +164,10 @@ class EngineReference:
         outcome: Floats = pooled[0] if len(pooled) == 1 else (pooled[0] + pooled[1]) / np.float32(2)
         return outcome
 
-    def _quantizer(self, numbers: Floats, *, acts: bool) -> Quantizer:
-        found = Quantizer(*numbers)
-        return found.halved() if acts and self.seven else found
-
     def _linear(self, name: str, x: Floats, levels: Levels | None = None) -> Floats:
         weight, scale, bias = (self.tensors[f"{name}.{part}"] for part in ("weight", "scale", "bias"))
         if levels is None and f"{name}.input" in self.tensors:
-            levels = self._quantizer(self.tensors[f"{name}.input"], acts=True).quantize(x)
+            levels = Quantizer(*self.tensors[f"{name}.input"]).quantize(x)
         if levels is not None:
             sums: Floats = (levels[0] @ weight.T).astype(np.float32) * levels[1]
         else:

@@ -15,8 +15,8 @@ class Held(Record):
 
     `weights`: the type that the file keeps a layer's integers in. `activations`, for every layer whose activations the
     recipe rounds: `recipe` where the file rounds them as the recipe does, `runtime` where the runtime rounds them by
-    scales of its own, `float32` where they are not rounded. `compute_dtype` is int8 where any layer multiplies
-    integers.
+    scales of its own, `runtime_tensor` where it does so by a single one for the whole tensor, `float32` where they are
+    not rounded. `compute_dtype` is int8 where any layer multiplies integers.
     """
 
     compute_dtype: str

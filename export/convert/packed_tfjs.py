@@ -3,11 +3,13 @@
 A weight with one scale becomes TF.js's uint8 with `scale` and `min`. One with a scale per output channel is packed at
 the recipe's bits, which the page's loader decodes: the manifest's entry then has `packed` with `bits`, the original
 weight's `shape` [out, …], `axes` (how it was transposed to the constant's) and `zero_points`; its bytes are the packed
-rows, float32 scales and, with `zero_points`, uint8 zero points. What the recipe holds as float16 is stored so.
+rows, float32 scales and, with `zero_points`, uint8 zero points. A layer that was taken apart by heads is several such
+weights, each some of its output channels. What the recipe holds as float16 is stored so.
 """
 
 import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -34,6 +36,12 @@ class IntegerWeight:
     codes: NDArray[np.uint8]
     scale: NDArray[np.float32]
     zero_point: NDArray[np.uint8] | None
+
+    def part(self, rows: slice) -> "IntegerWeight":
+        """Return the weight of some of the output channels."""
+        points = None if self.zero_point is None else self.zero_point[rows]
+        codes = self.codes[rows]
+        return IntegerWeight((len(codes), *self.shape[1:]), self.bits, codes, self.scale[rows], points)
 
     def points(self) -> NDArray[np.float32]:
         """Return the zero point of each output channel, [out, 1]."""
@@ -86,23 +94,35 @@ def pack_weights(folder: Path, file: Path) -> dict[str, int]:
 def _match(
     weights: dict[str, IntegerWeight], constants: dict[str, StoredTensor]
 ) -> dict[str, tuple[IntegerWeight, tuple[int, ...]]]:
-    """Return for each constant that is a quantized weight, transposed, that weight and the axes.
+    """Return for each constant that is a quantized weight or some heads' rows of one, transposed, that and the axes.
 
     Where layers have equal weights, or constants equal values, each constant still stands for what it is equal to.
     """
     placed: dict[str, tuple[IntegerWeight, tuple[int, ...]]] = {}
     for layer, weight in weights.items():
         values = weight.values()
-        found = {
-            name: axes for name, constant in constants.items() if (axes := _axes(values, constant.values)) is not None
-        }
-        if not found:
+        missing = np.ones(len(values), bool)
+        for name, constant in constants.items():
+            for rows, axes in _places(values, constant.values):
+                placed[name] = (weight.part(rows), axes)
+                missing[rows] = False
+        if missing.any():
             raise ConversionError(
                 f"no constant of the TF.js graph equals the quantized weight of {layer}: a converter has changed it",
                 hint="the recipe can still be published in another format, or stored as u8",
             )
-        placed |= {name: (weight, axes) for name, axes in found.items()}
     return placed
+
+
+def _places(weight: NDArray[np.float32], constant: NDArray[Any]) -> Iterator[tuple[slice, tuple[int, ...]]]:
+    """Yield the rows of a weight `[out, …]` that equal the constant, among equal parts of it, and how transposed."""
+    count, rest = divmod(constant.size * len(weight), weight.size)
+    if rest or not count or len(weight) % count or constant.ndim < 2:
+        return
+    for start in range(0, len(weight), count):
+        part = weight[start : start + count]
+        if part.flat[0] == constant.flat[0] and (axes := _axes(part, constant)) is not None:
+            yield slice(start, start + count), axes
 
 
 def _axes(weight: NDArray[np.float32], constant: NDArray[Any]) -> tuple[int, ...] | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.convert.tflite_graph import float_tflite
+from export.convert.tflite_ranks import keep_ranks
 from export.convert.to_tf import INPUT, OUTPUT, SIGNATURE
 from export.errors import ConversionError
 
@@ -42,7 +43,7 @@ class Integers:
 
 
 def write_tflite(saved_model: Path, target: Path, weights: list[Integers]) -> None:
-    """Write the file and prove from its bytes that it holds the given integers and scales.
+    """Write the file and prove from its bytes that it holds the given integers and scales; without any it is float.
 
     Raises `ConversionError` naming a weight that the SavedModel does not multiply by, or that the file lacks.
     """
@@ -51,7 +52,11 @@ def write_tflite(saved_model: Path, target: Path, weights: list[Integers]) -> No
 
     by_value = {_key(weight.values()): weight for weight in weights}
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(float_tflite(saved_model)))
+    keep_ranks(model)
     operators = _name_weights(model, by_value)
+    if not weights:
+        target.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
+        return
     _give(by_value)
     quantizer = Quantizer(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
     for scope, kind, weight in operators:

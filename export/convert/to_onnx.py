@@ -29,16 +29,18 @@ def to_onnx(
     *,
     name: str,
     log: Path,
+    edge: str = "onnx",
 ) -> Verification:
     """Write `folder/model.onnx`: `pixels` float32 [1, 3, H, W] → `logits` float32 [1, K].
 
     `module` is in evaluation mode and float32; `golden_inputs` is [n, 3, H, W], `golden_outputs` [n, K] what the
-    module made of them. The exporter's warnings go to the end of `log`. Raises `ConversionError` when the model
-    cannot be exported and `VerificationError` when ONNX Runtime does not agree with torch.
+    module made of them, or, with another `edge` to verify by, the one that it stands for. The exporter's warnings go
+    to the end of `log`. Raises `ConversionError` when the model cannot be exported and `VerificationError` when ONNX
+    Runtime does not agree with torch.
     """
     path = folder / MODEL
     _export(module, golden_inputs, path, name, log)
-    return compare(golden_outputs, run_onnx(path, golden_inputs), edge="onnx", parent="torch", subject=f"{name}: ONNX")
+    return compare(golden_outputs, run_onnx(path, golden_inputs), edge=edge, parent="torch", subject=f"{name}: ONNX")
 
 
 def run_onnx(path: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:

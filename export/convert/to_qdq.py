@@ -1,4 +1,4 @@
-"""Float ONNX → ONNX that holds a recipe's own integers and rounds activations by its scales."""
+"""Float ONNX → ONNX that holds a recipe's own integers and rounds activations by its scales, or at run time."""
 
 from pathlib import Path
 
@@ -22,8 +22,9 @@ def to_qdq(
 ) -> tuple[Verification, Held]:
     """Write `folder/model.onnx`: `pixels` float32 [1, 3, H, W] → `logits` float32 [1, K].
 
-    `module` is quantized, `onnx_model` is `to_onnx`'s of it `dequantized`; `golden_inputs` is [n, 3, H, W]. The parent
-    in the comparison is the module, its activations in float where the record says that the file's are. Raises
+    `module` is quantized, `onnx_model` is `to_onnx`'s of it `dequantized`; `golden_inputs` is [n, 3, H, W]. Where the
+    recipe rounds the activations of linear layers at run time, ONNX Runtime does so with one scale per tensor. The
+    parent in the comparison is the module, its activations in float where the record says that the file's are. Raises
     `ConversionError` when the two do not belong together or the bytes are not the recipe's integers, and
     `VerificationError` when ONNX Runtime does not agree.
     """

@@ -1,4 +1,4 @@
-"""TensorFlow → .tflite that holds a recipe's own integers; LiteRT rounds activations by scales of its own."""
+"""TensorFlow → .tflite with a recipe's own integers, or floats; LiteRT rounds activations by scales of its own."""
 
 from pathlib import Path
 
@@ -28,10 +28,10 @@ def to_tflite(
 ) -> tuple[Verification, Held]:
     """Write `folder/model.tflite`: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
 
-    `module` is quantized, `saved_model` is `to_tf`'s of it `dequantized`; `golden_inputs` is [n, 3, H, W]. Where the
-    recipe rounds a layer's activations, LiteRT does so at run time, to 8 bits; attention's products stay float. The
-    parent in the comparison is the module with float activations. Raises `ConversionError` when a tool fails or the
-    bytes are not the recipe's integers, and `VerificationError` when LiteRT does not agree.
+    `module` is quantized or float, `saved_model` is `to_tf`'s of it `dequantized`; `golden_inputs` is [n, 3, H, W].
+    Where the recipe rounds a layer's activations, LiteRT does so at run time, to 8 bits; attention's products stay
+    float. The parent in the comparison is the module with float activations. Raises `ConversionError` when a tool
+    fails or the bytes are not the recipe's integers, and `VerificationError` when LiteRT does not agree.
     """
     weights = [_integers(layer, named) for named, layer in weighted_layers(module).items()]
     target = (folder / MODEL).absolute()
@@ -47,7 +47,8 @@ def to_tflite(
         plain = keeping_float(module, dict.fromkeys(rounding, "float32"))
         parent = plain(torch.from_numpy(golden_inputs)).numpy()
     edge = "tflite" if found.compute_dtype == "float32" else "tflite_int8"
-    return compare(parent, child, edge=edge, parent="safetensors", subject=f"{name}: LiteRT with integers"), found
+    whose, kind = ("safetensors", "integers") if weights else ("torch", "floats")
+    return compare(parent, child, edge=edge, parent=whose, subject=f"{name}: LiteRT with {kind}"), found
 
 
 def _integers(layer: QuantLinear | QuantConv2d, name: str) -> Integers:

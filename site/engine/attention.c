@@ -7,7 +7,7 @@
 INLINE int32_t sum_operands(const Act *acts, int length) {
   int32_t sum = 0;
   for (int k = 0; k < length; k++) {
-#ifdef __wasm_relaxed_simd__
+#ifdef BYTES
     sum += dot_kind == DOT_SIGNED ? (int8_t)acts[k] : acts[k];
 #else
     sum += acts[k];

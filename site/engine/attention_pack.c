@@ -9,7 +9,7 @@ INLINE int32_t sum_integers(V x) {
 
 // Four levels at places k … k + 3 of column `column`.
 INLINE void place_four(Weight *to, int column, int k, int length, V levels) {
-#ifdef __wasm_relaxed_simd__
+#ifdef BYTES
   const V words = wasm_i16x8_narrow_i32x4(levels, levels), bytes = wasm_i8x16_narrow_i16x8(words, words);
   wasm_v128_store32_lane(to + weight_place(column, k, length), bytes, 0);
 #else
@@ -84,7 +84,7 @@ void scale_values(AttentionRows rows, const float *largest, int parts, Attention
 
 // Four tokens' levels of four channels, side by side.
 INLINE void place_tokens(Weight *to, int channel, int token, int length, const V levels[4]) {
-#ifdef __wasm_relaxed_simd__
+#ifdef BYTES
   const V low_byte = wasm_i32x4_splat(0xff);
   const V first = wasm_v128_or(wasm_v128_and(levels[0], low_byte), wasm_i32x4_shl(wasm_v128_and(levels[1], low_byte), 8));
   const V last = wasm_v128_or(wasm_i32x4_shl(wasm_v128_and(levels[2], low_byte), 16), wasm_i32x4_shl(levels[3], 24));

@@ -59,14 +59,11 @@ EXPORT(fill) int fill(int slot, size_t bytes, int bits) {
   return !is_fault(fits ? FINE : BAD_SLOT);
 }
 
-EXPORT(probe) int probe(void) { return probe_dot(); }
-
-// Derive all that runs need, for one way of multiplying that this machine has; all slots must be filled.
-EXPORT(finish) int finish(int dot) {
+// Derive all that runs need on this machine; all slots must be filled.
+EXPORT(finish) int finish(void) {
   if (is_fault(state == PREPARED && all_filled() ? FINE : BAD_STATE)) return 0;
-  const Dot found = probe_dot();
-  if (is_fault(dot == (int)found || (dot == DOT_SEVEN && found != DOT_NONE) ? FINE : BAD_CHOICES)) return 0;
-  dot_kind = dot;
+  dot_kind = probe_dot();
+  if (is_fault(dot_kind == DOT_OTHER ? BAD_MACHINE : FINE)) return 0;
   finish_linear(&model.embed);
   for (int i = 0; i < model.sizes.classifiers && model.sizes.classes; i++) finish_linear(&model.classifiers[i]);
   for (int i = 0; i < model.sizes.depth; i++) {
@@ -83,9 +80,10 @@ EXPORT(output) float *output(void) { return model.output; }
 EXPORT(outputs) int outputs(void) { return model.sizes.classes ? model.sizes.classes : model.sizes.dim; }
 EXPORT(stack_top) char *stack_top(int thread) { return model.scratch[thread].stack + STACK_BYTES; }
 
-EXPORT(run) int run(void) {
-  if (is_fault(state == READY ? FINE : BAD_STATE)) return 0;
-  if (model.sizes.threads > 1) start_work();
-  forward(0);
+// Run with so many of the threads that the model was described with.
+EXPORT(run) int run(int threads) {
+  if (is_fault(state == READY && threads >= 1 && threads <= model.sizes.threads ? FINE : BAD_STATE)) return 0;
+  if (threads > 1) start_work(threads);
+  forward(0, threads);
   return 1;
 }

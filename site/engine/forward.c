@@ -168,8 +168,7 @@ static void finish(const Run *run) {
   for (int k = 0; k < outputs; k++) model.output[k] = (model.output[k] + second[k]) / 2;
 }
 
-void forward(int thread) {
-  const int threads = model.sizes.threads;
+void forward(int thread, int threads) {
   Run run = {thread, threads, share_of(model.rows, thread, threads), model.scratch[thread], model.acts};
   run.acts += (size_t)run.share.first * model.widest;
   embed(&run);

@@ -76,7 +76,7 @@ typedef struct {
 extern Model model;
 
 // Derive the model's sizes from a description; return what is wrong with it, or FINE.
-typedef enum { FINE, BAD_SIZES, BAD_LENGTHS, BAD_CHOICES, TOO_LARGE, NO_MEMORY, BAD_SLOT, BAD_STATE } Fault;
+typedef enum { FINE, BAD_SIZES, BAD_LENGTHS, BAD_CHOICES, TOO_LARGE, NO_MEMORY, BAD_SLOT, BAD_STATE, BAD_MACHINE } Fault;
 
 Fault describe_model(Model *model, const Description *description);
 

@@ -2,32 +2,27 @@
 
 Dot dot_kind = DOT_NONE;
 
-#ifdef __wasm_relaxed_simd__
+#ifdef EMULATED_DOT
+Dot probe_dot(void) { return EMULATED_DOT; }
+#elif defined(__wasm_relaxed_simd__)
 Dot probe_dot(void) {
   volatile int8_t greatest = 127, all_bits = -1;  // volatile: the compiler must not reckon it out itself
   const V sum = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(
       wasm_i8x16_splat(greatest), wasm_i8x16_splat(all_bits), wasm_i32x4_splat(0));
   const int found = wasm_i32x4_extract_lane(sum, 0);
-  return found == 4 * 127 * 255 ? DOT_UNSIGNED : found == 4 * 127 * -1 ? DOT_SIGNED : DOT_SEVEN;
+  return found == 4 * 127 * 255 ? DOT_UNSIGNED : found == 4 * 127 * -1 ? DOT_SIGNED : DOT_OTHER;
 }
 #else
 Dot probe_dot(void) { return DOT_NONE; }
 #endif
 
-INLINE int truncated_half(float level) { return (int)level / 2; }
-
 Operand to_operand(Quantizer q) {
   Operand operand = {q.scale, q.low, q.high, 0};
   if (q.scale < 0) {
-    if (dot_kind == DOT_SEVEN && q.high > 127) operand.high = 127;
     operand.offset = dot_kind == DOT_SIGNED ? -128 : 0;
     return operand;
   }
-  if (dot_kind == DOT_SEVEN && q.high - q.low > 127) {  // every other level
-    operand.scale *= 2;
-    operand.low = truncated_half(q.low), operand.high = truncated_half(q.high);
-  }
-  if (dot_kind == DOT_UNSIGNED || dot_kind == DOT_SEVEN) operand.offset = -(int)operand.low;
+  if (dot_kind == DOT_UNSIGNED) operand.offset = -(int)operand.low;
   if (dot_kind == DOT_SIGNED && (q.low < -128 || q.high > 127)) operand.offset = -128 - (int)q.low;
   return operand;
 }

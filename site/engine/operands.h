@@ -1,10 +1,15 @@
 // What a dot instruction multiplies: activations (from float, at run time) and weights (from the file, or keys and
-// values). A relaxed build sums 4 products of bytes per lane, a plain one 2 products of 16-bit integers.
+// values). A relaxed build sums 4 products of bytes per lane, a plain one 2 products of 16-bit integers. Tests emulate
+// the instruction of machines other than theirs: EMULATED_DOT is then its Dot.
 #pragma once
 
 #include "simd.h"
 
-#ifdef __wasm_relaxed_simd__
+#if defined(__wasm_relaxed_simd__) || defined(EMULATED_DOT)
+#define BYTES
+#endif
+
+#ifdef BYTES
 typedef uint8_t Act;
 typedef int8_t Weight;
 enum { GROUP = 4 };  // products that one instruction sums per lane
@@ -20,12 +25,13 @@ enum {
   PAD = 8,      // lengths of sums are multiples of this, in memory
 };
 
-// How the relaxed instruction takes its second operand, the activation; the standard leaves all but 7 bits open.
+// How the relaxed instruction takes its second operand, the activation; the standard leaves all but 7 bits open. What
+// else there is (x86 without VNNI saturates) does not multiply 8 bits exactly; the plain build then is as fast.
 typedef enum {
   DOT_NONE,      // there is no such instruction in this build
   DOT_UNSIGNED,  // as bytes 0 … 255 (x86 with VNNI)
   DOT_SIGNED,    // as bytes -128 … 127 (ARM)
-  DOT_SEVEN,     // only 0 … 127 give the same everywhere (x86 without VNNI saturates beyond)
+  DOT_OTHER,
 } Dot;
 
 extern Dot dot_kind;
@@ -50,7 +56,20 @@ Operand to_operand(Quantizer quantizer);
 // The same for what takes the weight's place, which holds -128 … 127 in a relaxed build.
 Operand to_weight(Quantizer quantizer);
 
-#ifdef __wasm_relaxed_simd__
+#ifdef EMULATED_DOT
+INLINE V widened(V bytes, int low, int is_signed) {
+  if (is_signed) return low ? wasm_i16x8_extend_low_i8x16(bytes) : wasm_i16x8_extend_high_i8x16(bytes);
+  return low ? wasm_u16x8_extend_low_u8x16(bytes) : wasm_u16x8_extend_high_u8x16(bytes);
+}
+
+INLINE V DOT(V weights, V acts, V sum) {
+  const int is_signed = EMULATED_DOT == DOT_SIGNED;
+  const V low = wasm_i32x4_dot_i16x8(widened(weights, 1, 1), widened(acts, 1, is_signed));
+  const V high = wasm_i32x4_dot_i16x8(widened(weights, 0, 1), widened(acts, 0, is_signed));
+  const V even = wasm_i32x4_shuffle(low, high, 0, 2, 4, 6), odd = wasm_i32x4_shuffle(low, high, 1, 3, 5, 7);
+  return wasm_i32x4_add(sum, wasm_i32x4_add(even, odd));
+}
+#elif defined(__wasm_relaxed_simd__)
 #define DOT(weights, acts, sum) wasm_i32x4_relaxed_dot_i8x16_i7x16_add(weights, acts, sum)
 #else
 #define DOT(weights, acts, sum) wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(weights, acts))

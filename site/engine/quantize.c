@@ -22,7 +22,7 @@ INLINE Operand ranged(const float *x, int count, Operand operand) {
   operand.scale = dynamic_scale(max_lanes(high) - least, steps);
   operand.low = __builtin_rintf(least * (1 / operand.scale));
   operand.high += operand.low;
-#ifdef __wasm_relaxed_simd__
+#ifdef BYTES
   operand.offset -= (int)operand.low;
 #endif
   return operand;

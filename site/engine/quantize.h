@@ -14,7 +14,7 @@ INLINE float dynamic_scale(float magnitude, float greatest) {
 // Eight levels (int32) as operands.
 INLINE void store_operands(Act *to, V low, V high, int offset) {
   const V levels = wasm_i16x8_narrow_i32x4(low, high);
-#ifdef __wasm_relaxed_simd__
+#ifdef BYTES
   // Signed bytes are unsigned ones with the top bit turned.
   const int turned = dot_kind == DOT_SIGNED ? 128 : 0;
   const V moved = wasm_i16x8_add(levels, wasm_i16x8_splat((int16_t)(offset + turned)));

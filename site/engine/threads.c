@@ -13,58 +13,62 @@ Share share_of(int rows, int thread, int threads) {
 enum { SPINS = 4000 };  // some microseconds, longer than threads of equal work are usually apart
 static const int64_t FOREVER = -1;
 
-static int32_t arrived, generation;  // of `meet`
-static int32_t job, quitting;        // of `work`
+static uint32_t arrived, generation;  // of `meet`
+static uint32_t job, quitting;        // of `work`: the job's number and, in the low bits, how many threads do it
+enum { JOB_STEP = 64 };
 
 // Sleep while `*at` is `old`. A function of its own: the baseline compiler of V8 11.3 (Node 20) loses the values of
 // local variables that live across this instruction.
-__attribute__((noinline)) static void sleep_while(int32_t *at, int32_t old) {
-  __builtin_wasm_memory_atomic_wait32(at, old, FOREVER);
+__attribute__((noinline)) static void sleep_while(uint32_t *at, uint32_t old) {
+  __builtin_wasm_memory_atomic_wait32((int *)at, (int)old, FOREVER);
 }
 
 // Wait until `*at` is no longer `old`.
-static void wait_for_change(int32_t *at, int32_t old, int spins) {
+static void wait_for_change(uint32_t *at, uint32_t old, int spins) {
   for (int spin = 0; spin < spins; spin++) {
     if (__atomic_load_n(at, __ATOMIC_ACQUIRE) != old) return;
   }
   while (__atomic_load_n(at, __ATOMIC_ACQUIRE) == old) sleep_while(at, old);
 }
 
-static void change(int32_t *at) {
-  __atomic_add_fetch(at, 1, __ATOMIC_ACQ_REL);
-  __builtin_wasm_memory_atomic_notify(at, MOST_THREADS);
+static void change(uint32_t *at, uint32_t value) {
+  __atomic_store_n(at, value, __ATOMIC_RELEASE);
+  __builtin_wasm_memory_atomic_notify((int *)at, MOST_THREADS);
 }
 
 void meet(int threads) {
   if (threads == 1) return;
-  const int32_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
-  if (__atomic_add_fetch(&arrived, 1, __ATOMIC_ACQ_REL) == threads) {
+  const uint32_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+  if (__atomic_add_fetch(&arrived, 1, __ATOMIC_ACQ_REL) == (uint32_t)threads) {
     __atomic_store_n(&arrived, 0, __ATOMIC_RELEASE);
-    change(&generation);
+    change(&generation, now + 1);
   } else {
     wait_for_change(&generation, now, SPINS);
   }
 }
 
-void start_work(void) { change(&job); }
+void start_work(int threads) { change(&job, (job / JOB_STEP + 1) * JOB_STEP + (uint32_t)threads); }
 
-// Run a share of every job, asleep between them, until `quit`.
+// Run a share of every job that this thread is in, asleep between them, until `quit`. A job that it is in cannot end
+// without it, so none of those is missed.
 EXPORT(work) void work(int thread) {
-  for (int32_t seen = 0;; seen++) {
+  for (uint32_t seen = 0;;) {
     wait_for_change(&job, seen, 0);
     if (__atomic_load_n(&quitting, __ATOMIC_ACQUIRE)) return;
-    forward(thread);
+    seen = __atomic_load_n(&job, __ATOMIC_ACQUIRE);
+    const int threads = (int)(seen % JOB_STEP);
+    if (thread < threads) forward(thread, threads);
   }
 }
 
 EXPORT(quit) void quit(void) {
   __atomic_store_n(&quitting, 1, __ATOMIC_RELEASE);
-  change(&job);
+  start_work(0);
 }
 
 #else
 
 void meet(int threads) { (void)threads; }
-void start_work(void) {}
+void start_work(int threads) { (void)threads; }
 
 #endif

@@ -8,6 +8,14 @@ const RELAXED_SIMD = [
   253, 128, 2, 11,
 ];
 
+/** One function (i32, i32) → i32, named p: the first lane of i32x4.relaxed_dot_i8x16_i7x16_add_s of splats, and 0. */
+const RELAXED_DOT = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 7, 1, 96, 2, 127, 127, 1, 127, 3, 2, 1, 0, 7, 5, 1, 1, 112, 0, 0, 10, 36, 1, 34, 0,
+  32, 0, 253, 15, 32, 1, 253, 15, 253, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 253, 147, 2, 253, 27, 0, 11,
+];
+/** What it may give of 127 and 255 (or -1): the standard leaves open whether the second operand has a sign. */
+const EXACT_DOTS = [4 * 127 * 255, 4 * 127 * -1];
+
 /** Whether WebAssembly has SIMD here. @returns {boolean} */
 export function hasSimd() {
   return validates(SIMD);
@@ -16,6 +24,17 @@ export function hasSimd() {
 /** Whether WebAssembly has relaxed SIMD here. @returns {boolean} */
 export function hasRelaxedSimd() {
   return validates(RELAXED_SIMD);
+}
+
+/**
+ * Whether the relaxed dot product of bytes takes all 8 bits of both operands, as with VNNI on x86 and on ARM. Elsewhere
+ * it saturates.
+ * @returns {boolean}
+ */
+export function hasByteDot() {
+  if (!hasRelaxedSimd()) return false;
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(RELAXED_DOT)));
+  return EXACT_DOTS.includes(/** @type {(w: number, a: number) => number} */ (exports.p)(127, -1));
 }
 
 /** @param {number[]} bytes @returns {boolean} */

@@ -7,9 +7,20 @@ import { readCatalog } from './ui/catalog.js';
 import { Choices, labelLoadButton, sameSelection } from './ui/choices.js';
 import { elements } from './ui/elements.js';
 import { formatMs } from './ui/figures.js';
+import { isolate } from './ui/isolation.js';
 import { Measured } from './ui/measured.js';
 import { listenForPictures } from './ui/picture.js';
-import { clearProblem, clearRefusals, say, setRunning, showLoading, showProblem, showRefusal, showRuns } from './ui/state.js';
+import {
+  READY,
+  clearProblem,
+  clearRefusals,
+  say,
+  setRunning,
+  showLoading,
+  showProblem,
+  showRefusal,
+  showRuns,
+} from './ui/state.js';
 
 /**
  * @typedef {import('./ui/choices.js').Selection} Selection
@@ -40,7 +51,7 @@ class App {
     this.catalog = catalog;
     this.base = at('.');
     this.client = createClient(at(catalog.assets.worker), { wasmPath: at(catalog.assets.wasm) });
-    say('Ready. Choose a picture, or try a sample.');
+    say(READY);
     this.choices = new Choices(catalog, () => this.#changed(), (problem) => showProblem(problem, null));
     this.measured = new Measured(this.choices.selection, catalog.version);
     this.#labelLoad();
@@ -50,6 +61,10 @@ class App {
     elements.forget.addEventListener('click', () => this.#attempt(() => this.#forget()));
     elements.cancel.addEventListener('click', () => this.#cancel());
     this.#lookAround();
+    isolate(at(catalog.assets.service_worker), {
+      busy: () => this.#picture !== null || this.#loading !== null || this.#current !== null,
+      tell: (standing) => this.measured.setStanding(standing),
+    });
   }
 
   /** Ask the runtime what works on this device; nothing else waits for it. */

@@ -41,6 +41,7 @@
  * @property {string} backend
  * @property {string} base absolute URL of the site's root, with a final slash
  * @property {number} [threads] left out, as many as pay
+ * @property {string} [build] of the engine, instead of the one for this device
  *
  * @typedef {'download' | 'decode' | 'compile' | 'first_run' | 'selftest'} Phase
  * @typedef {{phase: Phase, loaded: number, total: number}} LoadProgress bytes

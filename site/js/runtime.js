@@ -44,7 +44,7 @@ export class Runtime {
    * @param {{signal: AbortSignal, onProgress: (progress: LoadProgress) => void}} context
    * @returns {Promise<import('./protocol.js').Loaded>}
    */
-  async load({ model, variant, backend, base, threads }, { signal, onProgress }) {
+  async load({ model, variant, backend, base, threads, build }, { signal, onProgress }) {
     const begun = performance.now();
     /** @param {LoadProgress['phase']} phase */
     const enter = (phase) => onProgress({ phase, loaded: variant.bytes, total: variant.bytes });
@@ -59,7 +59,7 @@ export class Runtime {
     await this.unload();
     const reference = this.cache.fetch(new URL(model.selftest.folder, base).href, [model.selftest], { signal });
     reference.catch(() => {}); // it is awaited below, unless the engine fails first
-    const options = { backend, threads, signal, wasmPath: this.wasmPath, onPhase: enter };
+    const options = { backend, threads, build, signal, wasmPath: this.wasmPath, onPhase: enter };
     const session = await engine.load({ files }, options);
     enter('first_run');
     try {

@@ -1,10 +1,8 @@
-/** What our engine uses of a browser and Node 20 has not: fetch of files, workers, isolation, relaxed SIMD. */
+/** What our engine uses of a browser and Node 20 has not: fetch of files, workers, isolation. */
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
 import { Worker as NodeWorker } from 'node:worker_threads';
-import { hasRelaxedSimd } from '../js/device.js';
 
 /** A browser's worker, made of Node's. */
 class FileWorker extends NodeWorker {
@@ -31,7 +29,6 @@ export function actAsBrowser() {
     fetch: async (url) => new Response(await readFile(fileURLToPath(url))),
   };
   Object.assign(globalThis, browser);
-  if (!hasRelaxedSimd()) setFlagsFromString('--experimental-wasm-relaxed-simd');
 }
 
 /** URL of the script of an engine's thread. */

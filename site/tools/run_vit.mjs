@@ -2,7 +2,7 @@
  * Run a file of our own engine in Node.
  *
  *   node tools/run_vit.mjs --model FILE.vit --wasm DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32
- *     [--threads N] [--build relaxed|plain] [--dot none|unsigned|signed|seven] [--rounds N]
+ *     [--threads N] [--build NAME] [--rounds N]
  *
  * Inputs: float32, little-endian, NHWC, normalised. Output: float32 [n, K]. `--rounds` runs every input so often.
  * Prints one JSON line {threads, n, outputs, decode_ms, compile_ms, median_ms, p10_ms, p90_ms}. Exit code 2: bad
@@ -14,7 +14,6 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { engine } from '../js/engines/vit.js';
-import { DOT } from '../js/engines/vit_wasm.js';
 import { asVitError, VitError } from '../js/errors.js';
 import { actAsBrowser, THREAD_SCRIPT } from './node_browser.mjs';
 
@@ -32,7 +31,6 @@ function readOptions() {
     output: { type: 'string' },
     threads: { type: 'string', default: '1' },
     build: { type: 'string' },
-    dot: { type: 'string' },
     rounds: { type: 'string', default: '1' },
   });
   try {
@@ -43,7 +41,7 @@ function readOptions() {
 }
 
 function readRequest() {
-  const { model, wasm, inputs, shape, output, threads, build, dot, rounds } = readOptions();
+  const { model, wasm, inputs, shape, output, threads, build, rounds } = readOptions();
   if (!model || !wasm || !inputs || !shape || !output)
     throw refuse('--model, --wasm, --inputs, --shape and --output are needed');
   for (const path of [model, wasm, inputs]) if (!existsSync(path)) throw refuse(`${path}: no such file`);
@@ -52,12 +50,9 @@ function readRequest() {
     throw refuse(`--shape ${shape}: four sizes n,H,W,3 are needed`);
   const needed = 4 * sizes.reduce((product, size) => product * size, 1);
   if (statSync(inputs).size !== needed) throw refuse(`${inputs} has not the ${needed} bytes that ${shape} needs`);
-  if (build && build !== 'relaxed' && build !== 'plain') throw refuse(`--build ${build}: relaxed or plain`);
-  if (dot && !Object.hasOwn(DOT, dot)) throw refuse(`--dot ${dot}: ${Object.keys(DOT).join(', ')}`);
   const choices = {
     threads: Number(threads),
-    build: /** @type {'relaxed' | 'plain' | undefined} */ (build),
-    dot: dot ? /** @type {Record<string, number>} */ (DOT)[dot] : undefined,
+    build,
   };
   return { model, wasm, inputs, sizes, output, choices, rounds: Number(rounds) };
 }

@@ -233,7 +233,8 @@ def test_back_end_that_is_not_here_names_those_that_are(page: Page, url: str) ->
 )
 def test_browser_without_simd_is_told_what_runs_instead(playwright: Playwright, url: str) -> None:
     # Without SSE 4.1 Chromium's engine offers no WebAssembly SIMD.
-    with launch(playwright, flags=["--js-flags=--no-enable-sse4-1"]) as browser, browser.new_page() as page:
+    flags = ["--js-flags=--no-enable-sse4-1"]
+    with launch(playwright, flags=flags) as browser, browser.new_page(service_workers="block") as page:
         open_page(page, url)
         load(page)
         expect(page.get_by_role("alert")).to_contain_text("SIMD")

@@ -11,14 +11,14 @@ import torch
 from integer_models import float_onnx, quantized
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 from export.convert.held import Held
 from export.convert.to_onnx import MODEL
-from export.convert.to_qdq import to_qdq
+from export.convert.to_qdq import check_integers, to_qdq
 from export.errors import ConversionError
 from export.quant.layers import QuantLinear, Weight
-from export.quant.quantizers import Uniform
+from export.quant.quantizers import Dynamic, Uniform
 from export.spec import Verification
 
 pytestmark = pytest.mark.conversion
@@ -64,7 +64,7 @@ def test_few_bits_are_held_in_4_and_multiplied_as_floats(recipe: str, tmp_path: 
     assert path.stat().st_size < 0.15 * (tmp_path / "float" / MODEL).stat().st_size
 
 
-@pytest.mark.parametrize("recipe", ["w5_rtn", "w8_rtn", "w8_dynamic"])
+@pytest.mark.parametrize("recipe", ["w5_rtn", "w8_rtn", "w8a6_dynamic"])
 def test_integers_of_weights_alone_become_floats_when_loaded(recipe: str, tmp_path: Path) -> None:
     module, verification, held, path = made("fashion", recipe, tmp_path)
     assert held.compute_dtype == "float32" and set(held.activations.values()) <= {"float32"}
@@ -81,6 +81,56 @@ def test_integers_of_weights_alone_become_floats_when_loaded(recipe: str, tmp_pa
         np.testing.assert_array_equal(stored[f"{name}.scale"].ravel(), weight.scale.numpy())
     # ONNX Runtime would compute them at every run, or make products of them that round activations.
     assert not {"DequantizeLinear", "MatMulNBits"} & set(fused(path, tmp_path))
+
+
+@pytest.mark.parametrize("recipe", ["w8_dynamic", "w4a8_gptq"])
+def test_activations_rounded_at_run_time_are_multiplied_as_integers(recipe: str, tmp_path: Path) -> None:
+    module, verification, held, path = made("fashion", recipe, tmp_path)
+    linear = {name: layer for name, layer in module.named_modules() if isinstance(layer, QuantLinear)}
+    assert held.compute_dtype == "int8"
+    assert {name for name, kind in held.activations.items() if kind == "runtime_tensor"} == set(linear)
+    assert {kind for name, kind in held.activations.items() if name not in linear} == {"float32"}
+    assert verification.sqnr_db is not None and verification.sqnr_db >= 30
+    stored = initializers(path)
+    for name, layer in linear.items():
+        codes, points = stored[f"{name}.weight_transposed"], stored[f"{name}.zero_point"]
+        assert codes.dtype == np.uint8 and held.weights[name] == "uint8"
+        np.testing.assert_array_equal(codes.T.astype(int) - points[:, None].astype(int), layer.weight.levels.numpy())
+        np.testing.assert_array_equal(stored[f"{name}.scale"], layer.weight.scale.numpy())
+    ran = fused(path, tmp_path)
+    assert ran["DynamicQuantizeMatMul"] == len(linear) and not {"Gemm", "MatMulInteger"} & set(ran)
+
+
+def test_layers_of_one_input_share_its_rounding(tmp_path: Path) -> None:
+    def linear(seed: int) -> QuantLinear:
+        levels = torch.randint(-128, 128, (4, 48), generator=torch.Generator().manual_seed(seed)).float()
+        return QuantLinear(Weight(8, levels, torch.linspace(0.01, 0.02, 4)), torch.arange(4.0), Dynamic(8))
+
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = linear(1), linear(2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = x.reshape(-1, 4, 48)
+            return torch.flatten(self.first(tokens) + self.second(tokens), 1)
+
+    images = np.random.default_rng(0).standard_normal((3, 3, 8, 8)).astype(np.float32)
+    module = Pair().eval()
+    verification, _ = to_qdq(module, float_onnx(module, images, tmp_path / "float"), images, tmp_path, name="pair")
+    kinds = Counter(node.op_type for node in onnx.load(str(tmp_path / MODEL)).graph.node)
+    assert kinds["DynamicQuantizeLinear"] == 1 and kinds["MatMulInteger"] == 2
+    assert verification.sqnr_db is not None and verification.sqnr_db >= 30
+
+
+def test_changed_integers_are_found(tmp_path: Path) -> None:
+    module, _, _, path = made("vit", "w8_dynamic", tmp_path)
+    model = onnx.load(str(path))
+    (codes,) = (one for one in model.graph.initializer if one.name == "blocks.0.mlp.fc1.weight_transposed")
+    codes.raw_data = bytes([codes.raw_data[0] ^ 1]) + codes.raw_data[1:]
+    onnx.save(model, str(path))
+    with pytest.raises(ConversionError, match=r"integers of blocks\.0\.mlp\.fc1 are not those of the recipe"):
+        check_integers(path, module)
 
 
 @pytest.mark.parametrize("recipe", ["w8a8_minmax", "w8a8_affine", "w6a6_minmax", "w4a8_minmax"])

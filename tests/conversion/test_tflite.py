@@ -13,6 +13,7 @@ from export.convert.tflite_integers import read_integers
 from export.convert.to_tflite import MODEL, to_tflite
 from export.convert.toolrun import ConverterProcess
 from export.errors import ConversionError
+from export.quant.layers import QuantLinear
 from export.spec import Verification
 from export.store import hash_file
 
@@ -41,6 +42,20 @@ def tensors(path: Path) -> dict[str, tuple[str, Any, Any, Any, int]]:
                 numbers["scales"], numbers["zero_points"], numbers["quantized_dimension"],
             )  # fmt: skip
     return found
+
+
+def layer_ranks(path: Path) -> list[tuple[int, int]]:
+    """How many axes input and output of every linear layer have."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(path))
+    (graph,) = model.subgraphs
+    return [
+        (len(graph.tensors[operator.inputs[0]].shape), len(graph.tensors[operator.outputs[0]].shape))
+        for operator in graph.operators
+        if model.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.FULLY_CONNECTED
+    ]
 
 
 @pytest.mark.parametrize(("model", "recipe"), [("fashion", "w8_dynamic"), ("vit", "w8_rtn"), ("vit", "w6_rtn")])
@@ -131,3 +146,11 @@ def test_the_float_model_of_other_integers_is_refused(tools: ConverterProcess, t
     parent = saved_model(tools, other, inputs, tmp_path / "float")
     with pytest.raises(ConversionError, match=r"does not multiply by the weights of patch_embed\.proj"):
         to_tflite(tools, module, parent, inputs, tmp_path, name="mixed")
+
+
+def test_layers_keep_the_axes_of_their_inputs(tools: ConverterProcess, tmp_path: Path) -> None:
+    module, _, _, path = made(tools, "vit", "w8_rtn", tmp_path)
+    ranks = tools.run(layer_ranks, path)
+    linear = [name for name, layer in weighted_layers(module).items() if isinstance(layer, QuantLinear)]
+    assert len(ranks) == len(linear) and {before - after for before, after in ranks} == {0}
+    assert 3 in {before for before, _ in ranks}

@@ -82,6 +82,7 @@ def make_bundle(folder: Path) -> Path:
     files = [*names.values(), "LICENCES.txt", "chunk.EE.js", *(name for own in ENGINES.values() for name in own)]
     for name in files:
         (folder / name).write_text(name)
+    (folder / "sw.js").write_text("the service worker")
     (folder / "left-over.js").write_text("not named in bundle.json")
     (folder / "bundle.json").write_text(json.dumps({**names, "files": files, "engines": ENGINES}))
     return folder

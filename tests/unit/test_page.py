@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from rendering import PAGES, Tags, contents, make_site, make_spec, read_site_data, store_model
+from rendering import ENGINES, PAGES, Tags, contents, make_site, make_spec, read_site_data, store_model
 
 import export.page
 from export.errors import ArtifactError, ExportError, RequestError
 from export.page import MARKER, render
-from export.store import Store, hash_bytes
+from export.store import Plan, Store, hash_bytes
 
 
 def test_site_holds_what_its_pages_refer_to_and_nothing_else(built: Path) -> None:
@@ -163,4 +163,41 @@ def test_report_adds_up(store: Store, bundle: Path, out: Path) -> None:
     assert report.bytes == sum(sizes.values()) - sizes[MARKER]
     assert report.largest_bytes == max(size for path, size in sizes.items() if path != MARKER)
     assert report.visits_per_month == 100_000_000_000 // report.cold_visit_bytes
-    assert any("not measured" in note for note in report.notes) and len(report.lines()) == 3
+    assert any("not measured" in note for note in report.notes) and len(report.lines()) == 4
+
+
+def test_only_the_engines_that_run_something_are_in_the_site(store: Store, bundle: Path, out: Path) -> None:
+    make_site(store, bundle, out)
+    assets = {path.removeprefix("assets/") for path in contents(out) if path.startswith("assets/")}
+    assert set(ENGINES["tfjs"]) <= assets and not set(ENGINES["ort"]) & assets
+
+
+def test_an_engine_s_files_come_with_its_variants(store: Store, bundle: Path, out: Path) -> None:
+    before = make_site(store, bundle, out, models=("plain",))
+    parent = store.read("plain", "f32", "tf")
+    assert parent
+
+    def make(folder: Path) -> None:
+        (folder / "model.onnx").write_bytes(b"onnx" * 99)
+
+    store.write(
+        Plan(
+            model="plain", recipe="f32", format="qdq", key="key", parent_sha256=parent.sha256, storage_dtype="int8",
+            compute_dtype="int8", tools={},
+        ),
+        make,
+    )  # fmt: skip
+    (bundle / "ort.wasm").write_bytes(bytes(range(256)) * 40)
+    after = make_site(store, bundle, out, models=("plain",))
+    assets = {path.removeprefix("assets/") for path in contents(out) if path.startswith("assets/")}
+    assert {*ENGINES["tfjs"], *ENGINES["ort"]} <= assets
+    engines = {one["id"]: one["engine"] for one in read_site_data(out)["models"][0]["variants"]}
+    assert engines == {"u8-tfjs": "tfjs", "f32-qdq": "ort", "f32-tfjs": "tfjs"}
+    # The pages name one more variant; the other engine's files are no part of a first visit.
+    assert 0 < after.cold_visit_bytes - before.cold_visit_bytes < 1000
+
+
+def test_bundle_without_an_engine_s_file_is_refused(store: Store, bundle: Path, out: Path) -> None:
+    (bundle / "tfjs.wasm").unlink()
+    with pytest.raises(ArtifactError, match=r"bundle\.json cannot be used"):
+        make_site(store, bundle, out)

@@ -16,6 +16,7 @@
  * @typedef {object} EngineOptions
  * @property {string} backend
  * @property {number} [threads] threads wanted; left out, as many as pay
+ * @property {string} [build] one of the engine's builds, for engines that have several; left out, this device's
  * @property {string} [wasmPath] URL (in Node: path) of the folder with the engine's .wasm files, with a final slash
  * @property {AbortSignal} [signal]
  * @property {(phase: 'decode' | 'compile') => void} [onPhase] told what begins

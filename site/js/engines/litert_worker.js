@@ -1,7 +1,7 @@
 /** LiteRT.js in its own worker, a classic one: it loads its script with importScripts. */
 
 import { loadLiteRt, Tensor } from '@litertjs/core';
-import { VitError } from '../errors.js';
+import { messageOf, VitError } from '../errors.js';
 import { serve } from './remote_worker.js';
 
 /** @typedef {import('./remote_worker.js').Task} Task */
@@ -18,7 +18,7 @@ serve('LiteRT', async (task) => {
   });
   // It starts as many threads as the device has cores, and a graphics device wherever there is one.
   Object.defineProperty(navigator, 'hardwareConcurrency', { get: () => threads });
-  if (backend === 'wasm') Object.defineProperty(navigator, 'gpu', { get: () => undefined });
+  if (backend === 'wasm') Object.defineProperty(navigator, 'gpu', { get: () => ({ requestAdapter: async () => null }) });
   const runtime = await loadLiteRt(urls.script);
   if (backend === 'webgpu' && !runtime.getWebGpuDevice())
     throw new VitError('backend_unavailable', 'The browser gave LiteRT no graphics device.');
@@ -31,10 +31,9 @@ serve('LiteRT', async (task) => {
  * @returns {Promise<Opened>}
  */
 async function open(runtime, { model, backend, threads }) {
-  const accelerator = /** @type {'wasm' | 'webgpu'} */ (backend);
-  const compiled = await runtime.loadAndCompile(model, { accelerator, cpuOptions: { numThreads: threads } });
-  if (compiled.options.accelerator !== accelerator)
-    throw new VitError('backend_unavailable', `LiteRT cannot run this model on ${backend} in this browser.`);
+  const compiled = await (backend === 'webgpu'
+    ? compileForGpu(runtime, model)
+    : runtime.loadAndCompile(model, { accelerator: 'wasm', cpuOptions: { numThreads: threads } }));
   const inputs = compiled.getInputDetails();
   const onGpu = compiled.isFullyAccelerated ? ON_GPU : PARTLY_ON_GPU;
   return {
@@ -54,4 +53,22 @@ async function open(runtime, { model, backend, threads }) {
       }
     },
   };
+}
+
+/**
+ * LiteRT knows fewer operations and shapes on WebGPU, and may silently take the processor instead.
+ * @param {LiteRt} runtime
+ * @param {Uint8Array} model
+ */
+async function compileForGpu(runtime, model) {
+  let reason = 'it would run on the processor alone';
+  try {
+    const compiled = await runtime.loadAndCompile(model, { accelerator: 'webgpu' });
+    if (compiled.options.accelerator === 'webgpu') return compiled;
+  } catch (cause) {
+    reason = messageOf(cause);
+  }
+  throw new VitError('backend_unavailable', `LiteRT cannot run this model on WebGPU: ${reason}`, {
+    hint: 'Choose the wasm back end.',
+  });
 }

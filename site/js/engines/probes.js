@@ -49,6 +49,7 @@ export function requireBackend(backend, states) {
     throw new VitError(
       'no_simd',
       `The wasm back end needs WebAssembly SIMD, which this browser lacks; available: ${others.join(', ') || 'none'}.`,
+      { hint: others.length > 0 ? undefined : 'Update the browser, or choose a variant that another engine runs.' },
     );
   }
   if (!state.available) throw unavailable(backend, state.reason, states);

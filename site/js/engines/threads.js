@@ -13,11 +13,12 @@ const ALL_THE_SAME = new Set(['aborted', 'bad_model', 'http_error', 'network_los
  * @param {number | undefined} asked left out, as many as pay
  * @param {string} hindrance why this browser can have but one; '' when it can have more
  * @param {(threads: number, reason: string) => Promise<T>} start
+ * @param {number} [most] when none are asked for
  * @returns {Promise<T>}
  */
-export async function startThreaded(asked, hindrance, start) {
+export async function startThreaded(asked, hindrance, start, most = MOST_THREADS) {
   const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
-  const wanted = Math.max(1, asked ?? Math.min(MOST_THREADS, cores));
+  const wanted = Math.max(1, asked ?? Math.min(most, cores));
   const isolated = globalThis.crossOriginIsolated === true;
   const reason = isolated ? hindrance : 'the page is not cross-origin isolated, so the browser gives it one thread';
   if (reason) return start(1, wanted > 1 ? reason : '');

@@ -5,9 +5,11 @@
  */
 
 import { hasSimd } from '../device.js';
-import { messageOf, throwIfAborted, VitError } from '../errors.js';
+import { throwIfAborted, VitError } from '../errors.js';
+import { startThreaded } from './threads.js';
 import { readPlan } from './vit_plan.js';
 import { startThreads } from './vit_threads.js';
+import { ThreadTrial } from './vit_trial.js';
 import { compileBuild, layOut } from './vit_wasm.js';
 
 /** @typedef {import('./index.js').ArtifactBytes} ArtifactBytes */
@@ -17,7 +19,7 @@ import { compileBuild, layOut } from './vit_wasm.js';
 
 /** The file of a variant. */
 const FILE = 'model.vit';
-/** More threads than this were never faster on models of this size. */
+/** Devices with more cores have them for other work too; fewer may still be found to be faster. */
 const MOST_THREADS = 8;
 /** What the bundler calls the script of a thread; in Node, it is given. */
 const THREAD_SCRIPT = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES['vit_thread.js'];
@@ -25,8 +27,6 @@ const THREAD_SCRIPT = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES
 /**
  * What only tests and tools set.
  * @typedef {object} EngineChoices
- * @property {'relaxed' | 'plain'} [build] which build, where the device has it
- * @property {number} [dot] how operands are handed to the dot instruction, see `DOT`
  * @property {string} [threadScript] URL of the script of a thread
  */
 
@@ -57,17 +57,13 @@ async function load(artifact, options) {
   const plan = readPlan(file);
   options.onPhase?.('compile');
   const started = await start(plan, options);
-  const { instance } = started;
   const { height, width } = plan.sizes;
-  return {
+  return Object.assign(runner(started, 3 * height * width, options.threads === undefined), {
     backend: 'wasm',
-    threads: started.threads,
-    threads_reason: started.reason,
-    input: [height, width, 3],
+    input: /** @type {[number, number, number]} */ ([height, width, 3]),
     decode_ms: started.decode_ms,
     compile_ms: performance.now() - begun - started.decode_ms,
-    ...runner(instance, 3 * height * width, started.end),
-  };
+  });
 }
 
 /**
@@ -76,25 +72,12 @@ async function load(artifact, options) {
  */
 
 /**
- * Start with the threads asked for, or with one and the reason why.
  * @param {import('./vit_plan.js').Plan} plan
  * @param {EngineOptions & EngineChoices} options
  * @returns {Promise<Started>}
  */
-async function start(plan, options) {
-  const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
-  const wanted = Math.min(MOST_THREADS, Math.max(1, options.threads ?? cores));
-  if (!globalThis.crossOriginIsolated) {
-    const reason = 'the page is not cross-origin isolated, so the browser gives it one thread';
-    return startWith(plan, 1, wanted > 1 ? reason : '', options);
-  }
-  if (wanted === 1) return startWith(plan, 1, options.threads === 1 ? '' : 'this device reports one core', options);
-  try {
-    return await startWith(plan, wanted, '', options);
-  } catch (error) {
-    if (error instanceof VitError && error.code !== 'out_of_memory') throw error;
-    return startWith(plan, 1, `${wanted} threads could not be started: ${messageOf(error)}`, options);
-  }
+function start(plan, options) {
+  return startThreaded(options.threads, '', (threads, reason) => startWith(plan, threads, reason, options), MOST_THREADS);
 }
 
 /**
@@ -104,13 +87,13 @@ async function start(plan, options) {
  * @param {EngineOptions & EngineChoices} options
  * @returns {Promise<Started>}
  */
-async function startWith(plan, threads, reason, { build, dot, wasmPath, threadScript, signal, onPhase }) {
+async function startWith(plan, threads, reason, { build, wasmPath, threadScript, signal, onPhase }) {
   const folder = wasmPath ?? new URL('./', import.meta.url).href;
   const module = await compileBuild(folder, threads > 1, build);
   throwIfAborted(signal);
   onPhase?.('decode');
   const begun = performance.now();
-  const instance = await layOut(module, plan, { threads, dot });
+  const instance = await layOut(module, plan, threads);
   const decode_ms = performance.now() - begun;
   const script = threadScript ?? new URL(THREAD_SCRIPT ?? 'vit_thread.js', folder).href;
   const end = threads > 1 ? await startThreads(instance, threads, script) : () => {};
@@ -118,18 +101,28 @@ async function startWith(plan, threads, reason, { build, dot, wasmPath, threadSc
 }
 
 /**
- * @param {Instance} instance
+ * @param {Started} started
  * @param {number} size
- * @param {() => void} end
- * @returns {Pick<Session, 'run' | 'dispose'>}
+ * @param {boolean} tune whether to find out how many of the threads are the fastest
+ * @returns {Pick<Session, 'run' | 'dispose' | 'threads' | 'threads_reason'>}
  */
-function runner({ memory, exports }, size, end) {
+function runner({ instance: { memory, exports }, threads, reason, end }, size, tune) {
+  const trial = tune ? new ThreadTrial(threads) : undefined;
   return {
+    get threads() {
+      return trial?.fastest ?? threads;
+    },
+    get threads_reason() {
+      return reason || trial?.reason || '';
+    },
     run: async (values) => {
       if (values.length !== size)
         throw new VitError('bad_request', `The input has ${values.length} values; the model takes ${size}.`);
       new Float32Array(memory.buffer, exports.input(), size).set(values);
-      if (!exports.run()) throw new VitError('internal', 'The engine was not ready to run.');
+      const count = trial?.next ?? threads;
+      const begun = performance.now();
+      if (!exports.run(count)) throw new VitError('internal', 'The engine was not ready to run.');
+      trial?.record(performance.now() - begun);
       return new Float32Array(memory.buffer, exports.output(), exports.outputs()).slice();
     },
     dispose: async () => end(),

@@ -1,6 +1,6 @@
 /** Brings up our engine's WebAssembly: which of its builds this device runs, and a model laid out in its memory. */
 
-import { hasRelaxedSimd } from '../device.js';
+import { hasByteDot } from '../device.js';
 import { messageOf, VitError } from '../errors.js';
 import { describe } from './vit_plan.js';
 
@@ -12,9 +12,6 @@ const SMALL_PAGES = 32;
 /** The binaries' names → their hashed names, put here by the bundler; absent in Node. */
 const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;
 
-/** How the relaxed dot instruction takes its second operand here, by the engine's numbers. */
-export const DOT = { none: 0, unsigned: 1, signed: 2, seven: 3 };
-
 /** What the engine's faults mean, by its numbers. */
 const FAULTS = [
   'nothing is wrong',
@@ -25,6 +22,7 @@ const FAULTS = [
   'the memory is too small',
   'a tensor does not fit',
   'something was left out',
+  'this machine multiplies otherwise',
 ];
 
 /**
@@ -37,13 +35,12 @@ const FAULTS = [
  * @property {() => number} prepare
  * @property {() => number} staging
  * @property {(slot: number, bytes: number, bits: number) => number} fill
- * @property {() => number} probe
- * @property {(dot: number) => number} finish
+ * @property {() => number} finish
  * @property {() => number} input
  * @property {() => number} output
  * @property {() => number} outputs
  * @property {(thread: number) => number} stack_top
- * @property {() => number} run
+ * @property {(threads: number) => number} run
  * @property {(thread: number) => void} work
  * @property {() => void} quit
  * @property {WebAssembly.Global} __stack_pointer
@@ -53,28 +50,16 @@ const FAULTS = [
 
 /**
  * Return the compiled build for this device: relaxed SIMD where its dot product takes 8 bits, else the plain one, which
- * then is as fast and exact. `build` overrides that.
+ * then is as fast. All builds give the same results. `build` names another.
  *
  * Raises `network_lost`, `http_error` or `backend_unavailable`.
  * @param {string} folder
  * @param {boolean} threaded
- * @param {string | undefined} build 'relaxed', 'plain'
+ * @param {string} [build]
  * @returns {Promise<WebAssembly.Module>}
  */
-export async function compileBuild(folder, threaded, build) {
-  const suffix = threaded ? '-threads' : '';
-  if (build === 'relaxed' && !hasRelaxedSimd())
-    throw new VitError('backend_unavailable', 'The browser has no relaxed SIMD, which this build of the engine needs.');
-  if (build !== 'plain' && hasRelaxedSimd()) {
-    const module = await compile(folder, `vit-relaxed${suffix}.wasm`);
-    if (build === 'relaxed' || (await probe(module, threaded)) !== DOT.seven) return module;
-  }
-  return compile(folder, `vit-plain${suffix}.wasm`);
-}
-
-/** @param {WebAssembly.Module} module @param {boolean} threaded */
-async function probe(module, threaded) {
-  return (await instantiate(module, SMALL_PAGES, threaded)).exports.probe();
+export function compileBuild(folder, threaded, build = hasByteDot() ? 'relaxed' : 'plain') {
+  return compile(folder, `vit-${build}${threaded ? '-threads' : ''}.wasm`);
 }
 
 /** @param {string} folder @param {string} name @returns {Promise<WebAssembly.Module>} */
@@ -117,10 +102,10 @@ export async function link(module, memory) {
  * Raises `bad_model` or `out_of_memory`.
  * @param {WebAssembly.Module} module
  * @param {Plan} plan
- * @param {{threads: number, dot?: number}} options
+ * @param {number} threads
  * @returns {Promise<Instance>}
  */
-export async function layOut(module, plan, { threads, dot }) {
+export async function layOut(module, plan, threads) {
   const shared = threads > 1;
   const small = await instantiate(module, SMALL_PAGES, shared);
   writeDescription(small, plan, threads);
@@ -134,7 +119,7 @@ export async function layOut(module, plan, { threads, dot }) {
     throw new VitError('bad_model', `The model has ${plan.parts.length} tensors; the engine takes ${slots}.`);
   }
   fill(found, plan);
-  if (!found.exports.finish(dot ?? found.exports.probe())) throw fault(found, 'The engine cannot run this model');
+  if (!found.exports.finish()) throw fault(found, 'The engine cannot run this model');
   return found;
 }
 

@@ -42,7 +42,7 @@
  * @typedef {object} Catalog
  * @property {number} schema_version
  * @property {string} version
- * @property {{worker: string, client: string, wasm: string}} assets
+ * @property {{worker: string, client: string, wasm: string, service_worker: string}} assets
  * @property {Record<string, {title: string, backends: string[]}>} engines
  * @property {Record<string, string>} backends
  * @property {Model[]} models

@@ -17,6 +17,7 @@ const DEVICE_TITLES = [
   ['platform', 'System'],
   ['model', 'Device'],
   ['logical_cores', 'Logical cores'],
+  ['threads', 'Threads possible'],
   ['memory_gb', 'Memory in GB, as the browser rounds it'],
   ['gpu', 'Graphics'],
   ['simd', 'WebAssembly SIMD'],
@@ -37,6 +38,8 @@ export class Measured {
   #forgotten = false;
   /** @type {Device | null} */
   #device = null;
+  /** @type {import('./isolation.js').Standing} */
+  #standing = { reason: '', offline: '' };
   #version;
 
   /** @param {import('./choices.js').Selection} selection @param {string} version of the site */
@@ -58,6 +61,12 @@ export class Measured {
   /** @param {Device} device */
   setDevice(device) {
     this.#device = device;
+    this.refresh();
+  }
+
+  /** Take in why there is but one thread, and whether the page is kept. @param {import('./isolation.js').Standing} standing */
+  setStanding(standing) {
+    this.#standing = standing;
     this.refresh();
   }
 
@@ -99,6 +108,7 @@ export class Measured {
       backend: this.#loaded?.backend ?? backend,
       threads: this.#loaded?.threads ?? null,
       threads_reason: this.#loaded?.threads_reason ?? null,
+      isolation_reason: this.#standing.reason,
       from_cache: this.#loaded?.from_cache ?? null,
       cold: this.#loaded?.cold ?? null,
       selftest: this.#loaded?.selftest ?? null,
@@ -122,8 +132,11 @@ export class Measured {
       rows.push(['Self-test', spellTest(selftest)]);
     }
     for (const [key, title] of DEVICE_TITLES) {
-      if (this.#device && this.#device[key] !== '') rows.push([title, spell(this.#device[key])]);
+      if (!this.#device || this.#device[key] === '') continue;
+      const why = key === 'threads' && this.#standing.reason ? `: ${this.#standing.reason}` : '';
+      rows.push([title, spell(this.#device[key]) + why]);
     }
+    if (this.#standing.offline) rows.push(['Opens without a network', this.#standing.offline]);
     const entries = rows.map(([term, text]) => make('div', {}, make('dt', { text: term }), make('dd', { text })));
     elements.device.replaceChildren(...entries);
   }

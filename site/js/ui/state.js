@@ -11,6 +11,9 @@ const PHASES = {
   selftest: 'Testing its answers on reference images …',
 };
 
+/** What the state line says while there is nothing to report. */
+export const READY = 'Ready. Choose a picture, or try a sample.';
+
 /** Say what is going on; screen readers hear it too, so it changes with the stage and not with every byte. @param {string} text */
 export function say(text) {
   if (elements.state.textContent !== text) elements.state.textContent = text;

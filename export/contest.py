@@ -1,0 +1,193 @@
+"""All engines on one page, in turns: the benchmark, from the artifacts to the figures."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Browser
+
+from export.benchmark import Benchmark, Row, Start
+from export.browser import chromium, fresh_page
+from export.bundle import make_bundle
+from export.console import say, stage
+from export.contest_peer import PeerContender, peer_contenders
+from export.driver import QUIET_PAGE, PageClient, page_client, read_site_data
+from export.environment import describe_environment
+from export.models.request import ModelRequest
+from export.page import render
+from export.pipeline import make_formats
+from export.progress import Progress
+from export.recipes import find_recipe
+from export.reference import Reference, float_reference, sqnr_db
+from export.serve import serving
+from export.spec import SCHEMA_VERSION
+from export.starts import SLOW, first_visits
+from export.statistics import summarise
+from export.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """Who takes part, and what it stands for in ratios; `build` is one of the engine's own."""
+
+    name: str
+    title: str
+    recipe: str
+    format: str
+    build: str | None = None
+    threads: tuple[int, ...] = (1, 2)
+
+    @property
+    def variant(self) -> str:
+        """The variant's id on the page."""
+        return f"{self.recipe}-{self.format}"
+
+
+ROLES: tuple[Role, ...] = (
+    Role(name="vit", title="`vit`, 8 bits", recipe="w8a8_gptq", format="vit"),
+    Role(name="vit4", title="`vit`, 4-bit weights", recipe="w4a8_gptq", format="vit"),
+    Role(
+        name="vit_plain", title="`vit`, 8 bits, without relaxed SIMD", recipe="w8a8_gptq", format="vit", build="plain",
+        threads=(1,),
+    ),
+    Role(name="litert", title="LiteRT.js int8, shaped for it", recipe="w8_dynamic", format="tflite"),
+    Role(
+        name="litert_stock", title="LiteRT.js int8, as onnx2tf converts it", recipe="w8_dynamic", format="tflite_stock"
+    ),
+    Role(name="ort", title="ONNX Runtime Web int8", recipe="w8_dynamic", format="qdq"),
+    Role(name="tfjs", title="TF.js, 8-bit weights, shaped for it", recipe="u8", format="tfjs"),
+    Role(name="tfjs_stock", title="TF.js, 8-bit weights, as onnx2tf converts it", recipe="u8", format="tfjs_stock"),
+)  # fmt: skip
+STARTERS = ("vit", "vit4", "litert_stock", "ort", "tfjs")  # whose first visit is measured
+IMAGES = 16  # whose outputs are compared with the float model's
+BUDGET_MS, RUNS_MIN, WARMUP_MAX = 1_500, 3, 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContestRequest:
+    """What to let take part, and how often; `folder` keeps artifacts and page, `starts` 0 leaves first visits out."""
+
+    models: tuple[ModelRequest, ...]
+    folder: Path
+    rounds: int = 5
+    runs: int = 20
+    starts: int = 3
+    force: bool = False
+
+
+@dataclass(eq=False)
+class Turns:
+    """What a contender's turns gave."""
+
+    title: str
+    role: str
+    engine: str
+    cold: dict[str, float]
+    sqnr_db: float | None
+    runs: int
+    medians: list[float] = field(default_factory=list)
+    samples: list[float] = field(default_factory=list)
+
+    def take(self, samples: Sequence[float]) -> None:
+        """Add a turn."""
+        self.medians.append(statistics.median(samples))
+        self.samples += samples
+
+
+def contest(request: ContestRequest) -> Benchmark:
+    """Build what takes part, let it, and return the figures; raises what building and measuring raise."""
+    store, site = Store(request.folder), request.folder / "_site"
+    for model in request.models:
+        pairs = tuple(dict.fromkeys((find_recipe(role.recipe), role.format) for role in ROLES))
+        make_formats(model, pairs, store, force=request.force)
+    with stage("render the page"):
+        render(
+            artifacts=request.folder, models=[model.name for model in request.models],
+            recipes=list(dict.fromkeys(role.recipe for role in ROLES)), bundle=make_bundle(), measurements=None,
+            out=site,
+        )  # fmt: skip
+    data = read_site_data(site)
+    rows: list[Row] = []
+    starts: list[Start] = []
+    with serving(site, isolated=True) as url, chromium() as browser:
+        with page_client(browser, url, data) as client:
+            environment = describe_environment(browser, client.device())
+        for model in data["models"]:
+            float_folder = store.folder(model["name"], "f32", "torch")
+            rows += _take_turns(browser, url, data, model, float_folder, request)
+            if request.starts:
+                starters = [role for role in ROLES if role.name in STARTERS]
+                titles = {role.variant: (role.name, role.title) for role in starters}
+                starts += first_visits(browser, url, site, model, titles, float_folder, request.starts)
+    return Benchmark(
+        schema_version=SCHEMA_VERSION, environment=environment, mbit_per_s=SLOW.mbit_per_s, delay_ms=SLOW.delay_ms,
+        cpu_slowdown=SLOW.cpu_slowdown, rows=tuple(rows), starts=tuple(starts),
+    )  # fmt: skip
+
+
+def _take_turns(
+    browser: Browser, url: str, data: dict[str, Any], model: dict[str, Any], folder: Path, request: ContestRequest
+) -> list[Row]:
+    reference = float_reference(folder, None, IMAGES)
+    rows = []
+    for threads in sorted({count for role in ROLES for count in role.threads}):
+        with _contenders(browser, url, data, model, folder, threads, reference, request.runs) as contenders:
+            progress = Progress(request.rounds * len(contenders))
+            for number in range(request.rounds):
+                order = list(contenders.items())
+                for turns, client in order if number % 2 == 0 else reversed(order):
+                    turns.take(client.benchmark(turns.runs, WARMUP_MAX))
+                    progress.step(f"{model['name']}, {turns.title}, {threads} threads: {turns.medians[-1]:.1f} ms")
+        rows += [_row(model["name"], threads, turns) for turns in contenders]
+    return rows
+
+
+@contextmanager
+def _contenders(
+    browser: Browser, url: str, data: dict[str, Any], model: dict[str, Any], folder: Path, threads: int,
+    reference: Reference, runs: int,
+) -> Iterator["Contenders"]:  # fmt: skip
+    """Yield everyone who runs with so many threads, loaded and checked, on one page (a peer on its own)."""
+    with ExitStack() as stack:
+        page = stack.enter_context(fresh_page(browser, url + QUIET_PAGE))
+        found: Contenders = {}
+        for role in (role for role in ROLES if threads in role.threads):
+            client = PageClient(page, url, data)
+            variant = next(one for one in model["variants"] if one["id"] == role.variant)
+            loaded = client.load(model, variant, "wasm", threads, role.build)
+            if loaded["threads"] != threads:
+                say(f"  left out: {role.title} runs with {loaded['threads']} threads ({loaded['threads_reason']})")
+                continue
+            sqnr = None
+            if threads == 1:
+                outputs = np.concatenate(list(client.classify(reference.images)))
+                sqnr = sqnr_db(reference.outputs, outputs)
+            turns = Turns(
+                role.title, role.name, variant["engine"], loaded["cold"], sqnr,
+                _affordable(loaded["cold"]["first_run_ms"], runs),
+            )  # fmt: skip
+            found[turns] = client
+        for peer in stack.enter_context(peer_contenders(browser, folder, threads)):
+            found[Turns(peer.title, peer.role, "transformers.js", {}, None, _affordable(peer.first_ms, runs))] = peer
+        yield found
+
+
+Contenders = dict[Turns, PageClient | PeerContender]
+
+
+def _affordable(first_run_ms: float, runs: int) -> int:
+    return max(RUNS_MIN, min(runs, int(BUDGET_MS / max(first_run_ms, 0.1))))
+
+
+def _row(model: str, threads: int, turns: Turns) -> Row:
+    figure = summarise(turns.samples)
+    assert figure.low is not None and figure.high is not None
+    return Row(
+        model=model, role=turns.role, title=turns.title, engine=turns.engine, threads=threads,
+        rounds_ms=tuple(turns.medians), n=figure.n, latency_ms=figure.value, p10=figure.low, p90=figure.high,
+        cold=turns.cold, sqnr_db=turns.sqnr_db,
+    )  # fmt: skip

@@ -1,0 +1,45 @@
+"""torch → ONNX in the shape that a runtime likes, or as it is where the model cannot be given one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from export.convert.to_onnx import to_onnx
+from export.convert.verify import compare
+from export.errors import ConversionError
+from export.models.artifact import run_model
+from export.models.shaped import shape
+from export.spec import Verification
+
+RECORD = "shape.json"  # the shape that was wanted, and why the model does not have it, or null
+
+
+def to_shaped_onnx(
+    module: nn.Module,
+    golden_inputs: NDArray[np.float32],
+    golden_outputs: NDArray[np.float32],
+    folder: Path,
+    *,
+    target: str,
+    name: str,
+    log: Path,
+) -> tuple[Verification, str]:
+    """Write `folder/model.onnx` as `to_onnx` does, of the module in the shape `target`, and `folder/shape.json`.
+
+    `golden_outputs` are the unshaped module's, with which both the shaped one and ONNX are compared. Returns also why
+    the model keeps its own shape, or "". Raises what `to_onnx` raises, and `VerificationError` when the shaped module
+    does not agree with the unshaped one.
+    """
+    shaped, edge, reason = module, "onnx", ""
+    try:
+        shaped, edge = shape(module, target), "shaped"
+    except ConversionError as error:
+        reason = error.message
+    if not reason:  # which of the two steps is wrong is told apart
+        subject = f"{name}: the model in the shape {target}"
+        compare(golden_outputs, run_model(shaped, golden_inputs), edge=edge, parent="torch", subject=subject)
+    (folder / RECORD).write_text(json.dumps({"shape": target, "reason": reason or None}, indent=1) + "\n")
+    return to_onnx(shaped, golden_inputs, golden_outputs, folder, name=name, log=log, edge=edge), reason

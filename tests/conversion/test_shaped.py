@@ -1,0 +1,197 @@
+"""Shaped models through the real converters: outputs are timm's, and the graphs are what the kernels like."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from shaped_models import model
+from tiny import tiny
+from torch import nn
+
+from export.convert.packed_tfjs import integer_weights
+from export.convert.tfjs_files import read_tensors
+from export.convert.to_onnx import MODEL
+from export.convert.to_shaped import RECORD, to_shaped_onnx
+from export.convert.to_tf import SAVED_MODEL, to_tf
+from export.convert.to_tfjs import STORAGES, run_tfjs, to_tfjs
+from export.convert.to_tflite import MODEL as TFLITE
+from export.convert.to_tflite import to_tflite
+from export.convert.toolrun import ConverterProcess
+from export.convert.verify import BOUNDS_SQNR_DB
+from export.errors import RequestError, VerificationError
+from export.methods import METHODS
+from export.models import shaped_layers
+from export.models.artifact import run_model
+from export.models.request import ModelRequest
+from export.pipeline import make_formats, quantize
+from export.quant.calibrate import calibrate
+from export.quant.integer_file import QuantizedModel, load_quantized, write_quantized
+from export.quant.rounding import dequantized
+from export.recipes import find_recipe, quantizing
+from export.store import Store
+
+pytestmark = pytest.mark.conversion
+Inputs = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def saved_model(tools: ConverterProcess, module: nn.Module, inputs: Inputs, target: str, folder: Path) -> Path:
+    for name in ("onnx", "tf"):
+        (folder / name).mkdir()
+    outputs = run_model(module, inputs)
+    found, reason = to_shaped_onnx(
+        module, inputs, outputs, folder / "onnx", target=target, name="shaped", log=tools.log
+    )
+    assert not reason and found.parent == "torch" and found.bound_sqnr_db == BOUNDS_SQNR_DB["shaped"]
+    to_tf(tools, folder / "onnx" / MODEL, inputs, folder / "tf", name="shaped")
+    return folder / "tf" / SAVED_MODEL
+
+
+def nodes(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "model.json").read_text())["modelTopology"]["node"]
+    return found
+
+
+def check_graph(folder: Path, *, depth: int, heads: int, slices: int) -> None:
+    """No transposed product, nothing that TF.js computes slowly, and just the products that there should be."""
+    transposing = ("transpose_a", "transpose_b", "adj_x", "adj_y")
+    assert not any(node.get("attr", {}).get(name, {}).get("b") for node in nodes(folder) for name in transposing)
+    found = Counter(node["op"].strip("_").removeprefix("Fused") for node in nodes(folder))
+    assert not set(found) & {"Erf", "Tanh", "Split", "SplitV", "Unpack", "GatherV2", "Slice", "SquaredDifference"}
+    assert not [kind for kind in found if kind.startswith("BatchMatMul")]
+    assert found["StridedSlice"] == slices
+    assert found["Softmax"] == found["Transpose"] == depth * heads and found["Sigmoid"] == depth
+    assert found["MatMul"] >= depth * (5 * heads + 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "slices"),
+    [("class token", 2), ("distillation token", 4), ("normalised queries and keys", 2), ("mean", 0),
+     ("norm before the blocks, quick GELU", 2)],
+)  # fmt: skip
+def test_tfjs_computes_what_timm_computes(kind: str, slices: int, tools: ConverterProcess, tmp_path: Path) -> None:
+    module, image = model(kind)
+    inputs = np.concatenate([image.numpy(), -image.numpy()])
+    source = saved_model(tools, module, inputs, "tfjs", tmp_path)
+    (tmp_path / "tfjs").mkdir()
+    to_tfjs(tools, source, inputs, tmp_path / "tfjs", recipe="f32", name="shaped")
+    wanted = run_model(module, inputs)
+    found = run_tfjs(tmp_path / "tfjs", inputs, tmp_path, tools.log)
+    assert np.abs(found - wanted).max() < 1e-3 * (wanted.max() - wanted.min())
+    check_graph(tmp_path / "tfjs", depth=2, heads=3, slices=slices)
+
+
+def packed_bits(folder: Path, file: Path, heads: int) -> set[int]:
+    """Check that the folder stores all rows of the file's weights; return the bits they are packed in."""
+    weights = {name: weight.values() for name, weight in integer_weights(file).items()}
+    manifest = json.loads((folder / "model.json").read_text())["weightsManifest"][0]["weights"]
+    packed = {entry["name"]: entry["packed"] for entry in manifest if "packed" in entry}
+    rows = sum(record["shape"][0] for record in packed.values())
+    assert rows == sum(len(values) for values in weights.values())
+    assert len(packed) == len(weights) + sum((3 * heads - 1) for name in weights if name.endswith("qkv"))
+    stored = read_tensors(folder)
+    for name, record in packed.items():
+        back = stored[name].values.reshape([record["shape"][axis] for axis in record["axes"]])
+        part = back.transpose(np.argsort(record["axes"]))
+        assert any(
+            np.array_equal(part, values[start : start + len(part)])
+            for values in weights.values() if values.shape[1:] == part.shape[1:]
+            for start in range(0, len(values), len(part))
+        )  # fmt: skip
+    return {record["bits"] for record in packed.values()}
+
+
+@pytest.mark.parametrize(("method", "bits"), [("gptq", 4), ("affine", 7), ("dynamic", 8)])
+def test_packed_recipes_keep_their_integers(method: str, bits: int, tools: ConverterProcess, tmp_path: Path) -> None:
+    spec, module, images = tiny("vit")
+    recipe = quantizing(METHODS[method], bits, None if METHODS[method].weight_only else 8)
+    file = tmp_path / "model.safetensors"
+    write_quantized(QuantizedModel(spec, recipe, calibrate(module, recipe, images)), file)
+    inputs = images[:2].numpy()
+    source = saved_model(tools, dequantized(load_quantized(file).module), inputs, "tfjs_packed", tmp_path)
+    folder = tmp_path / "tfjs"
+    folder.mkdir()
+    found, _ = to_tfjs(tools, source, inputs, folder, recipe=recipe.name, name="shaped", integers=file)
+    assert found.sqnr_db is None or found.sqnr_db > BOUNDS_SQNR_DB["f32"]
+    check_graph(folder, depth=2, heads=3, slices=2)
+    if method == "affine":  # one scale a tensor: plain uint8 of the stock format
+        assert not packed_entries(folder) and sum(path.stat().st_size for path in folder.glob("*.bin")) < 1.2e5
+    else:
+        assert packed_bits(folder, file, heads=3) == {bits}
+
+
+def packed_entries(folder: Path) -> list[dict[str, Any]]:
+    manifest = json.loads((folder / "model.json").read_text())["weightsManifest"][0]["weights"]
+    return [entry for entry in manifest if "packed" in entry]
+
+
+def operations(path: Path) -> Counter[str]:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=plain)
+    return Counter(operation["op_name"] for operation in interpreter._get_ops_details())
+
+
+@pytest.mark.parametrize("target", ["tflite", "tflite_packed"])
+def test_litert_has_one_operation_for_gelu_and_one_product_for_all_heads(
+    target: str, tools: ConverterProcess, tmp_path: Path
+) -> None:
+    _, module, images = tiny("vit")
+    if target == "tflite_packed":
+        module = calibrate(module, find_recipe("w8_dynamic"), images)
+    inputs = images[:2].numpy()
+    source = saved_model(tools, dequantized(module), inputs, target, tmp_path)
+    found, held = to_tflite(tools, module, source, inputs, tmp_path, name="shaped")
+    assert held.compute_dtype == ("int8" if target == "tflite_packed" else "float32")
+    assert found.sqnr_db is not None and found.sqnr_db > (30 if target == "tflite_packed" else 80)
+    counted = tools.run(operations, tmp_path / TFLITE)
+    assert counted["GELU"] == 2 and counted["BATCH_MATMUL"] == 4 and counted["FULLY_CONNECTED"] == 9
+    assert not counted["SQUARED_DIFFERENCE"] and not counted["GATHER"]
+    assert counted["SUB"] == (5 if target == "tflite_packed" else 0), "a mean taken away"
+
+
+@pytest.mark.parametrize("family", ["swin", "resnet"])
+def test_what_cannot_be_shaped_is_converted_as_it_is(family: str, tools: ConverterProcess, tmp_path: Path) -> None:
+    _, module, images = tiny(family)
+    inputs = images[:2].numpy()
+    found, reason = to_shaped_onnx(
+        module, inputs, run_model(module, inputs), tmp_path, target="tfjs", name=family, log=tools.log
+    )
+    assert "not timm's VisionTransformer" in reason and found.bound_sqnr_db == BOUNDS_SQNR_DB["onnx"]
+    assert json.loads((tmp_path / RECORD).read_text()) == {"shape": "tfjs", "reason": reason}
+
+
+def test_a_shape_that_changes_the_outputs_is_refused(
+    tools: ConverterProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(shaped_layers.SIGMOID, "gelu", (1.0, 0.0))
+    module, image = model("class token")
+    with pytest.raises(VerificationError, match="the model in the shape tfjs does not agree"):
+        to_shaped_onnx(module, image.numpy(), module(image).numpy(), tmp_path, target="tfjs", name="x", log=tools.log)
+
+
+def test_the_pipeline_makes_shaped_and_stock_variants(artifacts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, request = Store(artifacts), ModelRequest(model="fashion")
+    pairs = tuple((find_recipe("u8"), format) for format in ("tfjs", "tfjs_stock"))
+    made = make_formats(request, pairs, store, force=False)
+    assert [artifact.format for artifact in made] == ["tfjs", "tfjs_stock"]
+    folders = [store.folder("fashion", "u8", artifact.format) for artifact in made]
+    check_graph(folders[0], depth=6, heads=3, slices=2)
+    assert "Erf" in {node["op"] for node in nodes(folders[1])}
+    shaped = store.read("fashion", "f32", "onnx_tfjs")
+    assert shaped is not None and shaped.verification is not None
+    assert shaped.verification.bound_sqnr_db == BOUNDS_SQNR_DB["shaped"]
+    for recipe in STORAGES:
+        if recipe != "f32":
+            with pytest.raises(RequestError, match=f"there is no tflite of {recipe}"):
+                make_formats(request, ((find_recipe(recipe), "tflite"),), store, force=False)
+
+
+def test_a_quantized_model_as_litert_in_its_shape(artifacts: Path) -> None:
+    store, recipe = Store(artifacts), find_recipe("w8_dynamic")
+    made = quantize(ModelRequest(model="fashion"), recipe, ("safetensors", "tflite"), store, force=False)
+    assert set(made) == {"safetensors", "tflite"} and made["tflite"].compute_dtype == "int8"
+    assert store.read("fashion", recipe.name, "tf_tflite") is not None
