@@ -59,7 +59,7 @@ def _obtain(
         key=hash_json([format, recipe, parent.sha256, options, tools, code]),
         storage_dtype=parent.storage_dtype, compute_dtype=parent.compute_dtype,
     )  # fmt: skip
-    found = line.store.find(plan.model, recipe, format, plan.key)
+    found = None if line.force else line.store.find(plan.model, recipe, format, plan.key)
     if found is not None:
         return found
     with stage(f"{format} {recipe}") as note:

@@ -108,9 +108,10 @@ def cached_hashes(page: Page) -> set[str]:
 
 
 def files_of(site: Path, variant: str) -> dict[str, str]:
-    """Return the SHA-256 of each file of a variant of the site's first model."""
-    (found,) = [one for one in read_site_data(site)["models"][0]["variants"] if one["id"] == variant]
-    return {file["path"]: file["sha256"] for file in found["files"]}
+    """Return the SHA-256 of each file of a variant of the site's first model, and of its reference images."""
+    model = read_site_data(site)["models"][0]
+    (found,) = [one for one in model["variants"] if one["id"] == variant]
+    return {file["path"]: file["sha256"] for file in (*found["files"], model["selftest"])}
 
 
 @pytest.mark.parametrize(

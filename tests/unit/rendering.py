@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from export.page import RenderReport, render
-from export.spec import Artifact, ModelSpec, Preprocess, Verification, Weights
+from export.spec import Artifact, ModelSpec, Preprocess, SelfTest, Verification, Weights
 from export.store import Plan, Store
 
 PAGES = ("index.html", "results.html", "method.html", "404.html")
@@ -49,8 +49,24 @@ def store_model(store: Store, spec: ModelSpec, recipes: tuple[str, ...] = ("u8",
 
     torch = write("f32", "torch", spec.weights_sha256, json.dumps(spec.to_json()).encode(), None)
     tf = write("f32", "tf", torch.sha256, f"tf of {spec.name}, {spec.weights}".encode(), None)
+    write_file(store, torch, "f32", "selftest", "selftest.safetensors", f"images of {spec.name}".encode())
+    expected = json.dumps(SelfTest(max_abs_diff=0.125, agrees=(True, False)).to_json()).encode()
     for recipe in recipes:
-        write(recipe, "tfjs", tf.sha256, f"{recipe} of {spec.name}".encode() * 100, 34.56)
+        artifact = write(recipe, "tfjs", tf.sha256, f"{recipe} of {spec.name}".encode() * 100, 34.56)
+        write_file(store, artifact, recipe, "selftest_tfjs", "selftest.json", expected)
+
+
+def write_file(store: Store, parent: Artifact, recipe: str, format: str, name: str, body: bytes) -> None:
+    """Store an artifact of one file."""
+
+    def make(folder: Path) -> None:
+        (folder / name).write_bytes(body)
+
+    plan = Plan(
+        model=parent.model, recipe=recipe, format=format, key="key", parent_sha256=parent.sha256, storage_dtype="",
+        compute_dtype="", tools={},
+    )  # fmt: skip
+    store.write(plan, make)
 
 
 def make_store(root: Path) -> Store:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,14 @@ from rendering import ENGINES, PAGES, Tags, contents, make_site, make_spec, read
 import export.page
 from export.errors import ArtifactError, ExportError, RequestError
 from export.page import MARKER, render
-from export.store import Plan, Store
+from export.store import Plan, Store, hash_bytes
 
 
 def test_site_holds_what_its_pages_refer_to_and_nothing_else(built: Path) -> None:
     present = set(contents(built))
     variants = [variant for model in read_site_data(built)["models"] for variant in model["variants"]]
     weights = {variant["folder"] + file["path"] for variant in variants for file in variant["files"]}
+    weights |= {model["selftest"]["folder"] + model["selftest"]["path"] for model in read_site_data(built)["models"]}
     assert {variant["id"] for variant in variants} == {"u8-tfjs", "f32-tfjs"}
     referred = set()
     for name in PAGES:
@@ -56,6 +58,32 @@ def test_marker_lists_every_file_with_its_hash(built: Path, built_store: Store) 
         assert stored and {sha256[variant["folder"] + file.path] for file in stored.files} == {
             file.sha256 for file in stored.files
         }
+
+
+def test_reference_images_travel_with_the_model(built: Path, built_store: Store) -> None:
+    for model in read_site_data(built)["models"]:
+        record = model["selftest"]
+        blob = (built / record["folder"] / record["path"]).read_bytes()
+        assert blob == f"images of {model['name']}".encode()
+        assert (len(blob), hash_bytes(blob)) == (record["bytes"], record["sha256"])
+        assert record["sha256"][:10] in record["path"]
+        assert [one["selftest"] for one in model["variants"]] == [{"max_abs_diff": 0.125, "agrees": [True, False]}] * 2
+
+
+@pytest.mark.parametrize(("recipe", "format"), [("f32", "selftest"), ("u8", "selftest_tfjs")])
+def test_page_that_could_not_test_its_back_ends_is_refused(
+    store: Store, bundle: Path, out: Path, recipe: str, format: str
+) -> None:
+    folder = store.folder("plain", recipe, format)
+    manifest = json.loads((folder / "artifact.json").read_text())
+    (folder / "artifact.json").write_text(json.dumps({**manifest, "parent_sha256": "0" * 64}))
+    with pytest.raises(ArtifactError, match="could not test its back ends") as stale:
+        make_site(store, bundle, out)
+    assert "python -m export.build --model plain --recipe" in stale.value.hint
+    shutil.rmtree(folder)
+    with pytest.raises(ArtifactError, match="could not test its back ends"):
+        make_site(store, bundle, out)
+    assert not out.exists()
 
 
 def test_foreign_folder_is_refused_and_left_alone(store: Store, bundle: Path, out: Path) -> None:
