@@ -95,7 +95,8 @@ class HeadsApart(nn.Module):
         asking = x if rows is None else x[rows]
         gathered = []
         for query, key, value in zip(self.queries, self.keys, self.values, strict=True):
-            # Scaled after the transposition: TensorFlow would otherwise make one transposed product of it.
+            # Scaled after the transposition: TensorFlow would otherwise make one transposed product of it (as it does
+            # where there are as many tokens as a head is wide).
             keys = self.key_norm(key(x)).t() * self.scale
             gathered.append(torch.softmax(self.query_norm(query(asking)) @ keys, -1) @ value(x))
         joined: Tensor = self.projection(torch.cat(gathered, -1))
@@ -185,8 +186,8 @@ class Embedding(nn.Module):
         """Map `[1, C, H, W]` to `[n, D]`."""
         x: Tensor = self.cut(pixels).permute(0, 2, 3, 1).reshape(self.tokens, -1)
         x = x if self.positions is None else x + self.positions
-        x = self.norm(x if self.prefix is None else torch.cat([self.prefix, x]))
-        return x - x.mean(-1, keepdim=True) if self.recentre else x
+        tokens: Tensor = self.norm(x if self.prefix is None else torch.cat([self.prefix, x]))
+        return tokens - tokens.mean(-1, keepdim=True) if self.recentre else tokens
 
 
 class End(nn.Module):

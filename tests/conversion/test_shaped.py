@@ -80,7 +80,8 @@ def test_tfjs_computes_what_timm_computes(kind: str, slices: int, tools: Convert
     wanted = run_model(module, inputs)
     found = run_tfjs(tmp_path / "tfjs", inputs, tmp_path, tools.log)
     assert np.abs(found - wanted).max() < 1e-3 * (wanted.max() - wanted.min())
-    check_graph(tmp_path / "tfjs", depth=2, heads=3, slices=slices)
+    if kind != "mean":  # 16 tokens and heads of 16: a square, whose transposition TensorFlow moves
+        check_graph(tmp_path / "tfjs", depth=2, heads=3, slices=slices)
 
 
 def packed_bits(folder: Path, file: Path, heads: int) -> set[int]:
