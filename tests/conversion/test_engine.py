@@ -1,0 +1,108 @@
+"""The vit engine over the whole family: bit for bit what its definition in NumPy says, in every build."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from engine_models import quantized, run_modes
+from tiny import sqnr
+
+from export.convert.engine_reference import EngineReference
+from export.methods import METHODS, LayerRule
+from export.quant.layers import integer_arithmetic
+from export.recipes import Recipe, quantizing
+
+pytestmark = pytest.mark.conversion
+
+VIT, DISTILLED = "vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"
+DINO, CLIP, GAP = "vit_small_patch14_reg4_dinov2", "vit_base_patch32_clip_224", "vit_medium_patch16_reg4_gap_256"
+# The dot products of other machines are emulated; None is what this machine would choose.
+MODES = [("plain", 1), ("signed", 1), ("unsigned", 1), (None, 1), ("plain", 2), ("plain", 3)]
+# Least SQNR in dB, of the fewest bits to the float model, and of the activations' bits to the integer executor, whose
+# floats differ in their last bits, so that a value falls on the next level here and there.
+LEAST_DB = {3: 0, 4: 7, 5: 12, 6: 18, 7: 22, 8: 24}
+
+
+def searched(weight_bits: int, activation_bits: int) -> Recipe:
+    """Return the method that searches symmetric scales, with few candidates."""
+    method = METHODS["basic"]
+    return quantizing(method, weight_bits, activation_bits, calibration=replace(method.calibration, candidates=8))
+
+
+def in_float(*patterns: str) -> Recipe:
+    """Return w8_dynamic with layers whose activations stay float."""
+    rules = tuple(LayerRule(pattern=pattern, weight_bits=8, activation_bits=None) for pattern in patterns)
+    return quantizing(METHODS["dynamic"], 8, 8, rules)
+
+
+# What it is: timm's name, arguments, recipe.
+CASES: dict[str, tuple[str, dict[str, Any], str | Recipe]] = {
+    # Tokens and what comes before them.
+    "class token": (VIT, {}, "w8_dynamic"),
+    "one patch": (VIT, {"img_size": 7}, searched(8, 8)),
+    "distilled": (DISTILLED, {"img_size": 32, "patch_size": 16}, "w4a8_gptq"),
+    "registers and layer scale, features": (DINO, {"patch_size": 14, "num_classes": 0}, "w3a8_gptq"),
+    "registers, positions of patches alone, mean": (GAP, {}, "w5a8_minmax"),
+    "normalised before the blocks": (CLIP, {}, "w6a8_minmax"),
+    "no positions": (VIT, {"pos_embed": "none"}, "w8a8_percentile"),
+    "positions of patches alone": (VIT, {"no_embed_class": True}, "w7_dynamic"),
+    # The end.
+    "mean without class token": (VIT, {"class_token": False, "global_pool": "avg"}, "w8a8_repq"),
+    "mean of patches": (VIT, {"global_pool": "avg"}, "w8_dynamic"),
+    "mean of all, normalised before": (
+        VIT, {"global_pool": "avg", "pool_include_prefix": True, "fc_norm": False}, "w8a8_minmax",
+    ),
+    "mean of all, features": (
+        VIT, {"global_pool": "avg", "pool_include_prefix": True, "num_classes": 0, "depth": 1}, "w8_dynamic",
+    ),
+    "pooled token normalised": (VIT, {"fc_norm": True, "num_classes": 13}, "w8a8_smoothquant"),
+    "never normalised": (VIT, {"final_norm": False, "num_classes": 1}, "w8_dynamic"),
+    "distilled, features": (DISTILLED, {"num_classes": 0, "depth": 1}, "w8a8_aqer"),
+    # Blocks.
+    "queries and keys normalised": (VIT, {"qk_norm": True}, searched(8, 8)),
+    "queries and keys normalised, own ranges": (VIT, {"qk_norm": True, "init_values": 0.1}, "w8_dynamic"),
+    "GELU with tanh": (VIT, {"act_layer": "gelu_tanh"}, "w4a8_minmax"),
+    "no biases": (VIT, {"qkv_bias": False, "proj_bias": False}, "w8_dynamic"),
+    "deep": (VIT, {"depth": 7, "embed_dim": 24}, "w8_dynamic"),
+    # Patches and sizes.
+    "not square": (VIT, {"img_size": (24, 40), "patch_size": (4, 8)}, "w8_dynamic"),
+    "margins that no patch covers": (VIT, {"img_size": (31, 26)}, "w8_dynamic"),
+    "patches of one pixel": (VIT, {"img_size": 5, "patch_size": 1}, "w8a8_minmax"),
+    "patches of 16": (VIT, {"img_size": 48, "patch_size": 16, "embed_dim": 40, "num_heads": 5}, "w8_dynamic"),
+    "more rows than fit a cache": (
+        VIT, {"img_size": 44, "patch_size": 4, "embed_dim": 16, "num_heads": 1, "mlp_ratio": 64.5, "depth": 1},
+        "w8_dynamic",
+    ),
+    # Widths.
+    "heads of 24": (VIT, {"num_heads": 2}, searched(8, 8)),
+    "heads of 32": (VIT, {"embed_dim": 32, "num_heads": 1, "mlp_ratio": 2.25}, "w8_dynamic"),
+    "heads of 64": (VIT, {"embed_dim": 128, "num_heads": 2, "mlp_ratio": 1}, "w8_dynamic"),
+    "many heads": (VIT, {"embed_dim": 88, "num_heads": 11}, "w8a8_minmax"),
+    # Numbers.
+    "3 bits by their range": (VIT, {}, "w3a3_minmax"),
+    "4 bits by GPTQ, also activations": (VIT, {}, "w4a4_gptq"),
+    "activations of 6 bits": (VIT, {}, "w8a6_minmax"),
+    "activations of 7 bits, symmetric": (VIT, {}, searched(6, 7)),
+    "corrected biases": (VIT, {}, "w5a5_bias"),
+    "patches and classes in float": (VIT, {}, in_float("patch_embed*", "head")),
+    "patches in float": (DISTILLED, {"img_size": 32, "patch_size": 8}, in_float("stem")),
+    "both classifiers in float": (DISTILLED, {}, in_float("head*")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_build_computes_what_the_definition_says(case: str, tmp_path: Path) -> None:
+    name, arguments, recipe = CASES[case]
+    made = quantized(name, arguments, recipe, tmp_path)
+    outputs = run_modes(made.file, made.images, MODES, tmp_path)
+    for mode, found in zip(MODES, outputs, strict=True):
+        assert np.array_equal(found, outputs[0]), f"{mode} gives other bits than {MODES[0]}"
+    assert np.array_equal(EngineReference(made.file).run(made.images.numpy()), outputs[0])
+    engine, how = torch.from_numpy(outputs[0]), made.recipe.quantization
+    assert how is not None and how.activation_bits is not None
+    with torch.no_grad(), integer_arithmetic(made.module):
+        assert sqnr(made.float_module(made.images), engine) > LEAST_DB[min(how.weight_bits, how.activation_bits)]
+        assert sqnr(made.module(made.images), engine) > LEAST_DB[how.activation_bits]
