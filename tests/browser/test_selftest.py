@@ -15,21 +15,24 @@ from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 from safetensors.numpy import load_file, save
 
 from export.browser import launch
+from export.build import BuildRequest, build
 from export.driver import page_client, read_site_data
 from export.errors import WrongAnswersError
+from export.models.request import ModelRequest
+from export.recipes import find_recipes
 from export.results import LATENCY, read_measurements
 from export.serve import serving
 
 pytestmark = pytest.mark.browser
 
-LOG2_E, OTHER = np.float32(1.442695), np.float32(-1.442695)  # of the exponential function in the wasm back end
+LOG2_E, OTHER = np.float32(1.442695), np.float32(-1.442695)  # of the exponential function in WebAssembly
 
 
-def with_wrong_exponential(site: Path, folder: Path) -> Path:
+def with_wrong_exponential(site: Path, folder: Path, builds_of: str = "tfjs-backend-wasm-") -> Path:
     """Return a copy of a site whose wasm back end has a wrong operator, as a driver may have: softmax is off."""
     copy = folder / "wrong_wasm"
     shutil.copytree(site, copy)
-    builds = list((copy / "assets").glob("tfjs-backend-wasm-*.wasm"))
+    builds = list((copy / "assets").glob(f"{builds_of}*.wasm"))
     for path in builds:
         code = path.read_bytes()
         assert LOG2_E.tobytes() in code
@@ -131,6 +134,32 @@ def test_wrong_back_end_is_refused_by_name_and_the_next_one_taken(page: Page, wr
     expect(state(page)).to_contain_text("Most likely")
     page.get_by_role("radio", name=re.compile("8-bit")).check()
     expect(refusals).to_be_hidden()  # another variant is tested by itself
+
+
+@pytest.fixture(scope="module")
+def two_engines(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model's page with one recipe for two engines, each with back ends of its own."""
+    folder = tmp_path_factory.mktemp("two")
+    build(
+        BuildRequest(
+            models=(ModelRequest(model="fashion"),), recipes=find_recipes("w8_dynamic"), engines=("vit", "ort"),
+            artifacts=artifacts, measurements=folder / "none.json", out=folder / "_site",
+        )
+    )  # fmt: skip
+    return folder / "_site"
+
+
+def test_engine_that_is_wrong_makes_place_for_another_with_the_same_numbers(
+    page: Page, two_engines: Path, tmp_path: Path
+) -> None:
+    with serving(with_wrong_exponential(two_engines, tmp_path, "vit-")) as url:
+        classify(page, url, "variant=w8_dynamic-vit")
+        expect(page.locator("#refusals")).to_contain_text(
+            re.compile(r"“wasm” gives wrong answers here.* ONNX Runtime Web on WebAssembly \(CPU\) is used instead")
+        )
+        expect(state(page)).to_contain_text("Most likely")
+        expect(page.locator("#device")).to_contain_text("w8_dynamic-qdq")
+        expect(page.get_by_role("radio", name=re.compile("w8_dynamic-qdq"))).to_be_checked()
 
 
 def test_without_a_right_back_end_there_is_no_answer(page: Page, wrong_reference_url: str) -> None:

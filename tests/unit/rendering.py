@@ -56,7 +56,7 @@ def store_model(store: Store, spec: ModelSpec, recipes: tuple[str, ...] = ("u8",
         write_file(store, artifact, recipe, "selftest_tfjs", "selftest.json", expected)
 
 
-def write_file(store: Store, parent: Artifact, recipe: str, format: str, name: str, body: bytes) -> None:
+def write_file(store: Store, parent: Artifact, recipe: str, format: str, name: str, body: bytes) -> Artifact:
     """Store an artifact of one file."""
 
     def make(folder: Path) -> None:
@@ -66,7 +66,7 @@ def write_file(store: Store, parent: Artifact, recipe: str, format: str, name: s
         model=parent.model, recipe=recipe, format=format, key="key", parent_sha256=parent.sha256, storage_dtype="",
         compute_dtype="", tools={},
     )  # fmt: skip
-    store.write(plan, make)
+    return store.write(plan, make)
 
 
 def make_store(root: Path) -> Store:

@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from rendering import ENGINES, PAGES, Tags, contents, make_site, make_spec, read_site_data, store_model
+from rendering import ENGINES, PAGES, Tags, contents, make_site, make_spec, read_site_data, store_model, write_file
 
 import export.page
 from export.errors import ArtifactError, ExportError, RequestError
 from export.page import MARKER, render
-from export.store import Plan, Store, hash_bytes
+from export.store import Store, hash_bytes
 
 
 def test_site_holds_what_its_pages_refer_to_and_nothing_else(built: Path) -> None:
@@ -176,17 +176,8 @@ def test_an_engine_s_files_come_with_its_variants(store: Store, bundle: Path, ou
     before = make_site(store, bundle, out, models=("plain",))
     parent = store.read("plain", "f32", "tf")
     assert parent
-
-    def make(folder: Path) -> None:
-        (folder / "model.onnx").write_bytes(b"onnx" * 99)
-
-    store.write(
-        Plan(
-            model="plain", recipe="f32", format="qdq", key="key", parent_sha256=parent.sha256, storage_dtype="int8",
-            compute_dtype="int8", tools={},
-        ),
-        make,
-    )  # fmt: skip
+    qdq = write_file(store, parent, "f32", "qdq", "model.onnx", b"onnx" * 99)
+    write_file(store, qdq, "f32", "selftest_qdq", "selftest.json", b'{"max_abs_diff": 0.1, "agrees": [true]}')
     (bundle / "ort.wasm").write_bytes(bytes(range(256)) * 40)
     after = make_site(store, bundle, out, models=("plain",))
     assets = {path.removeprefix("assets/") for path in contents(out) if path.startswith("assets/")}
