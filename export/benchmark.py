@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from export.figures import format_bytes, format_ms
 from export.spec import Environment, Record
-from export.statistics import Figure, quantile, summarise
+from export.statistics import Figure, summarise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,11 @@ class Start(Record):
     gzip_bytes: int
     brotli_bytes: int
     seconds: tuple[float, ...]
+
+    @property
+    def median_s(self) -> float:
+        """The median of `seconds`."""
+        return statistics.median(self.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +135,7 @@ def _start_ratio(role: str, other: str) -> Callable[[Benchmark, str], float | No
         first, second = found.start(model, role), found.start(model, other)
         if first is None or second is None:
             return None
-        return statistics.median(first.seconds) / statistics.median(second.seconds)
+        return first.median_s / second.median_s
 
     return value
 
@@ -225,7 +230,7 @@ def start_table(found: Benchmark, model: str) -> list[str]:
     ]
     for start in starts:
         seconds = sorted(start.seconds)
-        time = f"{quantile(seconds, 0.5):.1f} s ({seconds[0]:.1f} – {seconds[-1]:.1f} s, n={len(seconds)})"
+        time = f"{start.median_s:.1f} s ({seconds[0]:.1f} – {seconds[-1]:.1f} s, n={len(seconds)})"
         sizes = [format_bytes(size) for size in (start.bytes, start.gzip_bytes, start.brotli_bytes)]
         lines.append(f"| {start.title} | {' | '.join(sizes)} | {time} |")
     return lines

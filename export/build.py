@@ -24,6 +24,7 @@ from export.recipes import DEFAULT_RECIPES, Recipe, find_recipe, find_recipes
 from export.store import Store
 
 ARTIFACTS, SITE_OUT, MEASUREMENTS = Path("artifacts"), Path("_site"), Path("artifacts/measurements.json")
+BENCHMARK = ARTIFACTS / "benchmark.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class BuildRequest:
     data: Path | None = None
     artifacts: Path = ARTIFACTS
     measurements: Path = MEASUREMENTS
+    benchmark: Path = BENCHMARK
     out: Path = SITE_OUT
     force: bool = False
 
@@ -55,6 +57,7 @@ def build(request: BuildRequest) -> RenderReport:
             recipes=[recipe.name for recipe in request.recipes],
             bundle=bundle,
             measurements=request.measurements if request.measurements.exists() else None,
+            benchmark=request.benchmark if request.benchmark.exists() else None,
             out=request.out,
         )
 
@@ -94,6 +97,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--measurements", type=Path, default=MEASUREMENTS, help="figures for the page (default: %(default)s)"
     )
+    p.add_argument(
+        "--benchmark", type=Path, default=BENCHMARK,
+        help="a comparison of all engines for the page (default: %(default)s)",
+    )  # fmt: skip
     p.add_argument("--out", type=Path, default=SITE_OUT, help="the page (default: %(default)s)")
     p.add_argument("--force", action="store_true", help="convert again although nothing has changed")
     return p
@@ -114,7 +121,8 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
         raise RequestError(f"--data {args.data}: there is no such folder or archive")
     return BuildRequest(
         models=models, recipes=find_recipes(args.recipe), engines=find_engines(args.engine), data=args.data,
-        artifacts=args.artifacts, measurements=args.measurements, out=args.out, force=args.force,
+        artifacts=args.artifacts, measurements=args.measurements, benchmark=args.benchmark, out=args.out,
+        force=args.force,
     )  # fmt: skip
 
 

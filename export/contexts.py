@@ -5,6 +5,8 @@ from typing import Any
 from urllib.parse import quote
 
 from export import __version__
+from export.benchmark import Benchmark
+from export.benchmark_view import BenchmarkView, views
 from export.engines import BACKENDS, ENGINES, FORMATS, Engine
 from export.published import ICON, LICENCES, SERVICE_WORKER, Bundle, PublishedModel, Reference, Sample, Variant
 from export.results import ModelResults, lay_out, match
@@ -64,6 +66,7 @@ class ResultsContext(PageContext):
     models: tuple[ModelResults, ...]
     environment: Environment | None
     backends: dict[str, str]
+    benchmarks: tuple[BenchmarkView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +189,7 @@ def _tool_versions(models: tuple[PublishedModel, ...]) -> dict[str, tuple[str, .
 
 
 def page_contexts(
-    published: tuple[PublishedModel, ...], scripts: Bundle, measured: MeasurementFile | None
+    published: tuple[PublishedModel, ...], scripts: Bundle, measured: MeasurementFile | None, compared: Benchmark | None
 ) -> tuple[tuple[PageContext, ...], list[str]]:
     """Return every page's context, and notes on measurements that belong to nothing published."""
     figures, notes = match(measured, published)
@@ -202,7 +205,8 @@ def page_contexts(
         page="results.html", title="Measured results",
         description=f"Size, accuracy and latency of {names}, measured in a real browser.",
         models=tuple(lay_out(model, figures) for model in published),
-        environment=measured.environment if measured and figures else None, backends=BACKENDS, **shared,
+        environment=measured.environment if measured and figures else None, backends=BACKENDS,
+        benchmarks=views(compared), **shared,
     )  # fmt: skip
     how = MethodContext(
         page="method.html", title="How it is made", description=f"How {names} was converted, verified and published.",

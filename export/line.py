@@ -19,7 +19,16 @@ SOURCE = Path(__file__).parent
 
 # The sources that decide the bytes of a stage, beside its tools.
 SOURCES: dict[str, tuple[str, ...]] = {
-    "torch": ("models/*.py", "data/*.py", "catalog.py"),
+    "torch": (
+        "models/artifact.py",
+        "models/checkpoint.py",
+        "models/hub.py",
+        "models/load.py",
+        "models/randomise.py",
+        "models/request.py",
+        "data/*.py",
+        "catalog.py",
+    ),
     "safetensors": ("quant/*.py", "data/calibration.py", "methods.py", "convert/verify.py"),
     "onnx": ("convert/to_onnx.py", "convert/verify.py"),
     "shape": ("models/anatomy.py", "models/folds.py", "models/shaped*.py", "convert/to_shaped.py"),

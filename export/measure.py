@@ -25,7 +25,7 @@ from typing import Any
 from playwright.sync_api import Browser
 
 from export.browser import chromium
-from export.build import ARTIFACTS, MEASUREMENTS, SITE_OUT
+from export.build import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
 from export.bundle import make_bundle
 from export.console import run, say
 from export.driver import read_site_data
@@ -40,7 +40,6 @@ from export.serve import serving
 from export.spec import Measurement
 from export.store import write_atomically
 
-BENCHMARK = ARTIFACTS / "benchmark.json"
 CHECKS = ARTIFACTS / "measurements-software-gpu.json"
 
 
@@ -174,6 +173,7 @@ def _render_again(request: MeasureRequest, measurements: Path) -> None:
     render(
         artifacts=request.artifacts, models=[model["name"] for model in models], recipes=list(recipes),
         bundle=make_bundle(), measurements=measurements, out=request.site,
+        benchmark=BENCHMARK if BENCHMARK.exists() else None,
     )  # fmt: skip
 
 

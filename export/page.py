@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from export import __version__
+from export.benchmark_view import read_benchmark
 from export.contexts import PageContext, icon_path, page_contexts
 from export.errors import ArtifactError, ExportError, RequestError
 from export.figures import FILTERS, format_bytes, format_count
@@ -59,8 +60,9 @@ class RenderReport:
 
 
 def render(
-    *, artifacts: Path, models: list[str], recipes: list[str], bundle: Path, measurements: Path | None, out: Path
-) -> RenderReport:
+    *, artifacts: Path, models: list[str], recipes: list[str], bundle: Path, measurements: Path | None, out: Path,
+    benchmark: Path | None = None,
+) -> RenderReport:  # fmt: skip
     """Gather everything, write the whole site beside `out`, then put it in place.
 
     Raises `RequestError` when `out` holds anything that a render did not put there, `ArtifactError` when
@@ -72,7 +74,7 @@ def render(
     engines = {variant.engine.name for model in published for variant in model.variants}
     scripts = read_bundle(bundle, engines)
     measured = read_measurements(measurements)
-    contexts, notes = page_contexts(published, scripts, measured)
+    contexts, notes = page_contexts(published, scripts, measured, read_benchmark(benchmark))
     pages = _render_pages(contexts)
     _refuse_oversize(published, scripts)
     with replacing_folder(out) as folder:

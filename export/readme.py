@@ -3,7 +3,7 @@
 Examples:
   python -m export.readme                                           # from .github/measurements.json and evaluation.json
   python -m export.readme --measurements artifacts/measurements.json --keep   # and keep that file as the new source
-  python -m export.readme --evaluation artifacts/evaluation-fashion.json --keep
+  python -m export.readme --evaluation artifacts/evaluation-fashion.json --benchmark artifacts/benchmark.json --keep
 """
 
 import argparse
@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from export.benchmark import Benchmark, markdown
+from export.benchmark_view import read_benchmark
 from export.console import run, say
 from export.errors import RequestError
 from export.evaluation import EvaluationTable, judge, pivot, read_table, write_table
@@ -22,7 +24,7 @@ from export.spec import Measurement, MeasurementFile
 from export.store import write_atomically
 
 KEPT, EVALUATION, README = Path(".github/measurements.json"), Path(".github/evaluation.json"), Path("README.md")
-BITWIDTHS = Path(".github/bitwidths.json")
+BITWIDTHS, BENCHMARK = Path(".github/bitwidths.json"), Path(".github/benchmark.json")
 UNKNOWN = "not measured"
 
 
@@ -102,34 +104,58 @@ def fill(readme: str, section: str, text: str) -> str:
     return f"{head}{start}\n{text}\n{stop}{tail}"
 
 
+# Section of the README → where its figures are kept, the command that writes them, and how they are written down.
+SOURCES: dict[str, tuple[Path, str, Callable[[Path], str]]] = {
+    "results": (KEPT, "measure", lambda path: results_table(_measurements(path))),
+    "benchmark": (BENCHMARK, "measure --benchmark", lambda path: markdown(_benchmark(path))),
+    "evaluation": (EVALUATION, "evaluate", lambda path: evaluation_section(read_table(path))),
+    "bitwidths": (BITWIDTHS, "train", lambda path: bitwidths_section(json.loads(path.read_text()))),
+}
+OPTIONS = {"results": "measurements", "benchmark": "benchmark", "evaluation": "evaluation", "bitwidths": "bitwidths"}
+
+
+def _measurements(path: Path) -> MeasurementFile:
+    file = read_measurements(path)
+    assert file is not None
+    return file
+
+
+def _benchmark(path: Path) -> Benchmark:
+    found = read_benchmark(path)
+    assert found is not None
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Fill the tables; nothing else in the README is touched."""
     p = argparse.ArgumentParser(
         prog="python -m export.readme", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--measurements", type=Path, default=KEPT, help="the browser's figures (default: %(default)s)")
-    p.add_argument("--evaluation", type=Path, default=EVALUATION, help="the recipes' figures (default: %(default)s)")
-    p.add_argument(
-        "--bitwidths", type=Path, default=BITWIDTHS, help="the table of export.train --qat (default: %(default)s)"
-    )
+    for section, (kept, command, _) in SOURCES.items():
+        p.add_argument(
+            f"--{OPTIONS[section]}", type=Path, default=kept, metavar="FILE",
+            help=f"what export.{command} wrote (default: %(default)s)",
+        )  # fmt: skip
     p.add_argument("--keep", action="store_true", help=f"copy them to {KEPT.parent}, from which the tables are made")
     p.add_argument("--readme", type=Path, default=README, help="the file to fill (default: %(default)s)")
     args = p.parse_args(argv)
-    sources = (args.measurements, "measure"), (args.evaluation, "evaluate"), (args.bitwidths, "train")
-    for path, command in (*sources, (args.readme, "readme")):
+    chosen: dict[str, Path] = {section: getattr(args, OPTIONS[section]) for section in SOURCES}
+    if not args.readme.is_file():
+        raise RequestError(f"{args.readme} does not exist", hint="name the file with --readme")
+    text = args.readme.read_text()
+    for section, path in chosen.items():
+        _, command, write = SOURCES[section]
         if not path.is_file():
             raise RequestError(f"{path} does not exist", hint=f"python -m export.{command} writes such a file")
-    file, table = read_measurements(args.measurements), read_table(args.evaluation)
-    assert file is not None
-    text = fill(args.readme.read_text(), "results", results_table(file))
-    text = fill(text, "evaluation", evaluation_section(table))
-    text = fill(text, "bitwidths", bitwidths_section(json.loads(args.bitwidths.read_text())))
+        text = fill(text, section, write(path))
     if args.keep:
-        write_atomically(BITWIDTHS, args.bitwidths.read_bytes())
-        write_atomically(KEPT, args.measurements.read_bytes())
-        write_table(table, EVALUATION)
+        for section, path in chosen.items():
+            if section == "evaluation":
+                write_table(read_table(path), EVALUATION)  # its Markdown lies beside it
+            else:
+                write_atomically(SOURCES[section][0], path.read_bytes())
     write_atomically(args.readme, text.encode())
-    say(f"{len(file.measurements)} figures of the browser, {len(table.rows)} recipes → {args.readme}")
+    say(f"{', '.join(map(str, chosen.values()))} → {args.readme}")
 
 
 if __name__ == "__main__":

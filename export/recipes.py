@@ -59,7 +59,7 @@ RECIPES: dict[str, Recipe] = {
     )
 }  # fmt: skip
 
-DEFAULT_RECIPES = ("u8", "f16", "f32")
+DEFAULT_RECIPES = ("w8a8_gptq", "w4a8_gptq", "u8", "f16", "f32")
 
 
 def find_recipe(name: str) -> Recipe:

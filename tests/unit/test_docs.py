@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import COMMANDS
+from export.benchmark import markdown
+from export.benchmark_view import read_benchmark
 from export.catalog import MODELS
+from export.engines import ENGINES
 from export.evaluate import everything
 from export.evaluation import read_table
 from export.methods import METHODS
 from export.readme import (
+    BENCHMARK,
     BITWIDTHS,
     EVALUATION,
     KEPT,
@@ -30,7 +34,7 @@ README = (ROOT / "README.md").read_text()
 HEAVY = ("torch", "tensorflow", "timm", "onnx", "numpy", "PIL", "playwright")
 
 
-@pytest.mark.parametrize("name", [*MODELS, *RECIPES, *METHODS, "make site", "make test"])
+@pytest.mark.parametrize("name", [*MODELS, *RECIPES, *METHODS, *ENGINES, "make site", "make test"])
 def test_readme_names(name: str) -> None:
     assert f"`{name}`" in README or name in README.split("```")[1]
 
@@ -73,9 +77,10 @@ def test_nothing_is_named_that_only_exists_elsewhere() -> None:
 
 def test_the_readme_s_figures_are_those_of_the_measurements() -> None:
     """No figure in the table is typed by hand."""
-    file = read_measurements(ROOT / KEPT)
-    assert file is not None
+    file, compared = read_measurements(ROOT / KEPT), read_benchmark(ROOT / BENCHMARK)
+    assert file is not None and compared is not None
     assert fill(README, "results", results_table(file)) == README
+    assert fill(README, "benchmark", markdown(compared)) == README
 
 
 def test_the_readme_s_accuracies_are_those_of_the_evaluation() -> None:

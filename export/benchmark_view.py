@@ -1,0 +1,93 @@
+"""A benchmark as the results page shows it: marks of a chart, and the rows of its tables."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.benchmark import Benchmark, Row, Start, ratio
+from export.errors import ArtifactError, RequestError
+from export.spec import SCHEMA_VERSION, Environment
+from export.statistics import Figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A contender: its bar in percent of the slowest one's (p10, median, p90), and how many times the first's time."""
+
+    row: Row
+    title: str
+    bar: tuple[float, float, float]
+    ratio: Figure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The contenders with so many threads."""
+
+    threads: int
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkView:
+    """One model's part of a benchmark."""
+
+    model: str
+    place: Environment
+    mbit_per_s: float
+    delay_ms: float
+    cpu_slowdown: float
+    groups: tuple[Group, ...]
+    starts: tuple[Start, ...]
+
+
+def read_benchmark(path: Path | None) -> Benchmark | None:
+    """Read what `export.measure --benchmark` wrote; raises `RequestError` when it is something else."""
+    if path is None:
+        return None
+    try:
+        values = json.loads(path.read_text())
+        if values["schema_version"] != SCHEMA_VERSION:
+            raise ArtifactError(f"schema_version is {values['schema_version']}, not {SCHEMA_VERSION}")
+        return Benchmark.from_json(values)
+    except (OSError, ValueError, KeyError, TypeError, ArtifactError) as error:
+        raise RequestError(
+            f"{path} is not a benchmark: {error}", hint="run: python -m export.measure --benchmark"
+        ) from error
+
+
+def views(found: Benchmark | None) -> tuple[BenchmarkView, ...]:
+    """Return every model's part, in the order of the run."""
+    if found is None:
+        return ()
+    return tuple(_view(found, model) for model in dict.fromkeys(row.model for row in found.rows))
+
+
+def _view(found: Benchmark, model: str) -> BenchmarkView:
+    rows = [row for row in found.rows if row.model == model]
+    return BenchmarkView(
+        model=model, place=found.environment, mbit_per_s=found.mbit_per_s, delay_ms=found.delay_ms,
+        cpu_slowdown=found.cpu_slowdown, groups=tuple(_group(found, rows, threads) for threads in _threads(rows)),
+        starts=tuple(start for start in found.starts if start.model == model),
+    )  # fmt: skip
+
+
+def _threads(rows: list[Row]) -> list[int]:
+    return list(dict.fromkeys(row.threads for row in rows))
+
+
+def _group(found: Benchmark, rows: list[Row], threads: int) -> Group:
+    own = [row for row in rows if row.threads == threads]
+    slowest = max(row.p90 for row in own)
+    marks = tuple(
+        Mark(
+            row=row, title=row.title.replace("`", ""), ratio=ratio(found, row.model, row.role, own[0].role, threads),
+            bar=(_percent(row.p10, slowest), _percent(row.latency_ms, slowest), _percent(row.p90, slowest)),
+        )
+        for row in own
+    )  # fmt: skip
+    return Group(threads=threads, marks=marks)
+
+
+def _percent(value: float, whole: float) -> float:
+    return round(100 * value / whole, 2)
