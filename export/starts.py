@@ -98,10 +98,11 @@ def _bytes(browser: Browser, site: Path, visit: Visit) -> tuple[int, int, int]:
     """Return the raw, gzip and brotli bytes of the files that a visit asks for, heads of answers left out."""
     with blank_page(browser) as page, transferred(page) as found:
         visit(page)
-    return _packed_sizes(site, found.bytes)
+    return packed_sizes(site, found.bytes)
 
 
-def _packed_sizes(site: Path, urls: Iterable[str]) -> tuple[int, int, int]:
+def packed_sizes(site: Path, urls: Iterable[str]) -> tuple[int, int, int]:
+    """Return the raw, gzip and brotli bytes of files of a served folder by their addresses, those that are there."""
     raw = packed = best = 0
     for url in urls:
         path = site / urlsplit(url).path.lstrip("/")

@@ -1,0 +1,114 @@
+"""What a benchmark says: ratios of the same rounds, what is asked, and how it is shown."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from export.benchmark import BARS, Benchmark, Row, Start, markdown, ratio
+from export.benchmark_view import read_benchmark, views
+from export.contest import ROLES
+from export.contest_peer import PEERS
+from export.errors import RequestError
+from export.measure import main
+from export.spec import SCHEMA_VERSION, Environment
+from export.starts import packed_sizes
+
+PLACE = Environment(
+    machine="x86_64", os="an OS", cpu="a CPU", logical_cores=2, browser="Chromium 1", user_agent="agent", isolated=True,
+    gpu="none",
+)  # fmt: skip
+
+
+def row(role: str, threads: int, rounds: tuple[float, ...], sqnr: float | None = None) -> Row:
+    return Row(
+        model="m", role=role, title=f"`{role}`", engine=role, threads=threads, rounds_ms=rounds, n=9,
+        latency_ms=rounds[1], p10=min(rounds), p90=max(rounds), cold={"decode_ms": 1.0}, sqnr_db=sqnr,
+    )  # fmt: skip
+
+
+def start(role: str, size: int, seconds: tuple[float, ...]) -> Start:
+    return Start(
+        model="m", role=role, title=f"`{role}`", bytes=2 * size, gzip_bytes=size, brotli_bytes=size - 1, seconds=seconds
+    )
+
+
+FOUND = Benchmark(
+    schema_version=SCHEMA_VERSION, environment=PLACE, mbit_per_s=10, delay_ms=40, cpu_slowdown=4,
+    rows=(
+        row("vit", 1, (10.0, 20.0, 30.0), 40.0), row("litert_stock", 1, (20.0, 50.0, 30.0), 39.0),
+        row("ort", 1, (40.0, 80.0, 120.0), 41.0), row("vit", 2, (5.0, 6.0, 7.0)),
+    ),
+    starts=(start("vit", 5_000_000, (4.0, 6.0, 5.0)), start("transformers", 9_000_000, (10.0, 11.0, 9.0))),
+)  # fmt: skip
+
+
+def test_a_ratio_is_that_of_the_same_rounds() -> None:
+    figure = ratio(FOUND, "m", "vit", "litert_stock", 1)
+    assert figure is not None and figure.value == pytest.approx(0.5) and figure.n == 3
+    assert ratio(FOUND, "m", "vit", "tfjs", 1) is None
+    with pytest.raises(ValueError, match="zip"):  # rounds that do not belong together
+        ratio(replace(FOUND, rows=(*FOUND.rows, row("x", 1, (1.0, 1.0)))), "m", "x", "vit", 1)
+
+
+def test_what_is_asked_is_judged_and_what_is_missing_is_said() -> None:
+    lines = {bar.title: bar.line(FOUND, "m") for bar in BARS}
+    found = {title: line for title, line in lines.items() if "not measured" not in line}
+    assert len(found) == 5
+    assert found["`vit` / LiteRT.js int8 as onnx2tf converts it, 1 thread"].endswith(
+        "0.50×, at most 0.50× asked: holds"
+    )
+    assert "0.25×" in found["`vit` / ONNX Runtime Web int8, 1 thread"]
+    lead = next(line for title, line in found.items() if title.startswith("SQNR"))
+    assert lead.endswith("-1.0 dB, at least 0.0 dB asked: **does not hold**")
+    assert any("0.50×, at most 0.60×" in line for line in found.values())
+
+
+def test_every_role_that_a_bar_asks_for_takes_part() -> None:
+    taking = {role.name for role in ROLES} | {role for role, _, _ in PEERS}
+    everyone = replace(
+        FOUND,
+        rows=tuple(row(role, threads, (1.0, 1.0, 1.0), 1.0) for role in taking for threads in (1, 2)),
+        starts=tuple(start(role, 1, (1.0,)) for role in taking),
+    )
+    assert not [bar.title for bar in BARS if "not measured" in bar.line(everyone, "m")]
+
+
+def test_markdown_names_every_contender() -> None:
+    text = markdown(FOUND).replace("\xa0", " ")
+    assert text.count("| `vit` |") == 3 and "as with 1 thread" in text
+    assert "| `ort` | 1 | 80.0 ms (40.0 ms – 120 ms, n=9) | 4.00 | 41.0 dB | 1.00 ms |" in text
+    assert "| `vit` | 10.0 MB | 5.00 MB | 5.00 MB | 5.0 s (4.0 – 6.0 s, n=3) |" in text
+
+
+def test_it_survives_json_and_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "benchmark.json"
+    path.write_text(json.dumps(FOUND.to_json()))
+    assert read_benchmark(path) == FOUND and read_benchmark(None) is None
+    (view,) = views(FOUND)
+    assert [group.threads for group in view.groups] == [1, 2]
+    assert view.groups[0].marks[0].bar == (8.33, 16.67, 25.0)
+    path.write_text("{}")
+    with pytest.raises(RequestError, match="is not a benchmark"):
+        read_benchmark(path)
+
+
+def test_bytes_are_those_of_the_files_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_bytes(b"page" * 100)
+    (tmp_path / "w.bin").write_bytes(b"\0" * 5000)
+    raw, packed, best = packed_sizes(tmp_path, ["http://x/", "http://x/w.bin?a=1", "http://x/absent"])
+    assert raw == 5400 and 0 < best <= packed < 200
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rounds", "0"], "--benchmark needs --rounds"),
+        (["--variant", "u8-tfjs"], "--variant has no meaning with --benchmark"),
+        (["--model", "nope"], "nope"),
+    ],
+)
+def test_what_a_benchmark_cannot_do_is_refused(options: list[str], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        main(["--benchmark", *options])
