@@ -111,6 +111,7 @@ def test_measurements_file_that_is_none_is_refused(
 
 def test_method_page_shows_each_edge_as_verified(built: Path, built_store: Store) -> None:
     html = (built / "method.html").read_text().replace("\u00a0", " ")
+    assert "0.12 at most; largest output the same on 1 of 2 images" in html
     for text in ("0.012", "34.6 dB", "identical", "≥ 25.0 dB", "tfjs-tool", "1.2.3", "ab" * 32, "resized to 31 pixels"):
         assert text in html
     for recipe in ("u8", "f32"):
