@@ -15,7 +15,7 @@ export function takeApart(file) {
   return { metadata, plan: JSON.parse(metadata.plan), tensors: new Map(tensors) };
 }
 
-/** @param {Parts} parts @returns {Uint8Array} */
+/** @param {Parts} parts @returns {Uint8Array<ArrayBuffer>} */
 export function putTogether({ metadata, plan, tensors }) {
   /** @type {Record<string, unknown>} */
   const header = { __metadata__: { ...metadata, plan: typeof plan === 'string' ? plan : JSON.stringify(plan) } };

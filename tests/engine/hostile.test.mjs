@@ -19,14 +19,14 @@ const file = new Uint8Array(readFileSync(process.argv[2]));
 const wasmPath = `${pathToFileURL(resolve(process.argv[3])).href}/`;
 const { plan: whole } = takeApart(file);
 
-/** @param {Uint8Array} bytes @param {{build?: string, threads?: number}} [choices] */
+/** @param {Uint8Array<ArrayBuffer>} bytes @param {{build?: string, threads?: number}} [choices] */
 const load = (bytes, choices) =>
   engine.load(
     { files: new Map([['model.vit', bytes]]) },
     { backend: 'wasm', wasmPath, threadScript: THREAD_SCRIPT, threads: 1, build: 'plain', ...choices },
   );
 
-/** @param {Uint8Array} bytes @param {string} what @param {RegExp} [message] */
+/** @param {Uint8Array<ArrayBuffer>} bytes @param {string} what @param {RegExp} [message] */
 async function refused(bytes, what, message = /./) {
   for (const threads of [1, 2]) {
     const outcome = await load(bytes, { threads }).catch((error) => error);
