@@ -20,11 +20,10 @@ const wasmPath = `${pathToFileURL(resolve(process.argv[3])).href}/`;
 const { plan: whole } = takeApart(file);
 
 /** @param {Uint8Array<ArrayBuffer>} bytes @param {{build?: string, threads?: number}} [choices] */
-const load = (bytes, choices) =>
-  engine.load(
-    { files: new Map([['model.vit', bytes]]) },
-    { backend: 'wasm', wasmPath, threadScript: THREAD_SCRIPT, threads: 1, build: 'plain', ...choices },
-  );
+function load(bytes, choices) {
+  const options = { backend: 'wasm', wasmPath, threadScript: THREAD_SCRIPT, threads: 1, build: 'plain', ...choices };
+  return engine.load({ files: new Map([['model.vit', bytes]]) }, options);
+}
 
 /** @param {Uint8Array<ArrayBuffer>} bytes @param {string} what @param {RegExp} [message] */
 async function refused(bytes, what, message = /./) {
