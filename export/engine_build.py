@@ -59,7 +59,10 @@ def make_engine() -> Path:
         return folder
     with replacing_folder(folder) as partial:
         for build in BUILDS:
-            compile_build(build, partial / build.name)
+            target = partial / build.name
+            compile_build(build, target)
+            if target.stat().st_size > MOST_BYTES:
+                raise ExportError(f"{build.name} has {target.stat().st_size} bytes, more than {MOST_BYTES}")
     return folder
 
 
@@ -94,5 +97,3 @@ def compile_build(build: Build, target: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ExportError(f"compiling {build.name} failed:\n{(done.stderr or done.stdout).strip()}")
-    if target.stat().st_size > MOST_BYTES:
-        raise ExportError(f"{build.name} has {target.stat().st_size} bytes, more than {MOST_BYTES}")

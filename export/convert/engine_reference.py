@@ -24,7 +24,7 @@ Levels = tuple[NDArray[np.float64], Floats]  # integers, and the scale of each r
 ROUND_UP = 8
 LEAST = np.float32(2.0**-118)
 LOG2_E = np.float32(1.44269504)
-POWERS = tuple(np.float32(c) for c in (0.0013333558, 0.0096181291, 0.055504109, 0.24022651, 0.69314718, 1.0))
+POWERS = tuple(np.float32(c) for c in (0.0013269515, 0.0096712904, 0.055507109, 0.24022247, 0.693147, 1.0))
 # Where the fit is cut off, and the coefficients of P and Q, the highest first; Q ends with 1.
 GELU_CUT, GELU_TANH_CUT = np.float32(4.7), np.float32(4.9)
 GELU_P = tuple(np.float32(c) for c in (3.2134842e-05, 0.0038016341, 0.028014708, 0.39891636))
@@ -168,22 +168,34 @@ class EngineReference:
         weight, scale, bias = (self.tensors[f"{name}.{part}"] for part in ("weight", "scale", "bias"))
         if levels is None and f"{name}.input" in self.tensors:
             levels = Quantizer(*self.tensors[f"{name}.input"]).quantize(x)
-        if levels is not None:
-            sums: Floats = (levels[0] @ weight.T).astype(np.float32) * levels[1]
-        else:
-            sums = np.zeros((len(x), len(weight)), np.float32)
-            for column, factors in zip(x.T, weight.T.astype(np.float32), strict=True):
-                sums = sums + factors * column[:, None]
-        found: Floats = sums * scale + bias
-        return found
+        return linear((x, None) if levels is None else levels, weight, scale, bias)
 
     def _norm(self, name: str, x: Floats) -> Floats:
-        width = np.float32(x.shape[-1])
-        mean = sum_lanes(x) / width
-        centred = x - mean
-        factor = np.float32(1) / np.sqrt(sum_lanes(centred * centred) / width + self.epsilon)
-        found: Floats = centred * factor * self.tensors[f"{name}.gamma"] + self.tensors[f"{name}.beta"]
-        return found
+        return layernorm(x, self.tensors[f"{name}.gamma"], self.tensors[f"{name}.beta"], self.epsilon)
+
+
+def linear(
+    inputs: tuple[NDArray[Any], Floats | None], weight: NDArray[np.float64], scale: Floats, bias: Floats
+) -> Floats:
+    """Return a layer's outputs `[rows, out]` of levels with their rows' scales, or of floats, which have none."""
+    x, steps = inputs
+    if steps is not None:
+        sums: Floats = (x @ weight.T).astype(np.float32) * steps
+    else:
+        sums = np.zeros((len(x), len(weight)), np.float32)
+        for column, factors in zip(x.T, weight.T.astype(np.float32), strict=True):
+            sums = sums + factors * column[:, None]
+    found: Floats = sums * scale + bias
+    return found
+
+
+def layernorm(x: Floats, gamma: Floats, beta: Floats, epsilon: np.float32) -> Floats:
+    """Return LayerNorm over the last dimension."""
+    width = np.float32(x.shape[-1])
+    centred = x - sum_lanes(x) / width
+    factor = np.float32(1) / np.sqrt(sum_lanes(centred * centred) / width + epsilon)
+    found: Floats = centred * factor * gamma + beta
+    return found
 
 
 def sum_lanes(x: Floats) -> Floats:

@@ -16,7 +16,7 @@ static int is_fault(Fault fault) {
   return fault != FINE;
 }
 
-static size_t lay_out(char *base) {
+static uint64_t lay_out(char *base) {
   Arena arena = {base, 0};
   slots.count = 0, slots.largest = 0;
   place_model(&model, &arena);

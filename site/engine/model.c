@@ -18,7 +18,7 @@ static int sizes_fit(const Description *d) {
 }
 
 static int choices_fit(const Description *d) {
-  return within(d->pool, POOL_FIRST, POOL_MEAN_OF_ALL) && within(d->flags, 0, ALL_FLAGS) &&
+  return within(d->pool, POOL_FIRST, POOL_MEAN_OF_ALL) && within(d->flags, 0, ALL_FLAGS) && within(d->floats, 0, 3) &&
          within(d->classifiers, 1, 2) && (d->classifiers == 1 || (d->pool == POOL_FIRST && d->prefix >= 2)) &&
          (d->pool != POOL_FIRST || d->prefix >= 1);
 }

@@ -9,10 +9,10 @@
 INLINE V power_of_two(V x) {
   x = vmax(x, splat(-125));
   const V magic = splat(12582912.0f), moved = add(x, magic), f = sub(x, sub(moved, magic));
-  V p = add(mul(f, splat(0.0013333558f)), splat(0.0096181291f));
-  p = add(mul(p, f), splat(0.055504109f));
-  p = add(mul(p, f), splat(0.24022651f));
-  p = add(mul(p, f), splat(0.69314718f));
+  V p = add(mul(f, splat(0.0013269515f)), splat(0.0096712904f));
+  p = add(mul(p, f), splat(0.055507109f));
+  p = add(mul(p, f), splat(0.24022247f));
+  p = add(mul(p, f), splat(0.693147f));
   p = add(mul(p, f), splat(1));
   return wasm_i32x4_add(p, wasm_i32x4_shl(wasm_i32x4_sub(moved, magic), 23));
 }

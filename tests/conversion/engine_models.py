@@ -21,7 +21,7 @@ from export.models.randomise import randomise
 from export.quant.calibrate import calibrate
 from export.quant.integer_file import QuantizedModel
 from export.recipes import Recipe, find_recipe
-from export.store import replacing_folder
+from export.store import hash_file, hash_json, replacing_folder
 
 ENGINE_TESTS = Path(__file__).parents[1] / "engine"
 CACHE = Path(".cache/tests/engine")
@@ -40,12 +40,26 @@ def emulations(sources: tuple[Path, ...] = ()) -> tuple[Build, ...]:
 
 @lru_cache(maxsize=1)
 def all_builds() -> Path:
-    """Return a folder of the engine's own builds and those that emulate; made once per content of the sources."""
-    folder = CACHE / engine_key()[:16]
+    """Return a folder of the engine's own builds and those that emulate."""
+    return _compiled("engine", emulations(), make_engine())
+
+
+@lru_cache(maxsize=1)
+def kernel_builds() -> Path:
+    """Return a folder of builds whose kernels can be called."""
+    sources = (ENGINE_TESTS / "kernels.c",)
+    return _compiled("kernels", (Build("vit-plain.wasm", False, False, sources), *emulations(sources)))
+
+
+def _compiled(name: str, builds: tuple[Build, ...], beside: Path | None = None) -> Path:
+    """Return a folder with the builds and what lies in `beside`, made once per content of the sources."""
+    sources = [hash_file(path) for build in builds for path in build.sources]
+    folder = CACHE / f"{name}-{hash_json([engine_key(), sources])[:16]}"
     if not folder.exists():
         with replacing_folder(folder) as partial:
-            shutil.copytree(make_engine(), partial, dirs_exist_ok=True)
-            for build in emulations():
+            if beside is not None:
+                shutil.copytree(beside, partial, dirs_exist_ok=True)
+            for build in builds:
                 compile_build(build, partial / build.name)
     return folder
 

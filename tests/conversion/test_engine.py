@@ -32,10 +32,10 @@ def searched(weight_bits: int, activation_bits: int) -> Recipe:
     return quantizing(method, weight_bits, activation_bits, calibration=replace(method.calibration, candidates=8))
 
 
-def in_float(*patterns: str) -> Recipe:
-    """Return w8_dynamic with layers whose activations stay float."""
-    rules = tuple(LayerRule(pattern=pattern, weight_bits=8, activation_bits=None) for pattern in patterns)
-    return quantizing(METHODS["dynamic"], 8, 8, rules)
+def ruled(method: str, bits: int, rules: dict[str, int | None]) -> Recipe:
+    """Return a method at 8-bit activations but for layers of names or roles; None leaves theirs in float."""
+    found = tuple(LayerRule(pattern=pattern, weight_bits=bits, activation_bits=of) for pattern, of in rules.items())
+    return quantizing(METHODS[method], bits, 8, found)
 
 
 # What it is: timm's name, arguments, recipe.
@@ -87,9 +87,13 @@ CASES: dict[str, tuple[str, dict[str, Any], str | Recipe]] = {
     "activations of 6 bits": (VIT, {}, "w8a6_minmax"),
     "activations of 7 bits, symmetric": (VIT, {}, searched(6, 7)),
     "corrected biases": (VIT, {}, "w5a5_bias"),
-    "patches and classes in float": (VIT, {}, in_float("patch_embed*", "head")),
-    "patches in float": (DISTILLED, {"img_size": 32, "patch_size": 8}, in_float("stem")),
-    "both classifiers in float": (DISTILLED, {}, in_float("head*")),
+    # Which operands: by default the patches' floats, and all else in integers.
+    "classes in float": (VIT, {}, ruled("dynamic", 8, {"head": None})),
+    "both classifiers in float": (DISTILLED, {}, ruled("dynamic", 8, {"head*": None})),
+    "patches by the image's range": (VIT, {}, ruled("dynamic", 8, {"patch_embed*": 8})),
+    "patches by a known range": (DISTILLED, {"img_size": 32, "patch_size": 8}, ruled("minmax", 8, {"stem": 8})),
+    "patches in 6 bits": (CLIP, {"img_size": (21, 35)}, ruled("gptq", 6, {"stem": 6, "head": None})),
+    "patches by symmetric levels": (VIT, {"patch_size": 14}, ruled("repq", 8, {"stem": 8, "qkv": 6})),
 }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ export function readPlan(file) {
   const parts = listed.map(([name, packed]) => {
     const tensor = tensors.get(name);
     const bits = tensor?.dtype === 'U8' ? packed : FLOAT_BITS[tensor?.dtype ?? ''];
-    if (!tensor || !bits) throw new VitError('bad_model', `The file lacks the tensor ${name}, or it is no number.`);
+    if (!tensor || !isInt32(bits)) throw new VitError('bad_model', `The file lacks the tensor ${name}, or it is no number.`);
     return { name, bits, bytes: tensor.bytes };
   });
   return { sizes, parts };
@@ -57,8 +57,11 @@ function parse(text) {
   return plan;
 }
 
+/** @param {unknown} value */
+const isInt32 = (value) => typeof value === 'number' && (value | 0) === value;
+
 /**
- * Return the engine's description.
+ * Return the engine's description; raises `bad_model` where a size is left out or none.
  * @param {Plan} plan
  * @param {number} threads
  * @returns {Int32Array}
@@ -67,7 +70,7 @@ export function describe({ sizes }, threads) {
   const epsilon = new Int32Array(Float32Array.of(sizes.epsilon).buffer)[0];
   /** @type {Record<string, number>} */
   const values = { ...sizes, epsilon, threads, reserved: 0 };
-  const missing = FIELDS.filter((name) => !Number.isInteger(values[name]));
+  const missing = FIELDS.filter((name) => !isInt32(values[name]));
   if (missing.length > 0) throw new VitError('bad_model', `The plan of the model lacks: ${missing.join(', ')}.`);
   return Int32Array.from(FIELDS, (name) => values[name]);
 }

@@ -1,0 +1,92 @@
+// Ways into the engine's kernels for tests: arrays come and go as the model has them, not in the kernels' layouts.
+#include "arena.h"
+#include "gelu.h"
+#include "gemm.h"
+#include "layernorm.h"
+#include "softmax.h"
+#include "unpack.h"
+
+static char arguments[1 << 18] __attribute__((aligned(64))), room[1 << 18] __attribute__((aligned(64)));
+
+// Where the caller places the arrays of a call.
+EXPORT(test_arguments) char *test_arguments(void) { return arguments; }
+
+EXPORT(test_dot) int test_dot(void) { return dot_kind = probe_dot(); }
+
+INLINE int level_of(Act act, int offset) {
+#ifdef BYTES
+  return (dot_kind == DOT_SIGNED ? (int8_t)act : act) - offset;
+#else
+  (void)offset;
+  return act;
+#endif
+}
+
+// `numbers` are scale, low and high; `levels` has `width` rounded up to 8.
+EXPORT(test_quantize) float test_quantize(const float *x, int width, const float *numbers, int32_t *levels) {
+  const Operand operand = to_operand((Quantizer){numbers[0], numbers[1], numbers[2]});
+  const RowScale found = quantize_row(x, width, &operand, (Act *)room);
+  for (int k = 0; k < round_up(width, PAD); k++) levels[k] = level_of(((Act *)room)[k], found.offset);
+  return found.scale;
+}
+
+EXPORT(test_layernorm)
+void test_layernorm(const float *x, int width, float *gamma, float *beta, float epsilon, float *y) {
+  const Norm norm = {gamma, beta, epsilon};
+  layernorm(&norm, x, width, y);
+}
+
+EXPORT(test_powers) float test_powers(float *scores, int count) { return powers(scores, count); }
+
+EXPORT(test_gelu) void test_gelu(const float *x, int count, int tanh, float *y) {
+  for (int k = 0; k < count; k += 4) store(y + k, gelu(load(x + k), tanh ? &GELU_TANH : &GELU_ERF));
+}
+
+EXPORT(test_widen) void test_widen(const void *from, int bits, int count, float *to) {
+  widen_floats(from, bits, to, count);
+}
+
+static Linear place(Arena *arena, int outs, int ins, int floats) {
+  Linear l = {.outs = outs, .ins = ins, .floats = floats};
+  const int padded = padded_outs(&l), count = padded * padded_ins(&l);
+  if (floats) l.dense = TAKE(arena, float, count);
+  else l.weight = TAKE(arena, Weight, count);
+  l.scale = TAKE(arena, float, padded), l.bias = TAKE(arena, float, padded);
+  l.sums = TAKE(arena, int32_t, padded), l.input = TAKE(arena, float, 4);
+  return l;
+}
+
+// `levels` has [outs padded][ins padded], the padding included.
+EXPORT(test_unpack) void test_unpack(const uint8_t *packed, int outs, int ins, int bits, int floats, int32_t *levels) {
+  Arena arena = {room, 0};
+  Linear l = place(&arena, outs, ins, floats);
+  unpack_weight(&l, packed, bits);
+  const int length = padded_ins(&l);
+  for (int n = 0; n < padded_outs(&l); n++) {
+    for (int k = 0; k < length; k++)
+      *levels++ = floats ? (int)l.dense[((size_t)(n / COLUMNS) * length + k) * COLUMNS + n % COLUMNS]
+                         : l.weight[weight_place(n, k, length)];
+  }
+}
+
+// A layer of rows `x` [4][ins] that lie without gaps; `numbers` of the input's quantizer, or floats where `floats` is
+// set. `out` [4][outs padded] holds what an epilogue adds to.
+EXPORT(test_linear)
+void test_linear(const float *x, int outs, int ins, const uint8_t *packed, int bits, const float *scale,
+                 const float *bias, const float *numbers, int floats, int epilogue, float *out) {
+  Arena arena = {room, 0};
+  Linear l = place(&arena, outs, ins, floats);
+  unpack_weight(&l, packed, bits);
+  __builtin_memcpy(l.scale, scale, outs * sizeof(float));
+  __builtin_memcpy(l.bias, bias, outs * sizeof(float));
+  __builtin_memcpy(l.input, numbers, 3 * sizeof(float));
+  finish_linear(&l);
+  const int length = padded_ins(&l);
+  RowScale *scales = TAKE(&arena, RowScale, ROWS);
+  Act *acts = TAKE(&arena, Act, ROWS * length);
+  float *padded = TAKE(&arena, float, ROWS * length);
+  for (int row = 0; row < ROWS; row++)
+    __builtin_memcpy(padded + row * length, x + row * ins, ins * sizeof(float));
+  if (!floats) quantize_rows(x, ins, ROWS, ins, &l.operand, acts, scales);
+  linear_all(&l, (Rows){acts, scales, padded, ROWS}, out, padded_outs(&l), (Epilogue)epilogue);
+}

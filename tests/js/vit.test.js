@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { describe, readPlan } from '../../site/js/engines/vit_plan.js';
+import { ThreadTrial } from '../../site/js/engines/vit_trial.js';
+
+const SIZES = {
+  ...{ height: 28, width: 21, patch_height: 7, patch_width: 7, dim: 48, heads: 3, head_dim: 16, hidden: 192, depth: 2 },
+  ...{ prefix: 1, pool: 0, classes: 10, classifiers: 1, flags: 4, epsilon: 1e-6, floats: 1 },
+};
+
+/**
+ * A safetensors file.
+ * @param {Record<string, string>} metadata
+ * @param {Record<string, [string, number[]]>} [tensors] type and bytes
+ */
+function made(metadata, tensors = {}) {
+  let end = 0;
+  const entries = Object.entries(tensors).map(([name, [dtype, bytes]]) => {
+    const shape = [bytes.length / (dtype === 'U8' ? 1 : dtype === 'F16' ? 2 : 4)];
+    return [name, { dtype, shape, data_offsets: [end, (end += bytes.length)] }];
+  });
+  const text = new TextEncoder().encode(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) }));
+  const start = new Uint8Array(BigUint64Array.of(BigInt(text.length)).buffer);
+  return Uint8Array.of(...start, ...text, ...Object.values(tensors).flatMap(([, bytes]) => bytes));
+}
+
+/** @param {unknown} plan @param {Record<string, [string, number[]]>} [tensors] */
+const planned = (plan, tensors) =>
+  readPlan(made({ format: 'vit-pages-engine', schema_version: '1', plan: JSON.stringify(plan) }, tensors));
+
+test('a plan has the tensors in its own order, with their bits', () => {
+  const tensors = /** @type {Record<string, [string, number[]]>} */ ({
+    last: ['F16', [1, 2]],
+    first: ['U8', [3, 4, 5]],
+    middle: ['F32', [6, 7, 8, 9]],
+  });
+  const { sizes, parts } = planned({ sizes: SIZES, tensors: [['first', 3], ['middle', 0], ['last', 0]] }, tensors);
+  assert.deepEqual(sizes, SIZES);
+  assert.deepEqual(
+    parts.map(({ name, bits, bytes }) => [name, bits, [...bytes]]),
+    [['first', 3, [3, 4, 5]], ['middle', 32, [6, 7, 8, 9]], ['last', 16, [1, 2]]],
+  );
+});
+
+test('a plan without its tensors, or with others than numbers, is refused', () => {
+  const listed = { sizes: SIZES, tensors: [['weight', 4]] };
+  assert.throws(() => planned(listed), { code: 'bad_model', message: /weight/ });
+  assert.throws(() => planned(listed, { weight: ['I32', [0, 0, 0, 0]] }), { code: 'bad_model', message: /weight/ });
+  assert.throws(() => planned({ ...listed, tensors: [['weight', 4.5]] }, { weight: ['U8', [0]] }), { code: 'bad_model' });
+  assert.throws(() => planned({ sizes: { ...SIZES, dim: '48' }, tensors: [] }), { code: 'bad_model', message: /plan/ });
+  assert.throws(() => planned({ sizes: SIZES }), { code: 'bad_model', message: /plan/ });
+});
+
+test('files of other formats and versions are refused by name', () => {
+  const others = [{}, { format: 'pt' }, { format: 'vit-pages-engine', schema_version: '2' }];
+  for (const metadata of /** @type {Record<string, string>[]} */ (others))
+    assert.throws(() => readPlan(made(metadata)), { code: 'bad_model', message: /“vit-pages-engine”, version 1/ });
+  const plan = { format: 'vit-pages-engine', schema_version: '1', plan: '{"sizes":' };
+  assert.throws(() => readPlan(made(plan)), { code: 'bad_model', message: /no plan/ });
+});
+
+test('the description has the sizes in order, epsilon as its bits, and the threads', () => {
+  const found = describe({ sizes: SIZES, parts: [] }, 3);
+  const epsilon = new Int32Array(Float32Array.of(1e-6).buffer)[0];
+  assert.deepEqual([...found], [28, 21, 7, 7, 48, 3, 16, 192, 2, 1, 0, 10, 1, 4, epsilon, 3, 1, 0]);
+});
+
+test('a description of sizes that int32 cannot hold is refused, and names them', () => {
+  for (const value of [2 ** 31, -(2 ** 31) - 1, 2 ** 32 + 48, 0.5, NaN])
+    assert.throws(() => describe({ sizes: { ...SIZES, dim: value }, parts: [] }, 1), {
+      code: 'bad_model',
+      message: /: dim\.$/,
+    });
+});
+
+/**
+ * Let a trial run until it has found out; return the numbers of threads that it tried.
+ * @param {ThreadTrial} trial
+ * @param {(threads: number, run: number) => number} time
+ */
+function tryAll(trial, time) {
+  const tried = [];
+  for (let run = 0; trial.reason === '' && run < 50; run++) {
+    tried.push(trial.next);
+    trial.record(time(trial.next, run));
+  }
+  return tried;
+}
+
+test('a trial tries all threads, halves of them and one, each several times, in turn', () => {
+  for (const [most, counts] of /** @type {[number, number[]][]} */ ([
+    [2, [2, 1]],
+    [3, [3, 2, 1]],
+    [4, [4, 2, 1]],
+    [7, [7, 4, 2, 1]],
+    [8, [8, 4, 2, 1]],
+  ])) {
+    const trial = new ThreadTrial(most);
+    assert.equal(trial.fastest, most, 'until it is found out');
+    assert.deepEqual(tryAll(trial, (threads) => threads), [...counts, ...counts, ...counts]);
+    assert.equal(trial.next, 1);
+    assert.equal(trial.fastest, 1);
+    assert.equal(trial.reason, `1 of ${most} threads were the fastest here`);
+    trial.record(1e9);
+    assert.equal(trial.fastest, 1, 'it stays so');
+  }
+});
+
+test('the first run of each number of threads does not count, nor does one slow run', () => {
+  const slow = new Set([0, 1, 2, 4]); // 4, 2, 1, then 2 of the first round that counts
+  const trial = new ThreadTrial(4);
+  tryAll(trial, (threads, run) => (slow.has(run) ? 1000 : { 4: 50, 2: 20, 1: 80 }[threads] ?? 0));
+  assert.equal(trial.fastest, 2);
+});
+
+test('more threads are kept only where they are worth it', () => {
+  const fastest = (/** @type {Record<number, number>} */ times) => {
+    const trial = new ThreadTrial(4);
+    tryAll(trial, (threads) => times[threads]);
+    return trial.fastest;
+  };
+  assert.equal(fastest({ 4: 98, 2: 99, 1: 100 }), 1);
+  assert.equal(fastest({ 4: 90, 2: 92, 1: 100 }), 2);
+  assert.equal(fastest({ 4: 50, 2: 92, 1: 100 }), 4);
+  assert.equal(fastest({ 4: 0, 2: 0, 1: 0 }), 1);
+});
+
+test('with one thread there is nothing to try', () => {
+  const trial = new ThreadTrial(1);
+  assert.deepEqual([trial.next, trial.fastest, trial.reason], [1, 1, '']);
+  trial.record(5);
+  assert.deepEqual([trial.next, trial.fastest, trial.reason], [1, 1, '']);
+});
