@@ -137,6 +137,7 @@ def test_template_uses_its_context_and_nothing_else(template: str, context: type
     for name in (template, *(() if template == "404.html" else ("base.html",))):
         tree = environment.parse(loader.get_source(environment, name)[0])
         own = {macro.name for macro in tree.find_all(nodes.Macro)} | {one.target for one in tree.find_all(nodes.Import)}
+        own |= {str(name) for one in tree.find_all(nodes.FromImport) for name in one.names}
         used |= meta.find_undeclared_variables(tree) - own
     given = {field.name for field in fields(context)}
     assert used <= given
