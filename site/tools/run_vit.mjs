@@ -50,10 +50,9 @@ function readRequest() {
     throw refuse(`--shape ${shape}: four sizes n,H,W,3 are needed`);
   const needed = 4 * sizes.reduce((product, size) => product * size, 1);
   if (statSync(inputs).size !== needed) throw refuse(`${inputs} has not the ${needed} bytes that ${shape} needs`);
-  const choices = {
-    threads: Number(threads),
-    build,
-  };
+  for (const count of [threads, rounds])
+    if (!/^[1-9]\d*$/.test(count)) throw refuse(`${count} is no number of threads or rounds`);
+  const choices = { threads: Number(threads), build };
   return { model, wasm, inputs, sizes, output, choices, rounds: Number(rounds) };
 }
 

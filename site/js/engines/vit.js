@@ -21,6 +21,8 @@ import { compileBuild, layOut } from './vit_wasm.js';
 const FILE = 'model.vit';
 /** Devices with more cores have them for other work too; fewer may still be found to be faster. */
 const MOST_THREADS = 8;
+/** What the engine has room for, whoever asks. */
+const ROOM_THREADS = 16;
 /** What the bundler calls the script of a thread; in Node, it is given. */
 const THREAD_SCRIPT = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES['vit_thread.js'];
 
@@ -77,7 +79,9 @@ async function load(artifact, options) {
  * @returns {Promise<Started>}
  */
 function start(plan, options) {
-  return startThreaded(options.threads, '', (threads, reason) => startWith(plan, threads, reason, options), MOST_THREADS);
+  const asked = options.threads === undefined ? undefined : Math.min(options.threads, ROOM_THREADS);
+  const fewer = asked === options.threads ? '' : `the engine has at most ${ROOM_THREADS} threads`;
+  return startThreaded(asked, '', (threads, reason) => startWith(plan, threads, reason || fewer, options), MOST_THREADS);
 }
 
 /**
@@ -108,6 +112,7 @@ async function startWith(plan, threads, reason, { build, wasmPath, threadScript,
  */
 function runner({ instance: { memory, exports }, threads, reason, end }, size, tune) {
   const trial = tune ? new ThreadTrial(threads) : undefined;
+  let ended = false;
   return {
     get threads() {
       return trial?.fastest ?? threads;
@@ -116,6 +121,7 @@ function runner({ instance: { memory, exports }, threads, reason, end }, size, t
       return reason || trial?.reason || '';
     },
     run: async (values) => {
+      if (ended) throw new VitError('not_loaded', 'The model was unloaded.'); // its threads would be waited for
       if (values.length !== size)
         throw new VitError('bad_request', `The input has ${values.length} values; the model takes ${size}.`);
       new Float32Array(memory.buffer, exports.input(), size).set(values);
@@ -125,6 +131,9 @@ function runner({ instance: { memory, exports }, threads, reason, end }, size, t
       trial?.record(performance.now() - begun);
       return new Float32Array(memory.buffer, exports.output(), exports.outputs()).slice();
     },
-    dispose: async () => end(),
+    dispose: async () => {
+      ended = true;
+      end();
+    },
   };
 }
