@@ -35,25 +35,15 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "shape": ("models/anatomy.py", "models/folds.py", "models/shaped*.py", "convert/to_shaped.py"),
     "qdq": ("convert/to_qdq.py", "convert/qdq_nodes.py", "convert/held.py", "convert/verify.py"),
     "tflite": (
-        "convert/to_tflite.py",
-        "convert/tflite_graph.py",
-        "convert/tflite_integers.py",
-        "convert/held.py",
-        "convert/toolrun.py",
-        "convert/verify.py",
+        "convert/to_tflite.py", "convert/tflite_graph.py", "convert/tflite_integers.py", "convert/held.py",
+        "convert/toolrun.py", "convert/verify.py",
     ),
     "tf": ("convert/to_tf.py", "convert/toolrun.py", "convert/verify.py"),
     "tfjs": (
-        "convert/to_tfjs.py",
-        "convert/graph.py",
-        "convert/tfjs_files.py",
-        "convert/packed_tfjs.py",
-        "convert/verify.py",
-        "quant/packing.py",
-        "quant/integer_file.py",
+        "convert/to_tfjs.py", "convert/graph.py", "convert/tfjs_files.py", "convert/packed_tfjs.py",
+        "convert/verify.py", "quant/packing.py", "quant/integer_file.py",
     ),
-}
-
+}  # fmt: skip
 
 FLOAT = find_recipe("f32")
 HELD = "held.json"  # what a file of another format holds of a recipe
@@ -155,7 +145,7 @@ def quantize(
         if "qdq" in formats:
             onnx = _onnx(line, "onnx", made["safetensors"], recipe)
             made["qdq"] = line.obtain("qdq", onnx, lambda folder: _to_qdq(line, folder, recipe), recipe=recipe)
-        for format in set(formats) - set(made):
+        for format in (format for format in formats if format not in made):
             made[format] = _to_browser(line, format, made["safetensors"], recipe)
         return {format: made[format] for format in formats}
 
