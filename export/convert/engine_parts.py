@@ -43,6 +43,11 @@ def refuse(name: str, reason: str) -> UnsupportedError:
     return UnsupportedError(f"the vit engine cannot run this model: {name} {reason}", hint=HINT)
 
 
+def kind_of(layer: nn.Module) -> str:
+    """Return the name of a layer's class, as timm has it."""
+    return type(layer).__name__.removeprefix("Opened")
+
+
 def add_linear(
     tensors: Tensors,
     name: str,
@@ -72,21 +77,27 @@ def add_linear(
     tensors.add(f"{name}.bias", bias)
     if layer.input is not None:
         dim = None if isinstance(layer, QuantConv2d) else -1
-        tensors.add(f"{name}.input", torch.cat(numbers(f"{name}'s input", layer.input, dim, 1)))
+        found = numbers(f"{name}'s input", layer.input, dim, 1, may_be_range=dim is not None)
+        tensors.add(f"{name}.input", torch.cat(found))
     elif not may_be_float:
         raise refuse(name, "has float inputs: the engine multiplies integers")
 
 
-def numbers(name: str, quantizer: Quantizer | None, dim: int | None, heads: int) -> list[Tensor]:
+def numbers(
+    name: str, quantizer: Quantizer | None, dim: int | None, heads: int, *, may_be_range: bool = False
+) -> list[Tensor]:
     """Return scale, least and greatest level, `[heads]` each.
 
-    A scale of 0 is found at run time from the largest magnitude along `dim`, one of -1 from the whole range.
+    A scale of 0 is found at run time from the largest magnitude along `dim`, one of -1 from the whole range, where
+    it `may_be_range`.
     """
     if isinstance(quantizer, Dynamic):
         if quantizer.dim != dim:
             raise refuse(name, f"has one scale along dimension {quantizer.dim}, not {dim}")
         greatest, most = 2 ** (quantizer.bits - 1) - 1, 2**quantizer.bits - 1
         found = {"symmetric": (0, -greatest, greatest), "positive": (0, 0, most), "range": (-1, -most, most)}
+        if quantizer.spread == "range" and not may_be_range:
+            raise refuse(name, "has a range of its own, which only inputs of linear layers may have")
         return [torch.full((heads,), float(value)) for value in found[quantizer.spread]]
     if isinstance(quantizer, Uniform):
         low, high = quantizer.bounds()

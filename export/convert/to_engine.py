@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timm.layers import GELUTanh, LayerScale, Mlp
+from timm.layers import GELUTanh, LayerScale, Mlp, PatchEmbed
 from timm.layers.attention import Attention
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from export.convert.engine_parts import Tensors, add_linear, add_norm, add_products, refuse
+from export.convert.engine_parts import Tensors, add_linear, add_norm, add_products, kind_of, refuse
 from export.convert.toolrun import run_node
 from export.convert.verify import compare
 from export.engine_build import make_engine
@@ -94,6 +94,8 @@ def plan_of(module: nn.Module) -> tuple[dict[str, Any], Tensors]:
 
 def _add_embedding(tensors: Tensors, module: VisionTransformer) -> int:
     embed = module.patch_embed
+    if type(embed) is not PatchEmbed:
+        raise refuse("patch_embed", f"is a {type(embed).__name__}, not timm's PatchEmbed")
     if not isinstance(embed.norm, nn.Identity):
         raise refuse("patch_embed", "has a normalisation of its own")
     conv = embed.proj
@@ -130,7 +132,7 @@ def _tokens(module: VisionTransformer) -> tuple[Tensor, Tensor]:
 
 def _add_block(tensors: Tensors, name: str, block: Any) -> int:
     if type(block) is not Block:
-        raise refuse(name, f"is a {type(block).__name__}, not timm's Block")
+        raise refuse(name, f"is a {kind_of(block)}, not timm's Block")
     add_norm(tensors, f"{name}.norm1", block.norm1)
     flags = _add_attention(tensors, f"{name}.attn", block.attn, _layer_scale(f"{name}.ls1", block.ls1))
     add_norm(tensors, f"{name}.norm2", block.norm2)
@@ -155,8 +157,8 @@ def _layer_scale(name: str, layer: Any) -> Tensor | None:
 
 
 def _add_attention(tensors: Tensors, name: str, attention: Any, factor: Tensor | None) -> int:
-    if not isinstance(attention, Attention) or attention.gate is not None:
-        raise refuse(name, f"is a {type(attention).__name__}, or has a gate")
+    if Attention not in type(attention).__bases__ or attention.gate is not None:  # nor one made of it
+        raise refuse(name, f"is a {kind_of(attention)}, or has a gate")
     if not isinstance(attention.norm, nn.Identity):
         raise refuse(name, "has a normalisation of its output")
     norms = not isinstance(attention.q_norm, nn.Identity)

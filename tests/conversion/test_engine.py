@@ -110,3 +110,14 @@ def test_every_build_computes_what_the_definition_says(case: str, tmp_path: Path
     with torch.no_grad(), integer_arithmetic(made.module):
         assert sqnr(made.float_module(made.images), engine) > LEAST_DB[min(how.weight_bits, how.activation_bits)]
         assert sqnr(made.module(made.images), engine) > LEAST_DB[how.activation_bits]
+
+
+def test_deit_t_at_full_size_loses_little_at_8_bits(tmp_path: Path) -> None:
+    arguments = {"img_size": 224, "patch_size": 16, "embed_dim": 192, "depth": 12, "num_classes": 1000}
+    made = quantized("deit_tiny_patch16_224", arguments, "w8_dynamic", tmp_path)
+    modes: list[tuple[str | None, int]] = [("plain", 2), ("signed", 1), ("unsigned", 1)]
+    outputs = run_modes(made.file, made.images, modes, tmp_path)
+    assert all(np.array_equal(found, outputs[0]) for found in outputs)
+    assert np.array_equal(EngineReference(made.file).run(made.images[:1].numpy()), outputs[0][:1])
+    with torch.no_grad():
+        assert sqnr(made.float_module(made.images), torch.from_numpy(outputs[0])) > 30

@@ -1,0 +1,131 @@
+"""The page on our own engine: the answers of the same file in Node, with and without threads, and what it downloads."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import Browser, Page, expect
+
+from export.browser import Troubles
+from export.build import BuildRequest, build
+from export.convert.to_engine import FILE, run_vit
+from export.data.preprocess import preprocess, read_image
+from export.driver import page_client, read_site_data
+from export.engine_build import BUILDS, MOST_BYTES, make_engine
+from export.models.request import ModelRequest
+from export.quant.integer_file import load_quantized
+from export.recipes import find_recipes
+from export.serve import serving
+
+pytestmark = pytest.mark.browser
+
+SAMPLES = sorted((Path(__file__).parents[2] / "site/samples/fashion").glob("*.png"))[:3]
+Outputs = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def vit_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vit")
+    build(
+        BuildRequest(
+            models=(ModelRequest(model="fashion"),), recipes=find_recipes("w8_dynamic"), artifacts=artifacts,
+            measurements=folder / "none.json", out=folder / "_site",
+        )
+    )  # fmt: skip
+    return folder / "_site"
+
+
+@pytest.fixture(scope="module")
+def expected(vit_site: Path, artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    """What the same file answers in Node to the pictures as Python prepares them."""
+    folder, scratch = artifacts / "fashion/w8_dynamic", tmp_path_factory.mktemp("node")
+    spec = load_quantized(folder / "safetensors/model.safetensors").spec
+    inputs = np.stack([preprocess(read_image(path), spec.preprocess) for path in SAMPLES])
+    return run_vit(folder / "vit" / FILE, inputs, make_engine(), scratch, scratch / "log")
+
+
+def classified(chromium: Browser, url: str, site: Path, threads: int) -> tuple[dict[str, Any], Outputs, list[str]]:
+    """Return what loading said, the pictures' outputs, and the names of the WebAssembly files asked for."""
+    data, asked = read_site_data(site), []
+    (model,) = data["models"]
+    (variant,) = model["variants"]
+    with page_client(chromium, url, data) as client:
+        client.page.context.on("request", lambda request: asked.append(request.url.split("/")[-1]))
+        loaded = client.load(model, variant, "wasm", threads)
+        outputs = np.concatenate(list(client.classify([path.read_bytes() for path in SAMPLES])))
+    return loaded, outputs, [name for name in asked if name.endswith(".wasm")]
+
+
+def test_the_page_answers_bit_for_bit_as_the_file_does_in_node(
+    vit_site: Path, expected: Outputs, chromium: Browser
+) -> None:
+    ((variant,),) = (model["variants"] for model in read_site_data(vit_site)["models"])
+    assert (variant["id"], variant["storage_dtype"], variant["compute_dtype"]) == ("w8_dynamic-vit", "int8", "int8")
+    with serving(vit_site) as url:
+        loaded, outputs, wasm = classified(chromium, url, vit_site, 1)
+        assert np.array_equal(outputs, expected)
+        assert (loaded["backend"], loaded["threads"], loaded["threads_reason"]) == ("wasm", 1, "")
+        assert len(wasm) == 1 and re.match(r"vit-(plain|relaxed)[.-]", wasm[0])
+        loaded, outputs, wasm = classified(chromium, url, vit_site, 2)
+        assert np.array_equal(outputs, expected)
+        assert loaded["threads"] == 1 and "not cross-origin isolated" in loaded["threads_reason"]
+        assert len(wasm) == 1 and "threads" not in wasm[0]
+
+
+def test_threads_of_an_isolated_page_change_no_bit(vit_site: Path, expected: Outputs, chromium: Browser) -> None:
+    with serving(vit_site, isolated=True) as url:
+        for threads in (2, 3, 1):
+            loaded, outputs, wasm = classified(chromium, url, vit_site, threads)
+            assert (loaded["threads"], loaded["threads_reason"]) == (threads, "")
+            assert np.array_equal(outputs, expected)
+            assert len(set(wasm)) == 1 and ("threads" in wasm[0]) == (threads > 1)
+
+
+def test_the_builds_are_small_and_all_there(vit_site: Path) -> None:
+    found = {path.name: path.stat().st_size for path in vit_site.rglob("vit-*.wasm")}
+    stems = [build.name.removesuffix(".wasm") for build in BUILDS]
+    assert len(found) == len(stems)
+    assert all(any(name.startswith(stem) for name in found) for stem in stems)
+    assert max(found.values()) <= MOST_BYTES
+
+
+def open_page(page: Page, url: str) -> None:
+    page.goto(f"{url}#variant=w8_dynamic-vit&backend=wasm")
+    expect(page.locator("#state")).to_contain_text("Ready")
+
+
+@pytest.mark.parametrize("isolated", [False, True], ids=["plain", "isolated"])
+def test_a_sample_is_classified_and_measured(page: Page, vit_site: Path, isolated: bool) -> None:
+    with serving(vit_site, isolated=isolated) as url:
+        open_page(page, url)
+        page.get_by_role("button", name="Sample: Bag").click()
+        expect(page.locator("#state")).to_contain_text(re.compile(r"Most likely: .+, \d+\.\d\s%"))
+        expect(page.locator("#device")).to_contain_text(
+            re.compile("Threads" if isolated else "not cross-origin isolated")
+        )
+        ranking = page.get_by_role("list", name="most likely").get_by_role("listitem")
+        first = ranking.all_text_contents()
+        page.get_by_role("button", name="Measure", exact=True).click()
+        expect(page.locator("#state")).to_contain_text("Measured: a median of")
+        page.get_by_role("button", name="Sample: Dress").click()
+        page.get_by_role("button", name="Sample: Bag").click()
+        expect(page.get_by_role("img", name="Your picture: Bag")).to_be_visible()
+        expect(ranking).to_have_text(first)
+
+
+def test_an_engine_that_is_not_there_is_named(page: Page, troubles: Troubles, vit_site: Path, tmp_path: Path) -> None:
+    troubles.expect("404")
+    site = tmp_path / "_site"
+    shutil.copytree(vit_site, site)
+    for path in site.rglob("vit-*.wasm"):
+        path.unlink()
+    with serving(site) as url:
+        open_page(page, url)
+        page.get_by_role("button", name=re.compile("^Load")).click()
+        alert = page.get_by_role("alert")
+        expect(alert).to_contain_text(re.compile(r"the engine's vit-(plain|relaxed)\.wasm with status 404"))
+        expect(page.get_by_role("button", name="Try again")).to_be_visible()
