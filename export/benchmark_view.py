@@ -1,12 +1,11 @@
 """A benchmark as the results page shows it: marks of a chart, and the rows of its tables."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.benchmark import Benchmark, Row, Start, ratio
-from export.errors import ArtifactError, RequestError
-from export.spec import SCHEMA_VERSION, Environment
+from export.results import read_figures
+from export.spec import Environment
 from export.statistics import Figure
 
 
@@ -43,17 +42,7 @@ class BenchmarkView:
 
 def read_benchmark(path: Path | None) -> Benchmark | None:
     """Read what `export.measure --benchmark` wrote; raises `RequestError` when it is something else."""
-    if path is None:
-        return None
-    try:
-        values = json.loads(path.read_text())
-        if values["schema_version"] != SCHEMA_VERSION:
-            raise ArtifactError(f"schema_version is {values['schema_version']}, not {SCHEMA_VERSION}")
-        return Benchmark.from_json(values)
-    except (OSError, ValueError, KeyError, TypeError, ArtifactError) as error:
-        raise RequestError(
-            f"{path} is not a benchmark: {error}", hint="run: python -m export.measure --benchmark"
-        ) from error
+    return None if path is None else read_figures(path, Benchmark, "a benchmark", "measure --benchmark")
 
 
 def views(found: Benchmark | None) -> tuple[BenchmarkView, ...]:

@@ -4,11 +4,13 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from export.errors import ArtifactError, RequestError
 from export.published import PublishedModel, Variant
-from export.spec import SCHEMA_VERSION, Measurement, MeasurementFile
+from export.spec import SCHEMA_VERSION, Measurement, MeasurementFile, Record
 
+File = TypeVar("File", bound=Record)
 LATENCY, TOP1, AGREEMENT, COSINE = "latency_ms", "top1", "agreement", "cosine"
 NATIVE = "pytorch"  # the engine of the float reference
 COLD = ("download_ms", "decode_ms", "compile_ms", "first_run_ms")
@@ -57,17 +59,18 @@ class ModelResults:
 
 def read_measurements(path: Path | None) -> MeasurementFile | None:
     """Read `measurements.json`; raises `RequestError` when it is something else."""
-    if path is None:
-        return None
+    return None if path is None else read_figures(path, MeasurementFile, "a measurements file", "measure")
+
+
+def read_figures(path: Path, kind: type[File], what: str, command: str) -> File:
+    """Read a file of figures that `export.<command>` wrote; raises `RequestError` when it is something else."""
     try:
         values = json.loads(path.read_text())
         if values["schema_version"] != SCHEMA_VERSION:
             raise ArtifactError(f"schema_version is {values['schema_version']}, not {SCHEMA_VERSION}")
-        return MeasurementFile.from_json(values)
+        return kind.from_json(values)
     except (OSError, ValueError, KeyError, TypeError, ArtifactError) as error:
-        raise RequestError(
-            f"{path} is not a measurements file: {error}", hint="run: python -m export.measure"
-        ) from error
+        raise RequestError(f"{path} is not {what}: {error}", hint=f"run: python -m export.{command}") from error
 
 
 def match(file: MeasurementFile | None, models: tuple[PublishedModel, ...]) -> tuple[list[Measurement], list[str]]:
