@@ -20,7 +20,9 @@ from export.errors import RequestError
 from export.models.request import ModelRequest
 from export.page import RenderReport, render
 from export.pipeline import convert
+from export.published import variant_id
 from export.recipes import DEFAULT_RECIPES, Recipe, find_recipe, find_recipes
+from export.spec import Artifact
 from export.store import Store
 
 ARTIFACTS, SITE_OUT, MEASUREMENTS = Path("artifacts"), Path("_site"), Path("artifacts/measurements.json")
@@ -45,9 +47,10 @@ class BuildRequest:
 def build(request: BuildRequest) -> RenderReport:
     """Make what is missing, verify it, and put the rendered page in place; nothing is changed on failure."""
     store = Store(request.artifacts)
+    made: list[Artifact] = []
     for model in request.models:
         say(f"{model.name}: {', '.join(recipe.name for recipe in request.recipes)}")
-        convert(model, request.recipes, store, force=request.force, engines=request.engines, data=request.data)
+        made += convert(model, request.recipes, store, force=request.force, engines=request.engines, data=request.data)
     with stage("bundle the page's scripts"):
         bundle = make_bundle()
     with stage("render the page"):
@@ -57,6 +60,7 @@ def build(request: BuildRequest) -> RenderReport:
             recipes=[recipe.name for recipe in request.recipes],
             bundle=bundle,
             measurements=request.measurements if request.measurements.exists() else None,
+            variants={variant_id(artifact) for artifact in made},
             benchmark=request.benchmark if request.benchmark.exists() else None,
             out=request.out,
         )

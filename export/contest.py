@@ -108,7 +108,7 @@ def contest(request: ContestRequest) -> Benchmark:
         render(
             artifacts=request.folder, models=[model.name for model in request.models],
             recipes=list(dict.fromkeys(role.recipe for role in ROLES)), bundle=make_bundle(), measurements=None,
-            out=site,
+            out=site, variants={role.variant for role in ROLES},
         )  # fmt: skip
     data = read_site_data(site)
     rows: list[Row] = []

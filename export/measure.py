@@ -174,6 +174,7 @@ def _render_again(request: MeasureRequest, measurements: Path) -> None:
         artifacts=request.artifacts, models=[model["name"] for model in models], recipes=list(recipes),
         bundle=make_bundle(), measurements=measurements, out=request.site,
         benchmark=BENCHMARK if BENCHMARK.exists() else None,
+        variants={variant["id"] for model in models for variant in model["variants"]},
     )  # fmt: skip
 
 

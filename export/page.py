@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -62,15 +63,17 @@ class RenderReport:
 def render(
     *, artifacts: Path, models: list[str], recipes: list[str], bundle: Path, measurements: Path | None, out: Path,
     benchmark: Path | None = None,
+    variants: Collection[str] | None = None,
 ) -> RenderReport:  # fmt: skip
     """Gather everything, write the whole site beside `out`, then put it in place.
 
+    `variants` are the ids of those to publish; without it, all that are stored of these recipes are.
     Raises `RequestError` when `out` holds anything that a render did not put there, `ArtifactError` when
     an artifact is missing or altered, and `ExportError` when the site would exceed what may be published.
     """
     out = out.resolve()
     _refuse_foreign(out)
-    published = tuple(gather_model(Store(artifacts), name, recipes) for name in models)
+    published = tuple(gather_model(Store(artifacts), name, recipes, variants) for name in models)
     engines = {variant.engine.name for model in published for variant in model.variants}
     scripts = read_bundle(bundle, engines)
     measured = read_measurements(measurements)

@@ -1,6 +1,7 @@
 """What a page is made from: the stored artifacts of each model, its samples, and the script bundle."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,11 @@ OTHERWISE_STATIC = {
 LICENCES = "LICENCES.txt"  # of everything that is bundled; written by site/build.mjs
 
 
+def variant_id(artifact: Artifact) -> str:
+    """Return the name of an artifact as a variant of its model."""
+    return f"{artifact.recipe}-{artifact.format}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """A recipe in a format that a browser engine loads; `folder` is its place in the site, with a final slash.
@@ -46,7 +52,7 @@ class Variant:
     @property
     def id(self) -> str:
         """The name a visitor's link carries, such as `u8-tfjs`."""
-        return f"{self.artifact.recipe}-{self.artifact.format}"
+        return variant_id(self.artifact)
 
     @property
     def note(self) -> str:
@@ -119,8 +125,11 @@ class Bundle:
         return tuple(file for file in self.files if file.path not in others)
 
 
-def gather_model(store: Store, name: str, recipes: list[str]) -> PublishedModel:
-    """Read a model's spec, variants and samples; raises `ArtifactError` for a recipe that was never built."""
+def gather_model(store: Store, name: str, recipes: list[str], chosen: Collection[str] | None = None) -> PublishedModel:
+    """Read a model's spec, variants and samples; raises `ArtifactError` for a recipe that was never built.
+
+    `chosen` are the variants' ids; without it, all that are stored are taken.
+    """
     stored = _stored_artifacts(store, name)
     origin = next((artifact for artifact in stored if artifact.format == "torch"), None)
     if origin is None:
@@ -130,7 +139,10 @@ def gather_model(store: Store, name: str, recipes: list[str]) -> PublishedModel:
         spec = ModelSpec.from_json(json.loads(spec_file.read_text()))
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{spec_file} cannot be read: {error}", hint="build again with --force") from error
-    variants = tuple(variant for recipe in recipes for variant in _variants(store, name, recipe, stored))
+    found = (variant for recipe in recipes for variant in _variants(store, name, recipe, stored))
+    variants = tuple(variant for variant in found if chosen is None or variant.id in chosen)
+    if not variants:
+        raise ArtifactError(f"{store.root / name} holds none of {', '.join(sorted(chosen or ()))}", hint="build again")
     return PublishedModel(
         spec=spec, reference=_reference(store, origin), variants=variants, steps=_ancestry(variants, stored, origin),
         samples=_samples(name),
