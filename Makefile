@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 MODELS := fashion
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help site test setup lint unit browser measure serve clean
+.PHONY: help site test setup lint benchmark serve clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## / — /'
@@ -25,6 +25,9 @@ lint: setup      ## static checks and the tests of the page's scripts
 	npm run --silent --prefix site check
 	npm test --silent --prefix site
 	npm run --silent --prefix site lint:workflows
+
+benchmark: setup ## compare all engines on DeiT-tiny, first visits included
+	$(PYTHON) -m export.measure --benchmark --model deit_t --weights random
 
 serve:           ## show _site/ on localhost
 	$(PYTHON) -m export.serve

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -125,13 +125,17 @@ def _row(variant: Variant, backend: str | None, threads: int | None, own: list[M
 
 
 def _chart(rows: tuple[ResultRow, ...]) -> tuple[tuple[ChartRow, ...], tuple[float, float] | None]:
-    """Return one chart row per variant, on the back end where it was fastest; nothing when nothing was timed."""
+    """Return one chart row per variant, on the back end where it was fastest; nothing when nothing was timed.
+
+    Its accuracy is that of the first back end where it was measured.
+    """
+    accurate = {row.variant.id: row.top1 for row in reversed(rows) if row.top1 is not None}
     fastest: dict[str, ResultRow] = {}
     for row in rows:
         best = fastest.get(row.variant.id)
         if row.latency is not None and (best is None or best.latency is None or row.latency.value < best.latency.value):
             fastest[row.variant.id] = row
-    chosen = tuple(fastest.values())
+    chosen = tuple(replace(row, top1=accurate.get(name)) for name, row in fastest.items())
     if not chosen:
         return (), None
     largest = max(row.variant.artifact.gzip_bytes for row in chosen)
