@@ -41,7 +41,8 @@ class Method(Record):
     found: `max` spans the largest value, `search` tries candidates on the metric, `gptq` also rounds with error
     feedback, `dynamic` takes each token's own largest value at run time; `learned` and `tracked` steps belong to
     training: gradients change them, or they follow the range. `twin` gives the outputs of softmax and GELU two
-    ranges. `compensate` changes biases or weights for the error that remains. `weight_only`: the method also makes
+    ranges. `compensate` changes biases or weights for the error that remains. `run`: where activations are integers,
+    weights leave room for sums of so many steps in 16 bits (`quant/runs.py`). `weight_only`: the method also makes
     sense with float activations.
     """
 
@@ -57,6 +58,7 @@ class Method(Record):
     twin: Literal["none", "exclusive", "published"] = "none"
     gradient: Literal["fisher", "published"] = "fisher"
     compensate: Literal["none", "bias", "ridge"] = "none"
+    run: int = 0
     weight_only: bool = False
     calibration: Calibration = field(default_factory=Calibration)
 
@@ -146,7 +148,7 @@ METHODS: dict[str, Method] = {
             "gptq", "GPTQ",
             "Weights are rounded column by column, each error made up for by the columns to come (Frantar et al., "
             "ICLR 2023).",
-            weights="gptq", activations="dynamic", weight_only=True,
+            weights="gptq", activations="dynamic", run=4, weight_only=True,
             calibration=Calibration(images=128),
         ),
         _method(

@@ -12,6 +12,7 @@ from export.errors import UnsupportedError
 from export.quant.layers import Product, QuantConv2d, QuantLinear
 from export.quant.packing import pack
 from export.quant.quantizers import Dynamic, Quantizer, Uniform
+from export.quant.runs import in_rows, longest_run
 
 Array = NDArray[Any]
 HINT = "another engine serves this model; or choose a recipe that quantizes every operand with one step"
@@ -19,10 +20,14 @@ HINT = "another engine serves this model; or choose a recipe that quantizes ever
 
 @dataclass
 class Tensors:
-    """The file's tensors in the engine's order; `bits` is that of packed weights, 0 for floats."""
+    """The file's tensors in the engine's order; `bits` is that of packed weights, 0 for floats.
+
+    `runs` are the longest ones that the weights of layers with integer inputs leave room for.
+    """
 
     values: dict[str, Array] = field(default_factory=dict)
     bits: dict[str, int] = field(default_factory=dict)
+    runs: list[int] = field(default_factory=list)
 
     def add(self, name: str, values: Tensor) -> None:
         """Append floats: as float16 where that holds them exactly, otherwise as float32."""
@@ -70,15 +75,14 @@ def add_linear(
     bias = torch.zeros_like(scale) if layer.bias is None else layer.bias
     if factor is not None:
         scale, bias = scale * factor, bias * factor
-    if isinstance(layer, QuantConv2d):
-        codes = codes.permute(0, 2, 3, 1)
-    tensors.add_packed(f"{name}.weight", codes.flatten(1).cpu().numpy(), weight.bits)
+    tensors.add_packed(f"{name}.weight", in_rows(codes).cpu().numpy(), weight.bits)
     tensors.add(f"{name}.scale", scale)
     tensors.add(f"{name}.bias", bias)
     if layer.input is not None:
         dim = None if isinstance(layer, QuantConv2d) else -1
         found = numbers(f"{name}'s input", layer.input, dim, 1, may_be_range=dim is not None)
         tensors.add(f"{name}.input", torch.cat(found))
+        tensors.runs.append(longest_run(weight.levels))
     elif not may_be_float:
         raise refuse(name, "has float inputs: the engine multiplies integers")
 

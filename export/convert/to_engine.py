@@ -4,8 +4,9 @@ The file is a safetensors file. Its tensors are the integer artifact's, in the o
 with what needs no arithmetic at run time done beforehand: position embeddings are added to the class token, LayerScale
 and attention's 1/√d are multiplied into the scales of output channels, and the rows of the patch embedding follow the
 image's. The integers stay as they are. LayerNorm keeps gamma and beta, keys and values their biases: to fold them after
-rounding would change the numbers that the recipe chose. Metadata: `format`, `schema_version`, `plan` (sizes, and the
-tensors' names with the bits of packed ones), `model`, `recipe`, `sha256` of the tensor bytes.
+rounding would change the numbers that the recipe chose. Metadata: `format`, `schema_version`, `plan` (sizes, the
+tensors' names with the bits of packed ones, and the run of steps that all weights leave room for), `model`, `recipe`,
+`sha256` of the tensor bytes.
 """
 
 import json
@@ -68,7 +69,11 @@ def convert_engine(
 def to_engine(model: QuantizedModel, path: Path) -> None:
     """Write the engine's file, whole or not at all; raises `UnsupportedError` for what it cannot run."""
     sizes, tensors = plan_of(model.module)
-    plan = {"sizes": sizes, "tensors": [[name, bits] for name, bits in tensors.bits.items()]}
+    plan = {
+        "sizes": sizes,
+        "tensors": [[name, bits] for name, bits in tensors.bits.items()],
+        "run": min(tensors.runs),
+    }
     metadata = {
         "format": FORMAT,
         "schema_version": str(VERSION),

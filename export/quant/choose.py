@@ -189,7 +189,9 @@ def _choose_weight(job: Job, layer: nn.Linear | nn.Conv2d, input: Quantizer | No
         return round_weight(layer.weight, scale, bits)
     curvature = gram(layer, values, job.observed().gradient)
     scale = search_channels(target, curvature, bits, job.candidates())
-    return gptq(target, curvature, scale, bits) if method.weights == "gptq" else round_weight(target, scale, bits)
+    if method.weights != "gptq":
+        return round_weight(target, scale, bits)
+    return gptq(target, curvature, scale, bits, run=0 if input is None else method.run)
 
 
 def _search_tensor(job: Job, layer: nn.Linear | nn.Conv2d, input: Quantizer | None) -> Tensor:

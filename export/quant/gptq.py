@@ -2,24 +2,46 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from export.quant.layers import Weight
+from export.quant.runs import MOST, greatest_sums, in_rows
 
+Doubles = NDArray[np.float64]
 DAMPING = 0.01  # of the mean diagonal, as in the paper
 BLOCK = 64
+WIDER = 1.005  # the least factor of a scale that did not leave room
 
 
-def gptq(weight: Tensor, curvature: Tensor, scale: Tensor, bits: int) -> Weight:
+def gptq(weight: Tensor, curvature: Tensor, scale: Tensor, bits: int, *, run: int = 0) -> Weight:
     """Return the integer weight of `weight [out, …]`, rounded column by column with error feedback.
 
     `curvature` is `[in, in]` = Σ x·xᵀ, `scale` `[out]`. Columns go in the order of falling curvature; each one's
     error is spread over those to come by the inverse's Cholesky factor (Frantar et al. 2023, "GPTQ", algorithm 1).
+    With a `run`, scales are widened where the levels leave no room for one of so many steps (`runs.py`).
     """
     inverse, order = _inverse_factor(curvature.double())
+    rows = weight.detach().flatten(1).double()[:, order].cpu()
+    levels, scale, todo = torch.empty_like(weight), scale.clone(), torch.arange(len(weight))
+    if run:
+        scale = scale.maximum(greatest_sums(in_rows(weight.detach()), run) / MOST)
+    while len(todo):
+        found = torch.empty(len(todo), rows.shape[1], device=scale.device)
+        rounded = _round(rows[todo].numpy(), inverse.cpu().numpy(), scale[todo].double().cpu().numpy(), bits)
+        found[:, order] = torch.from_numpy(rounded).to(found)
+        levels[todo] = found.reshape(-1, *weight.shape[1:])
+        if not run:
+            break
+        sums = greatest_sums(in_rows(levels[todo]), run)
+        scale[todo] *= torch.where(sums > MOST, (sums / MOST).clamp_min(WIDER), 1)
+        todo = todo[(sums > MOST).cpu()]
+    return Weight(bits, levels, scale)
+
+
+def _round(work: Doubles, factor: Doubles, column: Doubles, bits: int) -> Doubles:
+    """Return the levels of rows `work [out, in]`, which is used up; `column` `[out]` are their scales."""
     # numpy: thousands of small steps, each of which several threads would only wait for each other in
-    work = weight.detach().flatten(1).double()[:, order].cpu().numpy()
-    factor, column = inverse.cpu().numpy(), scale.double().cpu().numpy()
     levels, low, high = np.empty_like(work), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     for start in range(0, work.shape[1], BLOCK):  # errors reach the columns beyond a block in one product
         stop = min(start + BLOCK, work.shape[1])
@@ -31,9 +53,7 @@ def gptq(weight: Tensor, curvature: Tensor, scale: Tensor, bits: int) -> Weight:
             work[:, index + 1 : stop] -= np.outer(error, factor[index, index + 1 : stop])
             errors[:, index - start] = error
         work[:, stop:] -= errors @ factor[start:stop, stop:]
-    restored = torch.empty(levels.shape, device=scale.device)
-    restored[:, order] = torch.from_numpy(levels).to(restored)
-    return Weight(bits, restored.reshape(weight.shape), scale)
+    return levels
 
 
 def _inverse_factor(curvature: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,25 +1,23 @@
 #include "attention.h"
 
 #include "attention_parts.h"
+#include "dot.h"
 #include "softmax.h"
 
 // The sum of a row of operands; its length is a multiple of 8.
-INLINE int32_t sum_operands(const Act *acts, int length) {
+INLINE int32_t sum_operands(const HeadAct *row, int length) {
   int32_t sum = 0;
   for (int k = 0; k < length; k++) {
-#ifdef BYTES
-    sum += dot_kind == DOT_SIGNED ? (int8_t)acts[k] : acts[k];
-#else
-    sum += acts[k];
-#endif
+    const HeadAct act = row[k / HEAD_GROUP * (ROWS * HEAD_GROUP) + k % HEAD_GROUP];
+    sum += HEAD_DOT == DOT_SIGNED ? (int8_t)act : act;
   }
   return sum;
 }
 
 // What each row's sums need when the weight's side is stored as level + `weight_offset`: minus that times Σ operands.
-INLINE void start_rows(const Act *acts, int length, int weight_offset, V starts[ROWS]) {
+INLINE void start_rows(const HeadAct *acts, int length, int weight_offset, V starts[ROWS]) {
   for (int i = 0; i < ROWS; i++) {
-    const int32_t sum = weight_offset ? sum_operands(acts + (size_t)i * length, length) : 0;
+    const int32_t sum = weight_offset ? sum_operands(acts + row_place(HEAD_GROUP, i, length), length) : 0;
     starts[i] = wasm_i32x4_splat(-weight_offset * sum);
   }
 }
@@ -28,8 +26,8 @@ INLINE void start_rows(const Act *acts, int length, int weight_offset, V starts[
 static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScratch scratch) {
   const AttentionSizes *s = rows.sizes;
   const int width = s->heads * s->head_dim, length = s->head_dim;
-  const Operand operand = to_operand(quantizer_of(rows, QUERY, head));
-  const int key_offset = to_weight(quantizer_of(rows, KEY, head)).offset;
+  const Operand operand = to_operand(quantizer_of(rows, QUERY, head), HEAD_DOT);
+  const int key_offset = to_weight(quantizer_of(rows, KEY, head), HEAD_DOT).offset;
   float row_scales[ROWS];
   for (int i = 0; i < ROWS; i++) {
     const float *query = rows.qkv + (size_t)(row + i) * 3 * width + head * length;
@@ -37,11 +35,11 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
       layernorm(&rows.layer->query, query, length, scratch.row);
       query = scratch.row;
     }
-    row_scales[i] = quantize_row(query, length, &operand, scratch.query + (size_t)i * length).scale;
+    row_scales[i] = quantize_query(query, length, &operand, scratch.query + row_place(HEAD_GROUP, i, length));
   }
   V starts[ROWS];
   start_rows(scratch.query, length, key_offset, starts);
-  const Weight *levels = keys.levels + (size_t)head * s->padded * length;
+  const HeadWeight *levels = keys.levels + (size_t)head * s->padded * length;
   for (int n = 0; n < s->padded; n += COLUMNS) {
     const size_t at = (size_t)head * s->padded + n;
     const V left = load(keys.starts + at), right = load(keys.starts + at + 4);
@@ -49,7 +47,7 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
     UNROLL for (int i = 0; i < ROWS; i++) {
       sums[i][0] = wasm_i32x4_add(left, starts[i]), sums[i][1] = wasm_i32x4_add(right, starts[i]);
     }
-    dot_tile(scratch.query, length, levels + (size_t)n * length, length, sums);
+    dot_tile(HEAD_BYTES, scratch.query, levels + (size_t)n * length, length / HEAD_GROUP, sums);
     UNROLL for (int i = 0; i < ROWS; i++) {
       const V scale = splat(row_scales[i] * LOG2_E);
       float *to = scratch.scores + (size_t)i * s->padded + n;
@@ -60,7 +58,7 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
 }
 
 // One row of scores to operands; return the scale of their levels.
-static float soften(float *scores, const AttentionSizes *s, const Operand *operand, Act *to) {
+static float soften(float *scores, const AttentionSizes *s, const Operand *operand, HeadAct *to) {
   for (int n = s->tokens; n < s->padded; n++) scores[n] = -1e30f;
   const float total = powers(scores, s->padded);
   // The greatest power is 1: a dynamic scale needs no search.
@@ -70,20 +68,20 @@ static float soften(float *scores, const AttentionSizes *s, const Operand *opera
   for (int n = 0; n < s->padded; n += 8) {
     const V a = vmax(vmin(mul(load(scores + n), factor), high), low);
     const V b = vmax(vmin(mul(load(scores + n + 4), factor), high), low);
-    store_operands(to + n, to_integers(a), to_integers(b), operand->offset);
+    store_operands(HEAD_BYTES, to, n, to_integers(a), to_integers(b), operand->offset);
   }
   return scale;
 }
 
 // out[4][head_dim] of one head = probabilities · values.
-static void gather(AttentionRows rows, int head, const Weight *values, const float row_scales[ROWS],
+static void gather(AttentionRows rows, int head, const HeadWeight *values, const float row_scales[ROWS],
                    AttentionScratch scratch, float *out) {
   const AttentionSizes *s = rows.sizes;
   const int width = s->heads * s->head_dim;
-  const int value_offset = to_weight(quantizer_of(rows, VALUE, head)).offset;
+  const int value_offset = to_weight(quantizer_of(rows, VALUE, head), HEAD_DOT).offset;
   V starts[ROWS];
   start_rows(scratch.probabilities, s->padded, value_offset, starts);
-  const Weight *levels = values + (size_t)head * s->head_dim * s->padded;
+  const HeadWeight *levels = values + (size_t)head * s->head_dim * s->padded;
   for (int k = 0; k < s->head_dim; k += COLUMNS) {
     const int c = head * s->head_dim + k;
     const V left = load(scratch.value_starts + c), right = load(scratch.value_starts + c + 4);
@@ -91,7 +89,7 @@ static void gather(AttentionRows rows, int head, const Weight *values, const flo
     UNROLL for (int i = 0; i < ROWS; i++) {
       sums[i][0] = wasm_i32x4_add(left, starts[i]), sums[i][1] = wasm_i32x4_add(right, starts[i]);
     }
-    dot_tile(scratch.probabilities, s->padded, levels + (size_t)k * s->padded, s->padded, sums);
+    dot_tile(HEAD_BYTES, scratch.probabilities, levels + (size_t)k * s->padded, s->padded / HEAD_GROUP, sums);
     UNROLL for (int i = 0; i < ROWS; i++) {
       const V scale = splat(row_scales[i]);
       float *to = out + (size_t)i * width + c;
@@ -101,17 +99,17 @@ static void gather(AttentionRows rows, int head, const Weight *values, const flo
   }
 }
 
-void attend(AttentionRows rows, Keys keys, const Weight *values, AttentionScratch scratch, float *out) {
+void attend(AttentionRows rows, Keys keys, const HeadWeight *values, AttentionScratch scratch, float *out) {
   const AttentionSizes *s = rows.sizes;
   const int width = s->heads * s->head_dim;
   for (int head = 0; head < s->heads; head++) {
-    const Operand operand = to_operand(quantizer_of(rows, PROBABILITY, head));
+    const Operand operand = to_operand(quantizer_of(rows, PROBABILITY, head), HEAD_DOT);
     for (int row = rows.first; row < rows.last; row += ROWS) {
       score(rows, head, row, keys, scratch);
       float row_scales[ROWS];
       for (int i = 0; i < ROWS; i++) {
         row_scales[i] = soften(scratch.scores + (size_t)i * s->padded, s, &operand,
-                               scratch.probabilities + (size_t)i * s->padded);
+                               scratch.probabilities + row_place(HEAD_GROUP, i, s->padded));
       }
       gather(rows, head, values, row_scales, scratch, out + (size_t)row * width);
     }

@@ -64,13 +64,14 @@ EXPORT(finish) int finish(void) {
   if (is_fault(state == PREPARED && all_filled() ? FINE : BAD_STATE)) return 0;
   dot_kind = probe_dot();
   if (is_fault(dot_kind == DOT_OTHER ? BAD_MACHINE : FINE)) return 0;
-  finish_linear(&model.embed);
-  for (int i = 0; i < model.sizes.classifiers && model.sizes.classes; i++) finish_linear(&model.classifiers[i]);
+  int fits = finish_linear(&model.embed);
+  for (int i = 0; i < model.sizes.classifiers && model.sizes.classes; i++) fits &= finish_linear(&model.classifiers[i]);
   for (int i = 0; i < model.sizes.depth; i++) {
     Block *block = model.blocks + i;
-    finish_linear(&block->qkv), finish_linear(&block->projection);
-    finish_linear(&block->expand), finish_linear(&block->contract);
+    fits &= finish_linear(&block->qkv) & finish_linear(&block->projection);
+    fits &= finish_linear(&block->expand) & finish_linear(&block->contract);
   }
+  if (is_fault(fits ? FINE : NO_ROOM)) return 0;
   state = READY;
   return 1;
 }

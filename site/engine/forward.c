@@ -19,7 +19,7 @@ INLINE Rows quantized(const Run *run, const Linear *linear, const float *x, int 
 static Rows normalised(const Run *run, const Norm *norm, const Linear *linear, const float *x, int count) {
   for (int row = 0; row < count; row++) {
     layernorm(norm, x + (size_t)row * linear->ins, linear->ins, run->scratch.row);
-    Act *to = run->acts + (size_t)row * padded_ins(linear);
+    Act *to = run->acts + row_place(GROUP, row, padded_ins(linear));
     run->scratch.scales[row] = quantize_row(run->scratch.row, linear->ins, &linear->operand, to);
   }
   return (Rows){.acts = run->acts, .scales = run->scratch.scales, .count = count};

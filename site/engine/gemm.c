@@ -1,6 +1,8 @@
 #include "gemm.h"
 
+#include "dot.h"
 #include "gelu.h"
+#include "runs.h"
 
 enum { BLOCK_BYTES = 192 * 1024 };  // of activations that are used again for every 8 outputs: within the L2 cache
 
@@ -21,7 +23,13 @@ INLINE void integer_tile(const Linear *l, Rows rows, int row, int n, float *out,
     const V offset = wasm_i32x4_splat(-rows.scales[row + i].offset);
     sums[i][0] = wasm_i32x4_mul(left, offset), sums[i][1] = wasm_i32x4_mul(right, offset);
   }
-  dot_tile(rows.acts + (size_t)row * ins, ins, l->weight + (size_t)n * ins, ins, sums);
+  const Act *acts = rows.acts + (size_t)row * ins;
+  const Weight *weights = l->weight + (size_t)n * ins;
+#ifdef PAIRS
+  pairs_tile(l->run, acts, weights, ins / GROUP, sums);
+#else
+  dot_tile(LAYER_BYTES, acts, weights, ins / GROUP, sums);
+#endif
   UNROLL for (int i = 0; i < ROWS; i++) {
     const V low = wasm_f32x4_convert_i32x4(sums[i][0]), high = wasm_f32x4_convert_i32x4(sums[i][1]);
     const V row_scale = splat(rows.scales[row + i].scale);
@@ -47,6 +55,7 @@ INLINE void float_tile(const Linear *l, Rows rows, int row, int n, float *out, s
   }
 }
 
+// Layers of floats are the patch embedding and classifiers: their outputs go through no GELU.
 INLINE void all_tiles(const Linear *l, Rows rows, int first, int last, float *out, size_t stride, Epilogue how) {
   const int width = padded_ins(l) * (int)(l->floats ? sizeof(float) : sizeof(Act));
   const int fitting = BLOCK_BYTES / width / ROWS * ROWS, block = fitting < ROWS ? ROWS : fitting;
@@ -54,7 +63,7 @@ INLINE void all_tiles(const Linear *l, Rows rows, int first, int last, float *ou
     const int to = from + block < rows.count ? from + block : rows.count;
     for (int n = first; n < last; n += COLUMNS) {
       for (int row = from; row < to; row += ROWS) {
-        if (l->floats) float_tile(l, rows, row, n, out, stride, how);
+        if (l->floats && (how == STORE || how == ADD)) float_tile(l, rows, row, n, out, stride, how);
         else integer_tile(l, rows, row, n, out, stride, how);
       }
     }
@@ -74,13 +83,15 @@ void linear_all(const Linear *l, Rows rows, float *out, size_t stride, Epilogue 
   linear_part(l, rows, 0, padded_outs(l), out, stride, how);
 }
 
-void finish_linear(Linear *l) {
-  if (l->floats) return;
-  l->operand = to_operand((Quantizer){l->input[0], l->input[1], l->input[2]});
+int finish_linear(Linear *l) {
+  if (l->floats) return 1;
+  l->operand = to_operand((Quantizer){l->input[0], l->input[1], l->input[2]}, dot_kind);
   const int ins = padded_ins(l);
   for (int n = 0; n < padded_outs(l); n++) {
     int32_t sum = 0;
-    for (int k = 0; k < ins; k++) sum += l->weight[weight_place(n, k, ins)];
+    for (int k = 0; k < ins; k++) sum += l->weight[weight_place(GROUP, n, k, ins)];
     l->sums[n] = sum;
   }
+  l->run = longest_run(l);
+  return l->run > 0;
 }

@@ -12,6 +12,7 @@ typedef struct {
   int32_t *sums;         // [outs padded]: of each output's levels, which an operand's offset adds to its sum
   float *input;          // scale, low and high of the input's quantizer
   Operand operand;
+  int run;               // steps that may be summed in 16 bits, where the build does so
 } Linear;
 
 typedef enum { STORE, ADD, GELU, GELU_BY_TANH } Epilogue;
@@ -32,5 +33,5 @@ typedef struct {
 void linear_part(const Linear *linear, Rows rows, int first, int last, float *out, size_t stride, Epilogue epilogue);
 void linear_all(const Linear *linear, Rows rows, float *out, size_t stride, Epilogue epilogue);
 
-// Derive what depends on both the weight and the input's quantizer.
-void finish_linear(Linear *linear);
+// Derive what depends on both the weight and the input's quantizer; 0 where the build has no room for its sums.
+int finish_linear(Linear *linear);

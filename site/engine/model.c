@@ -99,8 +99,8 @@ static void place_scratch(Scratch *scratch, const Model *m, Arena *arena) {
   const AttentionSizes *s = &m->attention;
   const int width = s->heads * s->head_dim;
   scratch->attention = (AttentionScratch){
-      TAKE(arena, float, s->head_dim),         TAKE(arena, float, ROWS * s->padded), TAKE(arena, Act, ROWS * s->head_dim),
-      TAKE(arena, Act, ROWS * s->padded),      TAKE(arena, float, width),            TAKE(arena, float, width),
+      TAKE(arena, float, s->head_dim),         TAKE(arena, float, ROWS * s->padded), TAKE(arena, HeadAct, ROWS * s->head_dim),
+      TAKE(arena, HeadAct, ROWS * s->padded),      TAKE(arena, float, width),            TAKE(arena, float, width),
       TAKE(arena, int32_t, width),
   };
   scratch->row = TAKE(arena, float, m->widest);
@@ -125,9 +125,9 @@ static void place_buffers(Model *m, Arena *arena) {
   m->floats = TAKE(arena, float, rows * padded_ins(&m->embed));
   m->acts = TAKE(arena, Act, rows * m->widest);
   for (int i = 0; i < 2; i++)
-    m->keys[i] = (Keys){TAKE(arena, Weight, rows * width), TAKE(arena, float, rows * d->heads),
+    m->keys[i] = (Keys){TAKE(arena, HeadWeight, rows * width), TAKE(arena, float, rows * d->heads),
                         TAKE(arena, int32_t, rows * d->heads)};
-  m->values = TAKE(arena, Weight, rows * width);
+  m->values = TAKE(arena, HeadWeight, rows * width);
   m->largest = TAKE(arena, float, d->threads * width);
   m->sums = TAKE(arena, int32_t, d->threads * width);
   for (int thread = 0; thread < d->threads; thread++) place_scratch(&m->scratch[thread], m, arena);

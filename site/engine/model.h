@@ -67,7 +67,7 @@ typedef struct {
   Act *acts;                        // [rows][widest input]
   int widest;
   Keys keys[2];                     // of odd and even blocks: a thread may be one block ahead
-  Weight *values;
+  HeadWeight *values;
   float *largest;                   // [threads][heads · head_dim]
   int32_t *sums;                    // [threads][heads · head_dim]
   Scratch scratch[MOST_THREADS];
@@ -76,7 +76,7 @@ typedef struct {
 extern Model model;
 
 // Derive the model's sizes from a description; return what is wrong with it, or FINE.
-typedef enum { FINE, BAD_SIZES, BAD_LENGTHS, BAD_CHOICES, TOO_LARGE, NO_MEMORY, BAD_SLOT, BAD_STATE, BAD_MACHINE } Fault;
+typedef enum { FINE, BAD_SIZES, BAD_LENGTHS, BAD_CHOICES, TOO_LARGE, NO_MEMORY, BAD_SLOT, BAD_STATE, BAD_MACHINE, NO_ROOM } Fault;
 
 Fault describe_model(Model *model, const Description *description);
 

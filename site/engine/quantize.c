@@ -12,7 +12,7 @@ float largest(const float *x, int count) {
 }
 
 // The scale of a row's range, 0 included, and its levels.
-INLINE Operand ranged(const float *x, int count, Operand operand) {
+INLINE Operand ranged(int bytes, const float *x, int count, Operand operand) {
   V low = splat(0), high = low;
   for (int k = 0; k < count; k += 4) {
     const V value = load(x + k);
@@ -22,37 +22,44 @@ INLINE Operand ranged(const float *x, int count, Operand operand) {
   operand.scale = dynamic_scale(max_lanes(high) - least, steps);
   operand.low = __builtin_rintf(least * (1 / operand.scale));
   operand.high += operand.low;
-#ifdef BYTES
-  operand.offset -= (int)operand.low;
-#endif
+  if (bytes) operand.offset -= (int)operand.low;
   return operand;
 }
 
-INLINE Operand operand_of_row(const float *x, int width, const Operand *operand) {
-  if (operand->scale < 0) return ranged(x, width, *operand);
+INLINE Operand operand_of_row(int bytes, const float *x, int width, const Operand *operand) {
+  if (operand->scale < 0) return ranged(bytes, x, width, *operand);
   Operand found = *operand;
   if (found.scale == 0) found.scale = dynamic_scale(largest(x, width), found.high);
   return found;
 }
 
-RowScale quantize_row(const float *x, int width, const Operand *operand, Act *to) {
-  const Operand found = operand_of_row(x, width, operand);
+INLINE RowScale quantize(int bytes, const float *x, int width, const Operand *operand, void *to) {
+  const Operand found = operand_of_row(bytes, x, width, operand);
   const V inverse = splat(1 / found.scale), low = splat(found.low), high = splat(found.high);
   int k = 0;
   for (; k + 8 <= width; k += 8) {
     const V a = vmax(vmin(mul(load(x + k), inverse), high), low);
     const V b = vmax(vmin(mul(load(x + k + 4), inverse), high), low);
-    store_operands(to + k, to_integers(a), to_integers(b), found.offset);
+    store_operands(bytes, to, k, to_integers(a), to_integers(b), found.offset);
   }
   if (k < width) {
     const V a = vmax(vmin(mul(load(x + k), inverse), high), low);
-    store_operands(to + k, to_integers(a), wasm_i32x4_splat(0), found.offset);
+    store_operands(bytes, to, k, to_integers(a), wasm_i32x4_splat(0), found.offset);
   }
   return (RowScale){found.scale, found.offset};
+}
+
+RowScale quantize_row(const float *x, int width, const Operand *operand, Act *to) {
+  return quantize(LAYER_BYTES, x, width, operand, to);
+}
+
+float quantize_query(const float *x, int width, const Operand *operand, HeadAct *to) {
+  return quantize(HEAD_BYTES, x, width, operand, to).scale;
 }
 
 void quantize_rows(const float *x, size_t stride, int rows, int width, const Operand *operand, Act *to,
                    RowScale *scales) {
   const int padded = round_up(width, PAD);
-  for (int row = 0; row < rows; row++, x += stride, to += padded) scales[row] = quantize_row(x, width, operand, to);
+  for (int row = 0; row < rows; row++, x += stride)
+    scales[row] = quantize_row(x, width, operand, to + row_place(GROUP, row, padded));
 }

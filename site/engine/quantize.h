@@ -11,18 +11,20 @@ INLINE float dynamic_scale(float magnitude, float greatest) {
   return (magnitude > 0x1p-118f ? magnitude : 0x1p-118f) / greatest;
 }
 
-// Eight levels (int32) as operands.
-INLINE void store_operands(Act *to, V low, V high, int offset) {
-  const V levels = wasm_i16x8_narrow_i32x4(low, high);
-#ifdef BYTES
+// Eight levels (int32) at place k of a row of operands, which are `bytes` or 16-bit integers; these have no offset.
+INLINE void store_operands(int bytes, void *row, int k, V low, V high, int offset) {
+  V levels = wasm_i16x8_narrow_i32x4(low, high);
+  Step *to = (Step *)row + k / (bytes ? 4 : 2);
+  if (!bytes) {
+    wasm_v128_store32_lane(to, levels, 0), wasm_v128_store32_lane(to + 1, levels, 1);
+    wasm_v128_store32_lane(to + 2, levels, 2), wasm_v128_store32_lane(to + 3, levels, 3);
+    return;
+  }
   // Signed bytes are unsigned ones with the top bit turned.
   const int turned = dot_kind == DOT_SIGNED ? 128 : 0;
-  const V moved = wasm_i16x8_add(levels, wasm_i16x8_splat((int16_t)(offset + turned)));
-  wasm_v128_store64_lane(to, wasm_v128_xor(wasm_u8x16_narrow_i16x8(moved, moved), wasm_i8x16_splat((int8_t)turned)), 0);
-#else
-  (void)offset;
-  store(to, levels);
-#endif
+  levels = wasm_i16x8_add(levels, wasm_i16x8_splat((int16_t)(offset + turned)));
+  levels = wasm_v128_xor(wasm_u8x16_narrow_i16x8(levels, levels), wasm_i8x16_splat((int8_t)turned));
+  wasm_v128_store32_lane(to, levels, 0), wasm_v128_store32_lane(to + 1, levels, 1);
 }
 
 // What a row was quantized with: value = (operand - offset) · scale.
@@ -31,9 +33,12 @@ typedef struct {
   int32_t offset;
 } RowScale;
 
-// Quantize a row of `width` floats (a multiple of 4) to `width` rounded up to PAD.
+// Quantize a row of `width` floats (a multiple of 4) to `width` rounded up to PAD, where a row of four begins.
 RowScale quantize_row(const float *x, int width, const Operand *operand, Act *to);
 
-// As above for rows that are `stride` floats apart; `to` has them without gaps.
+// As above for one query of attention; return its scale.
+float quantize_query(const float *x, int width, const Operand *operand, HeadAct *to);
+
+// As above for rows that are `stride` floats apart, whole fours of which are in `to`.
 void quantize_rows(const float *x, size_t stride, int rows, int width, const Operand *operand, Act *to,
                    RowScale *scales);

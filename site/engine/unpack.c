@@ -28,7 +28,7 @@ void unpack_weight(Linear *l, const uint8_t *packed, int bits) {
         float *to = l->dense + ((size_t)(n / COLUMNS) * ins + from) * COLUMNS + n % COLUMNS;
         for (int k = 0; k < count; k++) to[k * COLUMNS] = levels[k];
       } else {
-        Weight *to = l->weight + weight_place(n, from, ins);
+        Weight *to = l->weight + weight_place(GROUP, n, from, ins);
         for (int k = 0; k < count; k++) to[k / GROUP * (COLUMNS * GROUP) + k % GROUP] = levels[k];
       }
     }

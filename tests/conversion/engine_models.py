@@ -11,6 +11,7 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from tiny import tiny
 from torch import Tensor, nn
 
@@ -26,7 +27,11 @@ from export.store import hash_file, hash_json, replacing_folder
 ENGINE_TESTS = Path(__file__).parents[1] / "engine"
 CACHE = Path(".cache/tests/engine")
 # Builds that do as other machines' dot product does, with whatever this machine has.
-EMULATED = ("signed", "unsigned")
+EMULATED = {
+    "signed": ("EMULATED_DOT=DOT_SIGNED",),
+    "unsigned": ("EMULATED_DOT=DOT_UNSIGNED",),
+    "unsigned-pairs": ("EMULATED_DOT=DOT_UNSIGNED", "PAIRS"),
+}
 SIZE = 28
 BASE: dict[str, Any] = {"img_size": SIZE, "patch_size": 7, "embed_dim": 48, "depth": 2, "num_heads": 3}
 IMAGES, CALIBRATED = 2, 16
@@ -34,8 +39,7 @@ IMAGES, CALIBRATED = 2, 16
 
 def emulations(sources: tuple[Path, ...] = ()) -> tuple[Build, ...]:
     """Return the builds that emulate a dot product, with further sources."""
-    macros = {kind: (f"EMULATED_DOT=DOT_{kind.upper()}",) for kind in EMULATED}
-    return tuple(Build(f"vit-{kind}.wasm", False, False, sources, macros[kind]) for kind in EMULATED)
+    return tuple(Build(f"vit-{kind}.wasm", False, False, sources, macros) for kind, macros in EMULATED.items())
 
 
 @lru_cache(maxsize=1)
@@ -92,6 +96,12 @@ def make(name: str, arguments: dict[str, Any]) -> nn.Module:
     chosen = BASE | {"num_classes": 10} | arguments
     module: nn.Module = timm.create_model(name, pretrained=False, **chosen)
     return randomise(module.eval(), seed=1).requires_grad_(False)
+
+
+def run_of(file: Path) -> int:
+    """Return for how many steps of 16-bit sums the file says that its weights leave room."""
+    with safe_open(file, "numpy") as opened:
+        return int(json.loads(opened.metadata()["plan"])["run"])
 
 
 def run_modes(file: Path, images: Tensor, modes: list[tuple[str | None, int]], folder: Path) -> NDArray[np.float32]:

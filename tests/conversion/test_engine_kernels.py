@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from export.convert.engine_reference import Quantizer, gelu, layernorm, power_of_two, sum_lanes
 from export.convert.toolrun import run_node
 from export.quant.packing import pack
+from export.quant.runs import RUNS, longest_run
 
 pytestmark = pytest.mark.conversion
 
@@ -127,6 +128,46 @@ def test_packed_weights_are_unpacked_to_their_levels_and_zeros(build: str, tmp_p
     results = call(build, calls, tmp_path)
     assert len(results) > 60
     assert [result["arrays"][-1] for result in results] == wanted
+
+
+def linear_call(codes: NDArray[np.uint8], acts: NDArray[np.float32]) -> Call:
+    """Return the call of a layer of 8-bit codes `[11, in]` and levels 0 … 255 `[4, in]`, all scales 1, no biases."""
+    ones, zeros = (np.full(OUTS, value, np.float32).view(np.int32).tolist() for value in (1, 0))
+    numbers = np.array([1, 0, 255], np.float32).view(np.int32).tolist()
+    args = [
+        {"f32": acts.view(np.int32).ravel().tolist()}, OUTS, codes.shape[1], {"u8": pack(codes, 8).ravel().tolist()}, 8,
+        {"f32": ones}, {"f32": zeros}, {"f32": numbers}, 0, 0, {"f32": [0] * (4 * WIDTH)},
+    ]  # fmt: skip
+    return {"name": "test_linear", "args": args}
+
+
+def test_sums_in_16_bits_are_exact_up_to_their_room(tmp_path: Path) -> None:
+    """The emulated instruction saturates: one weight beyond the room and the run is shorter."""
+    random, columns = np.random.default_rng(3), 76
+    levels = [np.full((OUTS, columns), sign * size) for size in (8, 16, 32, 64) for sign in (1, -1)]
+    wanted = [run for run in RUNS for _ in (1, -1)]
+    for weight, run in list(zip(levels, wanted, strict=True)):
+        greater = weight.copy()
+        greater[OUTS - 1, columns - 1] += np.sign(greater[0, 0])  # the last run is cut short: it still has room
+        greater[1, 5] += np.sign(greater[0, 0])
+        levels.append(greater)
+        wanted.append(run // 2)
+    levels += [np.rint(random.normal(0, spread, (OUTS, columns))).clip(-128, 127) for spread in (3, 9, 14, 20, 40)]
+    wanted += [longest_run(torch.tensor(weight)) for weight in levels[len(wanted) :]]
+    assert {*wanted} == {0, *RUNS}
+    codes = [(weight + 128).astype(np.uint8) for weight in levels]
+    packed = [{"u8": pack(weight, 8).ravel().tolist()} for weight in codes]
+    calls = [{"name": "test_run", "args": [weight, OUTS, columns, 8]} for weight in packed]
+    found = call("unsigned-pairs", calls, tmp_path)
+    assert [result["value"] for result in found] == wanted
+    assert [longest_run(torch.tensor(weight)) for weight in levels] == wanted
+
+    acts = np.concatenate([np.full((1, columns), 255), random.integers(0, 256, (3, columns))]).astype(np.float32)
+    fitting = [index for index, run in enumerate(wanted) if run]
+    results = call("unsigned-pairs", [linear_call(codes[index], acts) for index in fitting], tmp_path)
+    for index, result in zip(fitting, results, strict=True):
+        sums = as_floats(result["arrays"][-1]).reshape(4, WIDTH)[:, :OUTS]
+        assert np.array_equal(sums, acts @ levels[index].T), levels[index]
 
 
 def test_kernels_in_numpy_give_the_bits_of_the_vectors() -> None:

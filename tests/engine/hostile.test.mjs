@@ -163,6 +163,13 @@ test('wrong bits are refused', async () => {
     await refusedWith(`bits ${JSON.stringify(bits)}`, ({ plan }) => (plan.tensors[index][1] = bits));
 });
 
+test('weights that leave no room for sums in 16 bits are refused, whatever the plan says', async () => {
+  const parts = takeApart(file);
+  parts.plan.run = 8;
+  await assert.rejects(load(putTogether(parts), { build: 'unsigned-pairs' }), { code: 'bad_model', message: /no room/ });
+  for (const run of [undefined, null, '4', 0.5, 2 ** 40, {}]) await refusedWith(`run ${run}`, ({ plan }) => (plan.run = run));
+});
+
 for (const build of ['plain', 'signed', 'unsigned'])
   test(`${build}: numbers that are none give no answer, but nothing worse`, async () => {
     for (const value of [NaN, Infinity, -Infinity, 3e38, -3e38, 1e-45, 0, -1, 5e9]) {

@@ -3,6 +3,7 @@
 #include "gelu.h"
 #include "gemm.h"
 #include "layernorm.h"
+#include "runs.h"
 #include "softmax.h"
 #include "unpack.h"
 
@@ -13,8 +14,11 @@ EXPORT(test_arguments) char *test_arguments(void) { return arguments; }
 
 EXPORT(test_dot) int test_dot(void) { return dot_kind = probe_dot(); }
 
+// Of the first row of four.
+INLINE int act_place(int k) { return k / GROUP * (ROWS * GROUP) + k % GROUP; }
+
 INLINE int level_of(Act act, int offset) {
-#ifdef BYTES
+#if LAYER_BYTES
   return (dot_kind == DOT_SIGNED ? (int8_t)act : act) - offset;
 #else
   (void)offset;
@@ -24,9 +28,9 @@ INLINE int level_of(Act act, int offset) {
 
 // `numbers` are scale, low and high; `levels` has `width` rounded up to 8.
 EXPORT(test_quantize) float test_quantize(const float *x, int width, const float *numbers, int32_t *levels) {
-  const Operand operand = to_operand((Quantizer){numbers[0], numbers[1], numbers[2]});
+  const Operand operand = to_operand((Quantizer){numbers[0], numbers[1], numbers[2]}, dot_kind);
   const RowScale found = quantize_row(x, width, &operand, (Act *)room);
-  for (int k = 0; k < round_up(width, PAD); k++) levels[k] = level_of(((Act *)room)[k], found.offset);
+  for (int k = 0; k < round_up(width, PAD); k++) levels[k] = level_of(((Act *)room)[act_place(k)], found.offset);
   return found.scale;
 }
 
@@ -65,8 +69,15 @@ EXPORT(test_unpack) void test_unpack(const uint8_t *packed, int outs, int ins, i
   for (int n = 0; n < padded_outs(&l); n++) {
     for (int k = 0; k < length; k++)
       *levels++ = floats ? (int)l.dense[((size_t)(n / COLUMNS) * length + k) * COLUMNS + n % COLUMNS]
-                         : l.weight[weight_place(n, k, length)];
+                         : l.weight[weight_place(GROUP, n, k, length)];
   }
+}
+
+EXPORT(test_run) int test_run(const uint8_t *packed, int outs, int ins, int bits) {
+  Arena arena = {room, 0};
+  Linear l = place(&arena, outs, ins, 0);
+  unpack_weight(&l, packed, bits);
+  return longest_run(&l);
 }
 
 // A layer of rows `x` [4][ins] that lie without gaps; `numbers` of the input's quantizer, or floats where `floats` is

@@ -34,7 +34,7 @@ test('a plan has the tensors in its own order, with their bits', () => {
     first: ['U8', [3, 4, 5]],
     middle: ['F32', [6, 7, 8, 9]],
   });
-  const { sizes, parts } = planned({ sizes: SIZES, tensors: [['first', 3], ['middle', 0], ['last', 0]] }, tensors);
+  const { sizes, parts } = planned({ sizes: SIZES, tensors: [['first', 3], ['middle', 0], ['last', 0]], run: 4 }, tensors);
   assert.deepEqual(sizes, SIZES);
   assert.deepEqual(
     parts.map(({ name, bits, bytes }) => [name, bits, [...bytes]]),
@@ -43,12 +43,13 @@ test('a plan has the tensors in its own order, with their bits', () => {
 });
 
 test('a plan without its tensors, or with others than numbers, is refused', () => {
-  const listed = { sizes: SIZES, tensors: [['weight', 4]] };
+  const listed = { sizes: SIZES, tensors: [['weight', 4]], run: 8 };
   assert.throws(() => planned(listed), { code: 'bad_model', message: /weight/ });
   assert.throws(() => planned(listed, { weight: ['I32', [0, 0, 0, 0]] }), { code: 'bad_model', message: /weight/ });
   assert.throws(() => planned({ ...listed, tensors: [['weight', 4.5]] }, { weight: ['U8', [0]] }), { code: 'bad_model' });
-  assert.throws(() => planned({ sizes: { ...SIZES, dim: '48' }, tensors: [] }), { code: 'bad_model', message: /plan/ });
-  assert.throws(() => planned({ sizes: SIZES }), { code: 'bad_model', message: /plan/ });
+  assert.throws(() => planned({ sizes: { ...SIZES, dim: '48' }, tensors: [], run: 0 }), { code: 'bad_model', message: /plan/ });
+  assert.throws(() => planned({ sizes: SIZES, tensors: [] }), { code: 'bad_model', message: /plan/ });
+  assert.throws(() => planned({ sizes: SIZES, run: 0 }), { code: 'bad_model', message: /plan/ });
 });
 
 test('files of other formats and versions are refused by name', () => {
@@ -60,14 +61,14 @@ test('files of other formats and versions are refused by name', () => {
 });
 
 test('the description has the sizes in order, epsilon as its bits, and the threads', () => {
-  const found = describe({ sizes: SIZES, parts: [] }, 3);
+  const found = describe({ sizes: SIZES, parts: [], run: 0 }, 3);
   const epsilon = new Int32Array(Float32Array.of(1e-6).buffer)[0];
   assert.deepEqual([...found], [28, 21, 7, 7, 48, 3, 16, 192, 2, 1, 0, 10, 1, 4, epsilon, 3, 1, 0]);
 });
 
 test('a description of sizes that int32 cannot hold is refused, and names them', () => {
   for (const value of [2 ** 31, -(2 ** 31) - 1, 2 ** 32 + 48, 0.5, NaN])
-    assert.throws(() => describe({ sizes: { ...SIZES, dim: value }, parts: [] }, 1), {
+    assert.throws(() => describe({ sizes: { ...SIZES, dim: value }, parts: [], run: 0 }, 1), {
       code: 'bad_model',
       message: /: dim\.$/,
     });

@@ -93,7 +93,7 @@ function start(plan, options) {
  */
 async function startWith(plan, threads, reason, { build, wasmPath, threadScript, signal, onPhase }) {
   const folder = wasmPath ?? new URL('./', import.meta.url).href;
-  const module = await compileBuild(folder, threads > 1, build);
+  const module = await compileBuild(folder, plan, threads > 1, build);
   throwIfAborted(signal);
   onPhase?.('decode');
   const begun = performance.now();

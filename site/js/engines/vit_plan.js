@@ -17,7 +17,8 @@ const FLOAT_BITS = { F16: 16, F32: 32 };
 /**
  * `bits` is 3 to 8 for packed integers, 16 or 32 for floats.
  * @typedef {{name: string, bits: number, bytes: Uint8Array}} Part
- * @typedef {{sizes: Record<string, number>, parts: Part[]}} Plan
+ * `run` is how many steps of products the weights leave room for in sums of 16 bits.
+ * @typedef {{sizes: Record<string, number>, parts: Part[], run: number}} Plan
  */
 
 /**
@@ -33,17 +34,17 @@ export function readPlan(file) {
       `The file is “${metadata.format}”, version ${metadata.schema_version}; “${FORMAT}”, version ${VERSION}, is needed.`,
     );
   }
-  const { sizes, tensors: listed } = parse(metadata.plan);
+  const { sizes, tensors: listed, run } = parse(metadata.plan);
   const parts = listed.map(([name, packed]) => {
     const tensor = tensors.get(name);
     const bits = tensor?.dtype === 'U8' ? packed : FLOAT_BITS[tensor?.dtype ?? ''];
     if (!tensor || !isInt32(bits)) throw new VitError('bad_model', `The file lacks the tensor ${name}, or it is no number.`);
     return { name, bits, bytes: tensor.bytes };
   });
-  return { sizes, parts };
+  return { sizes, parts, run };
 }
 
-/** @param {string | undefined} text @returns {{sizes: Record<string, number>, tensors: [string, number][]}} */
+/** @param {string | undefined} text @returns {{sizes: Record<string, number>, tensors: [string, number][], run: number}} */
 function parse(text) {
   let plan;
   try {
@@ -52,7 +53,7 @@ function parse(text) {
     throw new VitError('bad_model', 'The file has no plan of the model.', { cause });
   }
   const numbers = plan?.sizes && typeof plan.sizes === 'object' && Object.values(plan.sizes).every(Number.isFinite);
-  if (!numbers || !Array.isArray(plan.tensors) || !plan.tensors.every(Array.isArray))
+  if (!numbers || !isInt32(plan.run) || !Array.isArray(plan.tensors) || !plan.tensors.every(Array.isArray))
     throw new VitError('bad_model', 'The plan of the model is not one.');
   return plan;
 }

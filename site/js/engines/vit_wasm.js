@@ -1,6 +1,6 @@
 /** Brings up our engine's WebAssembly: which of its builds this device runs, and a model laid out in its memory. */
 
-import { hasByteDot } from '../device.js';
+import { hasByteDot, hasPairDot } from '../device.js';
 import { messageOf, VitError } from '../errors.js';
 import { describe } from './vit_plan.js';
 
@@ -23,6 +23,7 @@ const FAULTS = [
   'a tensor does not fit',
   'something was left out',
   'this machine multiplies otherwise',
+  'the weights leave no room for the sums of this build',
 ];
 
 /**
@@ -48,17 +49,29 @@ const FAULTS = [
 
 /** @typedef {{module: WebAssembly.Module, memory: WebAssembly.Memory, exports: Exports}} Instance */
 
+/** Shorter runs of sums in 16 bits are no faster than sums in 32. */
+const SHORTEST_RUN = 2;
+
 /**
- * Return the compiled build for this device: relaxed SIMD where its dot product takes 8 bits, else the plain one, which
- * then is as fast. All builds give the same results. `build` names another.
+ * Return the fastest build that this device has for the model. All give the same results.
+ * @param {Plan} plan
+ */
+function fastestBuild({ run }) {
+  if (hasByteDot()) return 'relaxed';
+  return run >= SHORTEST_RUN && hasPairDot() ? 'pairs' : 'plain';
+}
+
+/**
+ * Return the compiled build for this device and model; `build` names another.
  *
  * Raises `network_lost`, `http_error` or `backend_unavailable`.
  * @param {string} folder
+ * @param {Plan} plan
  * @param {boolean} threaded
  * @param {string} [build]
  * @returns {Promise<WebAssembly.Module>}
  */
-export function compileBuild(folder, threaded, build = hasByteDot() ? 'relaxed' : 'plain') {
+export function compileBuild(folder, plan, threaded, build = fastestBuild(plan)) {
   return compile(folder, `vit-${build}${threaded ? '-threads' : ''}.wasm`);
 }
 
