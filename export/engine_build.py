@@ -94,7 +94,8 @@ def compile_build(build: Build, target: Path) -> None:
     features += ["relaxed_simd"] * build.relaxed + ["atomics"] * build.threads
     command = [
         sys.executable, "-m", COMPILER, "cc", *FLAGS, f"-mcpu={'+'.join(features)}",
-        *(RELAXED_FLAGS if build.relaxed else ()), *(THREAD_FLAGS if build.threads else ()), "-o", str(target.resolve()),
+        *(RELAXED_FLAGS if build.relaxed else ()), *(THREAD_FLAGS if build.threads else ()),
+        "-o", str(target.resolve()),
         *(f"-D{macro}" for macro in build.macros), f"-I{SOURCE}",
         *(str(path) for path in (*sorted(SOURCE.glob("*.c")), *build.sources)),
     ]  # fmt: skip

@@ -20,7 +20,7 @@ static uint64_t lay_out(char *base) {
   Arena arena = {base, 0};
   slots.count = 0, slots.largest = 0;
   place_model(&model, &arena);
-  staging_area = take(&arena, slots.largest);
+  staging_area = take(&arena, slots.largest + sizeof(V));  // weights are read 8 bytes at a time
   return arena.used;
 }
 

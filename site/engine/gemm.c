@@ -83,14 +83,25 @@ void linear_all(const Linear *l, Rows rows, float *out, size_t stride, Epilogue 
   linear_part(l, rows, 0, padded_outs(l), out, stride, how);
 }
 
+// Of four columns' weights, four sums and more.
+INLINE V add_weights(V sums, V weights) {
+#if LAYER_BYTES
+  return wasm_i32x4_add(sums, wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_extadd_pairwise_i8x16(weights)));
+#else
+  return dot_words(weights, wasm_i16x8_splat(1), sums);
+#endif
+}
+
 int finish_linear(Linear *l) {
   if (l->floats) return 1;
   l->operand = to_operand((Quantizer){l->input[0], l->input[1], l->input[2]}, dot_kind);
-  const int ins = padded_ins(l);
-  for (int n = 0; n < padded_outs(l); n++) {
-    int32_t sum = 0;
-    for (int k = 0; k < ins; k++) sum += l->weight[weight_place(GROUP, n, k, ins)];
-    l->sums[n] = sum;
+  const int steps = padded_ins(l) / GROUP;
+  const WeightStep *at = (const WeightStep *)l->weight;
+  for (int n = 0; n < padded_outs(l); n += COLUMNS) {
+    V left = wasm_i32x4_splat(0), right = left;
+    for (int step = 0; step < steps; step++, at++)
+      left = add_weights(left, at->left), right = add_weights(right, at->right);
+    store(l->sums + n, left), store(l->sums + n + 4, right);
   }
   l->run = longest_run(l);
   return l->run > 0;

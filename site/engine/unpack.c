@@ -2,35 +2,61 @@
 
 size_t packed_row_bytes(int columns, int bits) { return ((size_t)columns * bits + 7) / 8; }
 
-// Read a row of codes, and hand each level to where it belongs.
-INLINE void unpack_row(const uint8_t *packed, int columns, int bits, int8_t *levels) {
-  const int middle = 1 << (bits - 1), mask = (1 << bits) - 1;
-  uint32_t held = 0;
-  int count = 0;
-  for (int k = 0; k < columns; k++) {
-    if (count < bits) held |= (uint32_t)*packed++ << count, count += 8;
-    levels[k] = (int8_t)((int)(held & mask) - middle);
-    held >>= bits, count -= bits;
+enum { TOGETHER = 8 };  // codes that are read at once: as many bytes as they have bits
+
+// How codes become levels: code j begins in byte places[2j], and lies at bits 8 … of its two bytes times factors[j].
+typedef struct {
+  V places, factors, mask, middle;
+} Unpacking;
+
+static Unpacking unpacking_of(int bits) {
+  uint8_t places[2 * TOGETHER];
+  uint16_t factors[TOGETHER];
+  for (int j = 0; j < TOGETHER; j++) {
+    places[2 * j] = (uint8_t)(j * bits / 8), places[2 * j + 1] = places[2 * j] + 1;
+    factors[j] = (uint16_t)(1 << (8 - j * bits % 8));
   }
+  const int16_t mask = (int16_t)((1 << bits) - 1), middle = (int16_t)(1 << (bits - 1));
+  return (Unpacking){load(places), load(factors), wasm_i16x8_splat(mask), wasm_i16x8_splat(middle)};
 }
 
-enum { CHUNK = 64 };  // levels read before they are placed, whole bytes at any number of bits
+// Eight levels (int16), of which those from `count` on are zeros; reads 8 bytes.
+INLINE V eight_levels(const uint8_t *packed, const Unpacking *how, int count) {
+  const V pairs = wasm_i8x16_swizzle(wasm_v128_load64_zero(packed), how->places);
+  const V codes = wasm_v128_and(wasm_u16x8_shr(wasm_i16x8_mul(pairs, how->factors), 8), how->mask);
+  const V there = wasm_i16x8_lt(wasm_i16x8_make(0, 1, 2, 3, 4, 5, 6, 7), wasm_i16x8_splat((int16_t)count));
+  return wasm_v128_and(wasm_i16x8_sub(codes, how->middle), there);
+}
+
+INLINE void place_floats(float *to, V levels) {
+  const V low = wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(levels));
+  const V high = wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(levels));
+  wasm_v128_store32_lane(to, low, 0), wasm_v128_store32_lane(to + COLUMNS, low, 1);
+  wasm_v128_store32_lane(to + 2 * COLUMNS, low, 2), wasm_v128_store32_lane(to + 3 * COLUMNS, low, 3);
+  to += 4 * COLUMNS;
+  wasm_v128_store32_lane(to, high, 0), wasm_v128_store32_lane(to + COLUMNS, high, 1);
+  wasm_v128_store32_lane(to + 2 * COLUMNS, high, 2), wasm_v128_store32_lane(to + 3 * COLUMNS, high, 3);
+}
+
+INLINE void place_weights(Weight *to, V levels) {
+  const int step = COLUMNS * GROUP;
+#if LAYER_BYTES
+  levels = wasm_i8x16_narrow_i16x8(levels, levels);
+#else
+  wasm_v128_store32_lane(to + 2 * step, levels, 2), wasm_v128_store32_lane(to + 3 * step, levels, 3);
+#endif
+  wasm_v128_store32_lane(to, levels, 0), wasm_v128_store32_lane(to + step, levels, 1);
+}
 
 void unpack_weight(Linear *l, const uint8_t *packed, int bits) {
   const int ins = padded_ins(l);
-  int8_t levels[CHUNK];
+  const Unpacking how = unpacking_of(bits);
   for (int n = 0; n < l->outs; n++) {
     const uint8_t *row = packed + n * packed_row_bytes(l->ins, bits);
-    for (int from = 0; from < l->ins; from += CHUNK, row += CHUNK * bits / 8) {
-      const int count = l->ins - from < CHUNK ? l->ins - from : CHUNK;
-      unpack_row(row, count, bits, levels);
-      if (l->floats) {
-        float *to = l->dense + ((size_t)(n / COLUMNS) * ins + from) * COLUMNS + n % COLUMNS;
-        for (int k = 0; k < count; k++) to[k * COLUMNS] = levels[k];
-      } else {
-        Weight *to = l->weight + weight_place(GROUP, n, from, ins);
-        for (int k = 0; k < count; k++) to[k / GROUP * (COLUMNS * GROUP) + k % GROUP] = levels[k];
-      }
+    for (int k = 0; k < l->ins; k += TOGETHER, row += bits) {
+      const V levels = eight_levels(row, &how, l->ins - k);
+      if (l->floats) place_floats(l->dense + ((size_t)(n / COLUMNS) * ins + k) * COLUMNS + n % COLUMNS, levels);
+      else place_weights(l->weight + weight_place(GROUP, n, k, ins), levels);
     }
   }
 }

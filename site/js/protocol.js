@@ -50,6 +50,7 @@
  * @property {string} backend
  * @property {number} threads
  * @property {string} threads_reason why there are no more; '' when it is as asked
+ * @property {string} [build] which of the engine's builds runs, for engines that have several
  * @property {{download_ms: number, decode_ms: number, compile_ms: number, first_run_ms: number}} cold
  *   download: weights (from the cache when `from_cache`), verified, and the engine's code; decode: stored numbers →
  *   float32;

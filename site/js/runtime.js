@@ -69,12 +69,13 @@ export class Runtime {
       const fetched = await reference;
       const selftest = await this.#test(session, { model, variant }, fetched.files, signal);
       this.#current = { session, model, last };
-      const { decode_ms, compile_ms, threads_reason } = session;
+      const { decode_ms, compile_ms, threads_reason, build } = session;
       const cold = { download_ms, decode_ms, compile_ms, first_run_ms };
       return {
         backend: session.backend,
         threads: session.threads,
         threads_reason,
+        build,
         cold,
         selftest,
         from_cache: from_cache && fetched.from_cache,

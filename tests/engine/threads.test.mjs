@@ -51,7 +51,7 @@ async function open(model, threads) {
 /** An instance whose runs may each have another number of threads. @param {string} model @param {number} threads */
 async function instanceOf(model, threads) {
   const plan = readPlan(new Uint8Array(readFileSync(model)));
-  const instance = await layOut(await compileBuild(wasmPath, plan, true, 'plain'), plan, threads);
+  const instance = await layOut(await compileBuild(wasmPath, true, 'plain'), plan, threads);
   const { memory, exports } = instance;
   const end = await startThreads(instance, threads, THREAD_SCRIPT);
   const values = picture(3 * plan.sizes.height * plan.sizes.width);

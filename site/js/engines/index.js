@@ -25,6 +25,7 @@
  * @property {string} backend
  * @property {number} threads
  * @property {string} threads_reason why there are no more threads; '' when it is as asked
+ * @property {string} [build] which of the engine's builds this is, for engines that have several
  * @property {[number, number, number]} input height, width, channels
  * @property {number} decode_ms stored numbers → float32; 0 where the runtime does that with everything else
  * @property {number} compile_ms everything else between the bytes and a session that can run

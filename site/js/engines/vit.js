@@ -10,7 +10,7 @@ import { startThreaded } from './threads.js';
 import { readPlan } from './vit_plan.js';
 import { startThreads } from './vit_threads.js';
 import { ThreadTrial } from './vit_trial.js';
-import { compileBuild, layOut } from './vit_wasm.js';
+import { compileBuild, fastestBuild, layOut } from './vit_wasm.js';
 
 /** @typedef {import('./index.js').ArtifactBytes} ArtifactBytes */
 /** @typedef {import('./index.js').EngineOptions} EngineOptions */
@@ -62,6 +62,7 @@ async function load(artifact, options) {
   const { height, width } = plan.sizes;
   return Object.assign(runner(started, 3 * height * width, options.threads === undefined), {
     backend: 'wasm',
+    build: started.build,
     input: /** @type {[number, number, number]} */ ([height, width, 3]),
     decode_ms: started.decode_ms,
     compile_ms: performance.now() - begun - started.decode_ms,
@@ -70,7 +71,7 @@ async function load(artifact, options) {
 
 /**
  * An instance that is ready to run, with its threads.
- * @typedef {{instance: Instance, threads: number, reason: string, decode_ms: number, end: () => void}} Started
+ * @typedef {{instance: Instance, build: string, threads: number, reason: string, decode_ms: number, end: () => void}} Started
  */
 
 /**
@@ -91,9 +92,9 @@ function start(plan, options) {
  * @param {EngineOptions & EngineChoices} options
  * @returns {Promise<Started>}
  */
-async function startWith(plan, threads, reason, { build, wasmPath, threadScript, signal, onPhase }) {
+async function startWith(plan, threads, reason, { build = fastestBuild(plan), wasmPath, threadScript, signal, onPhase }) {
   const folder = wasmPath ?? new URL('./', import.meta.url).href;
-  const module = await compileBuild(folder, plan, threads > 1, build);
+  const module = await compileBuild(folder, threads > 1, build);
   throwIfAborted(signal);
   onPhase?.('decode');
   const begun = performance.now();
@@ -101,7 +102,7 @@ async function startWith(plan, threads, reason, { build, wasmPath, threadScript,
   const decode_ms = performance.now() - begun;
   const script = threadScript ?? new URL(THREAD_SCRIPT ?? 'vit_thread.js', folder).href;
   const end = threads > 1 ? await startThreads(instance, threads, script) : () => {};
-  return { instance, threads, reason, decode_ms, end };
+  return { instance, build, threads, reason, decode_ms, end };
 }
 
 /**

@@ -53,25 +53,24 @@ const FAULTS = [
 const SHORTEST_RUN = 2;
 
 /**
- * Return the fastest build that this device has for the model. All give the same results.
+ * Return the name of the fastest build that this device has for the model. All give the same results.
  * @param {Plan} plan
  */
-function fastestBuild({ run }) {
+export function fastestBuild({ run }) {
   if (hasByteDot()) return 'relaxed';
   return run >= SHORTEST_RUN && hasPairDot() ? 'pairs' : 'plain';
 }
 
 /**
- * Return the compiled build for this device and model; `build` names another.
+ * Return a compiled build.
  *
  * Raises `network_lost`, `http_error` or `backend_unavailable`.
  * @param {string} folder
- * @param {Plan} plan
  * @param {boolean} threaded
- * @param {string} [build]
+ * @param {string} build
  * @returns {Promise<WebAssembly.Module>}
  */
-export function compileBuild(folder, plan, threaded, build = fastestBuild(plan)) {
+export function compileBuild(folder, threaded, build) {
   return compile(folder, `vit-${build}${threaded ? '-threads' : ''}.wasm`);
 }
 

@@ -25,6 +25,13 @@ const DEVICE_TITLES = [
   ['user_agent', 'User agent'],
 ];
 
+/** What of WebAssembly our engine's builds use. @type {Record<string, string>} */
+const BUILDS = {
+  relaxed: 'relaxed SIMD',
+  pairs: 'relaxed SIMD, sums of products in 16 bits',
+  plain: 'SIMD',
+};
+
 /** What has been measured since the current variant was chosen. */
 export class Measured {
   /** @type {import('./choices.js').Selection} */
@@ -106,6 +113,7 @@ export class Measured {
       weights: model.weights,
       variant: { id, engine, bytes, gzip_bytes, storage_dtype, compute_dtype, sha256 },
       backend: this.#loaded?.backend ?? backend,
+      build: this.#loaded?.build ?? null,
       threads: this.#loaded?.threads ?? null,
       threads_reason: this.#loaded?.threads_reason ?? null,
       isolation_reason: this.#standing.reason,
@@ -127,8 +135,9 @@ export class Measured {
     const { model, variant } = this.#selection;
     const rows = [['Variant', `${model.title}, ${variant.title} (${variant.id})`]];
     if (this.#loaded) {
-      const { backend, threads, threads_reason, selftest } = this.#loaded;
-      rows.push(['Back end', backend], ['Threads', threads_reason ? `${threads}: ${threads_reason}` : String(threads)]);
+      const { backend, build, threads, threads_reason, selftest } = this.#loaded;
+      rows.push(['Back end', build ? `${backend}, ${BUILDS[build] ?? build}` : backend]);
+      rows.push(['Threads', threads_reason ? `${threads}: ${threads_reason}` : String(threads)]);
       rows.push(['Self-test', spellTest(selftest)]);
     }
     for (const [key, title] of DEVICE_TITLES) {
