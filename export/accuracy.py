@@ -98,7 +98,7 @@ def _outputs(
     collected: list[Outputs] = []
     unsaid = 0
     with page_client(browser, plan.url, plan.site_data) as client:
-        combination.load_into(client)
+        combination.load_into(client, batch=combination.threads)
         for outputs in client.classify(reference.images):
             collected.append(outputs)
             unsaid += len(outputs)

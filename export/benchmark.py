@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from export.figures import format_bytes, format_ms
 from export.spec import Environment, Record
@@ -69,6 +69,22 @@ class Benchmark(Record):
     def start(self, model: str, role: str) -> Start | None:
         """Return a contender's first visit."""
         return next((start for start in self.starts if (start.model, start.role) == (model, role)), None)
+
+
+def joined(old: Benchmark, new: Benchmark) -> Benchmark | None:
+    """Return both, models measured anew in the places of the old ones; None where they were not measured alike."""
+    if replace(old, rows=(), starts=()) != replace(new, rows=(), starts=()):
+        return None
+    models = dict.fromkeys(row.model for row in (*old.rows, *new.rows))
+    anew = {row.model for row in new.rows}
+    sources = [new if model in anew else old for model in models]
+    return replace(
+        new,
+        rows=tuple(row for model, one in zip(models, sources, strict=True) for row in one.rows if row.model == model),
+        starts=tuple(
+            start for model, one in zip(models, sources, strict=True) for start in one.starts if start.model == model
+        ),
+    )
 
 
 def ratio(found: Benchmark, model: str, role: str, other: str, threads: int) -> Figure | None:

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from export.models.request import ModelRequest
 from export.page import render
 from export.pipeline import make_formats
 from export.progress import Progress
-from export.recipes import find_recipe
+from export.recipes import Recipe, find_recipe
 from export.reference import Reference, float_reference, sqnr_db
 from export.serve import serving
 from export.spec import SCHEMA_VERSION
@@ -69,13 +69,17 @@ BUDGET_MS, RUNS_MIN, WARMUP_MAX = 1_500, 3, 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContestRequest:
-    """What to let take part, and how often; `folder` keeps artifacts and page, `starts` 0 leaves first visits out."""
+    """What to let take part, and how often; `folder` keeps artifacts and page, `starts` 0 leaves first visits out.
 
-    models: tuple[ModelRequest, ...]
+    `calibration` is how many images recipes are calibrated on, None as many as they say.
+    """
+
+    model: ModelRequest
     folder: Path
     rounds: int = 5
     runs: int = 20
     starts: int = 3
+    calibration: int | None = None
     force: bool = False
 
 
@@ -100,33 +104,39 @@ class Turns:
 
 def contest(request: ContestRequest) -> Benchmark:
     """Build what takes part, let it, and return the figures; raises what building and measuring raise."""
-    store, site = Store(request.folder), request.folder / "_site"
-    for model in request.models:
-        pairs = tuple(dict.fromkeys((find_recipe(role.recipe), role.format) for role in ROLES))
-        make_formats(model, pairs, store, force=request.force)
+    store, site, name = Store(request.folder), request.folder / "_site", request.model.name
+    pairs = tuple(dict.fromkeys((_recipe(role, request.calibration), role.format) for role in ROLES))
+    make_formats(request.model, pairs, store, force=request.force)
     with stage("render the page"):
         render(
-            artifacts=request.folder, models=[model.name for model in request.models],
+            artifacts=request.folder, models=[name],
             recipes=list(dict.fromkeys(role.recipe for role in ROLES)), bundle=make_bundle(), measurements=None,
             out=site, variants={role.variant for role in ROLES},
         )  # fmt: skip
     data = read_site_data(site)
-    rows: list[Row] = []
+    (model,) = data["models"]
+    float_folder = store.folder(name, "f32", "torch")
     starts: list[Start] = []
     with serving(site, isolated=True) as url, chromium() as browser:
         with page_client(browser, url, data) as client:
             environment = describe_environment(browser, client.device())
-        for model in data["models"]:
-            float_folder = store.folder(model["name"], "f32", "torch")
-            rows += _take_turns(browser, url, data, model, float_folder, request)
-            if request.starts:
-                starters = [role for role in ROLES if role.name in STARTERS]
-                titles = {role.variant: (role.name, role.title) for role in starters}
-                starts += first_visits(browser, url, site, model, titles, float_folder, request.starts)
+        rows = _take_turns(browser, url, data, model, float_folder, request)
+        if request.starts:
+            starters = [role for role in ROLES if role.name in STARTERS]
+            titles = {role.variant: (role.name, role.title) for role in starters}
+            starts += first_visits(browser, url, site, model, titles, float_folder, request.starts)
     return Benchmark(
         schema_version=SCHEMA_VERSION, environment=environment, mbit_per_s=SLOW.mbit_per_s, delay_ms=SLOW.delay_ms,
         cpu_slowdown=SLOW.cpu_slowdown, rows=tuple(rows), starts=tuple(starts),
     )  # fmt: skip
+
+
+def _recipe(role: Role, calibration: int | None) -> Recipe:
+    recipe = find_recipe(role.recipe)
+    if calibration is None or recipe.quantization is None:
+        return recipe
+    how = recipe.quantization
+    return replace(recipe, quantization=replace(how, calibration=replace(how.calibration, images=calibration)))
 
 
 def _take_turns(
@@ -158,7 +168,7 @@ def _contenders(
         for role in (role for role in ROLES if threads in role.threads):
             client = PageClient(page, url, data)
             variant = next(one for one in model["variants"] if one["id"] == role.variant)
-            loaded = client.load(model, variant, "wasm", threads, role.build)
+            loaded = client.load(model, variant, "wasm", threads, build=role.build)
             if loaded["threads"] != threads:
                 say(f"  left out: {role.title} runs with {loaded['threads']} threads ({loaded['threads_reason']})")
                 continue

@@ -36,17 +36,13 @@ CALL = """async ([index, method, args, limit]) => {
   }
 }"""
 CLASSIFY = """async ([index, images]) => {
-  const outputs = [];
-  for (const [number, image] of images.entries()) {
-    const bytes = Uint8Array.from(atob(image), (character) => character.charCodeAt(0));
-    try {
-      const { logits } = await globalThis.measured[index].classify(new Blob([bytes]), { topk: 1 });
-      outputs.push(Array.from(logits));
-    } catch ({ name, message, code, hint }) {
-      return { error: { message: `image ${number}: ${message}`, code: code ?? name, hint: hint ?? '' } };
-    }
+  const bytes = images.map((image) => Uint8Array.from(atob(image), (character) => character.charCodeAt(0)));
+  try {
+    const answers = await globalThis.measured[index].classifyAll(bytes.map((part) => new Blob([part])), { topk: 1 });
+    return { value: answers.map(({ logits }) => Array.from(logits)) };
+  } catch ({ name, message, code, hint }) {
+    return { error: { message, code: code ?? name, hint: hint ?? '' } };
   }
-  return { value: outputs };
 }"""
 
 
@@ -104,14 +100,22 @@ class PageClient:
         return list(self._call("backends", engine))
 
     def load(
-        self, model: dict[str, Any], variant: dict[str, Any], backend: str, threads: int, build: str | None = None
+        self,
+        model: dict[str, Any],
+        variant: dict[str, Any],
+        backend: str,
+        threads: int,
+        *,
+        build: str | None = None,
+        batch: int = 1,
     ) -> dict[str, Any]:
         """Download, decode, compile, run once and test; return the cold times, the threads really used and the test.
 
-        `build` is one of the engine's, instead of the one for this machine.
+        `build` is one of the engine's, instead of the one for this machine; `batch` how many images `classify` may
+        have run at once.
         """
         request = {"model": model, "variant": variant, "base": self.url, "backend": backend, "threads": threads}
-        request |= {"build": build} if build else {}
+        request |= {"batch": batch} | ({"build": build} if build else {})
         return dict(self._call("load", request))
 
     def benchmark(self, runs: int, warmup_max: int) -> list[float]:

@@ -133,6 +133,9 @@ def _add_benchmark_options(group: Any) -> None:
     group.add_argument("--benchmark", action="store_true", help=f"compare all engines; figures go to {BENCHMARK}")
     group.add_argument("--weights", choices=("pretrained", "random"), help="of the models compared")
     group.add_argument(
+        "--calibration", type=int, metavar="N", help="calibration images (default: as many as the recipes say)"
+    )
+    group.add_argument(
         "--starts", type=int, default=3, help="first visits of each contender; 0: none (default: %(default)s)"
     )
 
@@ -179,23 +182,35 @@ def _render_again(request: MeasureRequest, measurements: Path) -> None:
 
 
 def _benchmark(args: argparse.Namespace) -> None:
-    from export.benchmark import markdown
+    from export.benchmark import joined, markdown
+    from export.benchmark_view import read_benchmark
     from export.contest import ContestRequest, contest
 
     if args.rounds < 1 or args.runs < 1 or args.starts < 0:
         raise RequestError("--benchmark needs --rounds and --runs of at least 1, --starts of at least 0")
+    if args.calibration is not None and args.calibration < 1:
+        raise RequestError(f"--calibration {args.calibration} is below 1")
     for name in ("variant", "engine", "backend", "accuracy_backend", "data", "software_gpu"):
         if getattr(args, name):
             raise RequestError(f"--{name.replace('_', '-')} has no meaning with --benchmark, which compares everything")
-    models = tuple(ModelRequest(model=name, weights=args.weights) for name in args.model or ("fashion",))
-    found = contest(
-        ContestRequest(
-            models=models, folder=args.artifacts / "benchmark", rounds=args.rounds, runs=args.runs, starts=args.starts
-        )
-    )
     out = args.out or BENCHMARK
-    write_atomically(out, (json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
-    say(f"\n{markdown(found)}\n\n{len(found.rows)} contenders → {out}")
+    old = read_benchmark(out if out.exists() else None)  # refused before the long work when it is something else
+    for name in args.model or ("fashion",):
+        measured = contest(
+            ContestRequest(
+                model=ModelRequest(model=name, weights=args.weights), folder=args.artifacts / "benchmark",
+                rounds=args.rounds, runs=args.runs, starts=args.starts, calibration=args.calibration,
+            )
+        )  # fmt: skip
+        found = measured if old is None else joined(old, measured)
+        if found is None:
+            say(f"note: the older figures in {out} are dropped: they were measured elsewhere")
+            found = measured
+        write_atomically(out, (json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+        say(f"\n{len(measured.rows)} contenders with {name} → {out}")
+        old = found
+    assert old is not None
+    say(f"\n{markdown(old)}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -40,9 +40,9 @@ class Combination:
         threads = f" × {self.threads} threads" if self.threads > 1 else ""
         return f"{self.model['name']} {self.variant['id']} on {self.backend}{threads}"
 
-    def load_into(self, client: PageClient) -> dict[str, Any]:
+    def load_into(self, client: PageClient, *, batch: int = 1) -> dict[str, Any]:
         """Load this combination in a page; return what `PageClient.load` does."""
-        return client.load(self.model, self.variant, self.backend, self.threads)
+        return client.load(self.model, self.variant, self.backend, self.threads, batch=batch)
 
     def measurement(self, metric: str, unit: str, figure: Figure) -> Measurement:
         """Return a figure as a record of this combination."""

@@ -57,20 +57,24 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
   }
 }
 
+INLINE void store_powers(const float *powers, int count, float factor, const Operand *operand, int within, HeadAct *to) {
+  for (int n = 0; n < count; n += 8) {
+    const V a = levels_of(powers + n, splat(factor), operand, within);
+    const V b = levels_of(powers + n + 4, splat(factor), operand, within);
+    store_operands(HEAD_BYTES, to, n, a, b, operand->offset);
+  }
+}
+
 // One row of scores to operands; return the scale of their levels.
 static float soften(float *scores, const AttentionSizes *s, const Operand *operand, HeadAct *to) {
   for (int n = s->tokens; n < s->padded; n++) scores[n] = -1e30f;
   const float total = powers(scores, s->padded);
-  // The greatest power is 1: a dynamic scale needs no search.
-  const float scale = operand->scale == 0 ? 1 / (total * operand->high) : operand->scale;
-  const V factor = splat(operand->scale == 0 ? operand->high : 1 / (total * scale));
-  const V low = splat(operand->low), high = splat(operand->high);
-  for (int n = 0; n < s->padded; n += 8) {
-    const V a = vmax(vmin(mul(load(scores + n), factor), high), low);
-    const V b = vmax(vmin(mul(load(scores + n + 4), factor), high), low);
-    store_operands(HEAD_BYTES, to, n, to_integers(a), to_integers(b), operand->offset);
+  if (operand->scale == 0) {  // the greatest power is 1: a dynamic scale needs no search, and no level is beyond it
+    store_powers(scores, s->padded, operand->high, operand, 1, to);
+    return 1 / (total * operand->high);
   }
-  return scale;
+  store_powers(scores, s->padded, 1 / (total * operand->scale), operand, 0, to);
+  return operand->scale;
 }
 
 // out[4][head_dim] of one head = probabilities · values.

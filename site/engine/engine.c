@@ -1,5 +1,6 @@
 // What the page calls, in this order: description, bytes_needed (in a first, small instance), then in an instance whose
-// memory has so many bytes: description, prepare, for each tensor staging and fill, finish; then input, run, output.
+// memory has so many bytes: description, prepare, for each tensor staging and fill, finish; then input, run, output, or
+// input of several images, run_images, output of each.
 #include "forward.h"
 #include "model.h"
 #include "slots.h"
@@ -76,15 +77,23 @@ EXPORT(finish) int finish(void) {
   return 1;
 }
 
-EXPORT(input) float *input(void) { return model.image; }
-EXPORT(output) float *output(void) { return model.output; }
+EXPORT(input) float *input(int image) { return model.buffers[image].image; }
+EXPORT(output) float *output(int image) { return model.buffers[image].output; }
 EXPORT(outputs) int outputs(void) { return model.sizes.classes ? model.sizes.classes : model.sizes.dim; }
 EXPORT(stack_top) char *stack_top(int thread) { return model.scratch[thread].stack + STACK_BYTES; }
 
 // Run with so many of the threads that the model was described with.
 EXPORT(run) int run(int threads) {
   if (is_fault(state == READY && threads >= 1 && threads <= model.sizes.threads ? FINE : BAD_STATE)) return 0;
-  if (threads > 1) start_work(threads);
+  if (threads > 1) start_work(threads, 0);
   forward(0, threads);
+  return 1;
+}
+
+// Run so many images at once, each in a thread of its own.
+EXPORT(run_images) int run_images(int images) {
+  if (is_fault(state == READY && images >= 1 && images <= model.sizes.images ? FINE : BAD_STATE)) return 0;
+  if (images > 1) start_work(images, 1);
+  forward_alone(0, images);
   return 1;
 }

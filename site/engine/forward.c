@@ -2,9 +2,10 @@
 
 #include "model.h"
 
-// A thread in a run: its rows of the tokens, and where its inputs of layers lie.
+// A thread in a run of one image: its rows of the tokens, and where its inputs of layers lie.
 typedef struct {
   int thread, threads;
+  const Buffers *buffers;
   Share share;
   Scratch scratch;
   Act *acts;
@@ -26,7 +27,7 @@ static Rows normalised(const Run *run, const Norm *norm, const Linear *linear, c
 }
 
 // The patch of a token as floats, row by row as the image has it; zeros for what is none.
-static void copy_patch(int token, float *to) {
+static void copy_patch(const Run *run, int token, float *to) {
   const Description *d = &model.sizes;
   const int patch = token - d->prefix, across = d->width / d->patch_width, line = 3 * d->patch_width;
   const int length = padded_ins(&model.embed);
@@ -36,42 +37,48 @@ static void copy_patch(int token, float *to) {
   }
   const int top = patch / across * d->patch_height, left = patch % across * d->patch_width;
   for (int y = 0; y < d->patch_height; y++, to += line)
-    __builtin_memcpy(to, model.image + ((size_t)(top + y) * d->width + left) * 3, line * sizeof(float));
+    __builtin_memcpy(to, run->buffers->image + ((size_t)(top + y) * d->width + left) * 3, line * sizeof(float));
   for (int k = model.patch_length; k < length; k++) *to++ = 0;
 }
 
-static float image_scale(const Operand *operand) {
+static float image_scale(const Run *run, const Operand *operand) {
   const int count = 3 * model.sizes.height * model.sizes.width, whole = count / 4 * 4;
-  float magnitude = largest(model.image, whole);
+  float magnitude = largest(run->buffers->image, whole);
   for (int k = whole; k < count; k++) {
-    const float value = __builtin_fabsf(model.image[k]);
+    const float value = __builtin_fabsf(run->buffers->image[k]);
     if (value > magnitude) magnitude = value;
   }
   return dynamic_scale(magnitude, operand->high);
 }
 
-static void embed(const Run *run) {
-  const Description *d = &model.sizes;
+// The patches as inputs of their layer.
+static Rows patch_rows(const Run *run) {
   const Linear *l = &model.embed;
   const int first = run->share.first, count = run->share.last - first, length = padded_ins(l);
-  float *patches = model.floats + (size_t)first * length, *stream = model.stream + (size_t)first * d->dim;
+  float *patches = run->buffers->floats + (size_t)first * length, *patch = run->scratch.row;
+  Operand operand = l->operand;
+  if (!l->floats && operand.scale == 0) operand.scale = image_scale(run, &operand);  // one per image, not per patch
   for (int row = 0; row < count; row++) {
-    const int token = first + row, patch = token - d->prefix;
-    copy_patch(token, patches + (size_t)row * length);
+    copy_patch(run, first + row, patch);
+    if (l->floats) place_row(patch, length, patches + row_place(1, row, length));
+    else run->scratch.scales[row] = quantize_row(patch, length, &operand, run->acts + row_place(GROUP, row, length));
+  }
+  return (Rows){.acts = run->acts, .scales = run->scratch.scales, .floats = patches, .count = count};
+}
+
+static void embed(const Run *run) {
+  const Description *d = &model.sizes;
+  const int first = run->share.first, count = run->share.last - first;
+  float *stream = run->buffers->stream + (size_t)first * d->dim;
+  for (int row = 0; row < count; row++) {
+    const int patch = first + row - d->prefix;
     float *to = stream + (size_t)row * d->dim;
     if (patch >= 0 && patch < model.patches)
       __builtin_memcpy(to, model.positions + (size_t)patch * d->dim, d->dim * sizeof(float));
     else
       __builtin_memset(to, 0, d->dim * sizeof(float));
   }
-  Rows rows = {.floats = patches, .count = count};
-  if (!l->floats) {
-    Operand operand = l->operand;
-    if (operand.scale == 0) operand.scale = image_scale(&operand);  // one scale per image, not per patch
-    quantize_rows(patches, length, count, length, &operand, run->acts, run->scratch.scales);
-    rows = (Rows){.acts = run->acts, .scales = run->scratch.scales, .count = count};
-  }
-  linear_all(l, rows, stream, d->dim, ADD);
+  linear_all(&model.embed, patch_rows(run), stream, d->dim, ADD);
   for (int row = 0; row < count && first + row < d->prefix; row++)
     __builtin_memcpy(stream + (size_t)row * d->dim, model.prefix + (size_t)(first + row) * d->dim, d->dim * sizeof(float));
   if (d->flags & NORM_BEFORE) {
@@ -85,33 +92,34 @@ static void attention(const Run *run, int index, Share wanted) {
   const Description *d = &model.sizes;
   const Block *block = model.blocks + index;
   const int width = d->heads * d->head_dim, first = run->share.first, count = run->share.last - first;
-  const Keys keys = model.keys[index & 1];
-  AttentionRows rows = {&block->attention, &model.attention, model.qkv, first, run->share.last};
-  float *qkv = model.qkv + (size_t)first * 3 * width;
+  const Keys keys = run->buffers->keys[index & 1];
+  AttentionRows rows = {&block->attention, &model.attention, run->buffers->qkv, first, run->share.last};
+  float *qkv = run->buffers->qkv + (size_t)first * 3 * width, *stream = run->buffers->stream + (size_t)first * d->dim;
 
-  Rows input = normalised(run, &block->before_attention, &block->qkv, model.stream + (size_t)first * d->dim, count);
+  Rows input = normalised(run, &block->before_attention, &block->qkv, stream, count);
   linear_part(&block->qkv, input, width, 3 * width, qkv, 3 * width, STORE);
   input.count = wanted.last - wanted.first;  // shares begin where the rows do: the first are those wanted
   if (input.count) linear_part(&block->qkv, input, 0, width, qkv, 3 * width, STORE);
   pack_keys(rows, keys, run->scratch.attention.row);
-  largest_values(rows, model.largest + (size_t)run->thread * width);
+  largest_values(rows, run->buffers->largest + (size_t)run->thread * width);
   meet(run->threads);
-  scale_values(rows, model.largest, run->threads, run->scratch.attention);
-  pack_values(rows, run->scratch.attention, model.values, model.sums + (size_t)run->thread * width);
+  scale_values(rows, run->buffers->largest, run->threads, run->scratch.attention);
+  pack_values(rows, run->scratch.attention, run->buffers->values, run->buffers->sums + (size_t)run->thread * width);
   meet(run->threads);
   if (!input.count) return;
   rows.last = wanted.last;
-  start_values(rows, model.sums, run->threads, run->scratch.attention);
-  float *attended = model.attended + (size_t)first * width;
-  attend(rows, keys, model.values, run->scratch.attention, model.attended);
+  start_values(rows, run->buffers->sums, run->threads, run->scratch.attention);
+  float *attended = run->buffers->attended + (size_t)first * width;
+  attend(rows, keys, run->buffers->values, run->scratch.attention, run->buffers->attended);
   input = quantized(run, &block->projection, attended, width, input.count);
-  linear_all(&block->projection, input, model.stream + (size_t)first * d->dim, d->dim, ADD);
+  linear_all(&block->projection, input, stream, d->dim, ADD);
 }
 
 static void mlp(const Run *run, const Block *block, Share wanted) {
   const Description *d = &model.sizes;
   const int first = wanted.first, count = wanted.last - first;
-  float *stream = model.stream + (size_t)first * d->dim, *hidden = model.hidden + (size_t)first * d->hidden;
+  float *stream = run->buffers->stream + (size_t)first * d->dim;
+  float *hidden = run->buffers->hidden + (size_t)first * d->hidden;
   Rows input = normalised(run, &block->before_mlp, &block->expand, stream, count);
   linear_all(&block->expand, input, hidden, d->hidden, d->flags & GELU_WITH_TANH ? GELU_BY_TANH : GELU);
   input = quantized(run, &block->contract, hidden, d->hidden, count);
@@ -132,7 +140,7 @@ static void pool_mean(const Run *run, float *to) {
   const int first = d->pool == POOL_MEAN ? d->prefix : 0;
   for (int k = 0; k < d->dim; k += 4) store(to + k, splat(0));
   for (int token = first; token < model.attention.tokens; token++) {
-    const float *x = model.stream + (size_t)token * d->dim;
+    const float *x = run->buffers->stream + (size_t)token * d->dim;
     if (d->flags & NORM_AFTER) layernorm(&model.norm_after, x, d->dim, run->scratch.row), x = run->scratch.row;
     for (int k = 0; k < d->dim; k += 4) store(to + k, add(load(to + k), load(x + k)));
   }
@@ -143,33 +151,37 @@ static void pool_mean(const Run *run, float *to) {
 // The outcome of one classifier, or without classes the pooled token, into `out`.
 static void classify(const Run *run, int index, float *out) {
   const Description *d = &model.sizes;
-  float *pooled = model.pooled;
+  float *pooled = run->buffers->pooled;
+  const float *token = run->buffers->stream + (size_t)index * d->dim;
   if (d->pool != POOL_FIRST) pool_mean(run, pooled);
-  else if (d->flags & NORM_AFTER) layernorm(&model.norm_after, model.stream + (size_t)index * d->dim, d->dim, pooled);
-  else __builtin_memcpy(pooled, model.stream + (size_t)index * d->dim, d->dim * sizeof(float));
+  else if (d->flags & NORM_AFTER) layernorm(&model.norm_after, token, d->dim, pooled);
+  else __builtin_memcpy(pooled, token, d->dim * sizeof(float));
   if (d->flags & NORM_POOLED) layernorm(&model.norm_pooled, pooled, d->dim, pooled);
   if (!d->classes) {
     __builtin_memcpy(out, pooled, d->dim * sizeof(float));
     return;
   }
   const Linear *l = &model.classifiers[index];
-  Rows rows = {.floats = pooled, .count = ROWS};
-  if (!l->floats) rows = quantized(run, l, pooled, d->dim, ROWS);
+  float *first_of_four = pooled + ROWS * d->dim;
+  Rows rows = {.floats = first_of_four, .count = ROWS};
+  if (l->floats) place_row(pooled, d->dim, first_of_four);
+  else rows = quantized(run, l, pooled, d->dim, ROWS);
   linear_all(l, rows, out, padded_outs(l), STORE);
 }
 
 static void finish(const Run *run) {
   const Description *d = &model.sizes;
   const int outputs = d->classes ? d->classes : d->dim;
-  float *second = model.output + (size_t)ROWS * round_up(outputs, COLUMNS);
-  classify(run, 0, model.output);
+  float *second = run->buffers->output + (size_t)ROWS * round_up(outputs, COLUMNS);
+  classify(run, 0, run->buffers->output);
   if (d->classifiers == 1) return;
   classify(run, 1, second);
-  for (int k = 0; k < outputs; k++) model.output[k] = (model.output[k] + second[k]) / 2;
+  for (int k = 0; k < outputs; k++) run->buffers->output[k] = (run->buffers->output[k] + second[k]) / 2;
 }
 
-void forward(int thread, int threads) {
-  Run run = {thread, threads, share_of(model.rows, thread, threads), model.scratch[thread], model.acts};
+// Do a share of the run of the image in these buffers, with a thread's own scratch.
+static void run_image(const Buffers *buffers, const Scratch *scratch, int thread, int threads) {
+  Run run = {thread, threads, buffers, share_of(model.rows, thread, threads), *scratch, buffers->acts};
   run.acts += (size_t)run.share.first * model.widest;
   embed(&run);
   for (int index = 0; index < model.sizes.depth; index++) {
@@ -179,4 +191,11 @@ void forward(int thread, int threads) {
   }
   if (model.sizes.pool != POOL_FIRST) meet(threads);
   if (thread == 0) finish(&run);
+}
+
+void forward(int thread, int threads) { run_image(&model.buffers[0], &model.scratch[thread], thread, threads); }
+
+void forward_alone(int thread, int threads) {
+  run_image(&model.buffers[thread], &model.scratch[thread], 0, 1);
+  meet(threads);
 }

@@ -1,5 +1,8 @@
-// One run of the model.
+// Runs of the model, in which each of the first `threads` threads takes part.
 #pragma once
 
-// Do a thread's share of a run of the first `threads` threads; all of them must be in it.
+// Do a thread's share of the run of one image.
 void forward(int thread, int threads);
+
+// Run the thread's own image, and wait until the others have run theirs.
+void forward_alone(int thread, int threads);

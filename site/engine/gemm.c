@@ -6,9 +6,18 @@
 
 enum { BLOCK_BYTES = 192 * 1024 };  // of activations that are used again for every 8 outputs: within the L2 cache
 
-INLINE void finish_row(V low, V high, const float *scale, const float *bias, V row_scale, float *out, Epilogue how) {
-  V a = add(mul(mul(low, row_scale), load(scale)), load(bias));
-  V b = add(mul(mul(high, row_scale), load(scale + 4)), load(bias + 4));
+// The scales and biases of a tile's columns.
+typedef struct {
+  V scale[2], bias[2];
+} Columns;
+
+INLINE Columns columns_of(const Linear *l, int n) {
+  return (Columns){{load(l->scale + n), load(l->scale + n + 4)}, {load(l->bias + n), load(l->bias + n + 4)}};
+}
+
+INLINE void finish_row(V low, V high, const Columns *columns, V row_scale, float *out, Epilogue how) {
+  V a = add(mul(mul(low, row_scale), columns->scale[0]), columns->bias[0]);
+  V b = add(mul(mul(high, row_scale), columns->scale[1]), columns->bias[1]);
   if (how == ADD) a = add(a, load(out)), b = add(b, load(out + 4));
   if (how == GELU) a = gelu(a, &GELU_ERF), b = gelu(b, &GELU_ERF);
   if (how == GELU_BY_TANH) a = gelu(a, &GELU_TANH), b = gelu(b, &GELU_TANH);
@@ -30,28 +39,30 @@ INLINE void integer_tile(const Linear *l, Rows rows, int row, int n, float *out,
 #else
   dot_tile(LAYER_BYTES, acts, weights, ins / GROUP, sums);
 #endif
+  const Columns columns = columns_of(l, n);
   UNROLL for (int i = 0; i < ROWS; i++) {
     const V low = wasm_f32x4_convert_i32x4(sums[i][0]), high = wasm_f32x4_convert_i32x4(sums[i][1]);
     const V row_scale = splat(rows.scales[row + i].scale);
-    finish_row(low, high, l->scale + n, l->bias + n, row_scale, out + (size_t)(row + i) * stride + n, how);
+    finish_row(low, high, &columns, row_scale, out + (size_t)(row + i) * stride + n, how);
   }
 }
 
 INLINE void float_tile(const Linear *l, Rows rows, int row, int n, float *out, size_t stride, Epilogue how) {
   const int ins = padded_ins(l);
-  const float *x = rows.floats + (size_t)row * ins, *weight = l->dense + (size_t)n * ins;
+  const WeightStep *w = (const WeightStep *)(l->dense + (size_t)n * ins);
   V sums[ROWS][2];
   UNROLL for (int i = 0; i < ROWS; i++) sums[i][0] = sums[i][1] = splat(0);
-  for (int k = 0; k < ins; k++, weight += COLUMNS) {
-    const V left = load(weight), right = load(weight + 4);
+  for (const Step *x = (const Step *)(rows.floats + (size_t)row * ins), *end = x + ins; x < end; x++, w++) {
+    const V left = load(&w->left), right = load(&w->right);
     UNROLL for (int i = 0; i < ROWS; i++) {
-      const V value = wasm_v128_load32_splat(x + (size_t)i * ins + k);
+      const V value = wasm_v128_load32_splat(x->row + i);
       sums[i][0] = add(sums[i][0], mul(left, value)), sums[i][1] = add(sums[i][1], mul(right, value));
     }
   }
+  const Columns columns = columns_of(l, n);
   UNROLL for (int i = 0; i < ROWS; i++) {
     float *at = out + (size_t)(row + i) * stride + n;
-    finish_row(sums[i][0], sums[i][1], l->scale + n, l->bias + n, splat(1), at, how);
+    finish_row(sums[i][0], sums[i][1], &columns, splat(1), at, how);
   }
 }
 

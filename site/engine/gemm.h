@@ -20,8 +20,8 @@ typedef enum { STORE, ADD, GELU, GELU_BY_TANH } Epilogue;
 INLINE int padded_outs(const Linear *linear) { return round_up(linear->outs, COLUMNS); }
 INLINE int padded_ins(const Linear *linear) { return round_up(linear->ins, PAD); }
 
-// What the rows of one call are: operands with their scales, or floats, without gaps and padded; `count` is rounded up
-// to a multiple of 4 rows, all of which must be there.
+// What the rows of one call are: operands with their scales, or floats, in fours and padded; `count` is rounded up to a
+// multiple of 4 rows, all of which must be there.
 typedef struct {
   const Act *acts;
   const RowScale *scales;

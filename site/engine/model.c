@@ -14,7 +14,7 @@ static int sizes_fit(const Description *d) {
          within(d->heads, 1, MOST_DIM / 8) && within(d->head_dim, 8, MOST_DIM) &&
          within(d->heads * d->head_dim, 8, MOST_DIM) && within(d->hidden, 8, MOST_HIDDEN) &&
          within(d->depth, 1, MOST_DEPTH) && within(d->prefix, 0, 64) && within(d->classes, 0, MOST_OUTPUTS) &&
-         within(d->threads, 1, MOST_THREADS);
+         within(d->threads, 1, MOST_THREADS) && within(d->images, 1, d->threads);
 }
 
 static int choices_fit(const Description *d) {
@@ -108,32 +108,37 @@ static void place_scratch(Scratch *scratch, const Model *m, Arena *arena) {
   scratch->stack = TAKE(arena, char, STACK_BYTES);
 }
 
-static void place_buffers(Model *m, Arena *arena) {
+static void place_buffers(Buffers *b, const Model *m, Arena *arena) {
   const Description *d = &m->sizes;
   const size_t rows = m->rows, width = (size_t)d->heads * d->head_dim;
-  m->widest = padded_ins(&m->embed);
-  if (d->dim > m->widest) m->widest = d->dim;
-  if (d->hidden > m->widest) m->widest = d->hidden;
-  if ((int)width > m->widest) m->widest = (int)width;
-  m->image = TAKE(arena, float, 3 * d->height * d->width);
-  m->output = TAKE(arena, float, 2 * ROWS * round_up(d->classes > d->dim ? d->classes : d->dim, COLUMNS));
-  m->pooled = TAKE(arena, float, ROWS * d->dim);
-  m->stream = TAKE(arena, float, rows * d->dim);
-  m->qkv = TAKE(arena, float, rows * 3 * width);
-  m->attended = TAKE(arena, float, rows * width);
-  m->hidden = TAKE(arena, float, rows * d->hidden);
-  m->floats = TAKE(arena, float, rows * padded_ins(&m->embed));
-  m->acts = TAKE(arena, Act, rows * m->widest);
+  b->image = TAKE(arena, float, 3 * d->height * d->width);
+  b->output = TAKE(arena, float, 2 * ROWS * round_up(d->classes > d->dim ? d->classes : d->dim, COLUMNS));
+  b->pooled = TAKE(arena, float, 2 * ROWS * d->dim);
+  b->stream = TAKE(arena, float, rows * d->dim);
+  b->qkv = TAKE(arena, float, rows * 3 * width);
+  b->attended = TAKE(arena, float, rows * width);
+  b->hidden = TAKE(arena, float, rows * d->hidden);
+  b->floats = TAKE(arena, float, rows * padded_ins(&m->embed));
+  b->acts = TAKE(arena, Act, rows * m->widest);
   for (int i = 0; i < 2; i++)
-    m->keys[i] = (Keys){TAKE(arena, HeadWeight, rows * width), TAKE(arena, float, rows * d->heads),
+    b->keys[i] = (Keys){TAKE(arena, HeadWeight, rows * width), TAKE(arena, float, rows * d->heads),
                         TAKE(arena, int32_t, rows * d->heads)};
-  m->values = TAKE(arena, HeadWeight, rows * width);
-  m->largest = TAKE(arena, float, d->threads * width);
-  m->sums = TAKE(arena, int32_t, d->threads * width);
-  for (int thread = 0; thread < d->threads; thread++) place_scratch(&m->scratch[thread], m, arena);
+  b->values = TAKE(arena, HeadWeight, rows * width);
+  b->largest = TAKE(arena, float, d->threads * width);
+  b->sums = TAKE(arena, int32_t, d->threads * width);
+}
+
+static int widest_input(const Model *m) {
+  const Description *d = &m->sizes;
+  const int widths[] = {padded_ins(&m->embed), d->dim, d->hidden, d->heads * d->head_dim};
+  int widest = 0;
+  for (int i = 0; i < 4; i++) widest = widths[i] > widest ? widths[i] : widest;
+  return widest;
 }
 
 void place_model(Model *m, Arena *arena) {
   place_layers(m, arena);
-  place_buffers(m, arena);
+  m->widest = widest_input(m);
+  for (int image = 0; image < m->sizes.images; image++) place_buffers(&m->buffers[image], m, arena);
+  for (int thread = 0; thread < m->sizes.threads; thread++) place_scratch(&m->scratch[thread], m, arena);
 }

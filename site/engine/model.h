@@ -18,7 +18,7 @@ typedef struct {
   int32_t epsilon;       // of every LayerNorm, the bits of a float32
   int32_t threads;
   int32_t floats;        // 1: the patch embedding takes floats, 2: the classifiers do
-  int32_t reserved;
+  int32_t images;        // most images that are run at once, each by a thread of its own
 } Description;
 
 typedef enum { POOL_FIRST, POOL_MEAN, POOL_MEAN_OF_ALL } Pool;
@@ -48,6 +48,20 @@ typedef struct {
 
 enum { STACK_BYTES = 32 * 1024 };
 
+// Of one image's run.
+typedef struct {
+  float *image, *output;
+  float *pooled;                    // [4][dim], of which the first row is what the classifier sees; and as four floats
+  float *stream;                    // [rows][dim], the residual stream
+  float *qkv, *attended, *hidden;   // [rows][…]
+  float *floats;                    // [rows][patch_length], a layer's float inputs
+  Act *acts;                        // [rows][widest input]
+  Keys keys[2];                     // of odd and even blocks: a thread may be one block ahead
+  HeadWeight *values;
+  float *largest;                   // [threads][heads · head_dim]
+  int32_t *sums;                    // [threads][heads · head_dim]
+} Buffers;
+
 typedef struct {
   Description sizes;
   AttentionSizes attention;
@@ -59,17 +73,8 @@ typedef struct {
   Norm norm_before, norm_after, norm_pooled;
   Block *blocks;
 
-  float *image, *output;
-  float *pooled;                    // [4][dim], of which the first row is what the classifier sees
-  float *stream;                    // [rows][dim], the residual stream
-  float *qkv, *attended, *hidden;   // [rows][…]
-  float *floats;                    // [rows][patch_length], a layer's float inputs
-  Act *acts;                        // [rows][widest input]
-  int widest;
-  Keys keys[2];                     // of odd and even blocks: a thread may be one block ahead
-  HeadWeight *values;
-  float *largest;                   // [threads][heads · head_dim]
-  int32_t *sums;                    // [threads][heads · head_dim]
+  int widest;                       // input of a layer
+  Buffers buffers[MOST_THREADS];    // [images]
   Scratch scratch[MOST_THREADS];
 } Model;
 

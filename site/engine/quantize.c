@@ -33,19 +33,21 @@ INLINE Operand operand_of_row(int bytes, const float *x, int width, const Operan
   return found;
 }
 
-INLINE RowScale quantize(int bytes, const float *x, int width, const Operand *operand, void *to) {
-  const Operand found = operand_of_row(bytes, x, width, operand);
-  const V inverse = splat(1 / found.scale), low = splat(found.low), high = splat(found.high);
+INLINE void fill_row(int bytes, const float *x, int width, const Operand *found, int within, void *to) {
+  const V inverse = splat(1 / found->scale);
   int k = 0;
   for (; k + 8 <= width; k += 8) {
-    const V a = vmax(vmin(mul(load(x + k), inverse), high), low);
-    const V b = vmax(vmin(mul(load(x + k + 4), inverse), high), low);
-    store_operands(bytes, to, k, to_integers(a), to_integers(b), found.offset);
+    const V a = levels_of(x + k, inverse, found, within), b = levels_of(x + k + 4, inverse, found, within);
+    store_operands(bytes, to, k, a, b, found->offset);
   }
-  if (k < width) {
-    const V a = vmax(vmin(mul(load(x + k), inverse), high), low);
-    store_operands(bytes, to, k, to_integers(a), wasm_i32x4_splat(0), found.offset);
-  }
+  if (k == width) return;
+  store_operands(bytes, to, k, levels_of(x + k, inverse, found, within), wasm_i32x4_splat(0), found->offset);
+}
+
+INLINE RowScale quantize(int bytes, const float *x, int width, const Operand *operand, void *to) {
+  const Operand found = operand_of_row(bytes, x, width, operand);
+  if (operand->scale < 0) fill_row(bytes, x, width, &found, 1, to);  // whose ends were found from the row
+  else fill_row(bytes, x, width, &found, 0, to);
   return (RowScale){found.scale, found.offset};
 }
 

@@ -11,6 +11,12 @@ INLINE float dynamic_scale(float magnitude, float greatest) {
   return (magnitude > 0x1p-118f ? magnitude : 0x1p-118f) / greatest;
 }
 
+// Four levels; they are clamped unless it is known that all are `within` the least and the greatest.
+INLINE V levels_of(const float *x, V inverse, const Operand *operand, int within) {
+  const V scaled = mul(load(x), inverse);
+  return to_integers(within ? scaled : vmax(vmin(scaled, splat(operand->high)), splat(operand->low)));
+}
+
 // Eight levels (int32) at place k of a row of operands, which are `bytes` or 16-bit integers; these have no offset.
 INLINE void store_operands(int bytes, void *row, int k, V low, V high, int offset) {
   V levels = wasm_i16x8_narrow_i32x4(low, high);
@@ -32,6 +38,15 @@ typedef struct {
   float scale;
   int32_t offset;
 } RowScale;
+
+// Place a row of floats, a multiple of 4, where a row of four begins.
+INLINE void place_row(const float *x, int width, float *to) {
+  for (int k = 0; k < width; k += 4, to += 4 * ROWS) {
+    const V values = load(x + k);
+    wasm_v128_store32_lane(to, values, 0), wasm_v128_store32_lane(to + ROWS, values, 1);
+    wasm_v128_store32_lane(to + 2 * ROWS, values, 2), wasm_v128_store32_lane(to + 3 * ROWS, values, 3);
+  }
+}
 
 // Quantize a row of `width` floats (a multiple of 4) to `width` rounded up to PAD, where a row of four begins.
 RowScale quantize_row(const float *x, int width, const Operand *operand, Act *to);

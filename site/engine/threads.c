@@ -14,8 +14,8 @@ enum { SPINS = 4000 };  // some microseconds, longer than threads of equal work 
 static const int64_t FOREVER = -1;
 
 static uint32_t arrived, generation;  // of `meet`
-static uint32_t job, quitting;        // of `work`: the job's number and, in the low bits, how many threads do it
-enum { JOB_STEP = 64 };
+static uint32_t job, quitting;        // of `work`: the job's number and, in the low bits, what to do
+enum { ALONE = 32, JOB_STEP = 64 };   // the low bits: how many threads do it, and whether each alone
 
 // Sleep while `*at` is `old`. A function of its own: the baseline compiler of V8 11.3 (Node 20) loses the values of
 // local variables that live across this instruction.
@@ -47,7 +47,9 @@ void meet(int threads) {
   }
 }
 
-void start_work(int threads) { change(&job, (job / JOB_STEP + 1) * JOB_STEP + (uint32_t)threads); }
+void start_work(int threads, int alone) {
+  change(&job, (job / JOB_STEP + 1) * JOB_STEP + (uint32_t)(threads + (alone ? ALONE : 0)));
+}
 
 // Run a share of every job that this thread is in, asleep between them, until `quit`. A job that it is in cannot end
 // without it, so none of those is missed.
@@ -56,19 +58,21 @@ EXPORT(work) void work(int thread) {
     wait_for_change(&job, seen, 0);
     if (__atomic_load_n(&quitting, __ATOMIC_ACQUIRE)) return;
     seen = __atomic_load_n(&job, __ATOMIC_ACQUIRE);
-    const int threads = (int)(seen % JOB_STEP);
-    if (thread < threads) forward(thread, threads);
+    const int threads = (int)(seen % ALONE), alone = seen / ALONE % 2 != 0;
+    if (thread >= threads) continue;
+    if (alone) forward_alone(thread, threads);
+    else forward(thread, threads);
   }
 }
 
 EXPORT(quit) void quit(void) {
   __atomic_store_n(&quitting, 1, __ATOMIC_RELEASE);
-  start_work(0);
+  start_work(0, 0);
 }
 
 #else
 
 void meet(int threads) { (void)threads; }
-void start_work(int threads) { (void)threads; }
+void start_work(int threads, int alone) { (void)threads, (void)alone; }
 
 #endif

@@ -13,5 +13,5 @@ Share share_of(int rows, int thread, int threads);
 // Wait until all threads are here. Spins for some microseconds, then sleeps.
 void meet(int threads);
 
-// Begin a run in the other threads of the first `threads`, which wait in `work`.
-void start_work(int threads);
+// Begin a run in the other threads of the first `threads`, which wait in `work`: of one image, or each one's own.
+void start_work(int threads, int alone);

@@ -77,6 +77,16 @@ export class Client {
   }
 
   /**
+   * Classify pictures, several at once where the model was loaded for that; they stay on this device.
+   * @param {(Blob | ImageData)[]} images
+   * @param {{topk?: number, signal?: AbortSignal}} [options]
+   * @returns {Promise<import('./protocol.js').Outcome[]>}
+   */
+  classifyAll(images, { topk, signal } = {}) {
+    return this.#call('classifyAll', { images, topk }, { signal });
+  }
+
+  /**
    * Time the loaded model on the last picture.
    * @param {{warmup_max?: number, runs?: number, signal?: AbortSignal}} [options]
    * @param {(progress: import('./protocol.js').BenchmarkProgress) => void} [onProgress]

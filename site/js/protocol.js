@@ -15,7 +15,7 @@
  * @typedef {{id: number, progress: any} | Settled} Answer
  *
  * @typedef {'configure' | 'backends' | 'device' | 'clearCache'} SharedType answered at once
- * @typedef {'load' | 'unload' | 'classify' | 'benchmark'} ExclusiveType use the model, so they wait for each other
+ * @typedef {'load' | 'unload' | 'classify' | 'classifyAll' | 'benchmark'} ExclusiveType use the model, so they wait for each other
  * @typedef {SharedType | ExclusiveType} RequestType
  *
  * What is needed of a model and a variant of the site data.
@@ -41,6 +41,7 @@
  * @property {string} backend
  * @property {string} base absolute URL of the site's root, with a final slash
  * @property {number} [threads] left out, as many as pay
+ * @property {number} [batch] most pictures that are to go through the model at once, where the engine can; left out, one
  * @property {string} [build] of the engine, instead of the one for this device
  *
  * @typedef {'download' | 'decode' | 'compile' | 'first_run' | 'selftest'} Phase
@@ -60,9 +61,12 @@
  * @property {number} bytes
  * @property {string[]} notices
  *
- * @typedef {object} Classified
+ * @typedef {object} Outcome
  * @property {{index: number, probability: number}[]} top empty for a feature model
  * @property {Float32Array} logits
+ *
+ * @typedef {Outcome & Picture} Classified
+ * @typedef {object} Picture
  * @property {number} width of the picture, upright
  * @property {number} height
  * @property {string[]} notices

@@ -4,7 +4,7 @@ import { benchmark } from './benchmark.js';
 import { FileCache } from './cache.js';
 import { decode, fromImageData } from './decode.js';
 import { openEngine } from './engines/index.js';
-import { throwIfAborted, VitError } from './errors.js';
+import { asVitError, throwIfAborted, VitError } from './errors.js';
 import { topClasses } from './postprocess.js';
 import { preprocess } from './preprocess.js';
 import { readReference, selfTest } from './selftest.js';
@@ -44,7 +44,7 @@ export class Runtime {
    * @param {{signal: AbortSignal, onProgress: (progress: LoadProgress) => void}} context
    * @returns {Promise<import('./protocol.js').Loaded>}
    */
-  async load({ model, variant, backend, base, threads, build }, { signal, onProgress }) {
+  async load({ model, variant, backend, base, threads, batch, build }, { signal, onProgress }) {
     const begun = performance.now();
     /** @param {LoadProgress['phase']} phase */
     const enter = (phase) => onProgress({ phase, loaded: variant.bytes, total: variant.bytes });
@@ -59,7 +59,7 @@ export class Runtime {
     await this.unload();
     const reference = this.cache.fetch(new URL(model.selftest.folder, base).href, [model.selftest], { signal });
     reference.catch(() => {}); // it is awaited below, unless the engine fails first
-    const options = { backend, threads, build, signal, wasmPath: this.wasmPath, onPhase: enter };
+    const options = { backend, threads, batch, build, signal, wasmPath: this.wasmPath, onPhase: enter };
     const session = await engine.load({ files }, options);
     enter('first_run');
     try {
@@ -126,14 +126,34 @@ export class Runtime {
     const current = this.#loaded();
     const { session, model } = current;
     const begun = performance.now();
-    const { pixels, width, height, notices } = image instanceof Blob ? await decode(image) : fromImageData(image);
-    throwIfAborted(signal);
-    current.last = preprocess(pixels, width, height, model.preprocess);
+    const { values, width, height, notices } = await prepare(image, model, signal);
+    current.last = values;
     const ready = performance.now();
     const logits = finite(await session.run(current.last), session);
     const inference_ms = performance.now() - ready;
     const top = model.features ? [] : topClasses(logits, topk);
     return { top, logits, width, height, notices, preprocess_ms: ready - begun, inference_ms };
+  }
+
+  /**
+   * Classify pictures, through the model at once where the engine can; raises what `decode` raises, naming the picture.
+   * @param {(Blob | ImageData)[]} images
+   * @param {{topk?: number, signal: AbortSignal}} options
+   * @returns {Promise<import('./protocol.js').Outcome[]>}
+   */
+  async classifyAll(images, { topk = 5, signal }) {
+    const { session, model } = this.#loaded();
+    const inputs = [];
+    for (const [number, image] of images.entries()) {
+      const { values } = await prepare(image, model, signal).catch((cause) => {
+        const { code, message, hint } = asVitError(cause);
+        throw new VitError(code, `Picture ${number + 1}: ${message}`, { hint, cause });
+      });
+      inputs.push(values);
+    }
+    const runAll = session.runAll ?? ((/** @type {Float32Array[]} */ all) => inTurn(all, session.run));
+    const found = (await runAll(inputs)).map((logits) => finite(logits, session));
+    return found.map((logits) => ({ logits, top: model.features ? [] : topClasses(logits, topk) }));
   }
 
   /**
@@ -175,6 +195,25 @@ async function firstRun(session, model) {
     throw new VitError('bad_model', `The model gives ${logits.length} outputs where ${model.outputs} are described.`);
   }
   return { last, first_run_ms };
+}
+
+/**
+ * Return a picture as the model's input, with its size and what is to be said of it.
+ * @param {Blob | ImageData} image
+ * @param {Current['model']} model
+ * @param {AbortSignal} signal
+ */
+async function prepare(image, model, signal) {
+  const { pixels, width, height, notices } = image instanceof Blob ? await decode(image) : fromImageData(image);
+  throwIfAborted(signal);
+  return { values: preprocess(pixels, width, height, model.preprocess), width, height, notices };
+}
+
+/** @param {Float32Array[]} inputs @param {Session['run']} run */
+async function inTurn(inputs, run) {
+  const found = [];
+  for (const values of inputs) found.push(await run(values));
+  return found;
 }
 
 /**

@@ -19,7 +19,7 @@ const running = new Map();
 let busy = Promise.resolve();
 
 /** Requests that use the model wait for each other; the others are answered at once. @type {Set<RequestType>} */
-const EXCLUSIVE = new Set(['load', 'unload', 'classify', 'benchmark']);
+const EXCLUSIVE = new Set(['load', 'unload', 'classify', 'classifyAll', 'benchmark']);
 
 /** @type {Record<RequestType, (payload: any, context: Context) => Promise<unknown>>} */
 const HANDLERS = {
@@ -31,6 +31,7 @@ const HANDLERS = {
   load: (request, context) => runtime.load(request, context),
   unload: () => runtime.unload(),
   classify: ({ image, topk }, { signal }) => runtime.classify(image, { topk, signal }),
+  classifyAll: ({ images, topk }, { signal }) => runtime.classifyAll(images, { topk, signal }),
   benchmark: (options, context) => runtime.benchmark({ ...options, ...context }),
   clearCache: () => runtime.cache.clear(),
 };

@@ -16,6 +16,7 @@ from export.convert.to_engine import FILE, run_vit
 from export.data.preprocess import preprocess, read_image
 from export.driver import page_client, read_site_data
 from export.engine_build import BUILDS, MOST_BYTES, make_engine
+from export.errors import MeasurementError
 from export.models.request import ModelRequest
 from export.quant.integer_file import load_quantized
 from export.recipes import find_recipes
@@ -63,7 +64,7 @@ def classified(
     assert variant["compute_dtype"] == "int8" and variant["storage_dtype"] == f"int{recipe[1]}"
     with page_client(chromium, url, data) as client:
         client.page.context.on("request", lambda request: asked.append(request.url.split("/")[-1]))
-        loaded = client.load(model, variant, "wasm", threads)
+        loaded = client.load(model, variant, "wasm", threads, batch=threads)
         outputs = np.concatenate(list(client.classify([path.read_bytes() for path in SAMPLES])))
     return loaded, outputs, [name for name in asked if name.endswith(".wasm")]
 
@@ -94,6 +95,19 @@ def test_threads_of_an_isolated_page_change_no_bit(
             assert (loaded["threads"], loaded["threads_reason"]) == (threads, "")
             assert np.array_equal(outputs, expected[recipe])
             assert len(set(wasm)) == 1 and ("threads" in wasm[0]) == (threads > 1)
+
+
+def test_of_several_pictures_one_that_is_none_is_named(vit_site: Path, chromium: Browser) -> None:
+    data = read_site_data(vit_site)
+    with serving(vit_site, isolated=True) as url, page_client(chromium, url, data) as client:
+        (model,) = data["models"]
+        client.load(model, model["variants"][0], "wasm", 2, batch=2)
+        picture = SAMPLES[0].read_bytes()
+        with pytest.raises(MeasurementError, match="Picture 2: "):
+            list(client.classify([picture, b"no picture", picture]))
+        ((alone,),) = client.classify([picture])
+        ((first, second, third),) = client.classify([picture, picture, picture])
+        assert np.array_equal(first, alone) and np.array_equal(second, alone) and np.array_equal(third, alone)
 
 
 def test_the_builds_are_small_and_all_there(vit_site: Path) -> None:

@@ -96,8 +96,7 @@ void test_linear(const float *x, int outs, int ins, const uint8_t *packed, int b
   RowScale *scales = TAKE(&arena, RowScale, ROWS);
   Act *acts = TAKE(&arena, Act, ROWS * length);
   float *padded = TAKE(&arena, float, ROWS * length);
-  for (int row = 0; row < ROWS; row++)
-    __builtin_memcpy(padded + row * length, x + row * ins, ins * sizeof(float));
+  for (int row = 0; row < ROWS; row++) place_row(x + row * ins, ins, padded + row);
   if (!floats) quantize_rows(x, ins, ROWS, ins, &l.operand, acts, scales);
   linear_all(&l, (Rows){acts, scales, padded, ROWS}, out, padded_outs(&l), (Epilogue)epilogue);
 }

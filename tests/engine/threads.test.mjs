@@ -40,9 +40,9 @@ const Worker = /** @type {any} */ (globalThis.Worker);
 /** @param {number} count */
 const picture = (count) => Float32Array.from({ length: count }, (_, index) => Math.sin(index * index));
 
-/** @param {string} model @param {number | undefined} threads */
-async function open(model, threads) {
-  const options = { backend: 'wasm', wasmPath, threadScript: THREAD_SCRIPT, build: 'plain', threads };
+/** @param {string} model @param {number | undefined} threads @param {number} [batch] */
+async function open(model, threads, batch) {
+  const options = { backend: 'wasm', wasmPath, threadScript: THREAD_SCRIPT, build: 'plain', threads, batch };
   const session = await engine.load({ files: new Map([['model.vit', new Uint8Array(readFileSync(model))]]) }, options);
   const [height, width] = /** @type {number[]} */ (session.input);
   return { session, input: picture(3 * height * width) };
@@ -51,16 +51,16 @@ async function open(model, threads) {
 /** An instance whose runs may each have another number of threads. @param {string} model @param {number} threads */
 async function instanceOf(model, threads) {
   const plan = readPlan(new Uint8Array(readFileSync(model)));
-  const instance = await layOut(await compileBuild(wasmPath, true, 'plain'), plan, threads);
+  const instance = await layOut(await compileBuild(wasmPath, true, 'plain'), plan, threads, 1);
   const { memory, exports } = instance;
   const end = await startThreads(instance, threads, THREAD_SCRIPT);
   const values = picture(3 * plan.sizes.height * plan.sizes.width);
-  new Float32Array(memory.buffer, exports.input(), values.length).set(values);
+  new Float32Array(memory.buffer, exports.input(0), values.length).set(values);
   /** @param {number} count */
   const run = (count) => {
-    new Float32Array(memory.buffer, exports.output(), exports.outputs()).fill(NaN);
+    new Float32Array(memory.buffer, exports.output(0), exports.outputs()).fill(NaN);
     assert.equal(exports.run(count), 1);
-    return new Float32Array(memory.buffer, exports.output(), exports.outputs()).slice();
+    return new Float32Array(memory.buffer, exports.output(0), exports.outputs()).slice();
   };
   return { run, end, memory, exports };
 }
@@ -82,6 +82,29 @@ for (const model of models) {
       await ended(session.dispose);
     }
     for (const output of outputs) assert.deepEqual(output, outputs[0]);
+  });
+
+  test(`${model}: images at once, one in each thread, have the outputs that they have alone`, async () => {
+    const { session: alone, input } = await open(model, 1);
+    const images = Array.from({ length: 11 }, (_, image) => input.map((value) => value * (1 + image / 3)));
+    const expected = [];
+    for (const image of images) expected.push(await alone.run(image));
+    assert.deepEqual(await alone.runAll?.(images), expected);
+    await alone.dispose();
+    for (const [threads, batch] of [
+      [1, 8],
+      [2, 8],
+      [4, 3],
+      [5, 5],
+    ]) {
+      const { session } = await open(model, threads, batch);
+      for (const count of [0, 1, 2, 11])
+        assert.deepEqual(await session.runAll?.(images.slice(0, count)), expected.slice(0, count));
+      assert.deepEqual(await session.run(images[3]), expected[3], 'all threads for one image again');
+      assert.deepEqual(await session.runAll?.(images), expected);
+      await assert.rejects(session.runAll?.([images[0], images[1].subarray(1)]) ?? Promise.resolve(), { code: 'bad_request' });
+      await ended(session.dispose);
+    }
   });
 
   test(`${model}: runs that change the number of threads neither hang nor take memory`, async () => {

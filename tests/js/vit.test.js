@@ -61,14 +61,14 @@ test('files of other formats and versions are refused by name', () => {
 });
 
 test('the description has the sizes in order, epsilon as its bits, and the threads', () => {
-  const found = describe({ sizes: SIZES, parts: [], run: 0 }, 3);
+  const found = describe({ sizes: SIZES, parts: [], run: 0 }, 3, 2);
   const epsilon = new Int32Array(Float32Array.of(1e-6).buffer)[0];
-  assert.deepEqual([...found], [28, 21, 7, 7, 48, 3, 16, 192, 2, 1, 0, 10, 1, 4, epsilon, 3, 1, 0]);
+  assert.deepEqual([...found], [28, 21, 7, 7, 48, 3, 16, 192, 2, 1, 0, 10, 1, 4, epsilon, 3, 1, 2]);
 });
 
 test('a description of sizes that int32 cannot hold is refused, and names them', () => {
   for (const value of [2 ** 31, -(2 ** 31) - 1, 2 ** 32 + 48, 0.5, NaN])
-    assert.throws(() => describe({ sizes: { ...SIZES, dim: value }, parts: [], run: 0 }, 1), {
+    assert.throws(() => describe({ sizes: { ...SIZES, dim: value }, parts: [], run: 0 }, 1, 1), {
       code: 'bad_model',
       message: /: dim\.$/,
     });

@@ -16,6 +16,7 @@
  * @typedef {object} EngineOptions
  * @property {string} backend
  * @property {number} [threads] threads wanted; left out, as many as pay
+ * @property {number} [batch] most images that `runAll` is to run at once; left out, one
  * @property {string} [build] one of the engine's builds, for engines that have several; left out, this device's
  * @property {string} [wasmPath] URL (in Node: path) of the folder with the engine's .wasm files, with a final slash
  * @property {AbortSignal} [signal]
@@ -30,6 +31,8 @@
  * @property {number} decode_ms stored numbers → float32; 0 where the runtime does that with everything else
  * @property {number} compile_ms everything else between the bytes and a session that can run
  * @property {(values: Float32Array) => Promise<Float32Array>} run normalised HWC values → logits, read back
+ * @property {(images: Float32Array[]) => Promise<Float32Array[]>} [runAll] of several images, in engines that are
+ *   faster so: each as `run` gives it
  * @property {() => Promise<void>} dispose
  *
  * @typedef {object} Engine

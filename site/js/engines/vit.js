@@ -71,7 +71,7 @@ async function load(artifact, options) {
 
 /**
  * An instance that is ready to run, with its threads.
- * @typedef {{instance: Instance, build: string, threads: number, reason: string, decode_ms: number, end: () => void}} Started
+ * @typedef {{instance: Instance, build: string, threads: number, images: number, reason: string, decode_ms: number, end: () => void}} Started
  */
 
 /**
@@ -92,28 +92,43 @@ function start(plan, options) {
  * @param {EngineOptions & EngineChoices} options
  * @returns {Promise<Started>}
  */
-async function startWith(plan, threads, reason, { build = fastestBuild(plan), wasmPath, threadScript, signal, onPhase }) {
+async function startWith(plan, threads, reason, { build = fastestBuild(plan), batch = 1, wasmPath, threadScript, signal, onPhase }) {
   const folder = wasmPath ?? new URL('./', import.meta.url).href;
   const module = await compileBuild(folder, threads > 1, build);
   throwIfAborted(signal);
   onPhase?.('decode');
   const begun = performance.now();
-  const instance = await layOut(module, plan, threads);
+  const images = Math.min(batch, threads);
+  const instance = await layOut(module, plan, threads, images);
   const decode_ms = performance.now() - begun;
   const script = threadScript ?? new URL(THREAD_SCRIPT ?? 'vit_thread.js', folder).href;
   const end = threads > 1 ? await startThreads(instance, threads, script) : () => {};
-  return { instance, build, threads, reason, decode_ms, end };
+  return { instance, build, threads, images, reason, decode_ms, end };
 }
 
 /**
  * @param {Started} started
  * @param {number} size
  * @param {boolean} tune whether to find out how many of the threads are the fastest
- * @returns {Pick<Session, 'run' | 'dispose' | 'threads' | 'threads_reason'>}
+ * @returns {Pick<Session, 'run' | 'runAll' | 'dispose' | 'threads' | 'threads_reason'>}
  */
-function runner({ instance: { memory, exports }, threads, reason, end }, size, tune) {
+function runner({ instance: { memory, exports }, threads, images, reason, end }, size, tune) {
   const trial = tune ? new ThreadTrial(threads) : undefined;
   let ended = false;
+  /** @param {Float32Array} values @param {number} image */
+  const place = (values, image) => {
+    if (values.length !== size)
+      throw new VitError('bad_request', `The input has ${values.length} values; the model takes ${size}.`);
+    new Float32Array(memory.buffer, exports.input(image), size).set(values);
+  };
+  /** @param {number} image */
+  const outputs = (image) => new Float32Array(memory.buffer, exports.output(image), exports.outputs()).slice();
+  const require = (/** @type {unknown} */ ready) => {
+    if (!ready) throw new VitError('internal', 'The engine was not ready to run.');
+  };
+  const requireLoaded = () => {
+    if (ended) throw new VitError('not_loaded', 'The model was unloaded.'); // its threads would be waited for
+  };
   return {
     get threads() {
       return trial?.fastest ?? threads;
@@ -122,15 +137,26 @@ function runner({ instance: { memory, exports }, threads, reason, end }, size, t
       return reason || trial?.reason || '';
     },
     run: async (values) => {
-      if (ended) throw new VitError('not_loaded', 'The model was unloaded.'); // its threads would be waited for
-      if (values.length !== size)
-        throw new VitError('bad_request', `The input has ${values.length} values; the model takes ${size}.`);
-      new Float32Array(memory.buffer, exports.input(), size).set(values);
+      requireLoaded();
+      place(values, 0);
       const count = trial?.next ?? threads;
       const begun = performance.now();
-      if (!exports.run(count)) throw new VitError('internal', 'The engine was not ready to run.');
+      require(exports.run(count));
       trial?.record(performance.now() - begun);
-      return new Float32Array(memory.buffer, exports.output(), exports.outputs()).slice();
+      return outputs(0);
+    },
+    // Threads with an image each need not wait for each other.
+    runAll: async (inputs) => {
+      requireLoaded();
+      const together = Math.min(images, trial?.fastest ?? threads);
+      const found = [];
+      for (let from = 0; from < inputs.length; from += together) {
+        const group = inputs.slice(from, from + together);
+        group.forEach(place);
+        require(exports.run_images(group.length));
+        found.push(...group.map((_, image) => outputs(image)));
+      }
+      return found;
     },
     dispose: async () => {
       ended = true;

@@ -6,10 +6,10 @@ import { readSafetensors } from '../safetensors.js';
 const FORMAT = 'vit-pages-engine';
 const VERSION = '1';
 
-/** What the engine's description has, one int32 each, in its order; `threads` is the page's to choose. */
+/** What the engine's description has, one int32 each, in its order; `threads` and `images` are the page's to choose. */
 const FIELDS = [
   ...['height', 'width', 'patch_height', 'patch_width', 'dim', 'heads', 'head_dim', 'hidden', 'depth'],
-  ...['prefix', 'pool', 'classes', 'classifiers', 'flags', 'epsilon', 'threads', 'floats', 'reserved'],
+  ...['prefix', 'pool', 'classes', 'classifiers', 'flags', 'epsilon', 'threads', 'floats', 'images'],
 ];
 /** Bits of the floats that a tensor may hold. @type {Record<string, number>} */
 const FLOAT_BITS = { F16: 16, F32: 32 };
@@ -65,12 +65,13 @@ const isInt32 = (value) => typeof value === 'number' && (value | 0) === value;
  * Return the engine's description; raises `bad_model` where a size is left out or none.
  * @param {Plan} plan
  * @param {number} threads
+ * @param {number} images at once
  * @returns {Int32Array}
  */
-export function describe({ sizes }, threads) {
+export function describe({ sizes }, threads, images) {
   const epsilon = new Int32Array(Float32Array.of(sizes.epsilon).buffer)[0];
   /** @type {Record<string, number>} */
-  const values = { ...sizes, epsilon, threads, reserved: 0 };
+  const values = { ...sizes, epsilon, threads, images };
   const missing = FIELDS.filter((name) => !isInt32(values[name]));
   if (missing.length > 0) throw new VitError('bad_model', `The plan of the model lacks: ${missing.join(', ')}.`);
   return Int32Array.from(FIELDS, (name) => values[name]);

@@ -37,11 +37,12 @@ const FAULTS = [
  * @property {() => number} staging
  * @property {(slot: number, bytes: number, bits: number) => number} fill
  * @property {() => number} finish
- * @property {() => number} input
- * @property {() => number} output
+ * @property {(image: number) => number} input
+ * @property {(image: number) => number} output
  * @property {() => number} outputs
  * @property {(thread: number) => number} stack_top
  * @property {(threads: number) => number} run
+ * @property {(images: number) => number} run_images
  * @property {(thread: number) => void} work
  * @property {() => void} quit
  * @property {WebAssembly.Global} __stack_pointer
@@ -115,16 +116,17 @@ export async function link(module, memory) {
  * @param {WebAssembly.Module} module
  * @param {Plan} plan
  * @param {number} threads
+ * @param {number} images that may be run at once
  * @returns {Promise<Instance>}
  */
-export async function layOut(module, plan, threads) {
+export async function layOut(module, plan, threads, images) {
   const shared = threads > 1;
   const small = await instantiate(module, SMALL_PAGES, shared);
-  writeDescription(small, plan, threads);
+  writeDescription(small, plan, threads, images);
   const bytes = small.exports.bytes_needed();
   if (bytes === 0) throw fault(small, 'The engine cannot run this model');
   const found = await withMemory(() => instantiate(module, Math.ceil(bytes / PAGE_BYTES), shared), bytes);
-  writeDescription(found, plan, threads);
+  writeDescription(found, plan, threads, images);
   const slots = found.exports.prepare();
   if (slots !== plan.parts.length) {
     if (slots === 0) throw fault(found, 'The engine cannot run this model');
@@ -135,9 +137,9 @@ export async function layOut(module, plan, threads) {
   return found;
 }
 
-/** @param {Instance} instance @param {Plan} plan @param {number} threads */
-function writeDescription({ memory, exports }, plan, threads) {
-  const values = describe(plan, threads);
+/** @param {Instance} instance @param {Plan} plan @param {number} threads @param {number} images */
+function writeDescription({ memory, exports }, plan, threads, images) {
+  const values = describe(plan, threads, images);
   if (values.byteLength !== exports.description_bytes())
     throw new VitError('internal', 'The engine is of another version than the page.');
   new Int32Array(memory.buffer, exports.description(), values.length).set(values);
