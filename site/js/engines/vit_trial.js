@@ -2,10 +2,12 @@
 
 /** Timed runs of every number of threads, after one that is not timed. */
 const ROUNDS = 2;
+/** Numbers of threads that are tried: a first run and those of the self-test are enough for that. */
+const TRIED = 3;
 /** Fewer threads are taken when more are not at least so much faster. */
 const WORTH = 0.03;
 
-/** Tries all threads, half of them, and so on down to one, in turn; then stays with the fastest. */
+/** Tries all threads, half of them and a quarter, in turn; then stays with the fastest. */
 export class ThreadTrial {
   #most;
   /** Numbers of threads still to run, in order. @type {number[]} */
@@ -17,10 +19,8 @@ export class ThreadTrial {
 
   /** @param {number} most */
   constructor(most) {
-    /** @type {number[]} */
-    const counts = [];
-    for (let count = most; count > 1; count = Math.ceil(count / 2)) counts.push(count);
-    counts.push(1);
+    const counts = [most];
+    for (let count = most; count > 1 && counts.length < TRIED; counts.push(count)) count = Math.ceil(count / 2);
     this.#most = most;
     this.#plan = most > 1 ? Array.from({ length: ROUNDS + 1 }, () => counts).flat() : [];
     if (most === 1) this.#found = 1;
