@@ -21,10 +21,11 @@ from export.quant.choices import Kept
 from export.quant.folds import find_pairs, fold, layernorm_fold, smooth_fold
 from export.quant.gptq import gptq, ridge_step
 from export.quant.integer_file import QuantizedModel, load_quantized, write_quantized
-from export.quant.layers import integer_arithmetic
+from export.quant.layers import Weight, integer_arithmetic
 from export.quant.prepare import PRODUCTS, find_sites, fold_batch_norm, open_attention
 from export.quant.probe import linear_probe, nearest_neighbours, split
 from export.quant.rounding import largest_scale, round_weight
+from export.quant.runs import longest_run
 from export.quant.search import gram, search_channels
 from export.recipes import find_recipe, quantizing
 
@@ -210,6 +211,28 @@ def test_searched_scales_never_cost_more_than_the_full_range() -> None:
         assert (cost(scale, bits) <= cost(full / (2 ** (bits - 1) - 0.5), bits) * (1 + 1e-4)).all()
         assert before is None or (cost(scale, bits) <= before * (1 + 1e-4)).all()  # more bits are never worse
         before = cost(scale, bits)
+
+
+@pytest.mark.parametrize("shape", [(24, 70), (24, 3, 4, 4)], ids=["linear", "patches"])
+def test_gptq_leaves_the_room_that_is_asked_for_at_little_cost(shape: tuple[int, ...]) -> None:
+    weight = torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+    weight[3] = 0
+    rows = torch.randn(300, weight[0].numel(), generator=torch.Generator().manual_seed(2)).double()
+    curvature, scale = rows.T @ rows, largest_scale(weight, 8, "channel")
+
+    def error(found: Weight) -> float:
+        change = (found.dequantized() - weight).flatten(1).double()
+        return float(((change @ curvature) * change).sum())
+
+    without = gptq(weight, curvature, scale, 8)
+    assert longest_run(without.levels) == 0
+    for run, worse in ((1, 2), (2, 4), (4, 9), (8, 30)):
+        found = gptq(weight, curvature, scale, 8, run=run)
+        assert longest_run(found.levels) == run
+        assert (found.scale >= scale).all() and found.levels.abs().max() <= 128
+        assert error(found) < worse * error(without)
+    few = gptq(weight, curvature, largest_scale(weight, 4, "channel"), 4)
+    assert torch.equal(few.levels, gptq(weight, curvature, few.scale, 4, run=8).levels), "4 bits have room as they are"
 
 
 def test_gptq_beats_rounding_to_nearest_on_what_it_minimizes() -> None:
