@@ -27,7 +27,7 @@ lint: setup      ## static checks and the tests of the page's scripts
 	npm run --silent --prefix site lint:workflows
 
 benchmark: setup ## compare all engines on DeiT-tiny, first visits included
-	$(PYTHON) -m export.measure --benchmark --model deit_t --weights random
+	$(PYTHON) -m export.measure --benchmark --model deit_t --weights random --rounds 5
 
 serve:           ## show _site/ on localhost
 	$(PYTHON) -m export.serve

@@ -153,6 +153,9 @@ def _counts(text: str) -> tuple[int, ...]:
 
 def read_request(args: argparse.Namespace) -> MeasureRequest:
     """Turn the command line into a request; raises `RequestError` for what cannot be met."""
+    for name in ("weights", "calibration"):
+        if getattr(args, name) is not None:
+            raise RequestError(f"--{name} has a meaning only with --benchmark: the page's models are built already")
     for name in ("rounds", "limit"):
         if getattr(args, name) < 0:
             raise RequestError(f"--{name} {getattr(args, name)} is below 0")

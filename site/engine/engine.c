@@ -52,7 +52,6 @@ EXPORT(prepare) int prepare(void) {
 }
 
 EXPORT(staging) char *staging(void) { return staging_area; }
-EXPORT(staging_bytes) size_t staging_bytes(void) { return slots.largest; }
 
 // Take the tensor that lies in the staging area as that of a slot.
 EXPORT(fill) int fill(int slot, size_t bytes, int bits) {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from export.benchmark import BARS, Benchmark, Row, Start, markdown, ratio
+from export.benchmark import BARS, Benchmark, Row, Start, joined, markdown, ratio
 from export.benchmark_view import read_benchmark, views
 from export.contest import ROLES
 from export.contest_peer import PEERS
@@ -50,6 +50,20 @@ def test_a_ratio_is_that_of_the_same_rounds() -> None:
     assert ratio(FOUND, "m", "vit", "tfjs", 1) is None
     with pytest.raises(ValueError, match="zip"):  # rounds that do not belong together
         ratio(replace(FOUND, rows=(*FOUND.rows, row("x", 1, (1.0, 1.0)))), "m", "x", "vit", 1)
+
+
+def test_models_measured_anew_take_their_places_and_others_stay() -> None:
+    def of(model: str, latency: float) -> Benchmark:
+        rows = tuple(replace(one, model=model, latency_ms=latency) for one in FOUND.rows)
+        return replace(FOUND, rows=rows, starts=tuple(replace(one, model=model) for one in FOUND.starts))
+
+    both = joined(of("a", 1.0), of("b", 2.0))
+    assert both is not None and len(both.rows) == 8 and len(both.starts) == 4
+    again = joined(both, replace(of("a", 3.0), starts=()))
+    assert again is not None and {one.model for one in again.starts} == {"b"}
+    assert [(one.model, one.latency_ms) for one in again.rows] == [("a", 3.0)] * 4 + [("b", 2.0)] * 4
+    assert joined(replace(FOUND, environment=replace(PLACE, cpu="another")), FOUND) is None
+    assert joined(replace(FOUND, mbit_per_s=5), FOUND) is None
 
 
 def test_what_is_asked_is_judged_and_what_is_missing_is_said() -> None:

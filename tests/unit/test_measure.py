@@ -139,10 +139,13 @@ def test_folder_without_our_page_is_refused(tmp_path: Path, page: str | None, me
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--rounds", "-1"], ["--limit", "-5"], ["--runs", "0"], ["--rounds", "0", "--limit", "0"]],
-)
-def test_impossible_counts_are_refused(arguments: list[str]) -> None:
-    with pytest.raises(RequestError):
+    [
+        ["--rounds", "-1"], ["--limit", "-5"], ["--runs", "0"], ["--rounds", "0", "--limit", "0"],
+        ["--weights", "random"], ["--calibration", "8"],
+    ],
+)  # fmt: skip
+def test_what_cannot_be_met_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(RequestError, match=arguments[0]):
         read_request(parser().parse_args(arguments))
 
 
