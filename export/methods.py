@@ -42,8 +42,8 @@ class Method(Record):
     feedback, `dynamic` takes each token's own largest value at run time; `learned` and `tracked` steps belong to
     training: gradients change them, or they follow the range. `twin` gives the outputs of softmax and GELU two
     ranges. `compensate` changes biases or weights for the error that remains. `run`: where activations are integers,
-    weights leave room for sums of so many steps in 16 bits (`quant/runs.py`). `weight_only`: the method also makes
-    sense with float activations.
+    weights leave room for sums of so many steps in 16 bits (`quant/runs.py`), and keys and values, attention's weights,
+    for one. `weight_only`: the method also makes sense with float activations.
     """
 
     name: str
@@ -147,7 +147,7 @@ METHODS: dict[str, Method] = {
         _method(
             "gptq", "GPTQ",
             "Weights are rounded column by column, each error made up for by the columns to come (Frantar et al., "
-            "ICLR 2023).",
+            "ICLR 2023). Integer activations have one scale per token; keys and values have 7 bits at most.",
             weights="gptq", activations="dynamic", run=4, weight_only=True,
             calibration=Calibration(images=128),
         ),

@@ -16,6 +16,7 @@ from export.quant.layers import Weight
 from export.quant.prepare import Site
 from export.quant.quantizers import Dynamic, Quantizer, Twin, Uniform
 from export.quant.rounding import TINY, build, largest_scale, round_weight, round_weight_asymmetric
+from export.quant.runs import BITS_WITH_ROOM
 from export.quant.search import (
     Loss,
     factors,
@@ -212,7 +213,8 @@ def choose_product(job: Job) -> tuple[Quantizer, Quantizer]:
     assert job.activation_bits is not None
     bits, method, softmax = job.activation_bits, job.method, job.site.role == "product_av"
     if method.activations == "dynamic":
-        return Dynamic(bits, spread="positive" if softmax else "symmetric"), Dynamic(bits, dim=-2)
+        as_weights = Dynamic(min(bits, BITS_WITH_ROOM) if method.run else bits, dim=-2)
+        return Dynamic(bits, spread="positive" if softmax else "symmetric"), as_weights
     if method.activations != "search":
         percentile = job.how.calibration.percentile if method.activations == "percentile" else None
         left, right = (job.rounded or job.observed()).inputs

@@ -11,6 +11,7 @@ from torch import Tensor
 STEP = 4  # neighbouring weights of an output that one instruction takes
 RUNS = (8, 4, 2, 1)
 MOST = 128
+BITS_WITH_ROOM = 7  # the most with which any two neighbours leave room for one step
 
 
 def in_rows(weight: Tensor) -> Tensor:
