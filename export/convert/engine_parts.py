@@ -12,7 +12,7 @@ from export.errors import UnsupportedError
 from export.quant.layers import Product, QuantConv2d, QuantLinear
 from export.quant.packing import pack
 from export.quant.quantizers import Dynamic, Quantizer, Uniform
-from export.quant.runs import in_rows, longest_run
+from export.quant.runs import RUNS, in_rows, leave_room, longest_run
 
 Array = NDArray[Any]
 HINT = "another engine serves this model; or choose a recipe that quantizes every operand with one step"
@@ -22,7 +22,8 @@ HINT = "another engine serves this model; or choose a recipe that quantizes ever
 class Tensors:
     """The file's tensors in the engine's order; `bits` is that of packed weights, 0 for floats.
 
-    `runs` are the longest ones that the weights of layers with integer inputs leave room for.
+    `runs` are the longest ones that the weights of layers with integer inputs leave room for; attention's are 8 where
+    its operands leave room for one step, which is all that it uses, else 0.
     """
 
     values: dict[str, Array] = field(default_factory=dict)
@@ -121,6 +122,8 @@ def add_products(tensors: Tensors, name: str, scores: nn.Module, gathered: nn.Mo
         (f"{name}'s values", gathered.right, -2),
     )
     rows = [torch.stack(numbers(label, quantizer, dim, heads)) for label, quantizer, dim in operands]
+    fits = all(leave_room(*rows[pair][1:], *rows[pair + 1][1:]) for pair in (0, 2))
+    tensors.runs.append(RUNS[0] if fits else 0)
     tensors.add(f"{name}.operands", torch.stack(rows))
 
 

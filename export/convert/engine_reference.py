@@ -166,26 +166,28 @@ class EngineReference:
 
     def _linear(self, name: str, x: Floats, levels: Levels | None = None) -> Floats:
         weight, scale, bias = (self.tensors[f"{name}.{part}"] for part in ("weight", "scale", "bias"))
-        if levels is None and f"{name}.input" in self.tensors:
-            levels = Quantizer(*self.tensors[f"{name}.input"]).quantize(x)
-        return linear((x, None) if levels is None else levels, weight, scale, bias)
+        if levels is None:
+            numbers = self.tensors.get(f"{name}.input")
+            levels = (wide(weight.shape[1]) if numbers is None else Quantizer(*numbers)).quantize(x)
+        return linear(levels, weight, scale, bias)
 
     def _norm(self, name: str, x: Floats) -> Floats:
         return layernorm(x, self.tensors[f"{name}.gamma"], self.tensors[f"{name}.beta"], self.epsilon)
 
 
-def linear(
-    inputs: tuple[NDArray[Any], Floats | None], weight: NDArray[np.float64], scale: Floats, bias: Floats
-) -> Floats:
-    """Return a layer's outputs `[rows, out]` of levels with their rows' scales, or of floats, which have none."""
-    x, steps = inputs
-    if steps is not None:
-        sums: Floats = (x @ weight.T).astype(np.float32) * steps
-    else:
-        sums = np.zeros((len(x), len(weight)), np.float32)
-        for column, factors in zip(x.T, weight.T.astype(np.float32), strict=True):
-            sums = sums + factors * column[:, None]
-    found: Floats = sums * scale + bias
+def wide(ins: int) -> Quantizer:
+    """Return the quantizer of inputs that the recipe leaves in float.
+
+    It has the most levels of 16 bits with which 32-bit sums of products with 8-bit weights do not overflow.
+    """
+    most = np.float32(min((2**31 - 1) // (128 * -(-ins // ROUND_UP) * ROUND_UP), 2**15 - 1))
+    return Quantizer(np.float32(0), -most, most)
+
+
+def linear(levels: Levels, weight: NDArray[np.float64], scale: Floats, bias: Floats) -> Floats:
+    """Return a layer's outputs `[rows, out]` of levels with their rows' scales."""
+    integers, steps = levels
+    found: Floats = (integers @ weight.T).astype(np.float32) * steps * scale + bias
     return found
 
 

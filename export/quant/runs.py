@@ -5,6 +5,7 @@ run of n steps when in each of two interleaved sums, of weights 4i, 4i+1 and 4i+
 sign add up to 128 at most: 128 · 255 < 2¹⁵, so no activations 0 … 255 overflow it. b bits always have room for 2^(7-b).
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,6 +13,13 @@ STEP = 4  # neighbouring weights of an output that one instruction takes
 RUNS = (8, 4, 2, 1)
 MOST = 128
 BITS_WITH_ROOM = 7  # the most with which any two neighbours leave room for one step
+
+
+def leave_room(low: Tensor, high: Tensor, weight_low: Tensor, weight_high: Tensor) -> bool:
+    """Return whether levels low … high times those in the weight's place do for one step; per head, all of them."""
+    shift = torch.where((weight_low < -128) | (weight_high > 127), -128 - weight_low, 0)
+    magnitude = (weight_high + shift).maximum(-weight_low - shift)
+    return bool(((high - low) * 2 * magnitude <= 2**15 - 1).all())
 
 
 def in_rows(weight: Tensor) -> Tensor:

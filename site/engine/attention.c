@@ -2,22 +2,34 @@
 
 #include "attention_parts.h"
 #include "dot.h"
+#include "runs.h"
 #include "softmax.h"
 
+int attention_fits(const AttentionLayer *layer, const AttentionSizes *s) {
+  int fits = 1;
+  for (int head = 0; head < s->heads; head++) {
+    for (int acts = QUERY; acts < OPERANDS; acts += 2) {
+      const Quantizer weights = quantizer_at(layer, s->heads, acts + 1, head);
+      fits &= leave_room(quantizer_at(layer, s->heads, acts, head), weights);
+    }
+  }
+  return fits;
+}
+
 // The sum of a row of operands; its length is a multiple of 8.
-INLINE int32_t sum_operands(const HeadAct *row, int length) {
+INLINE int32_t sum_operands(const Act *row, int length) {
   int32_t sum = 0;
   for (int k = 0; k < length; k++) {
-    const HeadAct act = row[k / HEAD_GROUP * (ROWS * HEAD_GROUP) + k % HEAD_GROUP];
-    sum += HEAD_DOT == DOT_SIGNED ? (int8_t)act : act;
+    const Act act = row[k / GROUP * (ROWS * GROUP) + k % GROUP];
+    sum += dot_kind == DOT_SIGNED ? (int8_t)act : act;
   }
   return sum;
 }
 
 // What each row's sums need when the weight's side is stored as level + `weight_offset`: minus that times Σ operands.
-INLINE void start_rows(const HeadAct *acts, int length, int weight_offset, V starts[ROWS]) {
+INLINE void start_rows(const Act *acts, int length, int weight_offset, V starts[ROWS]) {
   for (int i = 0; i < ROWS; i++) {
-    const int32_t sum = weight_offset ? sum_operands(acts + row_place(HEAD_GROUP, i, length), length) : 0;
+    const int32_t sum = weight_offset ? sum_operands(acts + row_place(GROUP, i, length), length) : 0;
     starts[i] = wasm_i32x4_splat(-weight_offset * sum);
   }
 }
@@ -26,8 +38,8 @@ INLINE void start_rows(const HeadAct *acts, int length, int weight_offset, V sta
 static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScratch scratch) {
   const AttentionSizes *s = rows.sizes;
   const int width = s->heads * s->head_dim, length = s->head_dim;
-  const Operand operand = to_operand(quantizer_of(rows, QUERY, head), HEAD_DOT);
-  const int key_offset = to_weight(quantizer_of(rows, KEY, head), HEAD_DOT).offset;
+  const Operand operand = to_operand(quantizer_of(rows, QUERY, head), dot_kind);
+  const int key_offset = to_weight(quantizer_of(rows, KEY, head), dot_kind).offset;
   float row_scales[ROWS];
   for (int i = 0; i < ROWS; i++) {
     const float *query = rows.qkv + (size_t)(row + i) * 3 * width + head * length;
@@ -35,11 +47,11 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
       layernorm(&rows.layer->query, query, length, scratch.row);
       query = scratch.row;
     }
-    row_scales[i] = quantize_query(query, length, &operand, scratch.query + row_place(HEAD_GROUP, i, length));
+    row_scales[i] = quantize_row(0, query, length, &operand, i, scratch.query).scale;
   }
   V starts[ROWS];
   start_rows(scratch.query, length, key_offset, starts);
-  const HeadWeight *levels = keys.levels + (size_t)head * s->padded * length;
+  const Weight *levels = keys.levels + (size_t)head * s->padded * length;
   for (int n = 0; n < s->padded; n += COLUMNS) {
     const size_t at = (size_t)head * s->padded + n;
     const V left = load(keys.starts + at), right = load(keys.starts + at + 4);
@@ -47,7 +59,7 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
     UNROLL for (int i = 0; i < ROWS; i++) {
       sums[i][0] = wasm_i32x4_add(left, starts[i]), sums[i][1] = wasm_i32x4_add(right, starts[i]);
     }
-    dot_tile(HEAD_BYTES, scratch.query, levels + (size_t)n * length, length / HEAD_GROUP, sums);
+    dot_tile(BYTES, scratch.query, levels + (size_t)n * length, length / GROUP, sums);
     UNROLL for (int i = 0; i < ROWS; i++) {
       const V scale = splat(row_scales[i] * LOG2_E);
       float *to = scratch.scores + (size_t)i * s->padded + n;
@@ -57,16 +69,16 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
   }
 }
 
-INLINE void store_powers(const float *powers, int count, float factor, const Operand *operand, int within, HeadAct *to) {
+INLINE void store_powers(const float *powers, int count, float factor, const Operand *operand, int within, Act *to) {
   for (int n = 0; n < count; n += 8) {
     const V a = levels_of(powers + n, splat(factor), operand, within);
     const V b = levels_of(powers + n + 4, splat(factor), operand, within);
-    store_operands(HEAD_BYTES, to, n, a, b, operand->offset);
+    store_operands(BYTES, to, n, a, b, operand->offset);
   }
 }
 
 // One row of scores to operands; return the scale of their levels.
-static float soften(float *scores, const AttentionSizes *s, const Operand *operand, HeadAct *to) {
+static float soften(float *scores, const AttentionSizes *s, const Operand *operand, Act *to) {
   for (int n = s->tokens; n < s->padded; n++) scores[n] = -1e30f;
   const float total = powers(scores, s->padded);
   if (operand->scale == 0) {  // the greatest power is 1: a dynamic scale needs no search, and no level is beyond it
@@ -78,14 +90,14 @@ static float soften(float *scores, const AttentionSizes *s, const Operand *opera
 }
 
 // out[4][head_dim] of one head = probabilities · values.
-static void gather(AttentionRows rows, int head, const HeadWeight *values, const float row_scales[ROWS],
+static void gather(AttentionRows rows, int head, const Weight *values, const float row_scales[ROWS],
                    AttentionScratch scratch, float *out) {
   const AttentionSizes *s = rows.sizes;
   const int width = s->heads * s->head_dim;
-  const int value_offset = to_weight(quantizer_of(rows, VALUE, head), HEAD_DOT).offset;
+  const int value_offset = to_weight(quantizer_of(rows, VALUE, head), dot_kind).offset;
   V starts[ROWS];
   start_rows(scratch.probabilities, s->padded, value_offset, starts);
-  const HeadWeight *levels = values + (size_t)head * s->head_dim * s->padded;
+  const Weight *levels = values + (size_t)head * s->head_dim * s->padded;
   for (int k = 0; k < s->head_dim; k += COLUMNS) {
     const int c = head * s->head_dim + k;
     const V left = load(scratch.value_starts + c), right = load(scratch.value_starts + c + 4);
@@ -93,7 +105,7 @@ static void gather(AttentionRows rows, int head, const HeadWeight *values, const
     UNROLL for (int i = 0; i < ROWS; i++) {
       sums[i][0] = wasm_i32x4_add(left, starts[i]), sums[i][1] = wasm_i32x4_add(right, starts[i]);
     }
-    dot_tile(HEAD_BYTES, scratch.probabilities, levels + (size_t)k * s->padded, s->padded / HEAD_GROUP, sums);
+    dot_tile(BYTES, scratch.probabilities, levels + (size_t)k * s->padded, s->padded / GROUP, sums);
     UNROLL for (int i = 0; i < ROWS; i++) {
       const V scale = splat(row_scales[i]);
       float *to = out + (size_t)i * width + c;
@@ -103,17 +115,17 @@ static void gather(AttentionRows rows, int head, const HeadWeight *values, const
   }
 }
 
-void attend(AttentionRows rows, Keys keys, const HeadWeight *values, AttentionScratch scratch, float *out) {
+void attend(AttentionRows rows, Keys keys, const Weight *values, AttentionScratch scratch, float *out) {
   const AttentionSizes *s = rows.sizes;
   const int width = s->heads * s->head_dim;
   for (int head = 0; head < s->heads; head++) {
-    const Operand operand = to_operand(quantizer_of(rows, PROBABILITY, head), HEAD_DOT);
+    const Operand operand = to_operand(quantizer_of(rows, PROBABILITY, head), dot_kind);
     for (int row = rows.first; row < rows.last; row += ROWS) {
       score(rows, head, row, keys, scratch);
       float row_scales[ROWS];
       for (int i = 0; i < ROWS; i++) {
         row_scales[i] = soften(scratch.scores + (size_t)i * s->padded, s, &operand,
-                               scratch.probabilities + row_place(HEAD_GROUP, i, s->padded));
+                               scratch.probabilities + row_place(GROUP, i, s->padded));
       }
       gather(rows, head, values, row_scales, scratch, out + (size_t)row * width);
     }

@@ -4,7 +4,7 @@
 #include "layernorm.h"
 #include "quantize.h"
 
-enum { QUERY, KEY, PROBABILITY, VALUE, OPERANDS };
+enum { QUERY, KEY, PROBABILITY, VALUE, OPERANDS };  // the second and fourth take the weight's place
 
 typedef struct {
   int heads, head_dim, tokens, padded;  // tokens rounded up to PAD
@@ -15,9 +15,9 @@ typedef struct {
   Norm query, key;        // LayerNorm over a head's queries and keys; gamma is NULL where there is none
 } AttentionLayer;
 
-// Keys of all tokens, per head: [padded / 8][head_dim / HEAD_GROUP][8][HEAD_GROUP], each with its scale and the start of its sums.
+// Keys of all tokens, per head: [padded / 8][head_dim / GROUP][8][GROUP], each with its scale and the start of its sums.
 typedef struct {
-  HeadWeight *levels;
+  Weight *levels;
   float *scales;
   int32_t *starts;
 } Keys;
@@ -26,12 +26,15 @@ typedef struct {
 typedef struct {
   float *row;              // [head_dim], a query or key after LayerNorm
   float *scores;           // [4][padded]
-  HeadAct *query;          // [4][head_dim]
-  HeadAct *probabilities;  // [4][padded]
+  Act *query;          // [4][head_dim]
+  Act *probabilities;  // [4][padded]
   float *value_scales;     // [heads · head_dim]
   float *value_inverses;   // 1 / value_scales
   int32_t *value_starts;   // [heads · head_dim], of sums
 } AttentionScratch;
+
+// Whether the build has room for the sums.
+int attention_fits(const AttentionLayer *layer, const AttentionSizes *sizes);
 
 // `qkv` has rows of 3 · heads · head_dim floats: queries, keys, values. Rows are those from `first`, a multiple of 4, to
 // `last` - 1; what lies beyond the tokens is left out.
@@ -47,10 +50,10 @@ void pack_keys(AttentionRows rows, Keys keys, float *scratch_row);
 void largest_values(AttentionRows rows, float *largest);
 
 // 2. From the largest magnitudes [parts][heads · head_dim] of all rows, quantize the values of these rows to `values`,
-// per head [head_dim / 8][padded / HEAD_GROUP][8][HEAD_GROUP], and sum the levels of each channel.
+// per head [head_dim / 8][padded / GROUP][8][GROUP], and sum the levels of each channel.
 void scale_values(AttentionRows rows, const float *largest, int parts, AttentionScratch scratch);
-void pack_values(AttentionRows rows, AttentionScratch scratch, HeadWeight *values, int32_t *sums);
+void pack_values(AttentionRows rows, AttentionScratch scratch, Weight *values, int32_t *sums);
 
 // 3. From all keys, values and sums [parts][heads · head_dim]: out[row][heads · head_dim], for whole groups of 4 rows.
 void start_values(AttentionRows rows, const int32_t *sums, int parts, AttentionScratch scratch);
-void attend(AttentionRows rows, Keys keys, const HeadWeight *values, AttentionScratch scratch, float *out);
+void attend(AttentionRows rows, Keys keys, const Weight *values, AttentionScratch scratch, float *out);

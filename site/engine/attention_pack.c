@@ -8,18 +8,18 @@ INLINE int32_t sum_integers(V x) {
 }
 
 // Four levels at places k … k + 3 of column `column`.
-INLINE void place_four(HeadWeight *to, int column, int k, int length, V levels) {
-#if HEAD_BYTES
+INLINE void place_four(Weight *to, int column, int k, int length, V levels) {
+#if BYTES
   const V words = wasm_i16x8_narrow_i32x4(levels, levels), bytes = wasm_i8x16_narrow_i16x8(words, words);
-  wasm_v128_store32_lane(to + weight_place(HEAD_GROUP, column, k, length), bytes, 0);
+  wasm_v128_store32_lane(to + weight_place(GROUP, column, k, length), bytes, 0);
 #else
   const V words = wasm_i16x8_narrow_i32x4(levels, levels);
-  wasm_v128_store32_lane(to + weight_place(HEAD_GROUP, column, k, length), words, 0);
-  wasm_v128_store32_lane(to + weight_place(HEAD_GROUP, column, k + 2, length), words, 1);
+  wasm_v128_store32_lane(to + weight_place(GROUP, column, k, length), words, 0);
+  wasm_v128_store32_lane(to + weight_place(GROUP, column, k + 2, length), words, 1);
 #endif
 }
 
-INLINE void pack_key(const float *key, int length, Operand operand, int query_offset, HeadWeight *to, int token,
+INLINE void pack_key(const float *key, int length, Operand operand, int query_offset, Weight *to, int token,
                      float *scale, int32_t *start) {
   if (operand.scale == 0) operand.scale = dynamic_scale(largest(key, length), operand.high);
   const V inverse = splat(1 / operand.scale), low = splat(operand.low), high = splat(operand.high);
@@ -39,9 +39,9 @@ void pack_keys(AttentionRows rows, Keys keys, float *scratch_row) {
   const AttentionSizes *s = rows.sizes;
   const int width = s->heads * s->head_dim, last = rows.last < s->tokens ? rows.last : s->tokens;
   for (int head = 0; head < s->heads; head++) {
-    const Operand operand = to_weight(quantizer_of(rows, KEY, head), HEAD_DOT);
-    const int query_offset = to_operand(quantizer_of(rows, QUERY, head), HEAD_DOT).offset;
-    HeadWeight *to = keys.levels + (size_t)head * s->padded * s->head_dim;
+    const Operand operand = to_weight(quantizer_of(rows, KEY, head), dot_kind);
+    const int query_offset = to_operand(quantizer_of(rows, QUERY, head), dot_kind).offset;
+    Weight *to = keys.levels + (size_t)head * s->padded * s->head_dim;
     for (int row = rows.first; row < last; row++) {
       const float *key = rows.qkv + (size_t)row * 3 * width + width + head * s->head_dim;
       if (rows.layer->key.gamma) {
@@ -83,28 +83,28 @@ void scale_values(AttentionRows rows, const float *largest, int parts, Attention
 }
 
 // Four tokens' levels of four channels, side by side.
-INLINE void place_tokens(HeadWeight *to, int channel, int token, int length, const V levels[4]) {
-#if HEAD_BYTES
+INLINE void place_tokens(Weight *to, int channel, int token, int length, const V levels[4]) {
+#if BYTES
   const V low_byte = wasm_i32x4_splat(0xff);
   const V first = wasm_v128_or(wasm_v128_and(levels[0], low_byte), wasm_i32x4_shl(wasm_v128_and(levels[1], low_byte), 8));
   const V last = wasm_v128_or(wasm_i32x4_shl(wasm_v128_and(levels[2], low_byte), 16), wasm_i32x4_shl(levels[3], 24));
-  store(to + weight_place(HEAD_GROUP, channel, token, length), wasm_v128_or(first, last));
+  store(to + weight_place(GROUP, channel, token, length), wasm_v128_or(first, last));
 #else
   const V low_half = wasm_i32x4_splat(0xffff);
   UNROLL for (int i = 0; i < 4; i += 2)
-    store(to + weight_place(HEAD_GROUP, channel, token + i, length),
+    store(to + weight_place(GROUP, channel, token + i, length),
           wasm_v128_or(wasm_v128_and(levels[i], low_half), wasm_i32x4_shl(levels[i + 1], 16)));
 #endif
 }
 
-void pack_values(AttentionRows rows, AttentionScratch scratch, HeadWeight *values, int32_t *sums) {
+void pack_values(AttentionRows rows, AttentionScratch scratch, Weight *values, int32_t *sums) {
   const AttentionSizes *s = rows.sizes;
   const int width = s->heads * s->head_dim;
   for (int c = 0; c < width; c += 4) store(sums + c, wasm_i32x4_splat(0));
   for (int head = 0; head < s->heads; head++) {
-    const Operand operand = to_weight(quantizer_of(rows, VALUE, head), HEAD_DOT);
+    const Operand operand = to_weight(quantizer_of(rows, VALUE, head), dot_kind);
     const V low = splat(operand.low), high = splat(operand.high), offset = wasm_i32x4_splat(operand.offset);
-    HeadWeight *to = values + (size_t)head * s->head_dim * s->padded;
+    Weight *to = values + (size_t)head * s->head_dim * s->padded;
     for (int row = rows.first; row < rows.last && row < s->padded; row += ROWS) {
       for (int k = 0; k < s->head_dim; k += 4) {
         const int c = head * s->head_dim + k;
@@ -128,7 +128,7 @@ void start_values(AttentionRows rows, const int32_t *sums, int parts, AttentionS
   const AttentionSizes *s = rows.sizes;
   const int width = s->heads * s->head_dim;
   for (int head = 0; head < s->heads; head++) {
-    const int offset = to_operand(quantizer_of(rows, PROBABILITY, head), HEAD_DOT).offset;
+    const int offset = to_operand(quantizer_of(rows, PROBABILITY, head), dot_kind).offset;
     for (int c = head * s->head_dim; c < (head + 1) * s->head_dim; c++) {
       int32_t sum = 0;
       for (int part = 0; part < parts; part++) sum += sums[(size_t)part * width + c];

@@ -21,18 +21,24 @@ INLINE V dot_pairs(V weights, V acts) {
   return wasm_i16x8_narrow_i32x4(dot_half(weights, acts, 1), dot_half(weights, acts, 0));
 }
 
+#elif BYTES
+INLINE V dot_pairs(V weights, V acts) { return wasm_i16x8_relaxed_dot_i8x16_i7x16(weights, acts); }
+#endif
+
+#ifdef PAIRS
+INLINE V dot_bytes(V weights, V acts, V sum) { return dot_words(dot_pairs(weights, acts), wasm_i16x8_splat(1), sum); }
+#elif defined(EMULATED_DOT)
 INLINE V dot_bytes(V weights, V acts, V sum) {
   const V low = dot_half(weights, acts, 1), high = dot_half(weights, acts, 0);
   const V even = wasm_i32x4_shuffle(low, high, 0, 2, 4, 6), odd = wasm_i32x4_shuffle(low, high, 1, 3, 5, 7);
   return wasm_i32x4_add(sum, wasm_i32x4_add(even, odd));
 }
-#elif defined(__wasm_relaxed_simd__)
-INLINE V dot_pairs(V weights, V acts) { return wasm_i16x8_relaxed_dot_i8x16_i7x16(weights, acts); }
+#elif BYTES
 INLINE V dot_bytes(V weights, V acts, V sum) { return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(weights, acts, sum); }
 #endif
 
 INLINE V dot_one(int bytes, V weights, V acts, V sum) {
-#if LAYER_BYTES
+#if BYTES
   if (bytes) return dot_bytes(weights, acts, sum);
 #endif
   (void)bytes;

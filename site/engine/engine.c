@@ -70,6 +70,7 @@ EXPORT(finish) int finish(void) {
     Block *block = model.blocks + i;
     fits &= finish_linear(&block->qkv) & finish_linear(&block->projection);
     fits &= finish_linear(&block->expand) & finish_linear(&block->contract);
+    fits &= attention_fits(&block->attention, &model.attention);
   }
   if (is_fault(fits ? FINE : NO_ROOM)) return 0;
   state = READY;

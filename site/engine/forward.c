@@ -11,19 +11,21 @@ typedef struct {
   Act *acts;
 } Run;
 
-INLINE Rows quantized(const Run *run, const Linear *linear, const float *x, int stride, int count) {
-  quantize_rows(x, stride, count, linear->ins, &linear->operand, run->acts, run->scratch.scales);
-  return (Rows){.acts = run->acts, .scales = run->scratch.scales, .count = count};
+INLINE Rows rows_of(const Run *run, int count) { return (Rows){run->acts, run->scratch.scales, count}; }
+
+static Rows quantized(const Run *run, const Linear *linear, const float *x, int stride, int count) {
+  for (int row = 0; row < count; row++, x += stride)
+    run->scratch.scales[row] = quantize_row(linear->wide, x, linear->ins, &linear->operand, row, run->acts);
+  return rows_of(run, count);
 }
 
 // The layer's input is the rows after LayerNorm, which stay nowhere else.
 static Rows normalised(const Run *run, const Norm *norm, const Linear *linear, const float *x, int count) {
   for (int row = 0; row < count; row++) {
     layernorm(norm, x + (size_t)row * linear->ins, linear->ins, run->scratch.row);
-    Act *to = run->acts + row_place(GROUP, row, padded_ins(linear));
-    run->scratch.scales[row] = quantize_row(run->scratch.row, linear->ins, &linear->operand, to);
+    run->scratch.scales[row] = quantize_row(0, run->scratch.row, linear->ins, &linear->operand, row, run->acts);
   }
-  return (Rows){.acts = run->acts, .scales = run->scratch.scales, .count = count};
+  return rows_of(run, count);
 }
 
 // The patch of a token as floats, row by row as the image has it; zeros for what is none.
@@ -55,15 +57,13 @@ static float image_scale(const Run *run, const Operand *operand) {
 static Rows patch_rows(const Run *run) {
   const Linear *l = &model.embed;
   const int first = run->share.first, count = run->share.last - first, length = padded_ins(l);
-  float *patches = run->buffers->floats + (size_t)first * length, *patch = run->scratch.row;
   Operand operand = l->operand;
-  if (!l->floats && operand.scale == 0) operand.scale = image_scale(run, &operand);  // one per image, not per patch
+  if (!l->wide && operand.scale == 0) operand.scale = image_scale(run, &operand);  // one per image, not per patch
   for (int row = 0; row < count; row++) {
-    copy_patch(run, first + row, patch);
-    if (l->floats) place_row(patch, length, patches + row_place(1, row, length));
-    else run->scratch.scales[row] = quantize_row(patch, length, &operand, run->acts + row_place(GROUP, row, length));
+    copy_patch(run, first + row, run->scratch.row);
+    run->scratch.scales[row] = quantize_row(l->wide, run->scratch.row, length, &operand, row, run->acts);
   }
-  return (Rows){.acts = run->acts, .scales = run->scratch.scales, .floats = patches, .count = count};
+  return rows_of(run, count);
 }
 
 static void embed(const Run *run) {
@@ -162,11 +162,7 @@ static void classify(const Run *run, int index, float *out) {
     return;
   }
   const Linear *l = &model.classifiers[index];
-  float *first_of_four = pooled + ROWS * d->dim;
-  Rows rows = {.floats = first_of_four, .count = ROWS};
-  if (l->floats) place_row(pooled, d->dim, first_of_four);
-  else rows = quantized(run, l, pooled, d->dim, ROWS);
-  linear_all(l, rows, out, padded_outs(l), STORE);
+  linear_all(l, quantized(run, l, pooled, d->dim, ROWS), out, padded_outs(l), STORE);
 }
 
 static void finish(const Run *run) {

@@ -24,21 +24,21 @@ INLINE void finish_row(V low, V high, const Columns *columns, V row_scale, float
   store(out, a), store(out + 4, b);
 }
 
-INLINE void integer_tile(const Linear *l, Rows rows, int row, int n, float *out, size_t stride, Epilogue how) {
-  const int ins = padded_ins(l);
+INLINE void tile(const Linear *l, int wide, Rows rows, int row, int n, float *out, size_t stride, Epilogue how) {
+  const int ins = padded_ins(l), size = wide ? sizeof(int16_t) : sizeof(Act), steps = ins * size / sizeof(int32_t);
+  const char *acts = (const char *)rows.acts + (size_t)row * ins * size;
+  const char *weights = (const char *)l->weight + (size_t)n * ins * size;
   const V left = load(l->sums + n), right = load(l->sums + n + 4);
   V sums[ROWS][2];
   UNROLL for (int i = 0; i < ROWS; i++) {
     const V offset = wasm_i32x4_splat(-rows.scales[row + i].offset);
     sums[i][0] = wasm_i32x4_mul(left, offset), sums[i][1] = wasm_i32x4_mul(right, offset);
   }
-  const Act *acts = rows.acts + (size_t)row * ins;
-  const Weight *weights = l->weight + (size_t)n * ins;
 #ifdef PAIRS
-  pairs_tile(l->run, acts, weights, ins / GROUP, sums);
-#else
-  dot_tile(LAYER_BYTES, acts, weights, ins / GROUP, sums);
+  if (!wide) pairs_tile(l->run, acts, weights, steps, sums);
+  else
 #endif
+    dot_tile(BYTES && !wide, acts, weights, steps, sums);
   const Columns columns = columns_of(l, n);
   UNROLL for (int i = 0; i < ROWS; i++) {
     const V low = wasm_f32x4_convert_i32x4(sums[i][0]), high = wasm_f32x4_convert_i32x4(sums[i][1]);
@@ -47,67 +47,59 @@ INLINE void integer_tile(const Linear *l, Rows rows, int row, int n, float *out,
   }
 }
 
-INLINE void float_tile(const Linear *l, Rows rows, int row, int n, float *out, size_t stride, Epilogue how) {
-  const int ins = padded_ins(l);
-  const WeightStep *w = (const WeightStep *)(l->dense + (size_t)n * ins);
-  V sums[ROWS][2];
-  UNROLL for (int i = 0; i < ROWS; i++) sums[i][0] = sums[i][1] = splat(0);
-  for (const Step *x = (const Step *)(rows.floats + (size_t)row * ins), *end = x + ins; x < end; x++, w++) {
-    const V left = load(&w->left), right = load(&w->right);
-    UNROLL for (int i = 0; i < ROWS; i++) {
-      const V value = wasm_v128_load32_splat(x->row + i);
-      sums[i][0] = add(sums[i][0], mul(left, value)), sums[i][1] = add(sums[i][1], mul(right, value));
-    }
-  }
-  const Columns columns = columns_of(l, n);
-  UNROLL for (int i = 0; i < ROWS; i++) {
-    float *at = out + (size_t)(row + i) * stride + n;
-    finish_row(sums[i][0], sums[i][1], &columns, splat(1), at, how);
-  }
-}
-
-// Layers of floats are the patch embedding and classifiers: their outputs go through no GELU.
-INLINE void all_tiles(const Linear *l, Rows rows, int first, int last, float *out, size_t stride, Epilogue how) {
-  const int width = padded_ins(l) * (int)(l->floats ? sizeof(float) : sizeof(Act));
-  const int fitting = BLOCK_BYTES / width / ROWS * ROWS, block = fitting < ROWS ? ROWS : fitting;
+INLINE void all_tiles(const Linear *l, int wide, Rows rows, int first, int last, float *out, size_t stride, Epilogue how) {
+  const int fitting = BLOCK_BYTES / (padded_ins(l) * operand_bytes(l)) / ROWS * ROWS;
+  const int block = fitting < ROWS ? ROWS : fitting;
   for (int from = 0; from < rows.count; from += block) {
     const int to = from + block < rows.count ? from + block : rows.count;
     for (int n = first; n < last; n += COLUMNS) {
-      for (int row = from; row < to; row += ROWS) {
-        if (l->floats && (how == STORE || how == ADD)) float_tile(l, rows, row, n, out, stride, how);
-        else integer_tile(l, rows, row, n, out, stride, how);
-      }
+      for (int row = from; row < to; row += ROWS) tile(l, wide, rows, row, n, out, stride, how);
     }
   }
+}
+
+// The patch embedding and classifiers, whose outputs go through no GELU. Not inlined: what is in the function of the other loops takes registers from them.
+__attribute__((noinline)) static void wide_tiles(const Linear *l, Rows rows, float *out, size_t stride, Epilogue how) {
+  if (how == ADD) all_tiles(l, 1, rows, 0, padded_outs(l), out, stride, ADD);
+  else all_tiles(l, 1, rows, 0, padded_outs(l), out, stride, STORE);
 }
 
 void linear_part(const Linear *l, Rows rows, int first, int last, float *out, size_t stride, Epilogue how) {
   switch (how) {  // each with a loop of its own
-    case STORE: all_tiles(l, rows, first, last, out, stride, STORE); break;
-    case ADD: all_tiles(l, rows, first, last, out, stride, ADD); break;
-    case GELU: all_tiles(l, rows, first, last, out, stride, GELU); break;
-    case GELU_BY_TANH: all_tiles(l, rows, first, last, out, stride, GELU_BY_TANH); break;
+    case STORE: all_tiles(l, 0, rows, first, last, out, stride, STORE); break;
+    case ADD: all_tiles(l, 0, rows, first, last, out, stride, ADD); break;
+    case GELU: all_tiles(l, 0, rows, first, last, out, stride, GELU); break;
+    case GELU_BY_TANH: all_tiles(l, 0, rows, first, last, out, stride, GELU_BY_TANH); break;
   }
 }
-
 void linear_all(const Linear *l, Rows rows, float *out, size_t stride, Epilogue how) {
-  linear_part(l, rows, 0, padded_outs(l), out, stride, how);
+  if (l->wide) wide_tiles(l, rows, out, stride, how);
+  else linear_part(l, rows, 0, padded_outs(l), out, stride, how);
 }
 
 // Of four columns' weights, four sums and more.
 INLINE V add_weights(V sums, V weights) {
-#if LAYER_BYTES
+#if BYTES
   return wasm_i32x4_add(sums, wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_extadd_pairwise_i8x16(weights)));
 #else
   return dot_words(weights, wasm_i16x8_splat(1), sums);
 #endif
 }
 
+// The widest range of which 32-bit sums of products with 8-bit weights do not overflow.
+static Operand wide_operand(int ins) {
+  const int fitting = INT32_MAX / (128 * ins), most = fitting < INT16_MAX ? fitting : INT16_MAX;
+  return (Operand){0, (float)-most, (float)most, 0};
+}
+
 int finish_linear(Linear *l) {
-  if (l->floats) return 1;
+  if (l->wide) {
+    l->operand = wide_operand(padded_ins(l));
+    return 1;
+  }
   l->operand = to_operand((Quantizer){l->input[0], l->input[1], l->input[2]}, dot_kind);
   const int steps = padded_ins(l) / GROUP;
-  const WeightStep *at = (const WeightStep *)l->weight;
+  const WeightStep *at = l->weight;
   for (int n = 0; n < padded_outs(l); n += COLUMNS) {
     V left = wasm_i32x4_splat(0), right = left;
     for (int step = 0; step < steps; step++, at++)

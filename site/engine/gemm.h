@@ -5,9 +5,8 @@
 
 typedef struct {
   int outs, ins;         // as the model has them
-  int floats;            // whether the input stays float: `dense` then holds the weight's levels
-  Weight *weight;        // [outs / 8][ins / GROUP][8][GROUP], both padded with zeros
-  float *dense;          // [outs / 8][ins][8]
+  int wide;              // whether the recipe leaves the input in float: it and the weight then are 16-bit integers
+  void *weight;          // [outs / 8][ins / group][8][group], both padded with zeros; a group has 4 bytes
   float *scale, *bias;   // [outs padded]
   int32_t *sums;         // [outs padded]: of each output's levels, which an operand's offset adds to its sum
   float *input;          // scale, low and high of the input's quantizer
@@ -20,12 +19,14 @@ typedef enum { STORE, ADD, GELU, GELU_BY_TANH } Epilogue;
 INLINE int padded_outs(const Linear *linear) { return round_up(linear->outs, COLUMNS); }
 INLINE int padded_ins(const Linear *linear) { return round_up(linear->ins, PAD); }
 
-// What the rows of one call are: operands with their scales, or floats, in fours and padded; `count` is rounded up to a
-// multiple of 4 rows, all of which must be there.
+// Bytes of one of the layer's operands.
+INLINE int operand_bytes(const Linear *linear) { return linear->wide ? sizeof(int16_t) : sizeof(Act); }
+
+// What the rows of one call are: operands, in fours and padded, with their scales; `count` is rounded up to a multiple
+// of 4 rows, all of which must be there.
 typedef struct {
-  const Act *acts;
+  const void *acts;
   const RowScale *scales;
-  const float *floats;
   int count;
 } Rows;
 

@@ -37,12 +37,10 @@ Fault describe_model(Model *m, const Description *d) {
   return FINE;
 }
 
-static void place_linear(Linear *l, int outs, int ins, int floats, Arena *arena) {
-  l->outs = outs, l->ins = ins, l->floats = floats;
+static void place_linear(Linear *l, int outs, int ins, int wide, Arena *arena) {
+  l->outs = outs, l->ins = ins, l->wide = wide;
   const int padded = padded_outs(l);
-  const size_t count = (size_t)padded * padded_ins(l);
-  if (floats) l->dense = TAKE(arena, float, count);
-  else l->weight = TAKE(arena, Weight, count);
+  l->weight = take(arena, (uint64_t)padded * padded_ins(l) * operand_bytes(l));
   l->scale = TAKE(arena, float, padded);
   l->bias = TAKE(arena, float, padded);
   l->sums = TAKE(arena, int32_t, padded);
@@ -50,7 +48,7 @@ static void place_linear(Linear *l, int outs, int ins, int floats, Arena *arena)
   add_weight(l);
   add_floats(l->scale, outs);
   add_floats(l->bias, outs);
-  if (!floats) add_floats(l->input, 3);
+  if (!wide) add_floats(l->input, 3);
 }
 
 static void place_norm(Norm *norm, int width, float epsilon, Arena *arena) {
@@ -99,8 +97,8 @@ static void place_scratch(Scratch *scratch, const Model *m, Arena *arena) {
   const AttentionSizes *s = &m->attention;
   const int width = s->heads * s->head_dim;
   scratch->attention = (AttentionScratch){
-      TAKE(arena, float, s->head_dim),         TAKE(arena, float, ROWS * s->padded), TAKE(arena, HeadAct, ROWS * s->head_dim),
-      TAKE(arena, HeadAct, ROWS * s->padded),      TAKE(arena, float, width),            TAKE(arena, float, width),
+      TAKE(arena, float, s->head_dim),         TAKE(arena, float, ROWS * s->padded), TAKE(arena, Act, ROWS * s->head_dim),
+      TAKE(arena, Act, ROWS * s->padded),      TAKE(arena, float, width),            TAKE(arena, float, width),
       TAKE(arena, int32_t, width),
   };
   scratch->row = TAKE(arena, float, m->widest);
@@ -113,24 +111,24 @@ static void place_buffers(Buffers *b, const Model *m, Arena *arena) {
   const size_t rows = m->rows, width = (size_t)d->heads * d->head_dim;
   b->image = TAKE(arena, float, 3 * d->height * d->width);
   b->output = TAKE(arena, float, 2 * ROWS * round_up(d->classes > d->dim ? d->classes : d->dim, COLUMNS));
-  b->pooled = TAKE(arena, float, 2 * ROWS * d->dim);
+  b->pooled = TAKE(arena, float, ROWS * d->dim);
   b->stream = TAKE(arena, float, rows * d->dim);
   b->qkv = TAKE(arena, float, rows * 3 * width);
   b->attended = TAKE(arena, float, rows * width);
   b->hidden = TAKE(arena, float, rows * d->hidden);
-  b->floats = TAKE(arena, float, rows * padded_ins(&m->embed));
   b->acts = TAKE(arena, Act, rows * m->widest);
   for (int i = 0; i < 2; i++)
-    b->keys[i] = (Keys){TAKE(arena, HeadWeight, rows * width), TAKE(arena, float, rows * d->heads),
+    b->keys[i] = (Keys){TAKE(arena, Weight, rows * width), TAKE(arena, float, rows * d->heads),
                         TAKE(arena, int32_t, rows * d->heads)};
-  b->values = TAKE(arena, HeadWeight, rows * width);
+  b->values = TAKE(arena, Weight, rows * width);
   b->largest = TAKE(arena, float, d->threads * width);
   b->sums = TAKE(arena, int32_t, d->threads * width);
 }
 
 static int widest_input(const Model *m) {
   const Description *d = &m->sizes;
-  const int widths[] = {padded_ins(&m->embed), d->dim, d->hidden, d->heads * d->head_dim};
+  const int wide = sizeof(int16_t) / sizeof(Act);
+  const int widths[] = {padded_ins(&m->embed) * (m->embed.wide ? wide : 1), d->dim * wide, d->hidden, d->heads * d->head_dim};
   int widest = 0;
   for (int i = 0; i < 4; i++) widest = widths[i] > widest ? widths[i] : widest;
   return widest;

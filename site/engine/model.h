@@ -17,7 +17,7 @@ typedef struct {
   int32_t flags;         // Flag
   int32_t epsilon;       // of every LayerNorm, the bits of a float32
   int32_t threads;
-  int32_t floats;        // 1: the patch embedding takes floats, 2: the classifiers do
+  int32_t floats;        // whose inputs the recipe leaves in float, 1: the patch embedding's, 2: the classifiers'
   int32_t images;        // most images that are run at once, each by a thread of its own
 } Description;
 
@@ -51,13 +51,12 @@ enum { STACK_BYTES = 32 * 1024 };
 // Of one image's run.
 typedef struct {
   float *image, *output;
-  float *pooled;                    // [4][dim], of which the first row is what the classifier sees; and as four floats
+  float *pooled;                    // [4][dim], of which the first row is what the classifier sees
   float *stream;                    // [rows][dim], the residual stream
   float *qkv, *attended, *hidden;   // [rows][…]
-  float *floats;                    // [rows][patch_length], a layer's float inputs
   Act *acts;                        // [rows][widest input]
   Keys keys[2];                     // of odd and even blocks: a thread may be one block ahead
-  HeadWeight *values;
+  Weight *values;
   float *largest;                   // [threads][heads · head_dim]
   int32_t *sums;                    // [threads][heads · head_dim]
 } Buffers;
@@ -73,7 +72,7 @@ typedef struct {
   Norm norm_before, norm_after, norm_pooled;
   Block *blocks;
 
-  int widest;                       // input of a layer
+  int widest;                       // input of a layer, in operands as the build has them
   Buffers buffers[MOST_THREADS];    // [images]
   Scratch scratch[MOST_THREADS];
 } Model;

@@ -6,35 +6,17 @@
 #include "simd.h"
 
 // What there is in a build:
-//   relaxed  sums 4 products of bytes per lane, in layers and in attention
-//   pairs    (PAIRS) sums 2 products of bytes per 16-bit lane in layers, whose weights must leave room for that;
-//            in attention, whose operands are not known beforehand, it does as the plain build
+//   relaxed  sums 4 products of bytes per lane
+//   pairs    (PAIRS) sums 2 products of bytes per 16-bit lane, which weights, keys and values must leave room for
 //   plain    sums 2 products of 16-bit integers per lane
 #if defined(__wasm_relaxed_simd__) || defined(EMULATED_DOT)
-#define LAYER_BYTES 1
-#else
-#define LAYER_BYTES 0
-#endif
-#ifdef PAIRS
-#define HEAD_BYTES 0
-#else
-#define HEAD_BYTES LAYER_BYTES
-#endif
-
-#if LAYER_BYTES
+#define BYTES 1
 typedef uint8_t Act;
 typedef int8_t Weight;
 #else
+#define BYTES 0
 typedef int16_t Act;
 typedef int16_t Weight;
-#endif
-
-#if HEAD_BYTES
-typedef uint8_t HeadAct;     // queries and probabilities
-typedef int8_t HeadWeight;   // keys and values
-#else
-typedef int16_t HeadAct;
-typedef int16_t HeadWeight;
 #endif
 
 enum {
@@ -42,7 +24,7 @@ enum {
   COLUMNS = 8,                                  // outputs that a tile has
   PAD = 8,                                      // lengths of sums are multiples of this, in memory
   GROUP = sizeof(int32_t) / sizeof(Weight),     // neighbouring weights of an output, which lie side by side
-  HEAD_GROUP = sizeof(int32_t) / sizeof(HeadWeight),
+  WORD_GROUP = sizeof(int32_t) / sizeof(int16_t),
 };
 
 // How the relaxed instruction takes its second operand, the activation; the standard leaves all but 7 bits open.
@@ -53,9 +35,7 @@ typedef enum {
   DOT_OTHER,     // what this build cannot use: another one does
 } Dot;
 
-// Of layers, and of attention.
 extern Dot dot_kind;
-#define HEAD_DOT (HEAD_BYTES ? dot_kind : DOT_NONE)
 
 // What the instruction finds: products taken as unsigned, as signed, or saturated.
 Dot probe_dot(void);

@@ -51,17 +51,8 @@ INLINE RowScale quantize(int bytes, const float *x, int width, const Operand *op
   return (RowScale){found.scale, found.offset};
 }
 
-RowScale quantize_row(const float *x, int width, const Operand *operand, Act *to) {
-  return quantize(LAYER_BYTES, x, width, operand, to);
-}
-
-float quantize_query(const float *x, int width, const Operand *operand, HeadAct *to) {
-  return quantize(HEAD_BYTES, x, width, operand, to).scale;
-}
-
-void quantize_rows(const float *x, size_t stride, int rows, int width, const Operand *operand, Act *to,
-                   RowScale *scales) {
-  const int padded = round_up(width, PAD);
-  for (int row = 0; row < rows; row++, x += stride)
-    scales[row] = quantize_row(x, width, operand, to + row_place(GROUP, row, padded));
+RowScale quantize_row(int wide, const float *x, int width, const Operand *operand, int row, void *acts) {
+  const int length = round_up(width, PAD);
+  if (wide) return quantize(0, x, width, operand, (int16_t *)acts + row_place(WORD_GROUP, row, length));
+  return quantize(BYTES, x, width, operand, (Act *)acts + row_place(GROUP, row, length));
 }

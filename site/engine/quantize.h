@@ -39,21 +39,6 @@ typedef struct {
   int32_t offset;
 } RowScale;
 
-// Place a row of floats, a multiple of 4, where a row of four begins.
-INLINE void place_row(const float *x, int width, float *to) {
-  for (int k = 0; k < width; k += 4, to += 4 * ROWS) {
-    const V values = load(x + k);
-    wasm_v128_store32_lane(to, values, 0), wasm_v128_store32_lane(to + ROWS, values, 1);
-    wasm_v128_store32_lane(to + 2 * ROWS, values, 2), wasm_v128_store32_lane(to + 3 * ROWS, values, 3);
-  }
-}
-
-// Quantize a row of `width` floats (a multiple of 4) to `width` rounded up to PAD, where a row of four begins.
-RowScale quantize_row(const float *x, int width, const Operand *operand, Act *to);
-
-// As above for one query of attention; return its scale.
-float quantize_query(const float *x, int width, const Operand *operand, HeadAct *to);
-
-// As above for rows that are `stride` floats apart, whole fours of which are in `to`.
-void quantize_rows(const float *x, size_t stride, int rows, int width, const Operand *operand, Act *to,
-                   RowScale *scales);
+// Quantize a row of `width` floats (a multiple of 4), zeros up to a multiple of PAD, as row `row` of the operands `acts`:
+// as the build has them, or `wide`, as 16-bit integers.
+RowScale quantize_row(int wide, const float *x, int width, const Operand *operand, int row, void *acts);

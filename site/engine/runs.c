@@ -33,11 +33,16 @@ static int greatest_sum(const Weight *weights, int steps, int run) {
   return found;
 }
 
+int leave_room(Quantizer acts, Quantizer weights) {
+  const float offset = (float)to_weight(weights, dot_kind).offset, low = weights.low + offset, high = weights.high + offset;
+  return (acts.high - acts.low) * 2 * (high > -low ? high : -low) <= INT16_MAX;
+}
+
 int longest_run(const Linear *l) {
   const int ins = padded_ins(l);
   int run = LONGEST;
   for (int n = 0; run && n < padded_outs(l); n += COLUMNS / 2) {
-    const Weight *half = l->weight + (size_t)(n / COLUMNS * COLUMNS) * ins + n % COLUMNS * GROUP;
+    const Weight *half = (const Weight *)l->weight + (size_t)(n / COLUMNS * COLUMNS) * ins + n % COLUMNS * GROUP;
     while (run && greatest_sum(half, ins / GROUP, run) > MOST) run /= 2;
   }
   return run;
@@ -45,6 +50,11 @@ int longest_run(const Linear *l) {
 #else
 int longest_run(const Linear *l) {
   (void)l;
+  return 1;
+}
+
+int leave_room(Quantizer acts, Quantizer weights) {
+  (void)acts, (void)weights;
   return 1;
 }
 #endif

@@ -1,4 +1,4 @@
-// How many steps of products of bytes a layer's weights let be summed in 16 bits.
+// How many steps of products of bytes can be summed in 16 bits.
 #pragma once
 
 #include "gemm.h"
@@ -6,3 +6,6 @@
 // The longest run, of 8, 4, 2 or 1 steps, whose sums stay within 16 bits whatever the activations 0 … 255 are; 0 where
 // not even the products of one step do.
 int longest_run(const Linear *linear);
+
+// Whether one step's do for what is quantized at run time, attention's operands and those in the weight's place.
+int leave_room(Quantizer acts, Quantizer weights);

@@ -28,24 +28,12 @@ INLINE V eight_levels(const uint8_t *packed, const Unpacking *how, int count) {
   return wasm_v128_and(wasm_i16x8_sub(codes, how->middle), there);
 }
 
-INLINE void place_floats(float *to, V levels) {
-  const V low = wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(levels));
-  const V high = wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(levels));
-  wasm_v128_store32_lane(to, low, 0), wasm_v128_store32_lane(to + COLUMNS, low, 1);
-  wasm_v128_store32_lane(to + 2 * COLUMNS, low, 2), wasm_v128_store32_lane(to + 3 * COLUMNS, low, 3);
-  to += 4 * COLUMNS;
-  wasm_v128_store32_lane(to, high, 0), wasm_v128_store32_lane(to + COLUMNS, high, 1);
-  wasm_v128_store32_lane(to + 2 * COLUMNS, high, 2), wasm_v128_store32_lane(to + 3 * COLUMNS, high, 3);
-}
-
-INLINE void place_weights(Weight *to, V levels) {
-  const int step = COLUMNS * GROUP;
-#if LAYER_BYTES
-  levels = wasm_i8x16_narrow_i16x8(levels, levels);
-#else
-  wasm_v128_store32_lane(to + 2 * step, levels, 2), wasm_v128_store32_lane(to + 3 * step, levels, 3);
-#endif
-  wasm_v128_store32_lane(to, levels, 0), wasm_v128_store32_lane(to + step, levels, 1);
+// Place eight levels of a column as bytes, or as 16-bit integers.
+INLINE void place_levels(int bytes, int32_t *to, V levels) {
+  if (bytes) levels = wasm_i8x16_narrow_i16x8(levels, levels);
+  wasm_v128_store32_lane(to, levels, 0), wasm_v128_store32_lane(to + COLUMNS, levels, 1);
+  if (bytes) return;
+  wasm_v128_store32_lane(to + 2 * COLUMNS, levels, 2), wasm_v128_store32_lane(to + 3 * COLUMNS, levels, 3);
 }
 
 void unpack_weight(Linear *l, const uint8_t *packed, int bits) {
@@ -55,8 +43,8 @@ void unpack_weight(Linear *l, const uint8_t *packed, int bits) {
     const uint8_t *row = packed + n * packed_row_bytes(l->ins, bits);
     for (int k = 0; k < l->ins; k += TOGETHER, row += bits) {
       const V levels = eight_levels(row, &how, l->ins - k);
-      if (l->floats) place_floats(l->dense + ((size_t)(n / COLUMNS) * ins + k) * COLUMNS + n % COLUMNS, levels);
-      else place_weights(l->weight + weight_place(GROUP, n, k, ins), levels);
+      if (l->wide) place_levels(0, (int32_t *)((int16_t *)l->weight + weight_place(WORD_GROUP, n, k, ins)), levels);
+      else place_levels(BYTES, (int32_t *)((Weight *)l->weight + weight_place(GROUP, n, k, ins)), levels);
     }
   }
 }

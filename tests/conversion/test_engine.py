@@ -11,6 +11,7 @@ from engine_models import quantized, run_modes, run_of
 from tiny import sqnr
 
 from export.convert.engine_reference import EngineReference
+from export.errors import ConversionError
 from export.methods import METHODS, LayerRule
 from export.quant.layers import integer_arithmetic
 from export.recipes import Recipe, quantizing
@@ -114,11 +115,26 @@ def test_every_build_computes_what_the_definition_says(case: str, tmp_path: Path
 
 
 def test_weights_leave_the_room_that_their_recipe_promises(tmp_path: Path) -> None:
-    """Of few bits they always do; of 8 by GPTQ, whose scales see to it."""
-    promised = {"w3a8_minmax": 8, "w4_dynamic": 8, "w5a8_minmax": 4, "w6a8_minmax": 2, "w7_dynamic": 1, "w8a8_gptq": 4}
+    """Of few bits they always do; of 8 by GPTQ, whose scales see to it, and whose keys and values have 7."""
+    promised = {
+        "w3a7_minmax": 8,
+        "w4a4_minmax": 8,
+        "w5a7_minmax": 4,
+        "w6a7_minmax": 2,
+        "w7a7_minmax": 1,
+        "w8a8_gptq": 4,
+    }
     for recipe, run in promised.items():
         assert run_of(quantized(VIT, {"depth": 1}, recipe, tmp_path).file) >= run, recipe
-    assert run_of(quantized(VIT, {"depth": 1}, "w8_dynamic", tmp_path).file) == 0
+    for recipe in ("w8_dynamic", "w4a8_minmax"):  # the weights' bits are too many, or those of keys and values
+        assert run_of(quantized(VIT, {"depth": 1}, recipe, tmp_path).file) == 0, recipe
+
+
+def test_what_has_no_room_is_refused_by_the_build_that_needs_it(tmp_path: Path) -> None:
+    for recipe in ("w8a7_minmax", "w4a8_minmax"):
+        made = quantized(VIT, {"depth": 1}, recipe, tmp_path)
+        with pytest.raises(ConversionError, match="the numbers leave no room for the sums of this build"):
+            run_modes(made.file, made.images, [("unsigned-pairs", 1)], tmp_path)
 
 
 @pytest.mark.parametrize("recipe", ["w8_dynamic", "w8a8_gptq"])

@@ -18,7 +18,7 @@ EXPORT(test_dot) int test_dot(void) { return dot_kind = probe_dot(); }
 INLINE int act_place(int k) { return k / GROUP * (ROWS * GROUP) + k % GROUP; }
 
 INLINE int level_of(Act act, int offset) {
-#if LAYER_BYTES
+#if BYTES
   return (dot_kind == DOT_SIGNED ? (int8_t)act : act) - offset;
 #else
   (void)offset;
@@ -29,7 +29,7 @@ INLINE int level_of(Act act, int offset) {
 // `numbers` are scale, low and high; `levels` has `width` rounded up to 8.
 EXPORT(test_quantize) float test_quantize(const float *x, int width, const float *numbers, int32_t *levels) {
   const Operand operand = to_operand((Quantizer){numbers[0], numbers[1], numbers[2]}, dot_kind);
-  const RowScale found = quantize_row(x, width, &operand, (Act *)room);
+  const RowScale found = quantize_row(0, x, width, &operand, 0, room);
   for (int k = 0; k < round_up(width, PAD); k++) levels[k] = level_of(((Act *)room)[act_place(k)], found.offset);
   return found.scale;
 }
@@ -50,26 +50,25 @@ EXPORT(test_widen) void test_widen(const void *from, int bits, int count, float 
   widen_floats(from, bits, to, count);
 }
 
-static Linear place(Arena *arena, int outs, int ins, int floats) {
-  Linear l = {.outs = outs, .ins = ins, .floats = floats};
-  const int padded = padded_outs(&l), count = padded * padded_ins(&l);
-  if (floats) l.dense = TAKE(arena, float, count);
-  else l.weight = TAKE(arena, Weight, count);
+static Linear place(Arena *arena, int outs, int ins, int wide) {
+  Linear l = {.outs = outs, .ins = ins, .wide = wide};
+  const int padded = padded_outs(&l);
+  l.weight = take(arena, padded * padded_ins(&l) * operand_bytes(&l));
   l.scale = TAKE(arena, float, padded), l.bias = TAKE(arena, float, padded);
   l.sums = TAKE(arena, int32_t, padded), l.input = TAKE(arena, float, 4);
   return l;
 }
 
 // `levels` has [outs padded][ins padded], the padding included.
-EXPORT(test_unpack) void test_unpack(const uint8_t *packed, int outs, int ins, int bits, int floats, int32_t *levels) {
+EXPORT(test_unpack) void test_unpack(const uint8_t *packed, int outs, int ins, int bits, int wide, int32_t *levels) {
   Arena arena = {room, 0};
-  Linear l = place(&arena, outs, ins, floats);
+  Linear l = place(&arena, outs, ins, wide);
   unpack_weight(&l, packed, bits);
   const int length = padded_ins(&l);
   for (int n = 0; n < padded_outs(&l); n++) {
     for (int k = 0; k < length; k++)
-      *levels++ = floats ? (int)l.dense[((size_t)(n / COLUMNS) * length + k) * COLUMNS + n % COLUMNS]
-                         : l.weight[weight_place(GROUP, n, k, length)];
+      *levels++ = wide ? ((int16_t *)l.weight)[weight_place(WORD_GROUP, n, k, length)]
+                       : ((Weight *)l.weight)[weight_place(GROUP, n, k, length)];
   }
 }
 
@@ -80,13 +79,13 @@ EXPORT(test_run) int test_run(const uint8_t *packed, int outs, int ins, int bits
   return longest_run(&l);
 }
 
-// A layer of rows `x` [4][ins] that lie without gaps; `numbers` of the input's quantizer, or floats where `floats` is
-// set. `out` [4][outs padded] holds what an epilogue adds to.
+// A layer of rows `x` [4][ins] that lie without gaps; `numbers` of the input's quantizer, which a `wide` one has
+// not. `out` [4][outs padded] holds what an epilogue adds to.
 EXPORT(test_linear)
 void test_linear(const float *x, int outs, int ins, const uint8_t *packed, int bits, const float *scale,
-                 const float *bias, const float *numbers, int floats, int epilogue, float *out) {
+                 const float *bias, const float *numbers, int wide, int epilogue, float *out) {
   Arena arena = {room, 0};
-  Linear l = place(&arena, outs, ins, floats);
+  Linear l = place(&arena, outs, ins, wide);
   unpack_weight(&l, packed, bits);
   __builtin_memcpy(l.scale, scale, outs * sizeof(float));
   __builtin_memcpy(l.bias, bias, outs * sizeof(float));
@@ -94,9 +93,7 @@ void test_linear(const float *x, int outs, int ins, const uint8_t *packed, int b
   finish_linear(&l);
   const int length = padded_ins(&l);
   RowScale *scales = TAKE(&arena, RowScale, ROWS);
-  Act *acts = TAKE(&arena, Act, ROWS * length);
-  float *padded = TAKE(&arena, float, ROWS * length);
-  for (int row = 0; row < ROWS; row++) place_row(x + row * ins, ins, padded + row);
-  if (!floats) quantize_rows(x, ins, ROWS, ins, &l.operand, acts, scales);
-  linear_all(&l, (Rows){acts, scales, padded, ROWS}, out, padded_outs(&l), (Epilogue)epilogue);
+  void *acts = take(&arena, ROWS * length * operand_bytes(&l));
+  for (int row = 0; row < ROWS; row++) scales[row] = quantize_row(wide, x + row * ins, ins, &l.operand, row, acts);
+  linear_all(&l, (Rows){acts, scales, ROWS}, out, padded_outs(&l), (Epilogue)epilogue);
 }

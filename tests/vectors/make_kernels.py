@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.convert.engine_reference import Quantizer, gelu, layernorm, linear, power_of_two, sum_lanes
+from export.convert.engine_reference import Quantizer, gelu, layernorm, linear, power_of_two, sum_lanes, wide
 from export.quant.packing import pack
 
 Arrays = dict[str, NDArray[Any]]
@@ -92,7 +92,7 @@ def half_cases() -> list[dict[str, Any]]:
 
 
 def linear_cases(random: np.random.Generator) -> list[dict[str, Any]]:
-    """One tile of integers with every epilogue, by quantizers of every kind, and one of floats."""
+    """One tile with every epilogue, by quantizers of every kind, and one whose inputs the recipe leaves in float."""
     x, before = floats(random.normal(0.2, 1, (ROWS, INS))), floats(random.normal(0, 1, (ROWS, OUTS)))
     codes = random.integers(0, 1 << BITS, (OUTS, INS), dtype=np.uint8)
     weight = codes.astype(np.float64) - (1 << (BITS - 1))
@@ -103,8 +103,7 @@ def linear_cases(random: np.random.Generator) -> list[dict[str, Any]]:
     found = []
     for how, name in [*kinds, ("store", "float"), ("add", "float")]:
         numbers = floats(QUANTIZERS.get(name, (0, 0, 0)))
-        inputs = (x, None) if name == "float" else Quantizer(*numbers).quantize(x)
-        y = linear(inputs, weight, scale, bias)
+        y = linear((wide(INS) if name == "float" else Quantizer(*numbers)).quantize(x), weight, scale, bias)
         y = {"store": y, "add": y + before, "gelu": gelu(y), "gelu_tanh": gelu(y, tanh=True)}[how]
         given = {"x": x, "packed": pack(codes, BITS).astype(np.int32), "scale": scale, "bias": bias, "numbers": numbers}
         found.append(case("linear", f"{how}, {name}", given | {"before": before}, {"y": y}))

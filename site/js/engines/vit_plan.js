@@ -17,7 +17,7 @@ const FLOAT_BITS = { F16: 16, F32: 32 };
 /**
  * `bits` is 3 to 8 for packed integers, 16 or 32 for floats.
  * @typedef {{name: string, bits: number, bytes: Uint8Array}} Part
- * `run` is how many steps of products the weights leave room for in sums of 16 bits.
+ * `run` is how many steps of products the weights leave room for in sums of 16 bits, 0 where attention has none.
  * @typedef {{sizes: Record<string, number>, parts: Part[], run: number}} Plan
  */
 

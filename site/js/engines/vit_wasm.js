@@ -23,7 +23,7 @@ const FAULTS = [
   'a tensor does not fit',
   'something was left out',
   'this machine multiplies otherwise',
-  'the weights leave no room for the sums of this build',
+  'the numbers leave no room for the sums of this build',
 ];
 
 /**
