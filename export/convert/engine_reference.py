@@ -22,7 +22,7 @@ from export.quant.packing import unpack
 Floats = NDArray[np.float32]
 Levels = tuple[NDArray[np.float64], Floats]  # integers, and the scale of each row
 ROUND_UP = 8
-LEAST = np.float32(2.0**-118)
+LEAST = np.float32(2.0**-110)
 LOG2_E = np.float32(1.44269504)
 POWERS = tuple(np.float32(c) for c in (0.0013269515, 0.0096712904, 0.055507109, 0.24022247, 0.693147, 1.0))
 # Where the fit is cut off, and the coefficients of P and Q, the highest first; Q ends with 1.

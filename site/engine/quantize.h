@@ -8,7 +8,7 @@ float largest(const float *x, int count);
 
 // The scale at which a magnitude is the greatest level; never so small that its inverse is infinite.
 INLINE float dynamic_scale(float magnitude, float greatest) {
-  return (magnitude > 0x1p-118f ? magnitude : 0x1p-118f) / greatest;
+  return (magnitude > 0x1p-110f ? magnitude : 0x1p-110f) / greatest;
 }
 
 // Four levels; they are clamped unless it is known that all are `within` the least and the greatest.

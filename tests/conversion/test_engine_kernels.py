@@ -121,9 +121,9 @@ def test_packed_weights_are_unpacked_to_their_levels_and_zeros(build: str, tmp_p
         rows, columns = codes.shape
         levels = np.zeros((-(-rows // 8) * 8, -(-columns // 8) * 8), int)
         levels[:rows, :columns] = codes.astype(int) - (1 << (number - 1))
-        for wide in (0, 1):
+        for is_wide in (0, 1):
             room = {"i32": [9] * levels.size}
-            calls.append({"name": "test_unpack", "args": [{"u8": packed}, rows, columns, number, wide, room]})
+            calls.append({"name": "test_unpack", "args": [{"u8": packed}, rows, columns, number, is_wide, room]})
             wanted.append(levels.ravel().tolist())
     results = call(build, calls, tmp_path)
     assert len(results) > 60
