@@ -1,5 +1,5 @@
 /**
- * Honest timing of one repeated task: warm up until it gets no faster, then time, then say how steady it was.
+ * Honest timing of one repeated task: warm up until it is settled and gets no faster, then time, then say how steady it was.
  *
  * Timings taken while the page was hidden are thrown away, since browsers slow hidden pages down.
  */
@@ -19,6 +19,7 @@ const DRIFT = 0.1;
  * @typedef {object} BenchmarkOptions
  * @property {number} [warmup_max] most warm-up runs, default 50
  * @property {number} [runs] timed runs, default 30
+ * @property {() => boolean} [settled] whether the task now runs as it is to be timed; `warmup_max` counts from then on
  * @property {AbortSignal} [signal]
  * @property {Visibility} [visibility]
  * @property {(progress: {phase: 'warmup' | 'run', done: number, total: number, last_ms: number}) => void} [onProgress]
@@ -52,7 +53,14 @@ const DRIFT = 0.1;
  */
 export async function benchmark(
   task,
-  { warmup_max = 50, runs = 30, signal, visibility = { hidden: false, changes: 0 }, onProgress = () => {} } = {},
+  {
+    warmup_max = 50,
+    runs = 30,
+    settled = () => true,
+    signal,
+    visibility = { hidden: false, changes: 0 },
+    onProgress = () => {},
+  } = {},
 ) {
   let discarded = 0;
   const timed = async () => {
@@ -67,11 +75,14 @@ export async function benchmark(
       discarded++;
     }
   };
+  let unsettled = 0;
   /** @type {number[]} */
   const warming = [];
-  while (warming.length < warmup_max && !isFlat(warming)) {
-    warming.push(await timed());
-    onProgress({ phase: 'warmup', done: warming.length, total: warmup_max, last_ms: warming[warming.length - 1] });
+  while (!settled() || (warming.length < warmup_max && !isFlat(warming))) {
+    const last_ms = await timed();
+    if (settled()) warming.push(last_ms);
+    else unsettled++;
+    onProgress({ phase: 'warmup', done: unsettled + warming.length, total: unsettled + warmup_max, last_ms });
   }
   /** @type {number[]} */
   const samples_ms = [];
@@ -80,7 +91,7 @@ export async function benchmark(
     onProgress({ phase: 'run', done: samples_ms.length, total: runs, last_ms: samples_ms[samples_ms.length - 1] });
   }
   const timing = {
-    warmup: warming.length,
+    warmup: unsettled + warming.length,
     warm: isFlat(warming),
     discarded,
     timer_resolution_ms: timerResolution(),

@@ -6,7 +6,7 @@
  *
  * @typedef {import('./errors.js').PlainError} PlainError
  * @typedef {import('./engines/index.js').BackendState} BackendState
- * @typedef {import('./benchmark.js').BenchmarkResult} BenchmarkResult
+ * @typedef {import('./benchmark.js').BenchmarkResult & Threads} BenchmarkResult what was timed, and with which threads
  * @typedef {import('./device.js').Device} Device
  *
  * @typedef {{type: RequestType, id: number, payload: any}} Request
@@ -47,10 +47,13 @@
  * @typedef {'download' | 'decode' | 'compile' | 'first_run' | 'selftest'} Phase
  * @typedef {{phase: Phase, loaded: number, total: number}} LoadProgress bytes
  *
- * @typedef {object} Loaded
- * @property {string} backend
+ * @typedef {object} Threads
  * @property {number} threads
- * @property {string} threads_reason why there are no more; '' when it is as asked
+ * @property {string} threads_reason why there are no more, or may soon be fewer; '' when it is as asked
+ *
+ * @typedef {LoadedModel & Threads} Loaded
+ * @typedef {object} LoadedModel
+ * @property {string} backend
  * @property {string} [build] which of the engine's builds runs, for engines that have several
  * @property {{download_ms: number, decode_ms: number, compile_ms: number, first_run_ms: number}} cold
  *   download: weights (from the cache when `from_cache`), verified, and the engine's code; decode: stored numbers →

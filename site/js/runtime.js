@@ -159,10 +159,13 @@ export class Runtime {
   /**
    * Time the model on the last picture, or on zeros before there was one; raises what `benchmark` raises.
    * @param {import('./benchmark.js').BenchmarkOptions} options
+   * @returns {Promise<import('./protocol.js').BenchmarkResult>}
    */
   async benchmark(options) {
     const { session, last } = this.#loaded();
-    return benchmark(() => session.run(last), { ...options, visibility: this.#visibility });
+    const settled = () => session.settled !== false;
+    const result = await benchmark(() => session.run(last), { ...options, settled, visibility: this.#visibility });
+    return { ...result, threads: session.threads, threads_reason: session.threads_reason };
   }
 
   /** @returns {Current} */

@@ -47,6 +47,18 @@ test('warm-up ends once runs get no faster, and is bounded', async () => {
   assert.equal(cut.warm, false);
 });
 
+test('warm-up lasts until the task is settled, and only then counts', async () => {
+  let calls = 0;
+  const totals = /** @type {string[]} */ ([]);
+  const result = await benchmark(async () => void calls++, {
+    ...{ warmup_max: 3, runs: 2, settled: () => calls >= 20 },
+    onProgress: ({ phase, done, total }) => totals.push(`${phase} ${done}/${total}`),
+  });
+  assert.deepEqual([result.warmup, calls], [22, 24]);
+  assert.equal(totals[0], 'warmup 1/4');
+  assert.deepEqual(totals.slice(-4), ['warmup 21/22', 'warmup 22/22', 'run 1/2', 'run 2/2']);
+});
+
 test('timings during which the page was hidden are thrown away', async () => {
   const visibility = { hidden: false, changes: 0 };
   let calls = 0;

@@ -25,7 +25,8 @@
  * @typedef {object} Session
  * @property {string} backend
  * @property {number} threads
- * @property {string} threads_reason why there are no more threads; '' when it is as asked
+ * @property {string} threads_reason why there are no more threads, or may soon be fewer; '' when it is as asked
+ * @property {boolean} [settled] false as long as the runs themselves find out how many threads are the fastest
  * @property {string} [build] which of the engine's builds this is, for engines that have several
  * @property {[number, number, number]} input height, width, channels
  * @property {number} decode_ms stored numbers → float32; 0 where the runtime does that with everything else

@@ -110,7 +110,7 @@ async function startWith(plan, threads, reason, { build = fastestBuild(plan), ba
  * @param {Started} started
  * @param {number} size
  * @param {boolean} tune whether to find out how many of the threads are the fastest
- * @returns {Pick<Session, 'run' | 'runAll' | 'dispose' | 'threads' | 'threads_reason'>}
+ * @returns {Pick<Session, 'run' | 'runAll' | 'dispose' | 'threads' | 'threads_reason' | 'settled'>}
  */
 function runner({ instance: { memory, exports }, threads, images, reason, end }, size, tune) {
   const trial = tune ? new ThreadTrial(threads) : undefined;
@@ -135,6 +135,9 @@ function runner({ instance: { memory, exports }, threads, images, reason, end },
     },
     get threads_reason() {
       return reason || trial?.reason || '';
+    },
+    get settled() {
+      return trial?.settled ?? true;
     },
     run: async (values) => {
       requireLoaded();

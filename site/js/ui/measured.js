@@ -6,7 +6,8 @@ import { formatMs } from './figures.js';
 
 /**
  * @typedef {import('../protocol.js').Loaded} Loaded
- * @typedef {import('../protocol.js').BenchmarkResult} Warm
+ * @typedef {import('../protocol.js').BenchmarkResult} Timed
+ * @typedef {import('../benchmark.js').BenchmarkResult} Warm
  * @typedef {import('../protocol.js').Device} Device
  * @typedef {{inference_ms: number, preprocess_ms: number}} Single
  */
@@ -90,9 +91,10 @@ export class Measured {
     this.#single = { inference_ms, preprocess_ms };
   }
 
-  /** @param {Warm} warm */
-  setWarm(warm) {
+  /** Take in what was timed, and the threads it was timed with. @param {Timed} timed */
+  setWarm({ threads, threads_reason, ...warm }) {
     this.#warm = warm;
+    if (this.#loaded) this.#loaded = { ...this.#loaded, threads, threads_reason };
     this.refresh();
   }
 
