@@ -136,6 +136,7 @@ def test_a_sample_is_classified_and_measured(page: Page, vit_site: Path, isolate
         first = ranking.all_text_contents()
         page.get_by_role("button", name="Measure", exact=True).click()
         expect(page.locator("#state")).to_contain_text("Measured: a median of")
+        expect(page.locator("#device")).not_to_contain_text("find out whether fewer are faster")
         page.get_by_role("button", name="Sample: Dress").click()
         page.get_by_role("button", name="Sample: Bag").click()
         expect(page.get_by_role("img", name="Your picture: Bag")).to_be_visible()
