@@ -26,11 +26,11 @@ LEAST = np.float32(2.0**-110)
 LOG2_E = np.float32(1.44269504)
 POWERS = tuple(np.float32(c) for c in (0.0013269515, 0.0096712904, 0.055507109, 0.24022247, 0.693147, 1.0))
 # Where the fit is cut off, and the coefficients of P and Q, the highest first; Q ends with 1.
-GELU_CUT, GELU_TANH_CUT = np.float32(4.7), np.float32(4.9)
-GELU_P = tuple(np.float32(c) for c in (3.2134842e-05, 0.0038016341, 0.028014708, 0.39891636))
-GELU_Q = tuple(np.float32(c) for c in (0.0011407112, 0.024047539, 0.23677436, 1.0))
-GELU_TANH_P = tuple(np.float32(c) for c in (2.7106114e-05, 0.00337432, 0.025913296, 0.39898169))
-GELU_TANH_Q = tuple(np.float32(c) for c in (0.00099115539, 0.021580214, 0.2327356, 1.0))
+GELU_CUT, GELU_TANH_CUT = np.float32(3.7), np.float32(3.68)
+GELU_P = tuple(np.float32(c) for c in (0.00290100067, 0.104159907, 0.399600267))
+GELU_Q = tuple(np.float32(c) for c in (0.0571287237, 0.42553398, 1.0))
+GELU_TANH_P = tuple(np.float32(c) for c in (0.00319836033, 0.115770265, 0.398612231))
+GELU_TANH_Q = tuple(np.float32(c) for c in (0.0636218563, 0.452058643, 1.0))
 
 
 @dataclass(frozen=True)
