@@ -11,7 +11,7 @@ from export.statistics import Figure, summarise
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row(Record):
-    """One contender with so many threads; `rounds_ms` are the medians of its rounds, in their order.
+    """One contender on a back end, with so many threads; `rounds_ms` are its rounds' medians, in their order.
 
     `role` is what stands in ratios. `cold` are the milliseconds of a start on localhost by phase; `sqnr_db` is that of
     the outputs against the float model, None where it is the same as with one thread.
@@ -29,6 +29,17 @@ class Row(Record):
     p90: float
     cold: dict[str, float]
     sqnr_db: float | None
+    backend: str = "wasm"
+
+    @property
+    def lane(self) -> str:
+        """Where it ran, for a reader."""
+        return lane_title(self.backend, self.threads)
+
+
+def lane_title(backend: str, threads: int) -> str:
+    """Return the name of a back end with so many threads, among which contenders take turns."""
+    return f"{threads} thread{'s' * (threads > 1)}" if backend == "wasm" else backend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +72,9 @@ class Benchmark(Record):
     rows: tuple[Row, ...]
     starts: tuple[Start, ...]
 
-    def row(self, model: str, role: str, threads: int) -> Row | None:
-        """Return a contender's row."""
-        wanted = (model, role, threads)
-        return next((row for row in self.rows if (row.model, row.role, row.threads) == wanted), None)
+    def row(self, model: str, role: str, lane: str) -> Row | None:
+        """Return a contender's row; `lane` is `1 thread`, `2 threads`, `webgl` and so on."""
+        return next((row for row in self.rows if (row.model, row.role, row.lane) == (model, role, lane)), None)
 
     def start(self, model: str, role: str) -> Start | None:
         """Return a contender's first visit."""
@@ -87,9 +97,9 @@ def joined(old: Benchmark, new: Benchmark) -> Benchmark | None:
     )
 
 
-def ratio(found: Benchmark, model: str, role: str, other: str, threads: int) -> Figure | None:
+def ratio(found: Benchmark, model: str, role: str, other: str, lane: str) -> Figure | None:
     """Return the median of latency over the other's, round by round, so that what slowed a round slowed both."""
-    first, second = found.row(model, role, threads), found.row(model, other, threads)
+    first, second = found.row(model, role, lane), found.row(model, other, lane)
     if first is None or second is None:
         return None
     return summarise([mine / theirs for mine, theirs in zip(first.rounds_ms, second.rounds_ms, strict=True)])
@@ -119,21 +129,21 @@ def _times(value: float) -> str:
     return f"{value:.2f}×"
 
 
-def _ratio(role: str, other: str, threads: int) -> Callable[[Benchmark, str], float | None]:
+def _ratio(role: str, other: str, lane: str) -> Callable[[Benchmark, str], float | None]:
     def value(found: Benchmark, model: str) -> float | None:
-        figure = ratio(found, model, role, other, threads)
+        figure = ratio(found, model, role, other, lane)
         return None if figure is None else figure.value
 
     return value
 
 
 def _inverse(role: str, other: str) -> Callable[[Benchmark, str], float | None]:
-    value = _ratio(other, role, 1)
+    value = _ratio(other, role, "1 thread")
     return lambda found, model: value(found, model)
 
 
 def _sqnr_lead(found: Benchmark, model: str) -> float | None:
-    own, others = found.row(model, "vit", 1), [found.row(model, role, 1) for role in ("litert_stock", "ort")]
+    own, *others = (found.row(model, role, "1 thread") for role in ("vit", "litert_stock", "ort"))
     known = [other.sqnr_db for other in others if other and other.sqnr_db is not None]
     return own.sqnr_db - max(known) if own and own.sqnr_db is not None and len(known) == len(others) else None
 
@@ -163,29 +173,35 @@ def _megabytes(value: float) -> str:
 BARS: tuple[Bar, ...] = (
     *(
         Bar(
-            title=f"`vit` / LiteRT.js int8 as onnx2tf converts it, {threads} thread{'s' * (threads > 1)}", limit=0.5,
-            value=_ratio("vit", "litert_stock", threads), write=_times,
+            title=f"`vit` / LiteRT.js int8 as onnx2tf converts it, {lane}", limit=0.5,
+            value=_ratio("vit", "litert_stock", lane), write=_times,
         )
-        for threads in (1, 2)
+        for lane in ("1 thread", "2 threads")
     ),
     *(
         Bar(
-            title=f"`vit` / ONNX Runtime Web int8, {threads} thread{'s' * (threads > 1)}", limit=0.33,
-            value=_ratio("vit", "ort", threads), write=_times,
+            title=f"`vit` / ONNX Runtime Web int8, {lane}", limit=0.33, value=_ratio("vit", "ort", lane), write=_times,
         )
-        for threads in (1, 2)
+        for lane in ("1 thread", "2 threads")
     ),
     Bar(
         title="`vit` without relaxed SIMD / LiteRT.js int8, 1 thread", limit=1.0,
-        value=_ratio("vit_plain", "litert_stock", 1), write=_times,
+        value=_ratio("vit_plain", "litert_stock", "1 thread"), write=_times,
     ),
     Bar(
-        title="`vit` / TF.js, stock conversion, 1 thread", limit=0.1, value=_ratio("vit", "tfjs_stock", 1),
+        title="`vit` / TF.js, stock conversion, 1 thread", limit=0.1, value=_ratio("vit", "tfjs_stock", "1 thread"),
         write=_times,
     ),
     Bar(
         title="TF.js, stock conversion / TF.js, shaped for it, 1 thread", limit=2.3, least=True,
         value=_inverse("tfjs", "tfjs_stock"), write=_times,
+    ),
+    *(
+        Bar(
+            title=f"TF.js, shaped for it / stock conversion, {lane}", limit=1.0,
+            value=_ratio("tfjs", "tfjs_stock", lane), write=_times,
+        )
+        for lane in ("webgl", "webgpu")
     ),
     Bar(
         title="SQNR of 8-bit `vit` less the better one of LiteRT.js and ONNX Runtime Web", limit=0.0, least=True,
@@ -208,11 +224,11 @@ def latency_table(found: Benchmark, model: str) -> list[str]:
     """Return one model's latencies and their ratios to the first contender as Markdown."""
     rows = [row for row in found.rows if row.model == model]
     lines = [
-        "| engine | threads | warm latency (p10 – p90) | × `vit` | SQNR | start: load, decode, compile, first run |",
+        "| engine | on | warm latency (p10 – p90) | × `vit` | SQNR | start: load, decode, compile, first run |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        against = ratio(found, model, row.role, "vit", row.threads)
+        against = ratio(found, model, row.role, "vit", row.lane)
         spread = f"{format_ms(row.latency_ms)} ({format_ms(row.p10)} – {format_ms(row.p90)}, n={row.n})"
         cold = ", ".join(format_ms(value) for value in row.cold.values()) or "not measured"
         sqnr = (
@@ -228,7 +244,7 @@ def latency_table(found: Benchmark, model: str) -> list[str]:
                 + (f" ({against.low:.2f} – {against.high:.2f})" if against.low != against.high else "")
             )
         )
-        lines.append(f"| {row.title} | {row.threads} | {spread} | {times} | {sqnr} | {cold} |")
+        lines.append(f"| {row.title} | {row.lane} | {spread} | {times} | {sqnr} | {cold} |")
     return lines
 
 
@@ -256,8 +272,8 @@ def markdown(found: Benchmark) -> str:
     """Return every model's tables, and the bars for the first one."""
     place = found.environment
     lines = [
-        f"{place.browser} on {place.cpu}, {place.logical_cores} logical cores, {place.os}. All engines lie on one page "
-        "and take turns, round by round; ratios are of the same rounds.",
+        f"{place.browser} on {place.cpu}, {place.logical_cores} logical cores, GPU: {place.gpu}, {place.os}. "
+        "All engines lie on one page and take turns, round by round; ratios are of the same rounds.",
     ]
     models = list(dict.fromkeys(row.model for row in found.rows))
     for model in models:

@@ -21,9 +21,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The contenders with so many threads."""
+    """The contenders that took turns: on one back end, with so many threads."""
 
-    threads: int
+    title: str
     marks: tuple[Mark, ...]
 
 
@@ -54,28 +54,25 @@ def views(found: Benchmark | None) -> tuple[BenchmarkView, ...]:
 
 def _view(found: Benchmark, model: str) -> BenchmarkView:
     rows = [row for row in found.rows if row.model == model]
+    groups = tuple(_group(found, rows, lane) for lane in dict.fromkeys(row.lane for row in rows))
     return BenchmarkView(
         model=model, place=found.environment, mbit_per_s=found.mbit_per_s, delay_ms=found.delay_ms,
-        cpu_slowdown=found.cpu_slowdown, groups=tuple(_group(found, rows, threads) for threads in _threads(rows)),
+        cpu_slowdown=found.cpu_slowdown, groups=groups,
         starts=tuple(start for start in found.starts if start.model == model),
     )  # fmt: skip
 
 
-def _threads(rows: list[Row]) -> list[int]:
-    return list(dict.fromkeys(row.threads for row in rows))
-
-
-def _group(found: Benchmark, rows: list[Row], threads: int) -> Group:
-    own = [row for row in rows if row.threads == threads]
+def _group(found: Benchmark, rows: list[Row], lane: str) -> Group:
+    own = [row for row in rows if row.lane == lane]
     slowest = max(row.p90 for row in own)
     marks = tuple(
         Mark(
-            row=row, title=row.title.replace("`", ""), ratio=ratio(found, row.model, row.role, own[0].role, threads),
+            row=row, title=row.title.replace("`", ""), ratio=ratio(found, row.model, row.role, own[0].role, lane),
             bar=(_percent(row.p10, slowest), _percent(row.latency_ms, slowest), _percent(row.p90, slowest)),
         )
         for row in own
     )  # fmt: skip
-    return Group(threads=threads, marks=marks)
+    return Group(title=lane, marks=marks)
 
 
 def _percent(value: float, whole: float) -> float:

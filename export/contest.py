@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Browser
 
-from export.benchmark import Benchmark, Row, Start
+from export.benchmark import Benchmark, Row, Start, lane_title
 from export.browser import chromium, fresh_page
 from export.bundle import make_bundle
 from export.console import say, stage
 from export.contest_peer import PeerContender, peer_contenders
 from export.driver import QUIET_PAGE, PageClient, page_client, read_site_data
+from export.engines import engine_for
 from export.environment import describe_environment
+from export.errors import MeasurementError
 from export.models.request import ModelRequest
 from export.page import render
 from export.pipeline import make_formats
@@ -32,7 +34,10 @@ from export.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
-    """Who takes part, and what it stands for in ratios; `build` is one of the engine's own."""
+    """Who takes part, and what it stands for in ratios; `build` is one of the engine's own.
+
+    `gpu`: also on those of the engine's back ends that need a GPU, where there is one.
+    """
 
     name: str
     title: str
@@ -40,6 +45,14 @@ class Role:
     format: str
     build: str | None = None
     threads: tuple[int, ...] = (1, 2)
+    gpu: bool = False
+
+    def takes_part(self, backend: str, threads: int) -> bool:
+        """Whether it has a turn there."""
+        if backend == "wasm":
+            return threads in self.threads
+        engine = engine_for(self.format)
+        return self.gpu and engine is not None and backend in engine.backends
 
     @property
     def variant(self) -> str:
@@ -54,14 +67,19 @@ ROLES: tuple[Role, ...] = (
         name="vit_plain", title="`vit`, 8 bits, without relaxed SIMD", recipe="w8a8_gptq", format="vit", build="plain",
         threads=(1,),
     ),
-    Role(name="litert", title="LiteRT.js int8, shaped for it", recipe="w8_dynamic", format="tflite"),
+    Role(name="litert", title="LiteRT.js int8, shaped for it", recipe="w8_dynamic", format="tflite", gpu=True),
     Role(
-        name="litert_stock", title="LiteRT.js int8, as onnx2tf converts it", recipe="w8_dynamic", format="tflite_stock"
+        name="litert_stock", title="LiteRT.js int8, as onnx2tf converts it", recipe="w8_dynamic", format="tflite_stock",
+        gpu=True,
     ),
-    Role(name="ort", title="ONNX Runtime Web int8", recipe="w8_dynamic", format="qdq"),
-    Role(name="tfjs", title="TF.js, 8-bit weights, shaped for it", recipe="u8", format="tfjs"),
-    Role(name="tfjs_stock", title="TF.js, 8-bit weights, as onnx2tf converts it", recipe="u8", format="tfjs_stock"),
+    Role(name="ort", title="ONNX Runtime Web int8", recipe="w8_dynamic", format="qdq", gpu=True),
+    Role(name="tfjs", title="TF.js, 8-bit weights, shaped for it", recipe="u8", format="tfjs", gpu=True),
+    Role(
+        name="tfjs_stock", title="TF.js, 8-bit weights, as onnx2tf converts it", recipe="u8", format="tfjs_stock",
+        gpu=True,
+    ),
 )  # fmt: skip
+GPU_BACKENDS = ("webgl", "webgpu")
 STARTERS = ("vit", "vit4", "litert_stock", "ort", "tfjs")  # whose first visit is measured
 IMAGES = 16  # whose outputs are compared with the float model's
 BUDGET_MS, RUNS_MIN, WARMUP_MAX = 1_500, 3, 40
@@ -71,7 +89,8 @@ BUDGET_MS, RUNS_MIN, WARMUP_MAX = 1_500, 3, 40
 class ContestRequest:
     """What to let take part, and how often; `folder` keeps artifacts and page, `starts` 0 leaves first visits out.
 
-    `calibration` is how many images recipes are calibrated on, None as many as they say.
+    `calibration` is how many images recipes are calibrated on, None as many as they say; `software_gpu` lets the
+    processor stand in for a GPU.
     """
 
     model: ModelRequest
@@ -81,6 +100,7 @@ class ContestRequest:
     starts: int = 3
     calibration: int | None = None
     force: bool = False
+    software_gpu: bool = False
 
 
 @dataclass(eq=False)
@@ -117,10 +137,11 @@ def contest(request: ContestRequest) -> Benchmark:
     (model,) = data["models"]
     float_folder = store.folder(name, "f32", "torch")
     starts: list[Start] = []
-    with serving(site, isolated=True) as url, chromium() as browser:
+    with serving(site, isolated=True) as url, chromium(software_gpu=request.software_gpu) as browser:
         with page_client(browser, url, data) as client:
             environment = describe_environment(browser, client.device())
-        rows = _take_turns(browser, url, data, model, float_folder, request)
+            lanes = _lanes(client)
+        rows = _take_turns(browser, url, data, model, float_folder, lanes, request)
         if request.starts:
             starters = [role for role in ROLES if role.name in STARTERS]
             titles = {role.variant: (role.name, role.title) for role in starters}
@@ -139,38 +160,51 @@ def _recipe(role: Role, calibration: int | None) -> Recipe:
     return replace(recipe, quantization=replace(how, calibration=replace(how.calibration, images=calibration)))
 
 
+def _lanes(client: PageClient) -> list[tuple[str, int]]:
+    """Return back ends, each with a number of threads; only those in the same one take turns."""
+    lanes = [("wasm", count) for count in sorted({count for role in ROLES for count in role.threads})]
+    for state in client.backends("tfjs"):
+        if state["name"] in GPU_BACKENDS:
+            if state["available"]:
+                lanes.append((state["name"], 1))
+            else:
+                say(f"  left out: {state['name']}: {state['reason']}")
+    return lanes
+
+
 def _take_turns(
-    browser: Browser, url: str, data: dict[str, Any], model: dict[str, Any], folder: Path, request: ContestRequest
-) -> list[Row]:
+    browser: Browser, url: str, data: dict[str, Any], model: dict[str, Any], folder: Path,
+    lanes: list[tuple[str, int]], request: ContestRequest,
+) -> list[Row]:  # fmt: skip
     reference = float_reference(folder, None, IMAGES)
     rows = []
-    for threads in sorted({count for role in ROLES for count in role.threads}):
-        with _contenders(browser, url, data, model, folder, threads, reference, request.runs) as contenders:
+    for backend, threads in lanes:
+        with _contenders(browser, url, data, model, folder, backend, threads, reference, request.runs) as contenders:
             progress = Progress(request.rounds * len(contenders))
             for number in range(request.rounds):
                 order = list(contenders.items())
                 for turns, client in order if number % 2 == 0 else reversed(order):
                     turns.take(client.benchmark(turns.runs, WARMUP_MAX))
-                    progress.step(f"{model['name']}, {turns.title}, {threads} threads: {turns.medians[-1]:.1f} ms")
-        rows += [_row(model["name"], threads, turns) for turns in contenders]
+                    where = lane_title(backend, threads)
+                    progress.step(f"{model['name']}, {turns.title}, {where}: {turns.medians[-1]:.1f} ms")
+        rows += [_row(model["name"], backend, threads, turns) for turns in contenders]
     return rows
 
 
 @contextmanager
 def _contenders(
-    browser: Browser, url: str, data: dict[str, Any], model: dict[str, Any], folder: Path, threads: int,
+    browser: Browser, url: str, data: dict[str, Any], model: dict[str, Any], folder: Path, backend: str, threads: int,
     reference: Reference, runs: int,
 ) -> Iterator["Contenders"]:  # fmt: skip
-    """Yield everyone who runs with so many threads, loaded and checked, on one page (a peer on its own)."""
+    """Yield everyone who runs there with so many threads, loaded and checked, on one page (a peer on its own)."""
     with ExitStack() as stack:
         page = stack.enter_context(fresh_page(browser, url + QUIET_PAGE))
         found: Contenders = {}
-        for role in (role for role in ROLES if threads in role.threads):
+        for role in (role for role in ROLES if role.takes_part(backend, threads)):
             client = PageClient(page, url, data)
             variant = next(one for one in model["variants"] if one["id"] == role.variant)
-            loaded = client.load(model, variant, "wasm", threads, build=role.build)
-            if loaded["threads"] != threads:
-                say(f"  left out: {role.title} runs with {loaded['threads']} threads ({loaded['threads_reason']})")
+            loaded = _loaded(client, role, model, variant, backend, threads)
+            if loaded is None:
                 continue
             sqnr = None
             if threads == 1:
@@ -181,9 +215,27 @@ def _contenders(
                 _affordable(loaded["cold"]["first_run_ms"], runs),
             )  # fmt: skip
             found[turns] = client
-        for peer in stack.enter_context(peer_contenders(browser, folder, threads)):
+        peers = stack.enter_context(peer_contenders(browser, folder, threads)) if backend == "wasm" else []
+        for peer in peers:
             found[Turns(peer.title, peer.role, "transformers.js", {}, None, _affordable(peer.first_ms, runs))] = peer
         yield found
+
+
+def _loaded(
+    client: PageClient, role: Role, model: dict[str, Any], variant: dict[str, Any], backend: str, threads: int
+) -> dict[str, Any] | None:
+    """Return how it started, or None, and say why, where it has not so many threads or fails on this GPU."""
+    try:
+        loaded = client.load(model, variant, backend, threads, build=role.build)
+    except MeasurementError as error:
+        if backend == "wasm":
+            raise
+        say(f"  left out: {role.title} on {backend}: {error}")
+        return None
+    if backend == "wasm" and loaded["threads"] != threads:
+        say(f"  left out: {role.title} runs with {loaded['threads']} threads ({loaded['threads_reason']})")
+        return None
+    return loaded
 
 
 Contenders = dict[Turns, PageClient | PeerContender]
@@ -193,11 +245,11 @@ def _affordable(first_run_ms: float, runs: int) -> int:
     return max(RUNS_MIN, min(runs, int(BUDGET_MS / max(first_run_ms, 0.1))))
 
 
-def _row(model: str, threads: int, turns: Turns) -> Row:
+def _row(model: str, backend: str, threads: int, turns: Turns) -> Row:
     figure = summarise(turns.samples)
     assert figure.low is not None and figure.high is not None
     return Row(
-        model=model, role=turns.role, title=turns.title, engine=turns.engine, threads=threads,
+        model=model, role=turns.role, title=turns.title, engine=turns.engine, backend=backend, threads=threads,
         rounds_ms=tuple(turns.medians), n=figure.n, latency_ms=figure.value, p10=figure.low, p90=figure.high,
         cold=turns.cold, sqnr_db=turns.sqnr_db,
     )  # fmt: skip

@@ -21,10 +21,10 @@ PLACE = Environment(
 )  # fmt: skip
 
 
-def row(role: str, threads: int, rounds: tuple[float, ...], sqnr: float | None = None) -> Row:
+def row(role: str, threads: int, rounds: tuple[float, ...], sqnr: float | None = None, backend: str = "wasm") -> Row:
     return Row(
         model="m", role=role, title=f"`{role}`", engine=role, threads=threads, rounds_ms=rounds, n=9,
-        latency_ms=rounds[1], p10=min(rounds), p90=max(rounds), cold={"decode_ms": 1.0}, sqnr_db=sqnr,
+        latency_ms=rounds[1], p10=min(rounds), p90=max(rounds), cold={"decode_ms": 1.0}, sqnr_db=sqnr, backend=backend,
     )  # fmt: skip
 
 
@@ -45,11 +45,11 @@ FOUND = Benchmark(
 
 
 def test_a_ratio_is_that_of_the_same_rounds() -> None:
-    figure = ratio(FOUND, "m", "vit", "litert_stock", 1)
+    figure = ratio(FOUND, "m", "vit", "litert_stock", "1 thread")
     assert figure is not None and figure.value == pytest.approx(0.5) and figure.n == 3
-    assert ratio(FOUND, "m", "vit", "tfjs", 1) is None
+    assert ratio(FOUND, "m", "vit", "tfjs", "1 thread") is None
     with pytest.raises(ValueError, match="zip"):  # rounds that do not belong together
-        ratio(replace(FOUND, rows=(*FOUND.rows, row("x", 1, (1.0, 1.0)))), "m", "x", "vit", 1)
+        ratio(replace(FOUND, rows=(*FOUND.rows, row("x", 1, (1.0, 1.0)))), "m", "x", "vit", "1 thread")
 
 
 def test_models_measured_anew_take_their_places_and_others_stay() -> None:
@@ -83,16 +83,39 @@ def test_every_role_that_a_bar_asks_for_takes_part() -> None:
     taking = {role.name for role in ROLES} | {role for role, _, _ in PEERS}
     everyone = replace(
         FOUND,
-        rows=tuple(row(role, threads, (1.0, 1.0, 1.0), 1.0) for role in taking for threads in (1, 2)),
+        rows=tuple(
+            row(role, threads, (1.0, 1.0, 1.0), 1.0, backend)
+            for role in taking
+            for backend, threads in (("wasm", 1), ("wasm", 2), ("webgl", 1), ("webgpu", 1))
+        ),
         starts=tuple(start(role, 1, (1.0,)) for role in taking),
     )
     assert not [bar.title for bar in BARS if "not measured" in bar.line(everyone, "m")]
 
 
+def test_what_ran_on_a_gpu_is_compared_with_what_ran_there() -> None:
+    on_gpu = (row("tfjs", 1, (3.0, 4.0, 5.0), 50.0, "webgl"), row("tfjs_stock", 1, (6.0, 5.0, 5.0), 50.0, "webgl"))
+    both = replace(FOUND, rows=(*FOUND.rows, row("tfjs", 1, (60.0, 70.0, 80.0), 50.0), *on_gpu))
+    figure = ratio(both, "m", "tfjs", "tfjs_stock", "webgl")
+    assert figure is not None and figure.value == pytest.approx(0.8)
+    lines = [bar.line(both, "m") for bar in BARS]
+    assert "TF.js, shaped for it / stock conversion, webgl: 0.80×, at most 1.00× asked: holds" in lines
+    assert "TF.js, shaped for it / stock conversion, webgpu: not measured" in lines
+    (view,) = views(both)
+    assert [group.title for group in view.groups] == ["1 thread", "2 threads", "webgl"]
+    assert "| `tfjs` | webgl |" in markdown(both)
+
+
+def test_every_engine_takes_part_on_the_gpu_back_ends_that_it_has() -> None:
+    on = {backend: {role.name for role in ROLES if role.takes_part(backend, 1)} for backend in ("webgl", "webgpu")}
+    assert on["webgl"] == {"tfjs", "tfjs_stock"}
+    assert on["webgpu"] == {"tfjs", "tfjs_stock", "litert", "litert_stock", "ort"}
+
+
 def test_markdown_names_every_contender() -> None:
     text = markdown(FOUND).replace("\xa0", " ")
     assert text.count("| `vit` |") == 3 and "as with 1 thread" in text
-    assert "| `ort` | 1 | 80.0 ms (40.0 ms – 120 ms, n=9) | 4.00 | 41.0 dB | 1.00 ms |" in text
+    assert "| `ort` | 1 thread | 80.0 ms (40.0 ms – 120 ms, n=9) | 4.00 | 41.0 dB | 1.00 ms |" in text
     assert "| `vit` | 10.0 MB | 5.00 MB | 5.00 MB | 5.0 s (4.0 – 6.0 s, n=3) |" in text
 
 
@@ -101,7 +124,7 @@ def test_it_survives_json_and_other_files_are_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(FOUND.to_json()))
     assert read_benchmark(path) == FOUND and read_benchmark(None) is None
     (view,) = views(FOUND)
-    assert [group.threads for group in view.groups] == [1, 2]
+    assert [group.title for group in view.groups] == ["1 thread", "2 threads"]
     assert view.groups[0].marks[0].bar == (8.33, 16.67, 25.0)
     path.write_text("{}")
     with pytest.raises(RequestError, match="is not a benchmark"):
