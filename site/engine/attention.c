@@ -29,7 +29,7 @@ INLINE int32_t sum_operands(const Act *row, int length) {
 // What each row's sums need when the weight's side is stored as level + `weight_offset`: minus that times Σ operands.
 INLINE void start_rows(const Act *acts, int length, int weight_offset, V starts[ROWS]) {
   for (int i = 0; i < ROWS; i++) {
-    const int32_t sum = weight_offset ? sum_operands(acts + row_place(GROUP, i, length), length) : 0;
+    const int32_t sum = weight_offset ? sum_operands(acts + i * GROUP, length) : 0;
     starts[i] = wasm_i32x4_splat(-weight_offset * sum);
   }
 }
@@ -40,14 +40,14 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
   const int width = s->heads * s->head_dim, length = s->head_dim;
   const Operand operand = to_operand(quantizer_of(rows, QUERY, head), dot_kind);
   const int key_offset = to_weight(quantizer_of(rows, KEY, head), dot_kind).offset;
-  float row_scales[ROWS];
-  for (int i = 0; i < ROWS; i++) {
-    const float *query = rows.qkv + (size_t)(row + i) * 3 * width + head * length;
-    if (rows.layer->query.gamma) {
-      layernorm(&rows.layer->query, query, length, scratch.row);
-      query = scratch.row;
-    }
-    row_scales[i] = quantize_row(0, query, length, &operand, i, scratch.query).scale;
+  const float *queries = rows.qkv + (size_t)row * 3 * width + head * length;
+  RowScale found[ROWS];
+  if (rows.layer->query.gamma) {
+    for (int i = 0; i < ROWS; i++)
+      layernorm(&rows.layer->query, queries + (size_t)i * 3 * width, length, scratch.rows + i * length);
+    quantize_four(0, scratch.rows, length, length, &operand, scratch.query, found);
+  } else {
+    quantize_four(0, queries, 3 * width, length, &operand, scratch.query, found);
   }
   V starts[ROWS];
   start_rows(scratch.query, length, key_offset, starts);
@@ -61,7 +61,7 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
     }
     dot_tile(BYTES, scratch.query, levels + (size_t)n * length, length / GROUP, sums);
     UNROLL for (int i = 0; i < ROWS; i++) {
-      const V scale = splat(row_scales[i] * LOG2_E);
+      const V scale = splat(found[i].scale * LOG2_E);
       float *to = scratch.scores + (size_t)i * s->padded + n;
       store(to, mul(wasm_f32x4_convert_i32x4(sums[i][0]), mul(scale, load(keys.scales + at))));
       store(to + 4, mul(wasm_f32x4_convert_i32x4(sums[i][1]), mul(scale, load(keys.scales + at + 4))));
@@ -69,24 +69,19 @@ static void score(AttentionRows rows, int head, int row, Keys keys, AttentionScr
   }
 }
 
-INLINE void store_powers(const float *powers, int count, float factor, const Operand *operand, int within, Act *to) {
-  for (int n = 0; n < count; n += 8) {
-    const V a = levels_of(powers + n, splat(factor), operand, within);
-    const V b = levels_of(powers + n + 4, splat(factor), operand, within);
-    store_operands(BYTES, to, n, a, b, operand->offset);
+// Four rows of scores to operands, and the scales of their levels.
+INLINE void soften(float *scores, const AttentionSizes *s, const Operand *operand, void *to, float row_scales[ROWS]) {
+  const int dynamic = operand->scale == 0;  // the greatest power is 1: this needs no search, and no level is beyond it
+  Four four = {operand, {0}, {0}};
+  for (int i = 0; i < ROWS; i++) {
+    float *row = scores + (size_t)i * s->padded;
+    for (int n = s->tokens; n < s->padded; n++) row[n] = -1e30f;
+    const float total = powers(row, s->padded);
+    four.offset[i] = operand->offset;
+    four.inverse[i] = dynamic ? operand->high : 1 / (total * operand->scale);
+    row_scales[i] = dynamic ? 1 / (total * operand->high) : operand->scale;
   }
-}
-
-// One row of scores to operands; return the scale of their levels.
-static float soften(float *scores, const AttentionSizes *s, const Operand *operand, Act *to) {
-  for (int n = s->tokens; n < s->padded; n++) scores[n] = -1e30f;
-  const float total = powers(scores, s->padded);
-  if (operand->scale == 0) {  // the greatest power is 1: a dynamic scale needs no search, and no level is beyond it
-    store_powers(scores, s->padded, operand->high, operand, 1, to);
-    return 1 / (total * operand->high);
-  }
-  store_powers(scores, s->padded, 1 / (total * operand->scale), operand, 0, to);
-  return operand->scale;
+  fill_four(0, dynamic, scores, s->padded, s->padded, &four, to);
 }
 
 // out[4][head_dim] of one head = probabilities · values.
@@ -123,10 +118,7 @@ void attend(AttentionRows rows, Keys keys, const Weight *values, AttentionScratc
     for (int row = rows.first; row < rows.last; row += ROWS) {
       score(rows, head, row, keys, scratch);
       float row_scales[ROWS];
-      for (int i = 0; i < ROWS; i++) {
-        row_scales[i] = soften(scratch.scores + (size_t)i * s->padded, s, &operand,
-                               scratch.probabilities + row_place(GROUP, i, s->padded));
-      }
+      soften(scratch.scores, s, &operand, scratch.probabilities, row_scales);
       gather(rows, head, values, row_scales, scratch, out + (size_t)row * width);
     }
   }

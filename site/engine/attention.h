@@ -24,7 +24,7 @@ typedef struct {
 
 // What one thread works with.
 typedef struct {
-  float *row;              // [head_dim], a query or key after LayerNorm
+  float *rows;             // [4][head_dim], queries or a key after LayerNorm
   float *scores;           // [4][padded]
   Act *query;          // [4][head_dim]
   Act *probabilities;  // [4][padded]

@@ -11,19 +11,27 @@ typedef struct {
   Act *acts;
 } Run;
 
+// Where a row's operands begin, the first of four.
+INLINE void *acts_of(const Run *run, const Linear *linear, int row) {
+  return (char *)run->acts + (size_t)row * padded_ins(linear) * operand_bytes(linear);
+}
+
 INLINE Rows rows_of(const Run *run, int count) { return (Rows){run->acts, run->scratch.scales, count}; }
 
 static Rows quantized(const Run *run, const Linear *linear, const float *x, int stride, int count) {
-  for (int row = 0; row < count; row++, x += stride)
-    run->scratch.scales[row] = quantize_row(linear->wide, x, linear->ins, &linear->operand, row, run->acts);
+  for (int row = 0; row < count; row += ROWS, x += (size_t)ROWS * stride)
+    quantize_four(linear->wide, x, stride, linear->ins, &linear->operand, acts_of(run, linear, row),
+                  run->scratch.scales + row);
   return rows_of(run, count);
 }
 
 // The layer's input is the rows after LayerNorm, which stay nowhere else.
 static Rows normalised(const Run *run, const Norm *norm, const Linear *linear, const float *x, int count) {
-  for (int row = 0; row < count; row++) {
-    layernorm(norm, x + (size_t)row * linear->ins, linear->ins, run->scratch.row);
-    run->scratch.scales[row] = quantize_row(0, run->scratch.row, linear->ins, &linear->operand, row, run->acts);
+  const int ins = linear->ins;
+  float *four = run->scratch.rows;
+  for (int row = 0; row < count; row += ROWS) {
+    layernorm_four(norm, x + (size_t)row * ins, ins, four);
+    quantize_four(0, four, ins, ins, &linear->operand, acts_of(run, linear, row), run->scratch.scales + row);
   }
   return rows_of(run, count);
 }
@@ -59,9 +67,10 @@ static Rows patch_rows(const Run *run) {
   const int first = run->share.first, count = run->share.last - first, length = padded_ins(l);
   Operand operand = l->operand;
   if (!l->wide && operand.scale == 0) operand.scale = image_scale(run, &operand);  // one per image, not per patch
-  for (int row = 0; row < count; row++) {
-    copy_patch(run, first + row, run->scratch.row);
-    run->scratch.scales[row] = quantize_row(l->wide, run->scratch.row, length, &operand, row, run->acts);
+  float *four = run->scratch.rows;
+  for (int row = 0; row < count; row += ROWS) {
+    for (int i = 0; i < ROWS; i++) copy_patch(run, first + row + i, four + (size_t)i * length);
+    quantize_four(l->wide, four, length, length, &operand, acts_of(run, l, row), run->scratch.scales + row);
   }
   return rows_of(run, count);
 }
@@ -100,7 +109,7 @@ static void attention(const Run *run, int index, Share wanted) {
   linear_part(&block->qkv, input, width, 3 * width, qkv, 3 * width, STORE);
   input.count = wanted.last - wanted.first;  // shares begin where the rows do: the first are those wanted
   if (input.count) linear_part(&block->qkv, input, 0, width, qkv, 3 * width, STORE);
-  pack_keys(rows, keys, run->scratch.attention.row);
+  pack_keys(rows, keys, run->scratch.attention.rows);
   largest_values(rows, run->buffers->largest + (size_t)run->thread * width);
   meet(run->threads);
   scale_values(rows, run->buffers->largest, run->threads, run->scratch.attention);
@@ -141,7 +150,7 @@ static void pool_mean(const Run *run, float *to) {
   for (int k = 0; k < d->dim; k += 4) store(to + k, splat(0));
   for (int token = first; token < model.attention.tokens; token++) {
     const float *x = run->buffers->stream + (size_t)token * d->dim;
-    if (d->flags & NORM_AFTER) layernorm(&model.norm_after, x, d->dim, run->scratch.row), x = run->scratch.row;
+    if (d->flags & NORM_AFTER) layernorm(&model.norm_after, x, d->dim, run->scratch.rows), x = run->scratch.rows;
     for (int k = 0; k < d->dim; k += 4) store(to + k, add(load(to + k), load(x + k)));
   }
   const V count = splat((float)(model.attention.tokens - first));

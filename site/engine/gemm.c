@@ -6,6 +6,12 @@
 
 enum { BLOCK_BYTES = 192 * 1024 };  // of activations that are used again for every 8 outputs: within the L2 cache
 
+// What becomes of sums besides scales and biases: what is there is added, and GELU taken, unless its form is NULL.
+typedef struct {
+  int adds;
+  const GeluFit *fit;
+} End;
+
 // The scales and biases of a tile's columns.
 typedef struct {
   V scale[2], bias[2];
@@ -15,17 +21,16 @@ INLINE Columns columns_of(const Linear *l, int n) {
   return (Columns){{load(l->scale + n), load(l->scale + n + 4)}, {load(l->bias + n), load(l->bias + n + 4)}};
 }
 
-INLINE void finish_row(V low, V high, const Columns *columns, V row_scale, float *out, Epilogue how) {
+INLINE void finish_row(V low, V high, const Columns *columns, V row_scale, float *out, End end) {
   V a = add(mul(mul(low, row_scale), columns->scale[0]), columns->bias[0]);
   V b = add(mul(mul(high, row_scale), columns->scale[1]), columns->bias[1]);
-  if (how == ADD) a = add(a, load(out)), b = add(b, load(out + 4));
-  if (how == GELU) a = gelu(a, &GELU_ERF), b = gelu(b, &GELU_ERF);
-  if (how == GELU_BY_TANH) a = gelu(a, &GELU_TANH), b = gelu(b, &GELU_TANH);
+  if (end.adds) a = add(a, load(out)), b = add(b, load(out + 4));
+  if (end.fit) a = gelu(a, end.fit), b = gelu(b, end.fit);
   store(out, a), store(out + 4, b);
 }
 
-INLINE void tile(const Linear *l, int wide, Rows rows, int row, int n, float *out, size_t stride, Epilogue how) {
-  const int ins = padded_ins(l), size = wide ? sizeof(int16_t) : sizeof(Act), steps = ins * size / sizeof(int32_t);
+INLINE void tile(const Linear *l, int wide, Rows rows, int row, int n, float *out, size_t stride, End end) {
+  const int ins = padded_ins(l), size = wide ? sizeof(int16_t) : sizeof(Act), steps = ins * size / 4;
   const char *acts = (const char *)rows.acts + (size_t)row * ins * size;
   const char *weights = (const char *)l->weight + (size_t)n * ins * size;
   const V left = load(l->sums + n), right = load(l->sums + n + 4);
@@ -43,35 +48,37 @@ INLINE void tile(const Linear *l, int wide, Rows rows, int row, int n, float *ou
   UNROLL for (int i = 0; i < ROWS; i++) {
     const V low = wasm_f32x4_convert_i32x4(sums[i][0]), high = wasm_f32x4_convert_i32x4(sums[i][1]);
     const V row_scale = splat(rows.scales[row + i].scale);
-    finish_row(low, high, &columns, row_scale, out + (size_t)(row + i) * stride + n, how);
+    finish_row(low, high, &columns, row_scale, out + (size_t)(row + i) * stride + n, end);
   }
 }
 
-INLINE void all_tiles(const Linear *l, int wide, Rows rows, int first, int last, float *out, size_t stride, Epilogue how) {
+INLINE void all_tiles(const Linear *l, int wide, Rows rows, int first, int last, float *out, size_t stride, End end) {
   const int fitting = BLOCK_BYTES / (padded_ins(l) * operand_bytes(l)) / ROWS * ROWS;
   const int block = fitting < ROWS ? ROWS : fitting;
   for (int from = 0; from < rows.count; from += block) {
     const int to = from + block < rows.count ? from + block : rows.count;
     for (int n = first; n < last; n += COLUMNS) {
-      for (int row = from; row < to; row += ROWS) tile(l, wide, rows, row, n, out, stride, how);
+      for (int row = from; row < to; row += ROWS) tile(l, wide, rows, row, n, out, stride, end);
     }
   }
 }
 
-// The patch embedding and classifiers, whose outputs go through no GELU. Not inlined: what is in the function of the other loops takes registers from them.
+// The patch embedding and classifiers, whose outputs go through no GELU. Not inlined: what is in the other loops' function
+// takes registers from them.
 __attribute__((noinline)) static void wide_tiles(const Linear *l, Rows rows, float *out, size_t stride, Epilogue how) {
-  if (how == ADD) all_tiles(l, 1, rows, 0, padded_outs(l), out, stride, ADD);
-  else all_tiles(l, 1, rows, 0, padded_outs(l), out, stride, STORE);
+  all_tiles(l, 1, rows, 0, padded_outs(l), out, stride, (End){how == ADD, NULL});
 }
 
 void linear_part(const Linear *l, Rows rows, int first, int last, float *out, size_t stride, Epilogue how) {
   switch (how) {  // each with a loop of its own
-    case STORE: all_tiles(l, 0, rows, first, last, out, stride, STORE); break;
-    case ADD: all_tiles(l, 0, rows, first, last, out, stride, ADD); break;
-    case GELU: all_tiles(l, 0, rows, first, last, out, stride, GELU); break;
-    case GELU_BY_TANH: all_tiles(l, 0, rows, first, last, out, stride, GELU_BY_TANH); break;
+    case STORE: all_tiles(l, 0, rows, first, last, out, stride, (End){0, NULL}); break;
+    case ADD: all_tiles(l, 0, rows, first, last, out, stride, (End){1, NULL}); break;
+    case GELU:
+    case GELU_BY_TANH:
+      all_tiles(l, 0, rows, first, last, out, stride, (End){0, how == GELU ? &GELU_ERF : &GELU_TANH});
   }
 }
+
 void linear_all(const Linear *l, Rows rows, float *out, size_t stride, Epilogue how) {
   if (l->wide) wide_tiles(l, rows, out, stride, how);
   else linear_part(l, rows, 0, padded_outs(l), out, stride, how);

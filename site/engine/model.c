@@ -97,11 +97,11 @@ static void place_scratch(Scratch *scratch, const Model *m, Arena *arena) {
   const AttentionSizes *s = &m->attention;
   const int width = s->heads * s->head_dim;
   scratch->attention = (AttentionScratch){
-      TAKE(arena, float, s->head_dim),         TAKE(arena, float, ROWS * s->padded), TAKE(arena, Act, ROWS * s->head_dim),
+      TAKE(arena, float, ROWS * s->head_dim),  TAKE(arena, float, ROWS * s->padded), TAKE(arena, Act, ROWS * s->head_dim),
       TAKE(arena, Act, ROWS * s->padded),      TAKE(arena, float, width),            TAKE(arena, float, width),
       TAKE(arena, int32_t, width),
   };
-  scratch->row = TAKE(arena, float, m->widest);
+  scratch->rows = TAKE(arena, float, ROWS * m->widest);
   scratch->scales = TAKE(arena, RowScale, m->rows);
   scratch->stack = TAKE(arena, char, STACK_BYTES);
 }

@@ -41,7 +41,7 @@ typedef struct {
 // Per thread.
 typedef struct {
   AttentionScratch attention;
-  float *row;     // [widest row]
+  float *rows;    // [4][widest row]
   RowScale *scales;  // [rows], of operands
   char *stack;    // of a thread other than the first
 } Scratch;

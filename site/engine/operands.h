@@ -63,11 +63,6 @@ typedef struct {
   int32_t row[ROWS];
 } Step;
 
-// Where a row begins.
-INLINE size_t row_place(int group, int row, int length) {
-  return (size_t)(row / ROWS * ROWS) * length + row % ROWS * group;
-}
-
 // Where the weight of an output column at place k lies: [length / group][8 columns][group] for every 8 columns.
 INLINE size_t weight_place(int group, int column, int k, int length) {
   return ((size_t)(column / COLUMNS) * length + k / group * group) * COLUMNS + column % COLUMNS * group + k % group;

@@ -11,48 +11,75 @@ float largest(const float *x, int count) {
   return max_lanes(vmax(first, second));
 }
 
-// The scale of a row's range, 0 included, and its levels.
-INLINE Operand ranged(int bytes, const float *x, int count, Operand operand) {
-  V low = splat(0), high = low;
-  for (int k = 0; k < count; k += 4) {
-    const V value = load(x + k);
-    low = vmin(low, value), high = vmax(high, value);
+// The offsets of two rows; signed bytes are unsigned ones with the top bit turned.
+INLINE V two_offsets(const int *offset, int turned) {
+  const int16_t a = (int16_t)(offset[0] + turned), b = (int16_t)(offset[1] + turned);
+  return wasm_i16x8_make(a, a, a, a, b, b, b, b);
+}
+
+// Store four levels of each of four rows as operands; 16-bit ones have no offset.
+INLINE Step *store_four(int bytes, const V levels[ROWS], const V offsets[2], V turned, Step *to) {
+  const V first = wasm_i16x8_narrow_i32x4(levels[0], levels[1]), last = wasm_i16x8_narrow_i32x4(levels[2], levels[3]);
+  if (bytes) {
+    const V both = wasm_u8x16_narrow_i16x8(wasm_i16x8_add(first, offsets[0]), wasm_i16x8_add(last, offsets[1]));
+    store(to, wasm_v128_xor(both, turned));
+    return to + 1;
   }
-  const float least = -max_lanes(sub(splat(0), low)), steps = operand.high - 1;
-  operand.scale = dynamic_scale(max_lanes(high) - least, steps);
-  operand.low = __builtin_rintf(least * (1 / operand.scale));
-  operand.high += operand.low;
-  if (bytes) operand.offset -= (int)operand.low;
-  return operand;
+  store(to, wasm_i32x4_shuffle(first, last, 0, 2, 4, 6)), store(to + 1, wasm_i32x4_shuffle(first, last, 1, 3, 5, 7));
+  return to + 2;
 }
 
-INLINE Operand operand_of_row(int bytes, const float *x, int width, const Operand *operand) {
-  if (operand->scale < 0) return ranged(bytes, x, width, *operand);
-  Operand found = *operand;
-  if (found.scale == 0) found.scale = dynamic_scale(largest(x, width), found.high);
-  return found;
-}
-
-INLINE void fill_row(int bytes, const float *x, int width, const Operand *found, int within, void *to) {
-  const V inverse = splat(1 / found->scale);
-  int k = 0;
-  for (; k + 8 <= width; k += 8) {
-    const V a = levels_of(x + k, inverse, found, within), b = levels_of(x + k + 4, inverse, found, within);
-    store_operands(bytes, to, k, a, b, found->offset);
+INLINE void fill(int bytes, int within, const float *x, size_t stride, int width, const Four *four, Step *to) {
+  const int top = dot_kind == DOT_SIGNED ? 128 : 0;
+  const V turned = wasm_i8x16_splat((int8_t)top), low = splat(four->operand->low), high = splat(four->operand->high);
+  const V offsets[2] = {two_offsets(four->offset, top), two_offsets(four->offset + 2, top)};
+  V inverse[ROWS], levels[ROWS];
+  UNROLL for (int i = 0; i < ROWS; i++) inverse[i] = splat(four->inverse[i]);
+  for (int k = 0; k < width; k += 4) {
+    UNROLL for (int i = 0; i < ROWS; i++) {
+      const V scaled = mul(load(x + i * stride + k), inverse[i]);
+      levels[i] = to_integers(within ? scaled : vmax(vmin(scaled, high), low));
+    }
+    to = store_four(bytes, levels, offsets, turned, to);
   }
-  if (k == width) return;
-  store_operands(bytes, to, k, levels_of(x + k, inverse, found, within), wasm_i32x4_splat(0), found->offset);
+  if (width % PAD == 0) return;
+  UNROLL for (int i = 0; i < ROWS; i++) levels[i] = wasm_i32x4_splat(0);
+  store_four(bytes, levels, offsets, turned, to);
 }
 
-INLINE RowScale quantize(int bytes, const float *x, int width, const Operand *operand, void *to) {
-  const Operand found = operand_of_row(bytes, x, width, operand);
-  if (operand->scale < 0) fill_row(bytes, x, width, &found, 1, to);  // whose ends were found from the row
-  else fill_row(bytes, x, width, &found, 0, to);
-  return (RowScale){found.scale, found.offset};
+void fill_four(int wide, int within, const float *x, size_t stride, int width, const Four *four, void *to) {
+  if (wide) fill(0, 1, x, stride, width, four, to);  // whose scales are always found from the rows
+  else if (within) fill(BYTES, 1, x, stride, width, four, to);
+  else fill(BYTES, 0, x, stride, width, four, to);
 }
 
-RowScale quantize_row(int wide, const float *x, int width, const Operand *operand, int row, void *acts) {
-  const int length = round_up(width, PAD);
-  if (wide) return quantize(0, x, width, operand, (int16_t *)acts + row_place(WORD_GROUP, row, length));
-  return quantize(BYTES, x, width, operand, (Act *)acts + row_place(GROUP, row, length));
+// The scale of each row's range, 0 included, and its offset.
+static void range_four(const float *x, size_t stride, int width, const Operand *operand, Operand found[ROWS]) {
+  V low[ROWS], high[ROWS];
+  UNROLL for (int i = 0; i < ROWS; i++) low[i] = high[i] = splat(0);
+  for (int k = 0; k < width; k += 4) {
+    UNROLL for (int i = 0; i < ROWS; i++) {
+      const V value = load(x + i * stride + k);
+      low[i] = vmin(low[i], value), high[i] = vmax(high[i], value);
+    }
+  }
+  for (int i = 0; i < ROWS; i++) {
+    const float least = -max_lanes(sub(splat(0), low[i]));
+    found[i].scale = dynamic_scale(max_lanes(high[i]) - least, operand->high - 1);
+    if (BYTES) found[i].offset -= (int)__builtin_rintf(least * (1 / found[i].scale));
+  }
+}
+
+void quantize_four(int wide, const float *x, size_t stride, int width, const Operand *operand, void *to,
+                   RowScale scales[ROWS]) {
+  Operand found[ROWS] = {*operand, *operand, *operand, *operand};
+  if (operand->scale < 0) range_four(x, stride, width, operand, found);
+  for (int i = 0; operand->scale == 0 && i < ROWS; i++)
+    found[i].scale = dynamic_scale(largest(x + i * stride, width), operand->high);
+  Four four = {operand, {0}, {0}};
+  for (int i = 0; i < ROWS; i++) {
+    four.inverse[i] = 1 / found[i].scale, four.offset[i] = found[i].offset;
+    scales[i] = (RowScale){found[i].scale, found[i].offset};
+  }
+  fill_four(wide, operand->scale <= 0, x, stride, width, &four, to);
 }

@@ -51,16 +51,16 @@ def padded(rows: list[int]) -> list[int]:
     ]
 
 
-def calls_of(case: dict[str, Any]) -> Call:
-    """Return the call of a vector; its outputs come last, zeros before."""
+def call_of(case: dict[str, Any], row: int) -> Call:
+    """Return the call of a vector, as row `row` of four (-1: alone); its outputs come last, zeros before."""
     given, kernel = case["inputs"], case["kernel"]
     x = {"f32": given.get("x", [])}
     count = len(x["f32"])
     if kernel == "quantize":
-        args = [x, count, {"f32": given["numbers"]}, {"i32": [0] * (-(-count // 8) * 8)}]
+        args = [x, count, {"f32": given["numbers"]}, row % 4, {"i32": [0] * (-(-count // 8) * 8)}]
     elif kernel == "layernorm":
         epsilon = float(as_floats(given["epsilon"])[0])
-        args = [x, count, {"f32": given["gamma"]}, {"f32": given["beta"]}, epsilon, {"f32": [0] * count}]
+        args = [x, count, {"f32": given["gamma"]}, {"f32": given["beta"]}, epsilon, row, {"f32": [0] * count}]
     elif kernel == "powers":
         args = [{"f32": given["scores"]}, len(given["scores"])]
     elif kernel.startswith("gelu"):
@@ -89,8 +89,9 @@ def expected(case: dict[str, Any]) -> tuple[list[int], int | None]:
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_kernels_in_c_give_the_bits_of_the_vectors(build: str, tmp_path: Path) -> None:
-    results = call(build, [calls_of(case) for case in CASES], tmp_path)
+@pytest.mark.parametrize("row", [-1, 0, 3])
+def test_kernels_in_c_give_the_bits_of_the_vectors(build: str, row: int, tmp_path: Path) -> None:
+    results = call(build, [call_of(case, row) for case in CASES], tmp_path)
     for case, result in zip(CASES, results, strict=True):
         what = f"{case['kernel']}, {case['name']}"
         array, value = expected(case)

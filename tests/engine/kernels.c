@@ -14,8 +14,7 @@ EXPORT(test_arguments) char *test_arguments(void) { return arguments; }
 
 EXPORT(test_dot) int test_dot(void) { return dot_kind = probe_dot(); }
 
-// Of the first row of four.
-INLINE int act_place(int k) { return k / GROUP * (ROWS * GROUP) + k % GROUP; }
+INLINE int act_place(int row, int k) { return k / GROUP * (ROWS * GROUP) + row * GROUP + k % GROUP; }
 
 INLINE int level_of(Act act, int offset) {
 #if BYTES
@@ -26,18 +25,31 @@ INLINE int level_of(Act act, int offset) {
 #endif
 }
 
-// `numbers` are scale, low and high; `levels` has `width` rounded up to 8.
-EXPORT(test_quantize) float test_quantize(const float *x, int width, const float *numbers, int32_t *levels) {
+// `numbers` are scale, low and high; `levels` has `width` rounded up to 8. The row is `row` of four; the others are not it.
+EXPORT(test_quantize)
+float test_quantize(const float *x, int width, const float *numbers, int row, int32_t *levels) {
   const Operand operand = to_operand((Quantizer){numbers[0], numbers[1], numbers[2]}, dot_kind);
-  const RowScale found = quantize_row(0, x, width, &operand, 0, room);
-  for (int k = 0; k < round_up(width, PAD); k++) levels[k] = level_of(((Act *)room)[act_place(k)], found.offset);
-  return found.scale;
+  float *four = (float *)room;
+  Act *acts = (Act *)(room + sizeof(room) / 2);
+  for (int i = 0; i < ROWS; i++) {
+    for (int k = 0; k < width; k++) four[i * width + k] = i == row ? x[k] : (float)(i + k);
+  }
+  RowScale found[ROWS];
+  quantize_four(0, four, width, width, &operand, acts, found);
+  for (int k = 0; k < round_up(width, PAD); k++) levels[k] = level_of(acts[act_place(row, k)], found[row].offset);
+  return found[row].scale;
 }
 
+// Row `row` of four, or with -1 alone.
 EXPORT(test_layernorm)
-void test_layernorm(const float *x, int width, float *gamma, float *beta, float epsilon, float *y) {
+void test_layernorm(const float *x, int width, float *gamma, float *beta, float epsilon, int row, float *y) {
   const Norm norm = {gamma, beta, epsilon};
-  layernorm(&norm, x, width, y);
+  float *four = (float *)room;
+  for (int i = 0; i < ROWS; i++) {
+    for (int k = 0; k < width; k++) four[i * width + k] = row < 0 || i == row ? x[k] : (float)(i * k);
+  }
+  if (row < 0) layernorm(&norm, x, width, y);
+  else layernorm_four(&norm, four, width, four), __builtin_memcpy(y, four + row * width, width * sizeof(float));
 }
 
 EXPORT(test_powers) float test_powers(float *scores, int count) { return powers(scores, count); }
@@ -94,6 +106,6 @@ void test_linear(const float *x, int outs, int ins, const uint8_t *packed, int b
   const int length = padded_ins(&l);
   RowScale *scales = TAKE(&arena, RowScale, ROWS);
   void *acts = take(&arena, ROWS * length * operand_bytes(&l));
-  for (int row = 0; row < ROWS; row++) scales[row] = quantize_row(wide, x + row * ins, ins, &l.operand, row, acts);
+  quantize_four(wide, x, ins, ins, &l.operand, acts, scales);
   linear_all(&l, (Rows){acts, scales, ROWS}, out, padded_outs(&l), (Epilogue)epilogue);
 }

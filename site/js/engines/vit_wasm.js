@@ -50,16 +50,13 @@ const FAULTS = [
 
 /** @typedef {{module: WebAssembly.Module, memory: WebAssembly.Memory, exports: Exports}} Instance */
 
-/** Shorter runs of sums in 16 bits are no faster than sums in 32. */
-const SHORTEST_RUN = 2;
-
 /**
  * Return the name of the fastest build that this device has for the model. All give the same results.
  * @param {Plan} plan
  */
 export function fastestBuild({ run }) {
   if (hasByteDot()) return 'relaxed';
-  return run >= SHORTEST_RUN && hasPairDot() ? 'pairs' : 'plain';
+  return run > 0 && hasPairDot() ? 'pairs' : 'plain';
 }
 
 /**
