@@ -24,7 +24,7 @@ Levels = tuple[NDArray[np.float64], Floats]  # integers, and the scale of each r
 ROUND_UP = 8
 LEAST = np.float32(2.0**-110)
 LOG2_E = np.float32(1.44269504)
-POWERS = tuple(np.float32(c) for c in (0.0013269515, 0.0096712904, 0.055507109, 0.24022247, 0.693147, 1.0))
+POWERS = tuple(np.float32(c) for c in (0.0550085679, 0.242210969, 0.693282962, 1.0))
 # Where the fit is cut off, and the coefficients of P and Q, the highest first; Q ends with 1.
 GELU_CUT, GELU_TANH_CUT = np.float32(3.7), np.float32(3.68)
 GELU_P = tuple(np.float32(c) for c in (0.00290100067, 0.104159907, 0.399600267))
