@@ -26,8 +26,8 @@ typedef struct {
 typedef struct {
   float *rows;             // [4][head_dim], queries or a key after LayerNorm
   float *scores;           // [4][padded]
-  Act *query;          // [4][head_dim]
-  Act *probabilities;  // [4][padded]
+  Act *query;              // [4][head_dim]
+  Act *probabilities;      // [4][padded]
   float *value_scales;     // [heads · head_dim]
   float *value_inverses;   // 1 / value_scales
   int32_t *value_starts;   // [heads · head_dim], of sums
