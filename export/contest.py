@@ -17,7 +17,7 @@ from export.console import say, stage
 from export.contest_peer import PeerContender, peer_contenders
 from export.driver import QUIET_PAGE, PageClient, page_client, read_site_data
 from export.engines import engine_for
-from export.environment import describe_environment
+from export.environment import describe_environment, is_software
 from export.errors import MeasurementError
 from export.models.request import ModelRequest
 from export.page import render
@@ -89,8 +89,7 @@ BUDGET_MS, RUNS_MIN, WARMUP_MAX = 1_500, 3, 40
 class ContestRequest:
     """What to let take part, and how often; `folder` keeps artifacts and page, `starts` 0 leaves first visits out.
 
-    `calibration` is how many images recipes are calibrated on, None as many as they say; `software_gpu` lets the
-    processor stand in for a GPU.
+    `calibration` is how many images recipes are calibrated on, None as many as they say.
     """
 
     model: ModelRequest
@@ -100,7 +99,6 @@ class ContestRequest:
     starts: int = 3
     calibration: int | None = None
     force: bool = False
-    software_gpu: bool = False
 
 
 @dataclass(eq=False)
@@ -137,7 +135,7 @@ def contest(request: ContestRequest) -> Benchmark:
     (model,) = data["models"]
     float_folder = store.folder(name, "f32", "torch")
     starts: list[Start] = []
-    with serving(site, isolated=True) as url, chromium(software_gpu=request.software_gpu) as browser:
+    with serving(site, isolated=True) as url, chromium() as browser:
         with page_client(browser, url, data) as client:
             environment = describe_environment(browser, client.device())
             lanes = _lanes(client)
@@ -165,10 +163,12 @@ def _lanes(client: PageClient) -> list[tuple[str, int]]:
     lanes = [("wasm", count) for count in sorted({count for role in ROLES for count in role.threads})]
     for state in client.backends("tfjs"):
         if state["name"] in GPU_BACKENDS:
-            if state["available"]:
-                lanes.append((state["name"], 1))
-            else:
+            if not state["available"]:
                 say(f"  left out: {state['name']}: {state['reason']}")
+            elif is_software(state["reason"]):
+                say(f"  left out: {state['name']}: {state['reason']} is no GPU; what it takes would mislead")
+            else:
+                lanes.append((state["name"], 1))
     return lanes
 
 

@@ -5,9 +5,8 @@ with what needs no arithmetic at run time done beforehand: position embeddings a
 and attention's 1/√d are multiplied into the scales of output channels, and the rows of the patch embedding follow the
 image's. The integers stay as they are. LayerNorm keeps gamma and beta, keys and values their biases: to fold them after
 rounding would change the numbers that the recipe chose. Metadata: `format`, `schema_version`, `plan` (sizes, the
-tensors' names with the bits of packed ones, and the run of steps that all weights leave room for, 0 where attention
-has none), `model`, `recipe`,
-`sha256` of the tensor bytes.
+tensors' names with the bits of packed ones, and the run of steps that all weights leave room for, 0 where attention has
+none), `model`, `recipe`, `sha256` of the tensor bytes.
 """
 
 import json

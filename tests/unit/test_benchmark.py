@@ -143,6 +143,7 @@ def test_bytes_are_those_of_the_files_asked_for(tmp_path: Path) -> None:
     [
         (["--rounds", "0"], "--benchmark needs --rounds"),
         (["--variant", "u8-tfjs"], "--variant has no meaning with --benchmark"),
+        (["--software-gpu"], "--software-gpu has no meaning with --benchmark"),
         (["--model", "nope"], "nope"),
     ],
 )
