@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.benchmark import Benchmark, Row, Start, ratio
+from export.benchmark import Benchmark, Programs, Row, Start, ratio
 from export.results import read_figures
 from export.spec import Environment
 from export.statistics import Figure
@@ -38,6 +38,7 @@ class BenchmarkView:
     cpu_slowdown: float
     groups: tuple[Group, ...]
     starts: tuple[Start, ...]
+    programs: tuple[Programs, ...]
 
 
 def read_benchmark(path: Path | None) -> Benchmark | None:
@@ -59,6 +60,7 @@ def _view(found: Benchmark, model: str) -> BenchmarkView:
         model=model, place=found.environment, mbit_per_s=found.mbit_per_s, delay_ms=found.delay_ms,
         cpu_slowdown=found.cpu_slowdown, groups=groups,
         starts=tuple(start for start in found.starts if start.model == model),
+        programs=tuple(one for one in found.programs if one.model == model),
     )  # fmt: skip
 
 

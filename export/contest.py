@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Browser
 
-from export.benchmark import Benchmark, Row, Start, lane_title
+from export.benchmark import Benchmark, Programs, Row, Start, lane_title
 from export.browser import chromium, fresh_page
 from export.bundle import make_bundle
 from export.console import say, stage
 from export.contest_peer import PeerContender, peer_contenders
+from export.convert import kind
 from export.driver import QUIET_PAGE, PageClient, page_client, read_site_data
 from export.engines import engine_for
 from export.environment import describe_environment, is_software
@@ -22,6 +23,7 @@ from export.errors import MeasurementError
 from export.models.request import ModelRequest
 from export.page import render
 from export.pipeline import make_formats
+from export.programs import count_programs
 from export.progress import Progress
 from export.recipes import Recipe, find_recipe
 from export.reference import Reference, float_reference, sqnr_db
@@ -89,6 +91,7 @@ BUDGET_MS, RUNS_MIN, WARMUP_MAX = 1_500, 3, 40
 class ContestRequest:
     """What to let take part, and how often; `folder` keeps artifacts and page, `starts` 0 leaves first visits out.
 
+    Without first visits the programs that GPUs run are not counted either.
     `calibration` is how many images recipes are calibrated on, None as many as they say.
     """
 
@@ -135,6 +138,7 @@ def contest(request: ContestRequest) -> Benchmark:
     (model,) = data["models"]
     float_folder = store.folder(name, "f32", "torch")
     starts: list[Start] = []
+    programs: list[Programs] = []
     with serving(site, isolated=True) as url, chromium() as browser:
         with page_client(browser, url, data) as client:
             environment = describe_environment(browser, client.device())
@@ -144,9 +148,15 @@ def contest(request: ContestRequest) -> Benchmark:
             starters = [role for role in ROLES if role.name in STARTERS]
             titles = {role.variant: (role.name, role.title) for role in starters}
             starts += first_visits(browser, url, site, model, titles, float_folder, request.starts)
+    if request.starts:
+        with stage("count the programs that GPUs run"), serving(site, isolated=True) as url:
+            counted = {role.variant: (role.name, role.title) for role in ROLES if kind(role.format) == "tfjs"}
+            image = float_reference(float_folder, None, 1).images[0]
+            programs += count_programs(url, data, model, counted, GPU_BACKENDS, image)
     return Benchmark(
         schema_version=SCHEMA_VERSION, environment=environment, mbit_per_s=SLOW.mbit_per_s, delay_ms=SLOW.delay_ms,
         cpu_slowdown=SLOW.cpu_slowdown, rows=tuple(rows), starts=tuple(starts),
+        programs=tuple(programs),
     )  # fmt: skip
 
 

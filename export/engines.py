@@ -66,6 +66,8 @@ FORMATS: dict[str, str] = {
     "vit": "integers of the vit engine",
     "onnx_tfjs": "ONNX, shaped for TensorFlow.js",
     "tf_tfjs": "TensorFlow SavedModel, shaped for TensorFlow.js",
+    "onnx_tfjs_gpu": "ONNX, shaped for TensorFlow.js on GPUs",
+    "tf_tfjs_gpu": "TensorFlow SavedModel, shaped for TensorFlow.js on GPUs",
     "tfjs_stock": "TensorFlow.js graph model, unshaped",
     "onnx_tflite": "ONNX, shaped for LiteRT",
     "tf_tflite": "TensorFlow SavedModel, shaped for LiteRT",

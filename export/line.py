@@ -53,6 +53,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "tfjs": (
         "convert/to_tfjs.py",
         "convert/graph.py",
+        "convert/gpu_graph.py",
         "convert/tfjs_files.py",
         "convert/packed_tfjs.py",
         "convert/verify.py",

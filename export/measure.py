@@ -137,7 +137,10 @@ def _add_benchmark_options(group: Any) -> None:
         "--calibration", type=int, metavar="N", help="calibration images (default: as many as the recipes say)"
     )
     group.add_argument(
-        "--starts", type=int, default=3, help="first visits of each contender; 0: none (default: %(default)s)"
+        "--starts",
+        type=int,
+        default=3,
+        help="first visits of each contender; 0: none, and GPU programs are not counted (default: %(default)s)",
     )
 
 
@@ -186,7 +189,8 @@ def _render_again(request: MeasureRequest, measurements: Path) -> None:
 
 
 def _benchmark(args: argparse.Namespace) -> None:
-    from export.benchmark import joined, markdown
+    from export.benchmark import joined
+    from export.benchmark_tables import markdown
     from export.benchmark_view import read_benchmark
     from export.contest import ContestRequest, contest
 

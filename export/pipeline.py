@@ -15,7 +15,7 @@ from export.models.request import ModelRequest, describe
 from export.recipes import Quantization, Recipe
 from export.selftest import add_selftests
 from export.spec import Artifact, ModelSpec, Verification
-from export.stages import STAGES, load_model
+from export.stages import STAGES, beside, load_model
 from export.store import Store, hash_bytes
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ def artifact_of(line: Line, format: str, recipe: Recipe, data: Path | None) -> A
     above, make = STAGES[format]
     parent = artifact_of(line, above if quantizes or above != "safetensors" else "torch", origin_of(recipe), data)
     options = engine_key() if format == "vit" else None
+    if other := beside(line, format, recipe):
+        options = artifact_of(line, other, origin_of(recipe), data).sha256
     if quantizes and kind(format) in (
         "qdq",
         "tflite",

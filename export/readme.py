@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from export.benchmark import Benchmark, markdown
+from export.benchmark import Benchmark
+from export.benchmark_tables import markdown
 from export.benchmark_view import read_benchmark
 from export.console import run, say
 from export.errors import RequestError

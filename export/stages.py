@@ -110,9 +110,11 @@ def _to_tfjs(line: Line, folder: Path, recipe: Recipe, format: str) -> Outcome:
     inputs, _ = read_golden(line.folder("torch"))
     saved_model = line.folder(STAGES[format][0], origin_of(recipe).name) / SAVED_MODEL
     file = None if recipe.quantization is None else line.folder("safetensors", recipe.name) / "model.safetensors"
+    other = beside(line, format, recipe)
     verification, _ = to_tfjs(
-        line.tools(), saved_model, inputs, folder, recipe=recipe.name, name=line.request.name, integers=file
-    )
+        line.tools(), saved_model, inputs, folder, recipe=recipe.name, name=line.request.name, integers=file,
+        for_gpu=line.folder(other, origin_of(recipe).name) / SAVED_MODEL if other else None,
+    )  # fmt: skip
     return Outcome(verification, "float32")
 
 
@@ -129,9 +131,11 @@ def _to_vit(line: Line, folder: Path, recipe: Recipe, format: str) -> Verificati
 STAGES: dict[str, tuple[str, Callable[[Line, Path, Recipe, str], Verification | Outcome]]] = {
     "onnx": ("safetensors", _to_onnx),
     "onnx_tfjs": ("safetensors", _to_onnx),
+    "onnx_tfjs_gpu": ("safetensors", _to_onnx),
     "onnx_tflite": ("safetensors", _to_onnx),
     "tf": ("onnx", _to_tf),
     "tf_tfjs": ("onnx_tfjs", _to_tf),
+    "tf_tfjs_gpu": ("onnx_tfjs_gpu", _to_tf),
     "tf_tflite": ("onnx_tflite", _to_tf),
     "tfjs": ("tf_tfjs", _to_tfjs),
     "tfjs_stock": ("tf", _to_tfjs),
@@ -140,3 +144,16 @@ STAGES: dict[str, tuple[str, Callable[[Line, Path, Recipe, str], Verification | 
     "qdq": ("onnx", _to_qdq),
     "vit": ("safetensors", _to_vit),
 }
+
+# What a format is made of beside its parent.
+BESIDE: dict[str, str] = {"tfjs": "tf_tfjs_gpu"}
+
+
+def beside(line: Line, format: str, recipe: Recipe) -> str | None:
+    """Return what a format is made of beside its parent, if anything: a model that keeps its own shape has but one."""
+    if format not in BESIDE:
+        return None
+    from export.convert.to_shaped import RECORD
+
+    onnx = line.folder(STAGES[STAGES[format][0]][0], origin_of(recipe).name)
+    return None if json.loads((onnx / RECORD).read_text())["reason"] else BESIDE[format]

@@ -1,11 +1,19 @@
 """A TF.js graph under names of our own: what a constant is for is in its name, and equal models have equal bytes."""
 
+import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+
+from export.convert.tfjs_files import MODEL
+from export.convert.to_tf import INPUT, OUTPUT
+from export.errors import ConversionError
 
 Node = dict[str, Any]
 
@@ -33,15 +41,50 @@ class Graph:
 
     nodes: list[Node]
     weights: dict[str, NDArray[Any]]
+    signature: dict[str, Any] = field(default_factory=dict)
+
+
+def named_graph(saved_model: Path, prefix: str = "") -> Graph:
+    """Freeze, fuse and name the graph of a SavedModel by the stock converter, once for all variants of a model.
+
+    The names of constants begin with `prefix`. Raises `ConversionError` for a graph with other ends than ours; runs in
+    the converter process.
+    """
+    return _named_graph(saved_model, prefix, (saved_model / "saved_model.pb").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _named_graph(saved_model: Path, prefix: str, changed: int) -> Graph:
+    from tensorflowjs import read_weights
+    from tensorflowjs.converters.tf_saved_model_conversion_v2 import convert_tf_saved_model
+
+    stock = Path("stock_tfjs").absolute()  # in the process's working folder, which is its scratch
+    convert_tf_saved_model(str(saved_model), str(stock), weight_shard_size_bytes=sys.maxsize)
+    model = json.loads((stock / MODEL).read_text())
+    weights = read_weights.read_weights(model["weightsManifest"], str(stock), flatten=True)
+    ends = {kind: model["signature"][kind] for kind in ("inputs", "outputs")}
+    if set(ends["inputs"]) != {INPUT} or set(ends["outputs"]) != {OUTPUT}:
+        raise ConversionError(f"the graph takes {sorted(ends['inputs'])} and gives {sorted(ends['outputs'])}")
+    old = {kind: {entry["name"].split(":")[0]: key for key, entry in ends[kind].items()} for kind in ends}
+    constants = {entry["name"]: entry["data"] for entry in weights}
+    graph = rename(model["modelTopology"]["node"], constants, old["inputs"], old["outputs"], prefix=prefix)
+    signature = {kind: {key: entry | {"name": f"{key}:0"} for key, entry in ends[kind].items()} for kind in ends}
+    return replace(graph, signature=signature)
 
 
 def rename(
-    nodes: list[Node], weights: dict[str, NDArray[Any]], inputs: dict[str, str], outputs: dict[str, str]
+    nodes: list[Node],
+    weights: dict[str, NDArray[Any]],
+    inputs: dict[str, str],
+    outputs: dict[str, str],
+    *,
+    prefix: str = "",
 ) -> Graph:
     """Return the graph with `inputs` and `outputs` (old name → new) and all other nodes named and ordered by use.
 
     An operation is called after its kind and number (`matmul_3`), a constant after its first consumer and its
-    role (`matmul_3/weight`). TensorFlow's own names depend on what was converted before in the same process.
+    role (`matmul_3/weight`), behind `prefix`. TensorFlow's own names depend on what was converted before in the same
+    process.
     """
     ordered = list(_in_order({node["name"]: node for node in nodes}, outputs))
     uses = _uses(ordered)
@@ -58,7 +101,8 @@ def rename(
             role = _role(weights[node["name"]], uses[node["name"]])
             counter[f"{consumer}/{role}"] += 1
             number = counter[f"{consumer}/{role}"]
-            names[node["name"]] = f"{consumer}/{role}" if number == 1 else f"{consumer}/{number}/{role}"
+            own = f"{consumer}/{role}" if number == 1 else f"{consumer}/{number}/{role}"
+            names[node["name"]] = prefix + own
     values = {names[node["name"]]: weights[node["name"]] for node in ordered if node["op"] == "Const"}
     return Graph([_renamed(node, names) for node in ordered], values)
 

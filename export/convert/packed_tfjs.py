@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.convert.tfjs_files import MODEL, StoredTensor, read_tensors
+from export.convert.tfjs_files import MODEL, StoredTensor, read_tensors, same_bits
 from export.errors import ConversionError
 from export.quant.integer_file import read_tensors as read_integers
 from export.quant.packing import pack, unpack
@@ -132,14 +132,9 @@ def _axes(weight: NDArray[np.float32], constant: NDArray[Any]) -> tuple[int, ...
     sizes = tuple(size for size in constant.shape if size != 1)
     for axes in itertools.permutations(range(weight.ndim)):
         fits = tuple(weight.shape[axis] for axis in axes if weight.shape[axis] != 1) == sizes
-        if fits and _same_bits(weight.transpose(axes).reshape(constant.shape), constant):
+        if fits and same_bits(weight.transpose(axes).reshape(constant.shape), constant):
             return axes
     return None
-
-
-def _same_bits(values: NDArray[Any], wanted: NDArray[Any]) -> bool:
-    """Tell whether both are equal bit for bit: 0 is not -0."""
-    return bool(np.array_equal(values, wanted) and np.array_equal(np.signbit(values), np.signbit(wanted)))
 
 
 def _store(constant: StoredTensor, placed: tuple[IntegerWeight, tuple[int, ...]] | None) -> tuple[Entry, bytes]:
@@ -172,5 +167,5 @@ def _store_float(values: NDArray[Any]) -> tuple[Entry, bytes]:
 def _prove(folder: Path, parent: dict[str, StoredTensor]) -> None:
     """Raise `ConversionError` unless every constant that the bytes stand for is its parent's, bit for bit."""
     for name, tensor in read_tensors(folder).items():
-        if not _same_bits(tensor.values, parent[name].values):
+        if not same_bits(tensor.values, parent[name].values):
             raise ConversionError(f"{folder}: {name}, stored as {tensor.dtype}, is not the recipe's weight bit for bit")

@@ -31,9 +31,14 @@ class StoredTensor:
     minimum: float | None = None
 
 
-def read_tensors(folder: Path) -> dict[str, StoredTensor]:
-    """Read every constant from the bytes; raises `ConversionError` where sizes and shards do not add up."""
-    manifest = json.loads((folder / MODEL).read_text())["weightsManifest"]
+def same_bits(values: NDArray[Any], wanted: NDArray[Any]) -> bool:
+    """Tell whether both are equal bit for bit: 0 is not -0."""
+    return bool(np.array_equal(values, wanted) and np.array_equal(np.signbit(values), np.signbit(wanted)))
+
+
+def read_tensors(folder: Path, model: str = MODEL) -> dict[str, StoredTensor]:
+    """Read every constant that a model lists from the bytes; raises `ConversionError` where sizes do not add up."""
+    manifest = json.loads((folder / model).read_text())["weightsManifest"]
     return {tensor.name: tensor for group in manifest for tensor in _read_group(folder, group)}
 
 

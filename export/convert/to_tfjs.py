@@ -1,20 +1,19 @@
 """TensorFlow → TF.js: a graph model whose weights are stored as float32, float16, uint8 or a recipe's integers."""
 
 import json
-import sys
+import math
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.convert.graph import Graph, rename
+from export.convert.gpu_graph import write_gpu_graph
+from export.convert.graph import named_graph
 from export.convert.packed_tfjs import pack_weights
 from export.convert.tfjs_files import MODEL, check_tensors
-from export.convert.to_tf import INPUT, OUTPUT, run_tf
+from export.convert.to_tf import run_tf
 from export.convert.toolrun import ConverterProcess, run_node
 from export.convert.verify import compare
 from export.errors import ConversionError
@@ -60,13 +59,15 @@ def to_tfjs(
     recipe: str,
     name: str,
     integers: Path | None = None,
+    for_gpu: Path | None = None,
 ) -> tuple[Verification, Stored]:
     """Write `folder/model.json` and its shards: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
 
     `golden_inputs` is [n, 3, H, W]; `recipe` one of `STORAGES`, or, with `integers` the artifact that the graph's
-    weights come from, any that quantizes: then those integers are what is stored. Raises `ConversionError` when a
-    tool fails, no constant matches a pattern or the bytes are not what they should be, and `VerificationError` when
-    TF.js (in Node) does not agree with TensorFlow.
+    weights come from, any that quantizes: then those integers are what is stored. `for_gpu` is the same model as a
+    GPU likes it, which becomes a second graph of the same weights; the worse of both verifications is returned.
+    Raises `ConversionError` when a tool fails, no constant matches a pattern or the bytes are not what they should be,
+    and `VerificationError` when TF.js (in Node) does not agree with TensorFlow.
     """
     storage = STORAGES["f32" if integers else recipe]
     stored = tools.run(write_graph_model, saved_model.absolute(), folder.absolute(), storage)
@@ -74,20 +75,33 @@ def to_tfjs(
         packed = pack_weights(folder, integers)
         own = sum(packed.values())
         stored = Stored("integers", tuple(packed), own, _shard_bytes(folder) - own)
-    parent = tools.run(run_tf, saved_model.absolute(), golden_inputs)
-    child = run_tfjs(folder, golden_inputs, tools.scratch, tools.log)
-    edge = "f32" if integers else recipe  # what was rounded before is stored exactly
-    return compare(parent, child, edge=edge, parent="tf", subject=f"{name}: TF.js with {recipe} weights"), stored
+    if for_gpu:
+        tools.run(write_gpu_graph, saved_model.absolute(), for_gpu.absolute(), folder.absolute())
+    found = []
+    for parent, build in ((saved_model, "cpu"), (for_gpu, "gpu")):
+        if parent:
+            wanted = tools.run(run_tf, parent.absolute(), golden_inputs)
+            outputs = run_tfjs(folder, golden_inputs, tools.scratch, tools.log, build=build)
+            edge = "f32" if integers else recipe  # what was rounded before is stored exactly
+            subject = f"{name}: TF.js with {recipe} weights, graph for {build.upper()}s"
+            found.append(compare(wanted, outputs, edge=edge, parent="tf", subject=subject))
+    return min(found, key=lambda one: math.inf if one.sqnr_db is None else one.sqnr_db), stored
 
 
-def run_tfjs(model: Path, inputs: NDArray[np.float32], scratch: Path, log: Path) -> NDArray[np.float32]:
-    """Run a graph model with the page's own engine in Node, one image at a time: [n, 3, H, W] → [n, K]."""
+def run_tfjs(
+    model: Path, inputs: NDArray[np.float32], scratch: Path, log: Path, *, build: str = "cpu"
+) -> NDArray[np.float32]:
+    """Run a graph model with the page's own engine in Node, one image at a time: [n, 3, H, W] → [n, K].
+
+    `build` is the graph that is run: `cpu`, or `gpu` where there is one.
+    """
     images = np.ascontiguousarray(inputs.transpose(0, 2, 3, 1), "<f4")
     source, target = scratch / "images.f32", scratch / "logits.f32"
     images.tofile(source)
     target.unlink(missing_ok=True)  # an earlier model's outputs
     shape = ",".join(str(size) for size in images.shape)
-    run_node(RUNNER, ["--model", str(model), "--inputs", str(source), "--shape", shape, "--output", str(target)], log)
+    arguments = {"model": model, "build": build, "inputs": source, "shape": shape, "output": target}
+    run_node(RUNNER, [text for key, value in arguments.items() for text in (f"--{key}", str(value))], log)
     return np.fromfile(target, "<f4").reshape(len(images), -1)
 
 
@@ -95,14 +109,14 @@ def write_graph_model(saved_model: Path, folder: Path, storage: Storage) -> Stor
     """Write one variant and prove from its bytes that it is what it claims to be; runs in the converter process."""
     from tensorflowjs import write_weights
 
-    graph, signature = _graph(saved_model, (saved_model / "saved_model.pb").stat().st_mtime_ns)
+    graph = named_graph(saved_model)
     chosen = choose(list(graph.weights), storage.patterns)
     manifest = write_weights.write_weights(
         [[{"name": key, "data": value} for key, value in graph.weights.items()]], str(folder),
         write_manifest=False, quantization_dtype_map={storage.dtype: chosen} if chosen else None,
     )  # fmt: skip
     model = {
-        "format": "graph-model", "signature": signature,
+        "format": "graph-model", "signature": graph.signature,
         "modelTopology": {"node": graph.nodes, "versions": {}}, "weightsManifest": manifest,
     }  # fmt: skip
     (folder / MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
@@ -125,23 +139,3 @@ def choose(names: list[str], patterns: tuple[str, ...]) -> list[str]:
                 hint=f"the model's constants begin: {', '.join(names[:8])}",
             )
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
-
-
-@lru_cache(maxsize=1)
-def _graph(saved_model: Path, changed: int) -> tuple[Graph, dict[str, Any]]:
-    """Freeze, fuse and name the graph by the stock converter, once for all variants of a model."""
-    from tensorflowjs import read_weights
-    from tensorflowjs.converters.tf_saved_model_conversion_v2 import convert_tf_saved_model
-
-    stock = Path("stock_tfjs").absolute()  # in the process's working folder, which is its scratch
-    convert_tf_saved_model(str(saved_model), str(stock), weight_shard_size_bytes=sys.maxsize)
-    model = json.loads((stock / MODEL).read_text())
-    weights = read_weights.read_weights(model["weightsManifest"], str(stock), flatten=True)
-    ends = {kind: model["signature"][kind] for kind in ("inputs", "outputs")}
-    if set(ends["inputs"]) != {INPUT} or set(ends["outputs"]) != {OUTPUT}:
-        raise ConversionError(f"the graph takes {sorted(ends['inputs'])} and gives {sorted(ends['outputs'])}")
-    old = {kind: {entry["name"].split(":")[0]: key for key, entry in ends[kind].items()} for kind in ends}
-    constants = {entry["name"]: entry["data"] for entry in weights}
-    graph = rename(model["modelTopology"]["node"], constants, old["inputs"], old["outputs"])
-    signature = {kind: {key: entry | {"name": f"{key}:0"} for key, entry in ends[kind].items()} for kind in ends}
-    return graph, signature

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from export.models import folds
 from export.models.anatomy import Anatomy, Block, dissect
 from export.models.shaped_layers import Block as ShapedBlock
-from export.models.shaped_layers import Embedding, End, HeadsApart, HeadsTogether, gelu
+from export.models.shaped_layers import Embedding, End, HeadsApart, HeadsTogether, Norm, gelu
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +22,29 @@ class Shape:
     by up to 2.8e-4. `changes_weights`: weights may take in what stands before and behind them; without it they stay
     bit for bit what they are, so that a recipe's integers can be found again in the converted graph. `takes_gamma`:
     they take in the gamma before them too, which widens their range where one scale is to hold them all.
+    `scales_queries`: their weights take in the scores' scale. `means_by_product`: norms take their means by a matrix
+    product.
     """
 
     heads_apart: bool
     cheap_gelu: bool
     changes_weights: bool
-    takes_gamma: bool
+    takes_gamma: bool = False
+    scales_queries: bool = False
+    means_by_product: bool = False
 
 
-# TF.js multiplies matrices fast only one by one and untransposed, and has no vector code for erf and tanh; gammas cost
-# it less than 1 % of its time, and taken in they cost u8 about 2 dB. LiteRT has one operation for GELU and one for all
-# heads' products.
+# TF.js multiplies matrices fast on a CPU only one by one and untransposed, and has no vector code for erf and tanh;
+# gammas cost it less than 1 % of its time, and taken in they cost u8 about 2 dB. On a GPU every operation is a program
+# of its own or several (a mean is), whose start costs more than what it computes; its weights are those of the shape
+# for CPUs, so that a page keeps them once. LiteRT has one operation for GELU and one for all heads' products.
 SHAPES: dict[str, Shape] = {
-    "tfjs": Shape(heads_apart=True, cheap_gelu=True, changes_weights=True, takes_gamma=False),
-    "tfjs_packed": Shape(heads_apart=True, cheap_gelu=True, changes_weights=False, takes_gamma=False),
-    "tflite": Shape(heads_apart=False, cheap_gelu=False, changes_weights=True, takes_gamma=True),
-    "tflite_packed": Shape(heads_apart=False, cheap_gelu=False, changes_weights=False, takes_gamma=False),
+    "tfjs": Shape(heads_apart=True, cheap_gelu=True, changes_weights=True),
+    "tfjs_packed": Shape(heads_apart=True, cheap_gelu=True, changes_weights=False),
+    "tfjs_gpu": Shape(heads_apart=False, cheap_gelu=False, changes_weights=True, means_by_product=True),
+    "tfjs_gpu_packed": Shape(heads_apart=False, cheap_gelu=False, changes_weights=False, means_by_product=True),
+    "tflite": Shape(heads_apart=False, cheap_gelu=False, changes_weights=True, takes_gamma=True, scales_queries=True),
+    "tflite_packed": Shape(heads_apart=False, cheap_gelu=False, changes_weights=False),
 }
 
 
@@ -56,6 +63,10 @@ class ShapedTransformer(nn.Module):
             ]
         )
         self.end = End(parts.end)
+        if shape.means_by_product:
+            for layer in self.modules():
+                if isinstance(layer, Norm):
+                    layer.take_mean_by_product()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map `[1, C, H, W]` to `[1, K]`."""
@@ -76,7 +87,7 @@ def shape(module: nn.Module, target: str, *, exact_gelu: bool = False) -> nn.Mod
     if chosen.takes_gamma:
         parts = fold_gammas(parts)
     if chosen.changes_weights:
-        parts = fold_weights(parts, scale_queries=not chosen.heads_apart)
+        parts = fold_weights(parts, scale_queries=chosen.scales_queries)
     own_type = next(module.parameters()).dtype
     return ShapedTransformer(parts, chosen).to(own_type).eval()
 

@@ -48,12 +48,22 @@ class Norm(nn.Module):
         self.eps, self.centred = parts.eps, parts.centred
         self.gamma = None if parts.gamma is None else nn.Parameter(parts.gamma, requires_grad=False)
         self.beta = None if parts.beta is None else nn.Parameter(parts.beta, requires_grad=False)
+        self.column: nn.Parameter | None = None
+
+    def take_mean_by_product(self) -> None:
+        """Let the squares' mean be a product with a column of 1/D, where the width D is known from gamma."""
+        if self.gamma is not None:
+            column = torch.full((len(self.gamma), 1), 1 / len(self.gamma), dtype=torch.float64)
+            self.column, self.least = nn.Parameter(column, requires_grad=False), constant(self.eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise along the last axis."""
         if not self.centred:
             x = x - x.mean(-1, keepdim=True)
-        y = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.eps)
+        if self.column is None:
+            y = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.eps)
+        else:  # TensorFlow makes one operation of the sum with eps and the product, and of the power too
+            y = x * torch.pow((x * x) @ self.column + self.least, -0.5)
         y = y if self.gamma is None else y * self.gamma
         return y if self.beta is None else y + self.beta
 

@@ -1,7 +1,8 @@
 /**
  * Run a TensorFlow.js graph model in Node, with the page's own engine.
  *
- *   node tools/run_tfjs.mjs --model DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32 [--backend wasm|cpu]
+ *   node tools/run_tfjs.mjs --model DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32
+ *     [--build cpu|gpu] [--backend wasm|cpu]
  *
  * Inputs: float32, little-endian, NHWC, normalised. Output: float32 [n, K]. Prints one JSON line
  * {backend, n, outputs, median_ms}. Exit code 2: bad request, 1: the model cannot be run.
@@ -14,9 +15,10 @@ import { asVitError, VitError } from '../js/errors.js';
 import { engine } from '../js/engines/tfjs.js';
 
 const USAGE =
-  'usage: run_tfjs.mjs --model DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32 [--backend wasm|cpu]';
+  'usage: run_tfjs.mjs --model DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32 [--build cpu|gpu] ' +
+  '[--backend wasm|cpu]';
 
-/** @typedef {{model: string, inputs: string, shape: number[], output: string, backend: string}} Request */
+/** @typedef {{model: string, build?: string, inputs: string, shape: number[], output: string, backend: string}} Request */
 
 /** @returns {Request} */
 function readRequest() {
@@ -24,12 +26,13 @@ function readRequest() {
   const refuse = (message) => new VitError('bad_request', message, { hint: USAGE });
   const options = /** @type {const} */ ({
     model: { type: 'string' },
+    build: { type: 'string' },
     inputs: { type: 'string' },
     shape: { type: 'string' },
     output: { type: 'string' },
     backend: { type: 'string', default: 'wasm' },
   });
-  const { model, inputs, shape, output, backend } = parseOptions(options, refuse);
+  const { model, build, inputs, shape, output, backend } = parseOptions(options, refuse);
   if (!model || !inputs || !shape || !output) throw refuse('--model, --inputs, --shape and --output are needed');
   const sizes = shape.split(',').map(Number);
   if (sizes.length !== 4 || !sizes.every((size) => Number.isInteger(size) && size > 0))
@@ -39,7 +42,7 @@ function readRequest() {
   const needed = 4 * sizes.reduce((product, size) => product * size, 1);
   const found = statSync(inputs).size;
   if (found !== needed) throw refuse(`${inputs} has ${found} bytes; the shape ${shape} needs ${needed}`);
-  return { model, inputs, shape: sizes, output, backend };
+  return { model, build, inputs, shape: sizes, output, backend };
 }
 
 /**
@@ -63,10 +66,10 @@ function readFolder(folder) {
 }
 
 /** @param {Request} request */
-async function main({ model, inputs, shape, output, backend }) {
+async function main({ model, build, inputs, shape, output, backend }) {
   const size = shape[1] * shape[2] * shape[3];
   const values = new Float32Array(new Uint8Array(readFileSync(inputs)).buffer);
-  const session = await engine.load({ files: readFolder(model) }, { backend });
+  const session = await engine.load({ files: readFolder(model) }, { backend, build });
   const rows = [];
   const samples = [];
   for (let row = 0; row < shape[0]; row++) {

@@ -11,6 +11,7 @@ from shaped_models import model
 from tiny import tiny
 from torch import nn
 
+from export.convert.gpu_graph import GPU_MODEL
 from export.convert.packed_tfjs import integer_weights
 from export.convert.tfjs_files import read_tensors
 from export.convert.to_onnx import MODEL
@@ -38,8 +39,9 @@ Inputs = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def saved_model(tools: ConverterProcess, module: nn.Module, inputs: Inputs, target: str, folder: Path) -> Path:
+    folder /= target
     for name in ("onnx", "tf"):
-        (folder / name).mkdir()
+        (folder / name).mkdir(parents=True)
     outputs = run_model(module, inputs)
     found, reason = to_shaped_onnx(
         module, inputs, outputs, folder / "onnx", target=target, name="shaped", log=tools.log
@@ -66,6 +68,20 @@ def check_graph(folder: Path, *, depth: int, heads: int, slices: int) -> None:
     assert found["MatMul"] >= depth * (5 * heads + 3)
 
 
+def check_gpu_graph(folder: Path, *, depth: int) -> None:
+    """All heads at once, means by products, and no weight that the other graph does not have."""
+    model = json.loads((folder / GPU_MODEL).read_text())
+    found = Counter(node["op"].strip("_").removeprefix("Fused") for node in model["modelTopology"]["node"])
+    assert found["Softmax"] == depth and found["BatchMatMulV2"] == 2 * depth
+    assert found["Rsqrt"] >= 2 * depth and not set(found) & {"SquaredDifference", "Sqrt", "Reciprocal"}
+    own = [entry for group in model["weightsManifest"] for entry in group["weights"]]
+    matrices = [entry["shape"] for entry in own if entry["name"].endswith("/weight")]
+    assert matrices and all(shape[-1] == 1 for shape in matrices)
+    assert sum(len(shared["of"]) == 9 for shared in model["shared"]) == depth, "queries, keys, values of three heads"
+    plain = Counter(node["op"] for node in nodes(folder))
+    assert sum(found.values()) - found["Const"] < sum(plain.values()) - plain["Const"]
+
+
 @pytest.mark.parametrize(
     ("kind", "slices"),
     [("class token", 2), ("distillation token", 4), ("normalised queries and keys", 2), ("mean", 0),
@@ -74,14 +90,17 @@ def check_graph(folder: Path, *, depth: int, heads: int, slices: int) -> None:
 def test_tfjs_computes_what_timm_computes(kind: str, slices: int, tools: ConverterProcess, tmp_path: Path) -> None:
     module, image = model(kind)
     inputs = np.concatenate([image.numpy(), -image.numpy()])
-    source = saved_model(tools, module, inputs, "tfjs", tmp_path)
-    (tmp_path / "tfjs").mkdir()
-    to_tfjs(tools, source, inputs, tmp_path / "tfjs", recipe="f32", name="shaped")
+    source, for_gpu = (saved_model(tools, module, inputs, target, tmp_path) for target in ("tfjs", "tfjs_gpu"))
+    folder = tmp_path / "made"
+    folder.mkdir()
+    to_tfjs(tools, source, inputs, folder, recipe="f32", name="shaped", for_gpu=for_gpu)
     wanted = run_model(module, inputs)
-    found = run_tfjs(tmp_path / "tfjs", inputs, tmp_path, tools.log)
-    assert np.abs(found - wanted).max() < 1e-3 * (wanted.max() - wanted.min())
+    for build, bound in (("cpu", 1e-3), ("gpu", 1e-5)):
+        found = run_tfjs(folder, inputs, tmp_path, tools.log, build=build)
+        assert np.abs(found - wanted).max() < bound * (wanted.max() - wanted.min())
+    check_gpu_graph(folder, depth=2)
     if kind != "mean":  # 16 tokens and heads of 16: a square, whose transposition TensorFlow moves
-        check_graph(tmp_path / "tfjs", depth=2, heads=3, slices=slices)
+        check_graph(folder, depth=2, heads=3, slices=slices)
 
 
 def packed_bits(folder: Path, file: Path, heads: int) -> set[int]:
@@ -111,14 +130,16 @@ def test_packed_recipes_keep_their_integers(method: str, bits: int, tools: Conve
     file = tmp_path / "model.safetensors"
     write_quantized(QuantizedModel(spec, recipe, calibrate(module, recipe, images)), file)
     inputs = images[:2].numpy()
-    source = saved_model(tools, dequantized(load_quantized(file).module), inputs, "tfjs_packed", tmp_path)
-    folder = tmp_path / "tfjs"
+    plain = dequantized(load_quantized(file).module)
+    source, for_gpu = (saved_model(tools, plain, inputs, f"{name}_packed", tmp_path) for name in ("tfjs", "tfjs_gpu"))
+    folder = tmp_path / "made"
     folder.mkdir()
-    found, _ = to_tfjs(tools, source, inputs, folder, recipe=recipe.name, name="shaped", integers=file)
+    found, _ = to_tfjs(tools, source, inputs, folder, recipe=recipe.name, name="shaped", integers=file, for_gpu=for_gpu)
+    check_gpu_graph(folder, depth=2)
     assert found.sqnr_db is None or found.sqnr_db > BOUNDS_SQNR_DB["f32"]
     check_graph(folder, depth=2, heads=3, slices=2)
     if method == "affine":  # one scale a tensor: plain uint8 of the stock format
-        assert not packed_entries(folder) and sum(path.stat().st_size for path in folder.glob("*.bin")) < 1.2e5
+        assert not packed_entries(folder) and sum(path.stat().st_size for path in folder.glob("group1-*.bin")) < 1.2e5
     else:
         assert packed_bits(folder, file, heads=3) == {bits}
 
@@ -181,6 +202,8 @@ def test_the_pipeline_makes_shaped_and_stock_variants(artifacts: Path, capsys: p
     assert [artifact.format for artifact in made] == ["tfjs", "tfjs_stock"]
     folders = [store.folder("fashion", "u8", artifact.format) for artifact in made]
     check_graph(folders[0], depth=6, heads=3, slices=2)
+    check_gpu_graph(folders[0], depth=6)
+    assert not (folders[1] / GPU_MODEL).exists()
     assert "Erf" in {node["op"] for node in nodes(folders[1])}
     shaped = store.read("fashion", "f32", "onnx_tfjs")
     assert shaped is not None and shaped.verification is not None

@@ -48,16 +48,16 @@ test('a packed weight lies between others in the shards', () => {
       ['1', all.slice(0, 20)],
       ['2', all.slice(20, end)],
     ]);
-  const { weightSpecs, weightData } = unpackWeights(readGraphModel(files(model)));
+  const { weightSpecs, weightData } = unpackWeights(readGraphModel(files(model), 'cpu').artifacts);
   const data = /** @type {ArrayBuffer[]} */ (weightData);
   assert.deepEqual([...new Float32Array(data[0])], [1, 2]);
   assert.deepEqual([...new Float32Array(data[1])], values);
   assert.deepEqual([...new Int32Array(data[2])], [7]);
   assert.deepEqual(weightSpecs?.[1], { name: 'a/weight', shape: [5, 7], dtype: 'float32' });
-  assert.throws(() => readGraphModel(files(model, all.length - 1)), { code: 'bad_model' });
+  assert.throws(() => readGraphModel(files(model, all.length - 1), 'cpu'), { code: 'bad_model' });
   for (const other of [{ shape: [7, 5] }, { shape: [35, 1] }, { dtype: 'int32' }, { shape: undefined }]) {
     Object.assign(entry, { shape: [5, 7], dtype: 'float32' }, other);
-    assert.throws(() => readGraphModel(files(model)), { code: 'bad_model', message: /a\/weight/ });
+    assert.throws(() => readGraphModel(files(model), 'cpu'), { code: 'bad_model', message: /a\/weight/ });
   }
 });
 

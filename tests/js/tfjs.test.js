@@ -3,7 +3,8 @@ import { createRequire } from 'node:module';
 import test from 'node:test';
 import { openEngine } from '../../site/js/engines/index.js';
 import { engine } from '../../site/js/engines/tfjs.js';
-import { tinyModel, WEIGHTS } from './tiny_model.js';
+import { buildFor } from '../../site/js/engines/tfjs_model.js';
+import { tinyModel, twoGraphs, WEIGHTS } from './tiny_model.js';
 
 const tf = createRequire(new URL('../../site/package.json', import.meta.url))('@tensorflow/tfjs-core');
 const INPUT = Float32Array.from({ length: 12 }, (_, index) => Math.sin(index));
@@ -81,11 +82,52 @@ test('damaged models are refused, and say where', async () => {
   }
 });
 
+test('a GPU runs the graph made for it, on the weights of the other', async () => {
+  const files = twoGraphs();
+  assert.deepEqual(
+    ['wasm', 'webgl', 'webgpu', 'cpu'].map((backend) => buildFor(files, backend)),
+    ['cpu', 'gpu', 'gpu', 'cpu'],
+  );
+  assert.equal(buildFor(tinyModel(), 'webgl'), 'cpu'); // it has no other
+  const plain = await engine.load({ files }, { backend: 'cpu' });
+  assert.equal(plain.build, undefined);
+  assertClose(await plain.run(INPUT), product(INPUT));
+  await plain.dispose();
+  const before = tf.engine().state.numTensors;
+  const session = await engine.load({ files }, { backend: 'cpu', build: 'gpu' });
+  assert.equal(session.build, 'gpu');
+  const twice = [...product(INPUT), ...product(INPUT)];
+  assertClose(
+    await session.run(INPUT),
+    twice.map((value, index) => value + index),
+  );
+  assert.equal(tf.engine().state.numTensors, before + 3, 'what only the other graph needs is freed');
+  await session.dispose();
+  assert.equal(tf.engine().state.numTensors, before);
+});
+
+test('a graph for GPUs that does not fit is refused, and says why', async () => {
+  /** @type {[string, RegExp, (files: Map<string, Uint8Array<ArrayBuffer>>) => unknown][]} */
+  const damages = [
+    ['gpu', /no model_gpu\.json/, (files) => files.delete('model_gpu.json')],
+    ['gpu', /lacks the weight file gpu\.bin/, (files) => files.delete('gpu.bin')],
+    ['gpu', /hold 84 bytes where 88/, (files) => files.set('gpu.bin', new Uint8Array(28))],
+    ['gpu', /takes v from model\.json, which lacks it/, (files) => replace(files, '["w","w"]', '["w","v"]', 'model_gpu.json')],
+    ['abacus', /no build “abacus”; it has: cpu, gpu/, () => {}],
+  ];
+  for (const [build, message, damage] of damages) {
+    const files = twoGraphs();
+    damage(files);
+    const code = build === 'gpu' ? 'bad_model' : 'bad_request';
+    await assert.rejects(engine.load({ files }, { backend: 'cpu', build }), { code, message });
+  }
+});
+
 /** @param {Map<string, Uint8Array<ArrayBuffer>>} files @param {string} from @param {string} to */
-function replace(files, from, to) {
-  const text = new TextDecoder().decode(files.get('model.json'));
+function replace(files, from, to, name = 'model.json') {
+  const text = new TextDecoder().decode(files.get(name));
   assert.ok(text.includes(from));
-  files.set('model.json', new TextEncoder().encode(text.replace(from, to)));
+  files.set(name, new TextEncoder().encode(text.replace(from, to)));
 }
 
 test('a back end that is not here is refused with those that are', async () => {

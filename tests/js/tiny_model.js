@@ -66,3 +66,35 @@ export function tinyModel({ shape = [1, 2, 2, 3] } = {}) {
     ['part2.bin', stored.slice(20)],
   ]);
 }
+
+/**
+ * The tiny model with a graph for GPUs: its matrix is the other's twice, side by side, to which it adds a row of its own.
+ *
+ * @returns {Map<string, Uint8Array<ArrayBuffer>>}
+ */
+export function twoGraphs() {
+  const files = tinyModel();
+  const [input, , flat, reshape, product, output] = topology([1, 2, 2, 3]).node;
+  const node = [
+    input,
+    constant('gpu/w', 'DT_FLOAT', [12, 8]),
+    constant('gpu/row', 'DT_FLOAT', [8]),
+    flat,
+    reshape,
+    { ...product, input: ['r', 'gpu/w'] },
+    { name: 'a', op: 'AddV2', input: ['m', 'gpu/row'], attr: { T: FLOAT } },
+    { ...output, input: ['a'] },
+  ];
+  const model = {
+    format: 'graph-model',
+    signature: { inputs: { x: tensor('x:0', [1, 2, 2, 3]) }, outputs: { y: tensor('y:0', [1, 8]) } },
+    modelTopology: { node, library: {}, versions: { producer: 1 } },
+    weightsManifest: [{ paths: ['gpu.bin'], weights: [{ name: 'gpu/row', shape: [8], dtype: 'float32' }] }],
+    shared: [
+      { name: 'gpu/w', of: ['w', 'w'] },
+      { name: 'flat', of: ['flat'] },
+    ],
+  };
+  files.set('model_gpu.json', new TextEncoder().encode(JSON.stringify(model)));
+  return files.set('gpu.bin', new Uint8Array(Float32Array.from({ length: 8 }, (_, index) => index).buffer));
+}

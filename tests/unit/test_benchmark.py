@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from export.benchmark import BARS, Benchmark, Row, Start, joined, markdown, ratio
+from export.benchmark import Benchmark, Programs, Row, Start, joined, ratio
+from export.benchmark_bars import BARS
+from export.benchmark_tables import markdown
 from export.benchmark_view import read_benchmark, views
-from export.contest import ROLES
+from export.contest import GPU_BACKENDS, ROLES
 from export.contest_peer import PEERS
 from export.errors import RequestError
 from export.measure import main
@@ -32,6 +34,10 @@ def start(role: str, size: int, seconds: tuple[float, ...]) -> Start:
     return Start(
         model="m", role=role, title=f"`{role}`", bytes=2 * size, gzip_bytes=size, brotli_bytes=size - 1, seconds=seconds
     )
+
+
+def programs(role: str, backend: str, count: int) -> Programs:
+    return Programs(model="m", role=role, title=f"`{role}`", backend=backend, count=count)
 
 
 FOUND = Benchmark(
@@ -89,6 +95,7 @@ def test_every_role_that_a_bar_asks_for_takes_part() -> None:
             for backend, threads in (("wasm", 1), ("wasm", 2), ("webgl", 1), ("webgpu", 1))
         ),
         starts=tuple(start(role, 1, (1.0,)) for role in taking),
+        programs=tuple(programs(role, backend, 1) for role in taking for backend in GPU_BACKENDS),
     )
     assert not [bar.title for bar in BARS if "not measured" in bar.line(everyone, "m")]
 
@@ -104,6 +111,23 @@ def test_what_ran_on_a_gpu_is_compared_with_what_ran_there() -> None:
     (view,) = views(both)
     assert [group.title for group in view.groups] == ["1 thread", "2 threads", "webgl"]
     assert "| `tfjs` | webgl |" in markdown(both)
+
+
+def test_programs_are_compared_by_their_number_and_shown() -> None:
+    counted = tuple(
+        programs(role, backend, count)
+        for role, backend, count in (("tfjs", "webgl", 30), ("tfjs_stock", "webgl", 40), ("tfjs", "webgpu", 20))
+    )
+    both = replace(FOUND, programs=counted)
+    lines = [bar.line(both, "m") for bar in BARS]
+    title = "TF.js, shaped for it / stock conversion, GPU programs an image on"
+    assert f"{title} webgl: 0.75×, at most 1.00× asked: holds" in lines
+    assert f"{title} webgpu: not measured" in lines
+    assert "| `tfjs` | webgpu | 20 |" in markdown(both) and "programs |" not in markdown(FOUND)
+    (view,) = views(both)
+    assert view.programs == counted
+    again = joined(both, replace(FOUND, programs=counted[:1]))
+    assert again is not None and again.programs == counted[:1]
 
 
 def test_every_engine_takes_part_on_the_gpu_back_ends_that_it_has() -> None:

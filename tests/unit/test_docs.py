@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import COMMANDS
-from export.benchmark import markdown
+from export.benchmark_tables import markdown
 from export.benchmark_view import read_benchmark
 from export.catalog import MODELS
 from export.engines import ENGINES

@@ -56,7 +56,7 @@ def test_gelu_by_a_sigmoid(kind: str, largest: float) -> None:
     assert (SigmoidGelu(kind).float()(x) - exact[kind]).abs().max() < largest
 
 
-@pytest.mark.parametrize("target", ["tfjs_packed", "tflite_packed"])
+@pytest.mark.parametrize("target", ["tfjs_packed", "tfjs_gpu_packed", "tflite_packed"])
 def test_weights_for_integers_stay_bit_for_bit_what_they_are(target: str) -> None:
     _, module, images = tiny("vit")
     plain = dequantized(calibrate(module, find_recipe("w4_rtn"), images))

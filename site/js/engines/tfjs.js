@@ -10,7 +10,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { asVitError, throwIfAborted, VitError } from '../errors.js';
 import { arrange, readLayout } from './layout.js';
 import { probeBackends, startBackend } from './tfjs_backends.js';
-import { readGraphModel, unpackWeights } from './tfjs_model.js';
+import { buildFor, readGraphModel, shareWeights, unpackWeights } from './tfjs_model.js';
 import { deactivate } from './tfjs_registry.js';
 
 /** @typedef {import('./index.js').ArtifactBytes} ArtifactBytes */
@@ -32,13 +32,14 @@ export const engine = { name: 'tfjs', backends: probeBackends, load };
  */
 async function load(artifact, options) {
   const begun = performance.now();
-  const artifacts = readGraphModel(artifact.files);
+  const build = options.build ?? buildFor(artifact.files, options.backend);
+  const { artifacts, sharing } = readGraphModel(artifact.files, build);
   options.onPhase?.('compile');
   const started = await startBackend(options);
   try {
     throwIfAborted(options.signal);
     options.onPhase?.('decode');
-    const { model, decode_ms } = await buildModel(artifacts);
+    const { model, decode_ms } = await buildModel(artifacts, sharing);
     const layout = readLayout({
       inputs: model.inputs.length,
       outputs: model.outputs.length,
@@ -48,6 +49,7 @@ async function load(artifact, options) {
     return {
       backend: options.backend,
       ...started,
+      build: sharing ? build : undefined, // what every back end runs is not worth a word
       input: layout.input,
       decode_ms,
       compile_ms,
@@ -62,16 +64,18 @@ async function load(artifact, options) {
 /**
  * Build the model, timing apart how long its weights take to become float32.
  * @param {tf.io.ModelArtifacts} artifacts
+ * @param {import('./tfjs_model.js').Sharing | null} sharing
  * @returns {Promise<{model: GraphModel, decode_ms: number}>}
  */
-async function buildModel(artifacts) {
+async function buildModel(artifacts, sharing) {
   const begun = performance.now();
   const unpacked = unpackWeights(artifacts);
   let decode_ms = performance.now() - begun;
   /** @type {typeof tf.io.decodeWeights} */
   const decodeWeights = (data, specs) => {
     const begun = performance.now();
-    const weights = tf.io.decodeWeights(data, specs);
+    const stored = tf.io.decodeWeights(data, specs);
+    const weights = sharing ? shareWeights(stored, sharing) : stored;
     decode_ms += performance.now() - begun;
     return weights;
   };

@@ -1,43 +1,61 @@
 /** Reads the files of a TensorFlow.js graph model into what its loader takes, checking that they fit together. */
 
+import * as tf from '@tensorflow/tfjs-core';
 import { VitError } from '../errors.js';
 import { decodePacked, packedBytes, packedShape } from '../packed.js';
 
-/** @typedef {import('@tensorflow/tfjs-core').io.ModelArtifacts} Artifacts */
+/** @typedef {tf.io.ModelArtifacts} Artifacts */
 /**
  * An entry of the manifest, where a weight may be packed in our own way.
- * @typedef {import('@tensorflow/tfjs-core').io.WeightsManifestEntry & {packed?: import('../packed.js').Packed}} Entry
+ * @typedef {tf.io.WeightsManifestEntry & {packed?: import('../packed.js').Packed}} Entry
  */
 
 /** Bytes of one stored number. @type {Record<string, number>} */
 const STORED_BYTES = { float32: 4, int32: 4, float16: 2, uint16: 2, uint8: 1, bool: 1 };
 
 /**
- * Return the artifacts from `model.json` and its shards, weights as they are stored; raises `bad_model`.
- *
- * The loader takes them after `unpackWeights`.
- * @param {Map<string, Uint8Array<ArrayBuffer>>} files
- * @returns {Artifacts}
+ * The constants of the graph for GPUs: the names of its own, and those that consist of constants of the other graph,
+ * side by side along the last axis.
+ * @typedef {{own: string[], shared: {name: string, of: string[]}[]}} Sharing
  */
-export function readGraphModel(files) {
-  const model = readJson(files);
-  if (model.format !== 'graph-model' || !model.modelTopology || !Array.isArray(model.weightsManifest)) {
-    throw new VitError(
-      'bad_model',
-      `model.json has the format “${model.format}”; a “graph-model” with its weights is needed.`,
-    );
-  }
-  const weightSpecs = model.weightsManifest.flatMap(({ weights }) => weights);
-  const weightData = model.weightsManifest.flatMap(({ paths }) => paths.map((path) => shard(files, path)));
+
+/** The graphs of a variant, by whose they are; that for GPUs, if there is one, takes its weights from the other. */
+const GRAPHS = { cpu: 'model.json', gpu: 'model_gpu.json' };
+
+/**
+ * Return which graph of a variant a back end runs.
+ * @param {Map<string, Uint8Array<ArrayBuffer>>} files
+ * @param {string} backend
+ * @returns {'cpu' | 'gpu'}
+ */
+export const buildFor = (files, backend) =>
+  (backend === 'webgl' || backend === 'webgpu') && files.has(GRAPHS.gpu) ? 'gpu' : 'cpu';
+
+/**
+ * Return the artifacts from a graph and its shards, weights as they are stored; raises `bad_model`.
+ *
+ * The loader takes them after `unpackWeights`, and with `sharing` the weights after `shareWeights`.
+ * @param {Map<string, Uint8Array<ArrayBuffer>>} files
+ * @param {string} build
+ * @returns {{artifacts: Artifacts, sharing: Sharing | null}}
+ */
+export function readGraphModel(files, build) {
+  if (build !== 'cpu' && build !== 'gpu')
+    throw new VitError('bad_request', `TensorFlow.js has no build “${build}”; it has: ${Object.keys(GRAPHS).join(', ')}.`);
+  const model = readJson(files, GRAPHS[build]);
+  const models = build === 'gpu' ? [readJson(files, GRAPHS.cpu), model] : [model];
+  const groups = models.flatMap(({ weightsManifest }) => weightsManifest);
+  const weightSpecs = groups.flatMap(({ weights }) => weights);
+  const weightData = groups.flatMap(({ paths }) => paths.map((path) => shard(files, path)));
   const stored = weightData.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const expected = weightSpecs.reduce((sum, spec) => sum + storedBytes(spec), 0);
   if (stored !== expected) {
-    throw new VitError('bad_model', `The weight files hold ${stored} bytes where model.json describes ${expected}.`);
+    throw new VitError('bad_model', `The weight files hold ${stored} bytes where ${expected} are described.`);
   }
   // TensorFlow.js takes shards to be of one size when only the last differs, and reads zeros from a longer last one.
   weightData.push(new ArrayBuffer(0));
   const { modelTopology, format, signature, userDefinedMetadata, modelInitializer, initializerSignature } = model;
-  return {
+  const artifacts = {
     modelTopology,
     format,
     signature,
@@ -47,20 +65,34 @@ export function readGraphModel(files) {
     weightSpecs,
     weightData,
   };
+  const own = model.weightsManifest.flatMap(({ weights }) => weights.map(({ name }) => name));
+  return { artifacts, sharing: build === 'gpu' ? { own, shared: model.shared ?? [] } : null };
 }
 
 /**
  * @param {Map<string, Uint8Array<ArrayBuffer>>} files
- * @returns {import('@tensorflow/tfjs-core').io.ModelJSON}
+ * @param {string} name
+ * @returns {tf.io.ModelJSON & {shared?: Sharing['shared']}}
  */
-function readJson(files) {
-  const bytes = files.get('model.json');
-  if (!bytes)
-    throw new VitError('bad_model', `The variant has no model.json; it has: ${[...files.keys()].join(', ')}.`);
+function readJson(files, name) {
+  const bytes = files.get(name);
+  if (!bytes) throw new VitError('bad_model', `The variant has no ${name}; it has: ${[...files.keys()].join(', ')}.`);
+  const model = parsed(bytes, name);
+  if (model.format !== 'graph-model' || !model.modelTopology || !Array.isArray(model.weightsManifest)) {
+    throw new VitError(
+      'bad_model',
+      `${name} has the format “${model.format}”; a “graph-model” with its weights is needed.`,
+    );
+  }
+  return model;
+}
+
+/** @param {Uint8Array<ArrayBuffer>} bytes @param {string} name */
+function parsed(bytes, name) {
   try {
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
-    throw new VitError('bad_model', 'model.json is not JSON.', { cause });
+    throw new VitError('bad_model', `${name} is not JSON.`, { cause });
   }
 }
 
@@ -118,4 +150,26 @@ function storedBytes({ name, shape, dtype, quantization, packed }) {
   const bytes = STORED_BYTES[stored];
   if (!bytes) throw new VitError('bad_model', `The weight ${name} is stored as ${stored}, which is not supported.`);
   return bytes * shape.reduce((product, size) => product * size, 1);
+}
+
+/**
+ * Return the weights of a graph that shares some with another, and free those that it has no use for.
+ *
+ * Raises `bad_model` for one that consists of what is not there.
+ * @param {tf.NamedTensorMap} weights of both graphs
+ * @param {Sharing} sharing
+ * @returns {tf.NamedTensorMap}
+ */
+export function shareWeights(weights, { own, shared }) {
+  /** @param {string} name */
+  const part = (name) => {
+    if (!weights[name]) throw new VitError('bad_model', `model_gpu.json takes ${name} from model.json, which lacks it.`);
+    return weights[name];
+  };
+  const put = shared.map(({ name, of }) => [name, of.length === 1 ? part(of[0]) : tf.concat(of.map(part), -1)]);
+  /** @type {tf.NamedTensorMap} */
+  const result = Object.fromEntries([...own.map((name) => [name, part(name)]), ...put]);
+  const used = new Set(Object.values(result));
+  for (const weight of Object.values(weights)) if (!used.has(weight)) weight.dispose();
+  return result;
 }

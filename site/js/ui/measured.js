@@ -26,11 +26,12 @@ const DEVICE_TITLES = [
   ['user_agent', 'User agent'],
 ];
 
-/** What of WebAssembly our engine's builds use. @type {Record<string, string>} */
+/** What the builds of our engine use of WebAssembly, and what TensorFlow.js' graphs are made for. @type {Record<string, string>} */
 const BUILDS = {
   relaxed: 'relaxed SIMD',
   pairs: 'relaxed SIMD, sums of products in 16 bits',
   plain: 'SIMD',
+  gpu: 'the graph for GPUs',
 };
 
 /** What has been measured since the current variant was chosen. */
