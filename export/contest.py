@@ -138,7 +138,6 @@ def contest(request: ContestRequest) -> Benchmark:
     (model,) = data["models"]
     float_folder = store.folder(name, "f32", "torch")
     starts: list[Start] = []
-    programs: list[Programs] = []
     with serving(site, isolated=True) as url, chromium() as browser:
         with page_client(browser, url, data) as client:
             environment = describe_environment(browser, client.device())
@@ -148,16 +147,18 @@ def contest(request: ContestRequest) -> Benchmark:
             starters = [role for role in ROLES if role.name in STARTERS]
             titles = {role.variant: (role.name, role.title) for role in starters}
             starts += first_visits(browser, url, site, model, titles, float_folder, request.starts)
-    if request.starts:
-        with stage("count the programs that GPUs run"), serving(site, isolated=True) as url:
-            counted = {role.variant: (role.name, role.title) for role in ROLES if kind(role.format) == "tfjs"}
-            image = float_reference(float_folder, None, 1).images[0]
-            programs += count_programs(url, data, model, counted, GPU_BACKENDS, image)
     return Benchmark(
         schema_version=SCHEMA_VERSION, environment=environment, mbit_per_s=SLOW.mbit_per_s, delay_ms=SLOW.delay_ms,
         cpu_slowdown=SLOW.cpu_slowdown, rows=tuple(rows), starts=tuple(starts),
-        programs=tuple(programs),
+        programs=tuple(_programs(site, data, model, float_folder) if request.starts else ()),
     )  # fmt: skip
+
+
+def _programs(site: Path, data: dict[str, Any], model: dict[str, Any], float_folder: Path) -> list[Programs]:
+    counted = {role.variant: (role.name, role.title) for role in ROLES if kind(role.format) == "tfjs"}
+    image = float_reference(float_folder, None, 1).images[0]
+    with serving(site, isolated=True) as url, chromium(software_gpu=True) as browser:
+        return count_programs(browser, url, data, model, counted, GPU_BACKENDS, image)
 
 
 def _recipe(role: Role, calibration: int | None) -> Recipe:

@@ -7,10 +7,10 @@ and runtime alone, so that a GPU which the processor stands in for counts as wel
 from collections.abc import Sequence
 from typing import Any
 
-from playwright.sync_api import Worker
+from playwright.sync_api import Browser, Worker
 
 from export.benchmark import Programs
-from export.browser import chromium, fresh_page
+from export.browser import fresh_page
 from export.console import say
 from export.driver import QUIET_PAGE, PageClient
 from export.errors import MeasurementError
@@ -35,6 +35,7 @@ COUNTED = "() => globalThis.gpuPrograms"
 
 
 def count_programs(
+    browser: Browser,
     url: str,
     data: dict[str, Any],
     model: dict[str, Any],
@@ -44,13 +45,13 @@ def count_programs(
 ) -> list[Programs]:
     """Return what `variants` of a served page, id → (role, title), have a GPU run for `image`, by back end.
 
-    Raises `MeasurementError` when the page fails; a back end that even Chromium's own GPU lacks is left out, aloud.
+    Raises `MeasurementError` when the page fails; a back end that the browser lacks is left out, aloud.
     """
     found = []
     for backend in backends:
         for variant in (one for one in model["variants"] if one["id"] in variants):
             role, title = variants[variant["id"]]
-            with chromium(software_gpu=True) as browser, fresh_page(browser, url + QUIET_PAGE) as page:
+            with fresh_page(browser, url + QUIET_PAGE) as page:
                 client = PageClient(page, url, data)
                 reasons = {one["name"]: one["reason"] for one in client.backends("tfjs") if not one["available"]}
                 if backend in reasons:
