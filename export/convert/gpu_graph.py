@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from export.convert.graph import WEIGHT, Graph, named_graph
-from export.convert.tfjs_files import same_bits
+from export.convert.tfjs_files import read_tensors, same_bits
 from export.errors import ConversionError
 
 GPU_MODEL, SHARD = "model_gpu.json", "group1_gpu.bin"
@@ -31,7 +31,8 @@ def write_gpu_graph(saved_model: Path, for_gpu: Path, folder: Path) -> None:
 def write_sharing(graph: Graph, constants: Arrays, folder: Path) -> None:
     """Write a graph whose weights are `constants`, those of the graph in `folder`.
 
-    Raises `ConversionError` when a matrix of it is not among them bit for bit: pages would load it twice.
+    Raises `ConversionError` when a matrix of it is not among them bit for bit, for pages would load it twice, and when
+    the bytes are not what they should be.
     """
     shared = {name: parts for name, values in graph.weights.items() if (parts := find_parts(values, constants))}
     own = {name: values for name, values in graph.weights.items() if name not in shared}
@@ -49,6 +50,9 @@ def write_sharing(graph: Graph, constants: Arrays, folder: Path) -> None:
         "shared": [{"name": name, "of": parts} for name, parts in shared.items()],
     }  # fmt: skip
     (folder / GPU_MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
+    for name, tensor in read_tensors(folder, GPU_MODEL).items():
+        if not same_bits(tensor.values, own[name]):
+            raise ConversionError(f"{folder / SHARD}: {name}, stored as {tensor.dtype}, is not what it was")
 
 
 def find_parts(wanted: NDArray[Any], constants: Arrays) -> list[str]:
@@ -73,5 +77,7 @@ def _begins(values: NDArray[Any], part: NDArray[Any]) -> bool:
     if part.ndim != values.ndim or part.dtype != values.dtype or part.shape[:-1] != values.shape[:-1]:
         return False
     columns = part.shape[-1]
-    first = values.flat[0] == part.flat[0]  # all but a few are told apart by that
-    return bool(first) and columns <= values.shape[-1] and same_bits(values[..., :columns], part)
+    if not part.size or columns > values.shape[-1]:
+        return False
+    first = bool(values.flat[0] == part.flat[0])  # all but a few are told apart by that
+    return first and same_bits(values[..., :columns], part)

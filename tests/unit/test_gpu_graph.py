@@ -37,6 +37,7 @@ def test_what_stands_side_by_side_is_found() -> None:
 def test_lists_are_found_whole_and_scalars_not_at_all() -> None:
     found = constants()
     assert find_parts(np.concatenate([found["row"], found["one"]]), found) == []
+    assert find_parts(found["a"], {"none": found["a"][:, :0]} | found) == ["a"]
     assert find_parts(np.float32(1) + np.zeros((), np.float32), found | {"scalar": np.ones((), np.float32)}) == []
 
 
