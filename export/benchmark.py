@@ -60,7 +60,7 @@ class Start(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programs(Record):
-    """How many programs a GPU is told to run for an image: the same number on every GPU, and no time."""
+    """How many programs a GPU is told to run for an image; no time, and hardly a matter of which GPU it is."""
 
     model: str
     role: str

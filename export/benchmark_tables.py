@@ -61,7 +61,7 @@ def program_table(found: Benchmark, model: str) -> list[str]:
     rows = [f"| {one.title} | {one.backend} | {one.count} |" for one in own]
     return [
         "",
-        "What a GPU is told to run for an image, on any GPU:",
+        "What a GPU is told to run for an image, counted where the processor stands in for one:",
         "",
         "| engine | on | programs |",
         "|---|---|---|",

@@ -1,7 +1,8 @@
 """How many programs a GPU is told to run for an image.
 
 To start one costs it, and the processor, more than most of them compute for a small model. The number depends on graph
-and runtime alone, so that a GPU which the processor stands in for counts as well as any; its times say nothing.
+and runtime and hardly on the GPU, so that it can be counted where the processor stands in for one, whose times say
+nothing.
 """
 
 from collections.abc import Sequence

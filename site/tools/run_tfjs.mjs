@@ -18,7 +18,9 @@ const USAGE =
   'usage: run_tfjs.mjs --model DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32 [--build cpu|gpu] ' +
   '[--backend wasm|cpu]';
 
-/** @typedef {{model: string, build?: string, inputs: string, shape: number[], output: string, backend: string}} Request */
+/**
+ * @typedef {{model: string, build?: string, inputs: string, shape: number[], output: string, backend: string}} Request
+ */
 
 /** @returns {Request} */
 function readRequest() {

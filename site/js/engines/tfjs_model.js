@@ -40,8 +40,10 @@ export const buildFor = (files, backend) =>
  * @returns {{artifacts: Artifacts, sharing: Sharing | null}}
  */
 export function readGraphModel(files, build) {
-  if (build !== 'cpu' && build !== 'gpu')
-    throw new VitError('bad_request', `TensorFlow.js has no build “${build}”; it has: ${Object.keys(GRAPHS).join(', ')}.`);
+  if (build !== 'cpu' && build !== 'gpu') {
+    const known = Object.keys(GRAPHS).join(', ');
+    throw new VitError('bad_request', `TensorFlow.js has no build “${build}”; it has: ${known}.`);
+  }
   const model = readJson(files, GRAPHS[build]);
   const models = build === 'gpu' ? [readJson(files, GRAPHS.cpu), model] : [model];
   const groups = models.flatMap(({ weightsManifest }) => weightsManifest);
@@ -163,8 +165,8 @@ function storedBytes({ name, shape, dtype, quantization, packed }) {
 export function shareWeights(weights, { own, shared }) {
   /** @param {string} name */
   const part = (name) => {
-    if (!weights[name]) throw new VitError('bad_model', `model_gpu.json takes ${name} from model.json, which lacks it.`);
-    return weights[name];
+    if (weights[name]) return weights[name];
+    throw new VitError('bad_model', `${GRAPHS.gpu} takes ${name} from ${GRAPHS.cpu}, which lacks it.`);
   };
   const put = shared.map(({ name, of }) => [name, of.length === 1 ? part(of[0]) : tf.concat(of.map(part), -1)]);
   /** @type {tf.NamedTensorMap} */

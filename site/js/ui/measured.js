@@ -26,7 +26,10 @@ const DEVICE_TITLES = [
   ['user_agent', 'User agent'],
 ];
 
-/** What the builds of our engine use of WebAssembly, and what TensorFlow.js' graphs are made for. @type {Record<string, string>} */
+/**
+ * What our engine's builds use of WebAssembly, and what a graph of TensorFlow.js is made for.
+ * @type {Record<string, string>}
+ */
 const BUILDS = {
   relaxed: 'relaxed SIMD',
   pairs: 'relaxed SIMD, sums of products in 16 bits',
