@@ -8,9 +8,11 @@ from pathlib import Path
 from export.convert import kind
 from export.engines import Engine, engine_for
 from export.errors import ArtifactError
+from export.line import origin_of
 from export.recipes import Recipe, find_recipe
 from export.selftest import read_reference_file, read_selftest
 from export.spec import Artifact, ModelSpec, Record, SelfTest, StoredFile
+from export.stages import BESIDE
 from export.store import MANIFEST, Store, describe_file
 
 SITE = Path(__file__).parents[1] / "site"
@@ -189,24 +191,35 @@ def _recipe(store: Store, model: str, name: str) -> Recipe:
 
 
 def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Artifact) -> tuple[Artifact, ...]:
-    """Return the variants' artifacts and all their parents, each parent before its children.
+    """Return the variants' artifacts, what they were made of beside their parents, and all parents before children.
 
     Raises `ArtifactError` for a variant whose line of parents does not begin with `origin`.
     """
     by_hash = {artifact.sha256: artifact for artifact in stored}
+    by_place = {(artifact.recipe, artifact.format): artifact for artifact in stored}
     ordered: dict[str, Artifact] = {}
     for variant in variants:
-        line = [variant.artifact]
-        while line[0].sha256 != origin.sha256:
-            parent = by_hash.get(line[0].parent_sha256)
-            if parent is None:
-                raise ArtifactError(
-                    f"{variant.origin} was made from another version of {origin.model} than is stored beside it",
-                    hint=f"run: python -m export.build --model {origin.model}",
-                )
-            line.insert(0, parent)
-        ordered |= {artifact.sha256: artifact for artifact in line}
+        line = _line(variant.artifact, by_hash, origin)
+        if line is None:
+            raise ArtifactError(
+                f"{variant.origin} was made from another version of {origin.model} than is stored beside it",
+                hint=f"run: python -m export.build --model {origin.model}",
+            )
+        beside = by_place.get((origin_of(variant.recipe).name, BESIDE.get(variant.artifact.format, "")))
+        other = _line(beside, by_hash, origin) if beside else None
+        ordered |= {artifact.sha256: artifact for artifact in (*(other or ()), *line)}
     return tuple(ordered.values())
+
+
+def _line(artifact: Artifact, by_hash: dict[str, Artifact], origin: Artifact) -> list[Artifact] | None:
+    """Return an artifact behind all its parents, or None where they do not begin with `origin`."""
+    line = [artifact]
+    while line[0].sha256 != origin.sha256:
+        parent = by_hash.get(line[0].parent_sha256)
+        if parent is None:
+            return None
+        line.insert(0, parent)
+    return line
 
 
 def _samples(name: str) -> tuple[Sample, ...]:

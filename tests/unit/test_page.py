@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,18 @@ def test_variant_of_another_version_of_the_model_is_refused(store: Store, bundle
     store_model(store, make_spec("plain", "random"), recipes=("f32",))  # the older u8 stays behind
     with pytest.raises(ArtifactError, match=r"u8/tfjs was made from another version of plain"):
         make_site(store, bundle, out)
+
+
+def test_what_a_variant_was_made_of_beside_its_parent_is_shown(store: Store, bundle: Path, out: Path) -> None:
+    torch = store.read("plain", "f32", "torch")
+    assert torch is not None
+    beside = write_file(store, torch, "f32", "tf_tfjs_gpu", "saved_model.pb", b"for GPUs")
+    make_site(store, bundle, out)
+    assert "TensorFlow SavedModel, shaped for TensorFlow.js on GPUs" in (out / "method.html").read_text()
+    write_file(store, replace(torch, sha256="ee" * 32), "f32", "tf_tfjs_gpu", "saved_model.pb", b"of another model")
+    assert store.read("plain", "f32", "tf_tfjs_gpu") != beside
+    make_site(store, bundle, out)
+    assert "on GPUs" not in (out / "method.html").read_text()
 
 
 def test_recipe_that_was_never_built_is_named(store: Store, bundle: Path, out: Path) -> None:
