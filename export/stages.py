@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.convert import SHAPE_RECORD
 from export.errors import RequestError
 from export.line import FLOAT, Line, origin_of
 from export.recipes import Recipe
@@ -153,7 +154,5 @@ def beside(line: Line, format: str, recipe: Recipe) -> str | None:
     """Return what a format is made of beside its parent, if anything: a model that keeps its own shape has but one."""
     if format not in BESIDE:
         return None
-    from export.convert.to_shaped import RECORD
-
     onnx = line.folder(STAGES[STAGES[format][0]][0], origin_of(recipe).name)
-    return None if json.loads((onnx / RECORD).read_text())["reason"] else BESIDE[format]
+    return None if json.loads((onnx / SHAPE_RECORD).read_text())["reason"] else BESIDE[format]

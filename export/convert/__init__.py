@@ -17,6 +17,8 @@ TOOLS: dict[str, tuple[str, ...]] = {
     "vit": ("torch", "timm", "ziglang"),
 }
 
+SHAPE_RECORD = "shape.json"  # beside ONNX: the shape that was wanted, and why the model does not have it, or null
+
 
 def kind(format: str) -> str:
     """Return what a format is a kind of: `onnx_tfjs` is the ONNX made for TF.js, `tfjs_stock` TF.js of plain ONNX."""

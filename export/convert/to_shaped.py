@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from export.convert import SHAPE_RECORD
 from export.convert.to_onnx import to_onnx
 from export.convert.verify import compare
 from export.errors import ConversionError
 from export.models.artifact import run_model
 from export.models.shaped import shape
 from export.spec import Verification
-
-RECORD = "shape.json"  # the shape that was wanted, and why the model does not have it, or null
 
 
 def to_shaped_onnx(
@@ -41,5 +40,5 @@ def to_shaped_onnx(
     if not reason:  # which of the two steps is wrong is told apart
         subject = f"{name}: the model in the shape {target}"
         compare(golden_outputs, run_model(shaped, golden_inputs), edge=edge, parent="torch", subject=subject)
-    (folder / RECORD).write_text(json.dumps({"shape": target, "reason": reason or None}, indent=1) + "\n")
+    (folder / SHAPE_RECORD).write_text(json.dumps({"shape": target, "reason": reason or None}, indent=1) + "\n")
     return to_onnx(shaped, golden_inputs, golden_outputs, folder, name=name, log=log, edge=edge), reason

@@ -11,11 +11,12 @@ from shaped_models import model
 from tiny import tiny
 from torch import nn
 
+from export.convert import SHAPE_RECORD
 from export.convert.gpu_graph import GPU_MODEL
 from export.convert.packed_tfjs import integer_weights
 from export.convert.tfjs_files import read_tensors
 from export.convert.to_onnx import MODEL
-from export.convert.to_shaped import RECORD, to_shaped_onnx
+from export.convert.to_shaped import to_shaped_onnx
 from export.convert.to_tf import SAVED_MODEL, to_tf
 from export.convert.to_tfjs import STORAGES, run_tfjs, to_tfjs
 from export.convert.to_tflite import MODEL as TFLITE
@@ -183,7 +184,7 @@ def test_what_cannot_be_shaped_is_converted_as_it_is(family: str, tools: Convert
         module, inputs, run_model(module, inputs), tmp_path, target="tfjs", name=family, log=tools.log
     )
     assert "not timm's VisionTransformer" in reason and found.bound_sqnr_db == BOUNDS_SQNR_DB["onnx"]
-    assert json.loads((tmp_path / RECORD).read_text()) == {"shape": "tfjs", "reason": reason}
+    assert json.loads((tmp_path / SHAPE_RECORD).read_text()) == {"shape": "tfjs", "reason": reason}
 
 
 def test_a_shape_that_changes_the_outputs_is_refused(
