@@ -1,6 +1,7 @@
 """The README names what exists, and the light modules stay light."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -32,6 +33,16 @@ from export.results import read_measurements
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 HEAVY = ("torch", "tensorflow", "timm", "onnx", "numpy", "PIL", "playwright")
+
+
+def test_threads_wait_idly_unless_somebody_says_otherwise() -> None:
+    code = "import os, export; print(os.environ['GOMP_SPINCOUNT'])"
+    plain = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+    for environment, wanted in ((plain, "3000"), (plain | {"GOMP_SPINCOUNT": "7"}, "7")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == wanted
 
 
 @pytest.mark.parametrize("name", [*MODELS, *RECIPES, *METHODS, *ENGINES, "make site", "make test"])
