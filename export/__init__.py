@@ -5,6 +5,5 @@ import os
 __version__ = "0.1.0"
 
 # PyTorch's OpenMP threads wait for each other actively, for milliseconds unless told otherwise. Where other programs
-# want the cores too, they wait for one that is not running: calibration took three times as long. Must be set before
-# PyTorch is loaded.
+# want the cores too, they wait for one that is not running. Must be set before PyTorch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
