@@ -9,9 +9,9 @@ import pytest
 from families import FAMILIES, Chain, carry
 from torch import nn
 
-from export.convert.to_tfjs import run_tfjs
-from export.convert.toolrun import ConverterProcess
-from export.convert.verify import BOUNDS_SQNR_DB, sqnr_db
+from export.conversion.converter_process import ConverterProcess
+from export.conversion.tfjs.export import run_tfjs
+from export.core.fidelity import BOUNDS_SQNR_DB, sqnr_db
 
 pytestmark = pytest.mark.conversion
 GetChain = Callable[[str], Chain]
@@ -21,8 +21,12 @@ GetChain = Callable[[str], Chain]
 def test_every_edge_is_verified_within_its_bound(family: str, chain: GetChain) -> None:
     found = chain(family).verifications
     assert {edge: one.parent for edge, one in found.items()} == {
-        "onnx": "torch", "tf": "onnx", "f32": "tf", "f16": "tf", "u8": "tf",
-    }  # fmt: skip
+        "onnx": "torch",
+        "tf": "onnx",
+        "f32": "tf",
+        "f16": "tf",
+        "u8": "tf",
+    }
     for edge, one in found.items():
         assert one.n == len(chain(family).inputs)
         assert one.bound_sqnr_db == BOUNDS_SQNR_DB[edge]

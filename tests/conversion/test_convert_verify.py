@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from export.convert.verify import BOUNDS_SQNR_DB, compare, sqnr_db
-from export.errors import VerificationError
+from export.core.errors import VerificationError
+from export.core.fidelity import BOUNDS_SQNR_DB, compare, sqnr_db
 
 PARENT = np.random.default_rng(0).standard_normal((8, 10)).astype(np.float32)
 

@@ -11,29 +11,29 @@ from shaped_models import model
 from tiny import tiny
 from torch import nn
 
-from export.convert import SHAPE_RECORD
-from export.convert.gpu_graph import GPU_MODEL
-from export.convert.packed_tfjs import integer_weights
-from export.convert.tfjs_files import read_tensors
-from export.convert.to_onnx import MODEL
-from export.convert.to_shaped import to_shaped_onnx
-from export.convert.to_tf import SAVED_MODEL, to_tf
-from export.convert.to_tfjs import STORAGES, run_tfjs, to_tfjs
-from export.convert.to_tflite import MODEL as TFLITE
-from export.convert.to_tflite import to_tflite
-from export.convert.toolrun import ConverterProcess
-from export.convert.verify import BOUNDS_SQNR_DB
-from export.errors import RequestError, VerificationError
-from export.methods import METHODS
-from export.models import shaped_layers
-from export.models.artifact import run_model
+from export.conversion import SHAPE_RECORD
+from export.conversion.converter_process import ConverterProcess
+from export.conversion.litert.export import MODEL as TFLITE
+from export.conversion.litert.export import to_tflite
+from export.conversion.onnx.export import MODEL
+from export.conversion.reshape import layers as shaped_layers
+from export.conversion.reshape.export import to_shaped_onnx
+from export.conversion.tensorflow import SAVED_MODEL, to_tf
+from export.conversion.tfjs.export import STORAGES, run_tfjs, to_tfjs
+from export.conversion.tfjs.files import read_tensors
+from export.conversion.tfjs.gpu_graph import GPU_MODEL
+from export.conversion.tfjs.packed import integer_weights
+from export.core.errors import RequestError, VerificationError
+from export.core.fidelity import BOUNDS_SQNR_DB
+from export.models.float_artifact import run_model
 from export.models.request import ModelRequest
-from export.pipeline import make_formats, quantize
-from export.quant.calibrate import calibrate
-from export.quant.integer_file import QuantizedModel, load_quantized, write_quantized
-from export.quant.rounding import dequantized
-from export.recipes import find_recipe, quantizing
-from export.store import Store
+from export.pipeline.build import make_formats, quantize
+from export.pipeline.store import Store
+from export.quantization.calibration.assemble import dequantized
+from export.quantization.calibration.calibrate import calibrate
+from export.quantization.integer_file import QuantizedModel, load_quantized, write_quantized
+from export.quantization.methods import METHODS
+from export.quantization.recipes import find_recipe, quantizing
 
 pytestmark = pytest.mark.conversion
 Inputs = np.ndarray[Any, np.dtype[np.float32]]
@@ -85,9 +85,14 @@ def check_gpu_graph(folder: Path, *, depth: int) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "slices"),
-    [("class token", 2), ("distillation token", 4), ("normalised queries and keys", 2), ("mean", 0),
-     ("norm before the blocks, quick GELU", 2)],
-)  # fmt: skip
+    [
+        ("class token", 2),
+        ("distillation token", 4),
+        ("normalised queries and keys", 2),
+        ("mean", 0),
+        ("norm before the blocks, quick GELU", 2),
+    ],
+)
 def test_tfjs_computes_what_timm_computes(kind: str, slices: int, tools: ConverterProcess, tmp_path: Path) -> None:
     module, image = model(kind)
     inputs = np.concatenate([image.numpy(), -image.numpy()])
@@ -118,9 +123,10 @@ def packed_bits(folder: Path, file: Path, heads: int) -> set[int]:
         part = back.transpose(np.argsort(record["axes"]))
         assert any(
             np.array_equal(part, values[start : start + len(part)])
-            for values in weights.values() if values.shape[1:] == part.shape[1:]
+            for values in weights.values()
+            if values.shape[1:] == part.shape[1:]
             for start in range(0, len(values), len(part))
-        )  # fmt: skip
+        )
     return {record["bits"] for record in packed.values()}
 
 

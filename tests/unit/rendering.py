@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from export.page import RenderReport, render
-from export.spec import Artifact, ModelSpec, Preprocess, SelfTest, Verification, Weights
-from export.store import Plan, Store
+from export.core.records import Artifact, ModelSpec, Preprocess, SelfTest, Verification, Weights
+from export.page.render import RenderReport, render
+from export.pipeline.store import Plan, Store
 
 PAGES = ("index.html", "results.html", "method.html", "404.html")
 ENGINES = {"tfjs": ["tfjs.FF.js", "tfjs.wasm"], "ort": ["ort.GG.js", "ort.wasm"]}  # what only one engine uses
@@ -17,12 +17,21 @@ LABELS = ("</script><script>alert(1)</script>", "<b>bold & wise</b>", "Käse", "
 
 def make_spec(name: str, weights: Weights = "embedded") -> ModelSpec:
     return ModelSpec(
-        name=name, title=name.title(), timm_name="vit_tiny_patch16_224", weights=weights, weights_sha256="ab" * 32,
+        name=name,
+        title=name.title(),
+        timm_name="vit_tiny_patch16_224",
+        weights=weights,
+        weights_sha256="ab" * 32,
         preprocess=Preprocess(
             size=28, crop_pct=0.9, crop_mode="center", interpolation="bicubic", mean=(0.5,) * 3, std=(0.25,) * 3
         ),
-        labels=LABELS, features=False, outputs=4, parameters=1234567, licence="MIT", source="https://example.org/model",
-    )  # fmt: skip
+        labels=LABELS,
+        features=False,
+        outputs=4,
+        parameters=1234567,
+        licence="MIT",
+        source="https://example.org/model",
+    )
 
 
 def store_model(store: Store, spec: ModelSpec, recipes: tuple[str, ...] = ("u8", "f32")) -> None:
@@ -41,11 +50,17 @@ def store_model(store: Store, spec: ModelSpec, recipes: tuple[str, ...] = ("u8",
         storage = "uint8" if recipe == "u8" else "float32"
         return store.write(
             Plan(
-                model=spec.name, recipe=recipe, format=format, key="key", parent_sha256=parent, storage_dtype=storage,
-                compute_dtype="float32", tools={f"{format}-tool": "1.2.3"},
+                model=spec.name,
+                recipe=recipe,
+                format=format,
+                key="key",
+                parent_sha256=parent,
+                storage_dtype=storage,
+                compute_dtype="float32",
+                tools={f"{format}-tool": "1.2.3"},
             ),
             make,
-        )  # fmt: skip
+        )
 
     torch = write("f32", "torch", spec.weights_sha256, json.dumps(spec.to_json()).encode(), None)
     tf = write("f32", "tf", torch.sha256, f"tf of {spec.name}, {spec.weights}".encode(), None)
@@ -63,9 +78,15 @@ def write_file(store: Store, parent: Artifact, recipe: str, format: str, name: s
         (folder / name).write_bytes(body)
 
     plan = Plan(
-        model=parent.model, recipe=recipe, format=format, key="key", parent_sha256=parent.sha256, storage_dtype="",
-        compute_dtype="", tools={},
-    )  # fmt: skip
+        model=parent.model,
+        recipe=recipe,
+        format=format,
+        key="key",
+        parent_sha256=parent.sha256,
+        storage_dtype="",
+        compute_dtype="",
+        tools={},
+    )
     return store.write(plan, make)
 
 

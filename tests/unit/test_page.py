@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from rendering import ENGINES, PAGES, Tags, contents, make_site, make_spec, read_site_data, store_model, write_file
 
-import export.page
-from export.errors import ArtifactError, ExportError, RequestError
-from export.page import MARKER, render
-from export.store import Store, hash_bytes
+import export.page.render
+from export.core.errors import ArtifactError, ExportError, RequestError
+from export.core.files import hash_bytes
+from export.page.render import MARKER, render
+from export.pipeline.store import Store
 
 
 def test_site_holds_what_its_pages_refer_to_and_nothing_else(built: Path) -> None:
@@ -163,7 +164,7 @@ def test_incomplete_bundle_is_refused(store: Store, bundle: Path, out: Path) -> 
 def test_site_beyond_the_limit_is_refused(
     store: Store, bundle: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export.page, "SITE_LIMIT", 1000)
+    monkeypatch.setattr(export.page.render, "SITE_LIMIT", 1000)
     with pytest.raises(ExportError, match="publishes at most") as caught:
         make_site(store, bundle, out)
     assert "fewer models" in caught.value.hint and not out.exists()

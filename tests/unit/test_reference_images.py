@@ -10,14 +10,14 @@ import torch
 from tiny import tiny
 from torch import Tensor, nn
 
-from export.convert.reference_images import MOST_BYTES, read_reference, reference_images, write_reference
-from export.convert.runners import RUNNERS, run_artifact
+from export.conversion.runners import RUNNERS, run_artifact
+from export.core.errors import ConversionError, VerificationError
+from export.core.records import ModelSpec
 from export.data.preprocess import preprocess
-from export.engines import ENGINES
-from export.errors import ConversionError, VerificationError
 from export.models.load import load
 from export.models.request import ModelRequest
-from export.spec import ModelSpec
+from export.pipeline.reference_images import MOST_BYTES, read_reference, reference_images, write_reference
+from export.pipeline.runtimes import ENGINES
 
 
 class Outputs(nn.Module):

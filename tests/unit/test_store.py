@@ -10,15 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from export.errors import ArtifactError
-from export.spec import Verification
-from export.store import MANIFEST, Plan, Store, hash_json, replacing_folder, write_atomically
+from export.core.errors import ArtifactError
+from export.core.files import hash_json, replacing_folder, write_atomically
+from export.core.records import Verification
+from export.pipeline.store import MANIFEST, Plan, Store
 
 ROOT = Path(__file__).parents[2]
 PLAN = Plan(
-    model="deit_t", recipe="u8", format="tfjs", key="first", parent_sha256="p", storage_dtype="uint8",
-    compute_dtype="float32", tools={"tool": "1"},
-)  # fmt: skip
+    model="deit_t",
+    recipe="u8",
+    format="tfjs",
+    key="first",
+    parent_sha256="p",
+    storage_dtype="uint8",
+    compute_dtype="float32",
+    tools={"tool": "1"},
+)
 VERIFICATION = Verification(parent="tf", n=8, max_abs_diff=0.1, sqnr_db=30.0, top1_agreement=1.0, bound_sqnr_db=15.0)
 
 
@@ -134,8 +141,9 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from export.console import run
-from export.store import Store, write_atomically
+from export.core.console import run
+from export.pipeline.store import Store
+from export.core.files import write_atomically
 from tests.unit.test_store import PLAN
 from dataclasses import replace
 
