@@ -13,7 +13,7 @@ from export.core.console import format_seconds
 from export.core.errors import MeasurementError, RequestError
 from export.core.machine import cpu_model, operating_system
 from export.core.records import Environment, Measurement, ModelSpec, Preprocess
-from export.core.stats import proportion, quantile, summarise
+from export.core.stats import Figure, proportion, summarise
 from export.measure import main, parser, read_request
 from export.measuring.browser.environment import is_software
 from export.measuring.browser.page_client import batches, read_site_data
@@ -56,7 +56,10 @@ def test_summary_is_the_median_with_numpys_percentiles() -> None:
     expected = np.percentile(samples, [50, 10, 90])
     assert [figure.value, figure.low, figure.high] == pytest.approx(expected)
     assert figure.n == 37
-    assert quantile([3.0], 0.9) == 3.0
+
+
+def test_a_single_sample_is_its_own_percentile() -> None:
+    assert summarise([3.0]) == Figure(3.0, 1, 3.0, 3.0)
 
 
 @pytest.mark.parametrize(
