@@ -14,13 +14,13 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 from safetensors.numpy import load_file, save
 
-from export.build import BuildRequest, build
 from export.core.errors import WrongAnswersError
 from export.measuring.browser.chromium import launch
 from export.measuring.browser.page_client import page_client, read_site_data
 from export.measuring.browser.server import serving
 from export.models.request import ModelRequest
 from export.page.results_view import LATENCY, read_measurements
+from export.page.site import BuildRequest, build_site
 from export.quantization.recipes import find_recipes
 
 pytestmark = pytest.mark.browser
@@ -140,7 +140,7 @@ def test_wrong_back_end_is_refused_by_name_and_the_next_one_taken(page: Page, wr
 def two_engines(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model's page with one recipe for two engines, each with back ends of its own."""
     folder = tmp_path_factory.mktemp("two")
-    build(
+    build_site(
         BuildRequest(
             models=(ModelRequest(model="fashion"),),
             recipes=find_recipes("w8_dynamic"),
