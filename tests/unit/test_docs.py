@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import COMMANDS
-from export.evaluate import everything
 from export.models.catalog import MODELS
 from export.page.reports.benchmark_tables import markdown
 from export.page.reports.benchmark_view import read_benchmark
 from export.page.results_view import read_measurements
 from export.pipeline.runtimes import ENGINES
 from export.quantization.evaluation.records import read_table
+from export.quantization.evaluation.selection import every_recipe
 from export.quantization.methods import METHODS
 from export.quantization.recipes import RECIPES
 from export.readme import (
@@ -99,4 +99,4 @@ def test_the_readme_s_accuracies_are_those_of_the_evaluation() -> None:
     assert fill(README, "evaluation", evaluation_section(table)) == README
     bitwidths = json.loads((ROOT / BITWIDTHS).read_text())
     assert fill(README, "bitwidths", bitwidths_section(bitwidths)) == README
-    assert table.n == 10_000 and {row.recipe for row in table.rows} == {"f32", *everything()}
+    assert table.n == 10_000 and {row.recipe for row in table.rows} == {"f32", *every_recipe()}
