@@ -21,9 +21,9 @@ from export.core.console import run
 from export.core.errors import RequestError
 from export.quantization.recipes import find_recipes
 from export.quantization.training.defaults import FLOAT, QAT, TRAINED, default_text
-from export.quantization.training.float_session import FloatSession, train_float
+from export.quantization.training.float_session import FloatRequest, train_float
 from export.quantization.training.float_training import TrainOptions
-from export.quantization.training.qat_session import QatSession, train_quantized
+from export.quantization.training.qat_session import QatRequest, train_quantized
 from export.quantization.training.qat_training import FinetuneOptions
 
 TEMPORARY = ("--resume", "--install")  # which do not decide the result: a resumed run repeats an uninterrupted one
@@ -120,10 +120,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.qat is None:
         given = _options(args, FLOAT[args.model], [*QAT, "checkpoint", "ptq"], "without --qat")
         options = TrainOptions(model=args.model, **given)
-        train_float(FloatSession(options=options, stop_after=args.stop_after, install=args.install, **shared))
+        train_float(FloatRequest(options=options, stop_after=args.stop_after, install=args.install, **shared))
         return
     given = _options(args, QAT, [*FLOAT["fashion"], "install", "stop_after"], "with --qat")
-    session = QatSession(
+    request = QatRequest(
         model=args.model,
         recipes=find_recipes(args.qat),
         options=FinetuneOptions(**given),
@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         checkpoint=args.checkpoint,
         **shared,
     )
-    train_quantized(session)
+    train_quantized(request)
 
 
 if __name__ == "__main__":

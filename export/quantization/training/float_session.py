@@ -23,7 +23,7 @@ CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FloatSession:
+class FloatRequest:
     """What to train and where to write it; `stop_after` epochs, or all; `install` replaces the embedded files.
 
     `data` is the folder of Fashion-MNIST, and `command` what the model card says of how the weights were made.
@@ -51,31 +51,31 @@ class FloatSession:
         return self.options.epochs if self.stop_after is None else self.stop_after
 
 
-def train_float(session: FloatSession) -> Path:
+def train_float(request: FloatRequest) -> Path:
     """Train, checkpoint after every epoch, write weights and card, and return the file of weights."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    session.out.mkdir(parents=True, exist_ok=True)
-    train, test = (read_full(split, session.data, DATASETS) for split in ("train", "t10k"))
-    training = Training(session.options, len(train) // session.options.batch_size, device)
-    checkpoint = session.out / CHECKPOINT
-    if session.resume:
+    request.out.mkdir(parents=True, exist_ok=True)
+    train, test = (read_full(split, request.data, DATASETS) for split in ("train", "t10k"))
+    training = Training(request.options, len(train) // request.options.batch_size, device)
+    checkpoint = request.out / CHECKPOINT
+    if request.resume:
         if not checkpoint.exists():
             raise RequestError(f"--resume: there is no checkpoint at {checkpoint}", hint="run without --resume first")
         training.load(checkpoint)
         say(f"resuming after epoch {training.epoch}")
     started = time.perf_counter()
-    while training.epoch < session.last_epoch:
+    while training.epoch < request.last_epoch:
         loss = training.run_epoch(train)
         training.save(checkpoint)
         top1 = accuracy(training.ema.module, test, device)
         seconds = time.perf_counter() - started
         say(
-            f"epoch {training.epoch}/{session.options.epochs}  loss {loss:.4f}  EMA top-1 {top1:.2f} %  {seconds:.0f} s"
+            f"epoch {training.epoch}/{request.options.epochs}  loss {loss:.4f}  EMA top-1 {top1:.2f} %  {seconds:.0f} s"
         )
     top1 = accuracy(training.ema.module.half().float(), test, device)
-    path = write_result(training, top1, test, session.command, session.out)
-    if session.install:
-        write_result(training, top1, test, session.command, ASSETS)
+    path = write_result(training, top1, test, request.command, request.out)
+    if request.install:
+        write_result(training, top1, test, request.command, ASSETS)
         write_embedded(train, test, ASSETS)
     say(f"{top1:.2f} % on {len(test)} test images, stored as fp16 → {path}")
     return path

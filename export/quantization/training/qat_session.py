@@ -22,7 +22,7 @@ from export.quantization.training.qat_training import FinetuneOptions, load_trai
 
 
 @dataclass(frozen=True, kw_only=True)
-class QatSession:
+class QatRequest:
     """What to train from which float weights; `ptq` are methods of calibration to compare with, as `affine,minmax`.
 
     `checkpoint` None stands for the embedded weights, or those that training left; `data` is the folder of
@@ -52,22 +52,22 @@ class QatSession:
         return path
 
 
-def train_quantized(session: QatSession) -> Path:
+def train_quantized(request: QatRequest) -> Path:
     """Train (and calibrate) every recipe, and return the table, which is written anew after each."""
-    check_trains(session.recipes)
-    compared = beside(session.recipes, session.ptq)
-    weights = session.float_weights()
-    if session.resume:
-        check_resumable(session.out)
-    spec, module = load_trained(session.model, weights)
-    train, test = (read_full(split, session.data, DATASETS) for split in ("train", "t10k"))
+    check_trains(request.recipes)
+    compared = beside(request.recipes, request.ptq)
+    weights = request.float_weights()
+    if request.resume:
+        check_resumable(request.out)
+    spec, module = load_trained(request.model, weights)
+    train, test = (read_full(split, request.data, DATASETS) for split in ("train", "t10k"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     study = Study(
-        spec=spec, module=module, options=session.options, train=train, test=test, device=device, out=session.out
+        spec=spec, module=module, options=request.options, train=train, test=test, device=device, out=request.out
     )
     rows = [study.row(RECIPES["f32"], "float", module)]
-    for recipe in (*compared, *session.recipes):
-        rows.append(obtain(study, recipe, resume=session.resume))
-        table = write_table(study, rows, session.command)
+    for recipe in (*compared, *request.recipes):
+        rows.append(obtain(study, recipe, resume=request.resume))
+        table = write_table(study, rows, request.command)
     say(f"float {100 * rows[0].top1:.2f} % on {rows[0].n:,} test images → {table}")
     return table
