@@ -17,9 +17,10 @@ from export.core.console import run, say
 from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS
 from export.models.request import ModelRequest
+from export.page.reports.evaluation_tables import verdicts
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
-from export.quantization.evaluation.records import WIDTHS, judge, markdown
+from export.quantization.evaluation.records import WIDTHS, markdown
 from export.quantization.methods import METHODS
 from export.quantization.recipes import find_recipe
 
@@ -83,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     say(markdown(table))
     say()
-    for line in judge(table):
-        say(line)
+    for verdict in verdicts(table):
+        say(verdict.line())
     say(f"\n→ {path} and {path.with_suffix('.md').name}")
 
 
