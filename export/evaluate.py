@@ -16,9 +16,10 @@ from pathlib import Path
 from export.core.console import run, say
 from export.core.paths import ARTIFACTS
 from export.models.request import ModelRequest
+from export.page.reports.evaluation_tables import verdicts
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
-from export.quantization.evaluation.records import judge, markdown
+from export.quantization.evaluation.records import markdown
 from export.quantization.evaluation.selection import ALL, BASELINES, select_recipes
 
 
@@ -65,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     say(markdown(table))
     say()
-    for line in judge(table):
-        say(line)
+    for verdict in verdicts(table):
+        say(verdict.line())
     say(f"\n→ {path} and {path.with_suffix('.md').name}")
 
 

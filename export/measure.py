@@ -211,7 +211,7 @@ def _render_again(request: MeasureRequest, measurements: Path) -> None:
 def _benchmark(args: argparse.Namespace) -> None:
     from export.measuring.benchmark.run import ContestRequest, contest
     from export.page.reports.benchmark import joined
-    from export.page.reports.benchmark_tables import markdown
+    from export.page.reports.benchmark_tables import benchmark_section
     from export.page.reports.benchmark_view import read_benchmark
 
     if args.rounds < 1 or args.runs < 1 or args.starts < 0:
@@ -242,7 +242,7 @@ def _benchmark(args: argparse.Namespace) -> None:
         say(f"\n{len(measured.rows)} contenders with {name} → {out}")
         old = found
     assert old is not None
-    say(f"\n{markdown(old)}")
+    say(f"\n{benchmark_section(old)}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
