@@ -11,9 +11,9 @@ from export.core.records import SCHEMA_VERSION, Environment
 from export.measure import main
 from export.measuring.benchmark.first_visit import packed_sizes
 from export.measuring.benchmark.peer.target import PEERS
-from export.measuring.benchmark.run import GPU_BACKENDS, ROLES
+from export.measuring.benchmark.targets import GPU_BACKENDS, TARGETS
 from export.page.reports.acceptance import CRITERIA
-from export.page.reports.benchmark import Benchmark, Programs, Row, Start, joined, ratio
+from export.page.reports.benchmark import Benchmark, DispatchCount, FirstVisit, TargetResult, merge_benchmarks, ratio
 from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
 from export.page.reports.benchmark_view import read_benchmark, views
 from export.page.reports.markdown import Verdict
@@ -30,8 +30,10 @@ PLACE = Environment(
 )
 
 
-def row(role: str, threads: int, rounds: tuple[float, ...], sqnr: float | None = None, backend: str = "wasm") -> Row:
-    return Row(
+def row(
+    role: str, threads: int, rounds: tuple[float, ...], sqnr: float | None = None, backend: str = "wasm"
+) -> TargetResult:
+    return TargetResult(
         model="m",
         role=role,
         title=f"`{role}`",
@@ -48,14 +50,14 @@ def row(role: str, threads: int, rounds: tuple[float, ...], sqnr: float | None =
     )
 
 
-def start(role: str, size: int, seconds: tuple[float, ...]) -> Start:
-    return Start(
+def visit(role: str, size: int, seconds: tuple[float, ...]) -> FirstVisit:
+    return FirstVisit(
         model="m", role=role, title=f"`{role}`", bytes=2 * size, gzip_bytes=size, brotli_bytes=size - 1, seconds=seconds
     )
 
 
-def programs(role: str, backend: str, count: int) -> Programs:
-    return Programs(model="m", role=role, title=f"`{role}`", backend=backend, count=count)
+def dispatches(role: str, backend: str, count: int) -> DispatchCount:
+    return DispatchCount(model="m", role=role, title=f"`{role}`", backend=backend, count=count)
 
 
 FOUND = Benchmark(
@@ -70,7 +72,7 @@ FOUND = Benchmark(
         row("ort", 1, (40.0, 80.0, 120.0), 41.0),
         row("vit", 2, (5.0, 6.0, 7.0)),
     ),
-    starts=(start("vit", 5_000_000, (4.0, 6.0, 5.0)), start("transformers", 9_000_000, (10.0, 11.0, 9.0))),
+    starts=(visit("vit", 5_000_000, (4.0, 6.0, 5.0)), visit("transformers", 9_000_000, (10.0, 11.0, 9.0))),
 )
 
 
@@ -87,13 +89,13 @@ def test_models_measured_anew_take_their_places_and_others_stay() -> None:
         rows = tuple(replace(one, model=model, latency_ms=latency) for one in FOUND.rows)
         return replace(FOUND, rows=rows, starts=tuple(replace(one, model=model) for one in FOUND.starts))
 
-    both = joined(of("a", 1.0), of("b", 2.0))
+    both = merge_benchmarks(of("a", 1.0), of("b", 2.0))
     assert both is not None and len(both.rows) == 8 and len(both.starts) == 4
-    again = joined(both, replace(of("a", 3.0), starts=()))
+    again = merge_benchmarks(both, replace(of("a", 3.0), starts=()))
     assert again is not None and {one.model for one in again.starts} == {"b"}
     assert [(one.model, one.latency_ms) for one in again.rows] == [("a", 3.0)] * 4 + [("b", 2.0)] * 4
-    assert joined(replace(FOUND, environment=replace(PLACE, cpu="another")), FOUND) is None
-    assert joined(replace(FOUND, mbit_per_s=5), FOUND) is None
+    assert merge_benchmarks(replace(FOUND, environment=replace(PLACE, cpu="another")), FOUND) is None
+    assert merge_benchmarks(replace(FOUND, mbit_per_s=5), FOUND) is None
 
 
 def judged(benchmark: Benchmark) -> dict[str, Verdict]:
@@ -112,17 +114,17 @@ def test_criteria_are_judged_and_what_is_missing_is_said() -> None:
     assert (missing.measured, missing.result) == ("not measured", "not measured")
 
 
-def test_every_role_that_a_criterion_needs_takes_part() -> None:
-    taking = {role.name for role in ROLES} | {role for role, _, _ in PEERS}
+def test_every_target_that_a_criterion_needs_is_measured() -> None:
+    measured = {target.name for target in TARGETS} | {role for role, _, _ in PEERS}
     everyone = replace(
         FOUND,
         rows=tuple(
             row(role, threads, (1.0, 1.0, 1.0), 1.0, backend)
-            for role in taking
+            for role in measured
             for backend, threads in (("wasm", 1), ("wasm", 2), ("webgl", 1), ("webgpu", 1))
         ),
-        starts=tuple(start(role, 1, (1.0,)) for role in taking),
-        programs=tuple(programs(role, backend, 1) for role in taking for backend in GPU_BACKENDS),
+        starts=tuple(visit(role, 1, (1.0,)) for role in measured),
+        programs=tuple(dispatches(role, backend, 1) for role in measured for backend in GPU_BACKENDS),
     )
     assert not [title for title, verdict in judged(everyone).items() if verdict.passed is None]
 
@@ -141,9 +143,9 @@ def test_what_ran_on_a_gpu_is_compared_with_what_ran_there() -> None:
     assert "| `tfjs` | webgl |" in benchmark_section(both)
 
 
-def test_programs_are_compared_by_their_number_and_shown() -> None:
+def test_gpu_dispatches_are_compared_by_their_number_and_shown() -> None:
     counted = tuple(
-        programs(role, backend, count)
+        dispatches(role, backend, count)
         for role, backend, count in (("tfjs", "webgl", 30), ("tfjs_stock", "webgl", 40), ("tfjs", "webgpu", 20))
     )
     both = replace(FOUND, programs=counted)
@@ -154,18 +156,18 @@ def test_programs_are_compared_by_their_number_and_shown() -> None:
     assert "| `tfjs` | webgpu | 20 |" in benchmark_section(both)
     assert "| dispatches |" not in benchmark_section(FOUND)
     (view,) = views(both)
-    assert view.programs == counted
-    again = joined(both, replace(FOUND, programs=counted[:1]))
+    assert view.dispatches == counted
+    again = merge_benchmarks(both, replace(FOUND, programs=counted[:1]))
     assert again is not None and again.programs == counted[:1]
 
 
-def test_every_engine_takes_part_on_the_gpu_back_ends_that_it_has() -> None:
-    on = {backend: {role.name for role in ROLES if role.takes_part(backend, 1)} for backend in ("webgl", "webgpu")}
+def test_every_engine_is_compared_on_the_gpu_back_ends_that_it_has() -> None:
+    on = {backend: {target.name for target in TARGETS if target.runs_on(backend, 1)} for backend in ("webgl", "webgpu")}
     assert on["webgl"] == {"tfjs", "tfjs_stock"}
     assert on["webgpu"] == {"tfjs", "tfjs_stock", "litert", "litert_stock", "ort"}
 
 
-def test_markdown_names_every_contender() -> None:
+def test_markdown_names_every_target() -> None:
     text = benchmark_section(FOUND).replace("\xa0", " ")
     assert text.count("| `vit` |") == 3 and "as with 1 thread" in text
     assert "| `ort` | 1 thread | 80.0 ms (40.0 ms – 120 ms, n=9) | 4.00 | 41.0 dB | 1.00 ms |" in text

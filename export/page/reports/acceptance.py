@@ -44,31 +44,31 @@ def _megabytes(value: float) -> str:
     return format_bytes(int(value))
 
 
-def _latency(role: str, other: str, lane: str) -> Value:
+def _latency(role: str, other: str, runs_on: str) -> Value:
     def value(benchmark: Benchmark, model: str) -> float | None:
-        figure = ratio(benchmark, model, role, other, lane)
+        figure = ratio(benchmark, model, role, other, runs_on)
         return None if figure is None else figure.value
 
     return value
 
 
 def _sqnr_lead(benchmark: Benchmark, model: str) -> float | None:
-    own, *others = (benchmark.row(model, role, "1 thread") for role in ("vit", "litert_stock", "ort"))
+    own, *others = (benchmark.result(model, role, "1 thread") for role in ("vit", "litert_stock", "ort"))
     known = [other.sqnr_db for other in others if other and other.sqnr_db is not None]
     return own.sqnr_db - max(known) if own and own.sqnr_db is not None and len(known) == len(others) else None
 
 
 def _gzip(role: str) -> Value:
     def value(benchmark: Benchmark, model: str) -> float | None:
-        start = benchmark.start(model, role)
-        return None if start is None else float(start.gzip_bytes)
+        visit = benchmark.first_visit(model, role)
+        return None if visit is None else float(visit.gzip_bytes)
 
     return value
 
 
 def _first_prediction(role: str, other: str) -> Value:
     def value(benchmark: Benchmark, model: str) -> float | None:
-        own, theirs = benchmark.start(model, role), benchmark.start(model, other)
+        own, theirs = benchmark.first_visit(model, role), benchmark.first_visit(model, other)
         return None if own is None or theirs is None else own.median_s / theirs.median_s
 
     return value
@@ -76,7 +76,7 @@ def _first_prediction(role: str, other: str) -> Value:
 
 def _dispatches(role: str, other: str, backend: str) -> Value:
     def value(benchmark: Benchmark, model: str) -> float | None:
-        own, theirs = benchmark.count(model, role, backend), benchmark.count(model, other, backend)
+        own, theirs = benchmark.dispatches(model, role, backend), benchmark.dispatches(model, other, backend)
         return None if own is None or theirs is None else own / theirs
 
     return value
@@ -90,15 +90,15 @@ THREADS, GPUS = ("1 thread", "2 threads"), ("webgl", "webgpu")
 CRITERIA: tuple[Criterion, ...] = (
     *(
         _ratio(
-            f"latency, `vit` / LiteRT.js int8 as onnx2tf converts it, {lane}",
+            f"latency, `vit` / LiteRT.js int8 as onnx2tf converts it, {runs_on}",
             0.5,
-            _latency("vit", "litert_stock", lane),
+            _latency("vit", "litert_stock", runs_on),
         )
-        for lane in THREADS
+        for runs_on in THREADS
     ),
     *(
-        _ratio(f"latency, `vit` / ONNX Runtime Web int8, {lane}", 0.33, _latency("vit", "ort", lane))
-        for lane in THREADS
+        _ratio(f"latency, `vit` / ONNX Runtime Web int8, {runs_on}", 0.33, _latency("vit", "ort", runs_on))
+        for runs_on in THREADS
     ),
     _ratio(
         "latency, `vit` without relaxed SIMD / LiteRT.js int8, 1 thread",
@@ -114,9 +114,11 @@ CRITERIA: tuple[Criterion, ...] = (
     ),
     *(
         _ratio(
-            f"latency, rewritten for TF.js / as onnx2tf converts it, {lane}", 1.0, _latency("tfjs", "tfjs_stock", lane)
+            f"latency, rewritten for TF.js / as onnx2tf converts it, {runs_on}",
+            1.0,
+            _latency("tfjs", "tfjs_stock", runs_on),
         )
-        for lane in GPUS
+        for runs_on in GPUS
     ),
     *(
         _ratio(

@@ -2,7 +2,7 @@
 
 from export.core.units import format_bytes, format_ms
 from export.page.reports.acceptance import CRITERIA
-from export.page.reports.benchmark import Benchmark, Row, Start, ratio
+from export.page.reports.benchmark import Benchmark, FirstVisit, TargetResult, ratio
 from export.page.reports.markdown import UNKNOWN, spread, table, verdict_table
 
 # The README's choice: every engine in its fastest build, and each stock conversion.
@@ -20,27 +20,27 @@ def _network(benchmark: Benchmark) -> str:
     )
 
 
-def _latency(row: Row | None) -> str:
+def _latency(row: TargetResult | None) -> str:
     return UNKNOWN if row is None else spread(row.latency_ms, row.p10, row.p90, row.n, format_ms)
 
 
-def _relative(benchmark: Benchmark, row: Row) -> str:
-    figure = ratio(benchmark, row.model, row.role, "vit", row.lane)
+def _relative(benchmark: Benchmark, row: TargetResult) -> str:
+    figure = ratio(benchmark, row.model, row.role, "vit", row.runs_on)
     if figure is None:
         return UNKNOWN
     return f"{figure.value:.2f}" + ("" if figure.low == figure.high else f" ({figure.low:.2f} – {figure.high:.2f})")
 
 
-def _sqnr(benchmark: Benchmark, row: Row) -> str:
+def _sqnr(benchmark: Benchmark, row: TargetResult) -> str:
     if row.sqnr_db is not None:
         return f"{row.sqnr_db:.1f} dB"
-    first = benchmark.row(row.model, row.role, "1 thread")
+    first = benchmark.result(row.model, row.role, "1 thread")
     return "same as with 1 thread" if first is not None and first.sqnr_db is not None else UNKNOWN
 
 
-def _first_prediction(start: Start) -> str:
-    seconds = sorted(start.seconds)
-    return f"{start.median_s:.1f} s ({seconds[0]:.1f} – {seconds[-1]:.1f} s, n={len(seconds)})"
+def _first_prediction(visit: FirstVisit) -> str:
+    seconds = sorted(visit.seconds)
+    return f"{visit.median_s:.1f} s ({seconds[0]:.1f} – {seconds[-1]:.1f} s, n={len(seconds)})"
 
 
 def latency_table(benchmark: Benchmark, model: str) -> list[str]:
@@ -56,7 +56,7 @@ def latency_table(benchmark: Benchmark, model: str) -> list[str]:
     rows = [
         (
             row.title,
-            row.lane,
+            row.runs_on,
             _latency(row),
             _relative(benchmark, row),
             _sqnr(benchmark, row),
@@ -71,9 +71,9 @@ def latency_table(benchmark: Benchmark, model: str) -> list[str]:
 def first_visit_table(benchmark: Benchmark, model: str) -> list[str]:
     """Return one model's first visits, or nothing where none was measured."""
     rows = [
-        (start.title, *map(format_bytes, (start.bytes, start.gzip_bytes, start.brotli_bytes)), _first_prediction(start))
-        for start in benchmark.starts
-        if start.model == model
+        (visit.title, *map(format_bytes, (visit.bytes, visit.gzip_bytes, visit.brotli_bytes)), _first_prediction(visit))
+        for visit in benchmark.starts
+        if visit.model == model
     ]
     if not rows:
         return []
@@ -110,18 +110,18 @@ def benchmark_summary(benchmark: Benchmark) -> str:
     model = benchmark.rows[0].model
     rows = []
     for role in SUMMARY:
-        one = benchmark.row(model, role, "1 thread")
+        one = benchmark.result(model, role, "1 thread")
         if one is None:
             continue
-        start = benchmark.start(model, role)
+        visit = benchmark.first_visit(model, role)
         rows.append(
             (
                 one.title,
                 _latency(one),
                 _relative(benchmark, one),
                 _sqnr(benchmark, one),
-                UNKNOWN if start is None else format_bytes(start.gzip_bytes),
-                UNKNOWN if start is None else _first_prediction(start),
+                UNKNOWN if visit is None else format_bytes(visit.gzip_bytes),
+                UNKNOWN if visit is None else _first_prediction(visit),
             )
         )
     header = ("engine", "latency, 1 thread (p10 – p90)", "× `vit`", "SQNR", "first visit, gzip", "first prediction")
