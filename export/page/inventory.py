@@ -5,11 +5,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from export.conversion import kind
 from export.core.errors import ArtifactError
 from export.core.files import describe_file
 from export.core.paths import SITE
-from export.core.records import Artifact, ModelSpec, Record, SelfTest, StoredFile
+from export.core.records import Artifact, ModelSpec, SelfTest, StoredFile
+from export.core.schema import PositiveInt, Record, checked, parse_json
 from export.pipeline.runtimes import Engine, engine_for
 from export.pipeline.selftest import read_reference_file, read_selftest
 from export.pipeline.session import origin_of
@@ -73,8 +76,7 @@ class Variant:
         return self.recipe.note + otherwise.get(kind(self.artifact.format), "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample(Record):
+class Sample(Record, frozen=True, kw_only=True):
     """A picture that comes with the page; `file` is its path below `site/samples/`, sizes are in pixels."""
 
     file: str
@@ -82,8 +84,8 @@ class Sample(Record):
     attribution: str
     licence: str
     source: str
-    width: int
-    height: int
+    width: PositiveInt
+    height: PositiveInt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,11 +139,7 @@ def gather_model(store: Store, name: str, recipes: list[str], chosen: Collection
     origin = next((artifact for artifact in stored if artifact.format == "torch"), None)
     if origin is None:
         raise ArtifactError(f"no model in {store.root / name}", hint=f"run: python -m export.build --model {name}")
-    spec_file = store.folder(name, origin.recipe, origin.format) / SPEC
-    try:
-        spec = ModelSpec.from_json(json.loads(spec_file.read_text()))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{spec_file} cannot be read: {error}", hint="build again with --force") from error
+    spec = ModelSpec.read(store.folder(name, origin.recipe, origin.format) / SPEC)
     found = (variant for recipe in recipes for variant in _variants(store, name, recipe, stored))
     variants = tuple(variant for variant in found if chosen is None or variant.id in chosen)
     if not variants:
@@ -195,7 +193,7 @@ def _variants(store: Store, name: str, recipe: str, stored: list[Artifact]) -> l
 def _recipe(store: Store, model: str, name: str) -> Recipe:
     """Return a recipe as it was built, which for one from a file only its artifact knows."""
     path = store.folder(model, name, "safetensors") / "recipe.json"
-    return Recipe.from_json(json.loads(path.read_text())) if path.is_file() else find_recipe(name)
+    return Recipe.read(path) if path.is_file() else find_recipe(name)
 
 
 def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Artifact) -> tuple[Artifact, ...]:
@@ -232,8 +230,8 @@ def _line(artifact: Artifact, by_hash: dict[str, Artifact], origin: Artifact) ->
 
 def _samples(name: str) -> tuple[Sample, ...]:
     group = name if (SAMPLES / name / "samples.json").is_file() else COMMON_SAMPLES
-    records = json.loads((SAMPLES / group / "samples.json").read_text())
-    return tuple(Sample.from_json({**record, "file": f"{group}/{record['file']}"}) for record in records)
+    samples = checked(parse_json((SAMPLES / group / "samples.json").read_bytes()), tuple[Sample, ...])
+    return tuple(replace(sample, file=f"{group}/{sample.file}") for sample in samples)
 
 
 def read_bundle(folder: Path, engines: set[str]) -> Bundle:

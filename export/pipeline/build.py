@@ -1,6 +1,5 @@
 """The artifacts of one model, by recipe and format, each stored, verified and made only when needed."""
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,5 +151,5 @@ def _quantized(line: Line, recipe: Recipe, data: Path | None) -> Artifact:
 def _calibration_images(line: Line, how: Quantization, data: Path | None) -> "CalibrationImages":
     from export.data.calibration import calibration_images
 
-    spec = ModelSpec.from_json(json.loads((line.folder("torch") / "spec.json").read_text()))
+    spec = ModelSpec.read(line.folder("torch") / "spec.json")
     return calibration_images(spec, data, how.calibration.images, how.calibration.seed)

@@ -85,7 +85,7 @@ def _run(line: "Line", artifact: Artifact, folder: Path) -> None:
     from export.pipeline.reference_images import read_reference
 
     reference = read_reference(line.folder(STAGE) / FILE)
-    spec = ModelSpec.from_json(json.loads((line.folder("torch") / "spec.json").read_text()))
+    spec = ModelSpec.read(line.folder("torch") / "spec.json")
     inputs = reference.inputs(spec)
     place = line.folder(artifact.format, artifact.recipe)
     result = reference.compare(run_artifact(artifact.format, place, inputs, line.tools, line.log))
@@ -105,11 +105,7 @@ def read_selftest(store: Store, artifact: Artifact) -> SelfTest:
     """Return what the build's own run of an artifact gave; raises `ArtifactError` when it was never run."""
     format = stage_of(artifact.format)
     _read(store, artifact, artifact.recipe, format)
-    path = store.folder(artifact.model, artifact.recipe, format) / RESULT
-    try:
-        return SelfTest.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}", hint="build again with --force") from error
+    return SelfTest.read(store.folder(artifact.model, artifact.recipe, format) / RESULT)
 
 
 def _read(store: Store, parent: Artifact, recipe: str, format: str) -> Artifact:

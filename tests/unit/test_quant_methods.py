@@ -3,12 +3,12 @@
 import copy
 import json
 import struct
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from tiny import TINY, sqnr, tiny
 from torch import nn
 

@@ -1,10 +1,10 @@
 """Records survive JSON unchanged, and nothing unknown slips in."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from export.core.errors import ArtifactError
 from export.core.records import (
