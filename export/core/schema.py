@@ -187,7 +187,7 @@ def _range(bounds: Meta) -> str:
     low, high = bounds.ge, bounds.le
     if low is not None and high is not None and abs(low) < INT_LIMIT and high < INT_LIMIT:
         return f" from {low} to {high}"
-    limits = [(" above", bounds.gt), (" of at least", low), (" of at most", high)]
+    limits = [(" above", bounds.gt), (" of at least", low), (" up to", high)]
     return " and".join(f"{word} {limit}" for word, limit in limits if limit is not None and abs(limit) < INT_LIMIT)
 
 

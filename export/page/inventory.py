@@ -1,6 +1,5 @@
 """What a page is made from: the stored artifacts of each model, its samples, and the script bundle."""
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +106,17 @@ class PublishedModel:
     variants: tuple[Variant, ...]
     steps: tuple[Artifact, ...]
     samples: tuple[Sample, ...]
+
+
+class BundleManifest(Record, frozen=True, kw_only=True):
+    """What `bundle.json` says: the four entry points, all files, and by engine those that only it uses."""
+
+    main: str
+    worker: str
+    client: str
+    css: str
+    files: tuple[str, ...]
+    engines: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,15 +251,15 @@ def read_bundle(folder: Path, engines: set[str]) -> Bundle:
     """
     manifest = folder / "bundle.json"
     try:
-        values = json.loads(manifest.read_text())
-        owned = {engine: tuple(paths) for engine, paths in values["engines"].items()}
+        listed = BundleManifest.parse(manifest.read_bytes())
+        owned = listed.engines
         left_out = {path for engine, paths in owned.items() if engine not in engines for path in paths}
-        files = tuple(describe_file(folder / name, folder) for name in sorted({*values["files"]} - left_out))
-        names = {key: values[key] for key in ("main", "worker", "client", "css")}
+        files = tuple(describe_file(folder / name, folder) for name in sorted({*listed.files} - left_out))
+        names = {key: getattr(listed, key) for key in ("main", "worker", "client", "css")}
         needed = {*names.values(), LICENCES, *(path for engine in engines for path in owned.get(engine, ()))}
         if missing := needed - {file.path for file in files}:
-            raise ValueError(f"files lacks {', '.join(sorted(missing))}")
-    except (OSError, ValueError, KeyError) as error:
+            raise ArtifactError(f"files lacks {', '.join(sorted(missing))}")
+    except (OSError, ArtifactError) as error:
         raise ArtifactError(
             f"{manifest} cannot be used: {error}", hint="delete .cache/bundle and build again"
         ) from error
