@@ -16,11 +16,16 @@ EQUAL_DB = 200.0  # float32 itself resolves about 150 dB
 
 
 def sqnr_db(parent: "Outputs", child: "Outputs") -> float | None:
-    """Return 10·log10(Σ parent² / Σ (parent − child)²), or None where both are equal bit for bit."""
+    """Return 10·log10(Σ parent² / Σ (parent − child)²), or None where both are equal bit for bit.
+
+    Raises `VerificationError` where that is no number, since an output is none.
+    """
     import numpy as np
 
     reference = parent.astype(np.float64)
     noise = float(np.square(reference - child).sum())
+    if not np.isfinite(noise):
+        raise VerificationError("outputs are not finite numbers, so there is no SQNR")
     if noise == 0.0:
         return None
     signal = float(np.square(reference).sum())

@@ -1,14 +1,16 @@
 """What a page is made from: the stored artifacts of each model, its samples, and the script bundle."""
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from export.core.errors import ArtifactError
 from export.core.files import describe_file
 from export.core.paths import SITE
-from export.core.records import Artifact, ModelSpec, Record, SelfTest, StoredFile
+from export.core.records import Artifact, ModelSpec, SelfTest, StoredFile
+from export.core.schema import PositiveInt, Record, checked, parse_json
 from export.pipeline.formats import FORMATS
 from export.pipeline.runtimes import Engine, engine_for
 from export.pipeline.selftest import read_reference_file, read_selftest
@@ -63,8 +65,7 @@ class Variant:
         return self.recipe.note + (format.dynamic_note if dynamic else format.static_note)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample(Record):
+class Sample(Record, frozen=True, kw_only=True):
     """A picture that comes with the page; `file` is its path below `site/samples/`, sizes are in pixels."""
 
     file: str
@@ -72,8 +73,8 @@ class Sample(Record):
     attribution: str
     licence: str
     source: str
-    width: int
-    height: int
+    width: PositiveInt
+    height: PositiveInt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,17 @@ class PublishedModel:
     variants: tuple[Variant, ...]
     steps: tuple[Artifact, ...]
     samples: tuple[Sample, ...]
+
+
+class BundleManifest(Record, frozen=True, kw_only=True):
+    """What `bundle.json` says: the four entry points, all files, and by engine those that only it uses."""
+
+    main: str
+    worker: str
+    client: str
+    css: str
+    files: tuple[str, ...]
+    engines: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +139,7 @@ def gather_model(store: Store, name: str, recipes: list[str], chosen: Collection
     origin = next((artifact for artifact in stored if artifact.format == "torch"), None)
     if origin is None:
         raise ArtifactError(f"no model in {store.root / name}", hint=f"run: python -m export.build --model {name}")
-    spec_file = store.folder(name, origin.recipe, origin.format) / SPEC
-    try:
-        spec = ModelSpec.from_json(json.loads(spec_file.read_text()))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{spec_file} cannot be read: {error}", hint="build again with --force") from error
+    spec = ModelSpec.read(store.folder(name, origin.recipe, origin.format) / SPEC)
     wanted = [artifact for artifact in stored if chosen is None or variant_id(artifact) in chosen]
     variants = tuple(variant for recipe in recipes for variant in _variants(store, name, recipe, wanted))
     if not variants:
@@ -185,7 +193,7 @@ def _variants(store: Store, name: str, recipe: str, stored: list[Artifact]) -> l
 def _recipe(store: Store, model: str, name: str) -> Recipe:
     """Return a recipe as it was built, which for one from a file only its artifact knows."""
     path = store.folder(model, name, "safetensors") / "recipe.json"
-    return Recipe.from_json(json.loads(path.read_text())) if path.is_file() else find_recipe(name)
+    return Recipe.read(path) if path.is_file() else find_recipe(name)
 
 
 def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Artifact) -> tuple[Artifact, ...]:
@@ -220,8 +228,8 @@ def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Art
 
 def _samples(name: str) -> tuple[Sample, ...]:
     group = name if (SAMPLES / name / "samples.json").is_file() else COMMON_SAMPLES
-    records = json.loads((SAMPLES / group / "samples.json").read_text())
-    return tuple(Sample.from_json({**record, "file": f"{group}/{record['file']}"}) for record in records)
+    samples = checked(parse_json((SAMPLES / group / "samples.json").read_bytes()), tuple[Sample, ...])
+    return tuple(replace(sample, file=f"{group}/{sample.file}") for sample in samples)
 
 
 def read_bundle(folder: Path, engines: set[str]) -> Bundle:
@@ -231,15 +239,15 @@ def read_bundle(folder: Path, engines: set[str]) -> Bundle:
     """
     manifest = folder / "bundle.json"
     try:
-        values = json.loads(manifest.read_text())
-        owned = {engine: tuple(paths) for engine, paths in values["engines"].items()}
+        listed = BundleManifest.parse(manifest.read_bytes())
+        owned = listed.engines
         left_out = {path for engine, paths in owned.items() if engine not in engines for path in paths}
-        files = tuple(describe_file(folder / name, folder) for name in sorted({*values["files"]} - left_out))
-        names = {key: values[key] for key in ("main", "worker", "client", "css")}
+        files = tuple(describe_file(folder / name, folder) for name in sorted({*listed.files} - left_out))
+        names = {key: getattr(listed, key) for key in ("main", "worker", "client", "css")}
         needed = {*names.values(), LICENCES, *(path for engine in engines for path in owned.get(engine, ()))}
         if missing := needed - {file.path for file in files}:
-            raise ValueError(f"files lacks {', '.join(sorted(missing))}")
-    except (OSError, ValueError, KeyError) as error:
+            raise ArtifactError(f"files lacks {', '.join(sorted(missing))}")
+    except (OSError, ArtifactError) as error:
         raise ArtifactError(
             f"{manifest} cannot be used: {error}", hint="delete .cache/bundle and build again"
         ) from error

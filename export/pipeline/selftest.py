@@ -1,6 +1,5 @@
 """Reading what a page tests its back ends by; `export/pipeline/stages/selftest.py` makes it."""
 
-import json
 from pathlib import Path
 
 from export.core.errors import ArtifactError
@@ -22,11 +21,7 @@ def read_reference_file(store: Store, origin: Artifact) -> tuple[Path, StoredFil
 def read_selftest(store: Store, artifact: Artifact) -> SelfTest:
     """Return what the build's own run of an artifact gave; raises `ArtifactError` when it was never run."""
     found = _read(store, artifact, artifact.recipe, f"selftest_{artifact.format}")
-    path = store.folder(artifact.model, artifact.recipe, found.format) / RESULT
-    try:
-        return SelfTest.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}", hint="build again with --force") from error
+    return SelfTest.read(store.folder(artifact.model, artifact.recipe, found.format) / RESULT)
 
 
 def _read(store: Store, parent: Artifact, recipe: str, format: str) -> Artifact:

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from msgspec import structs
+
 from export.core.console import say, stage
 from export.core.errors import RequestError
 from export.core.fidelity import Comparison, accept
@@ -142,7 +144,7 @@ class BuildSession:
         verification = accept(comparison, format.bounds_db[kept.edge])
         if verification == kept:
             return artifact
-        return self.store.replace_manifest(replace(artifact, verification=verification))
+        return self.store.replace_manifest(structs.replace(artifact, verification=verification))
 
 
 def _no_options(stage: Stage) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from export.core.errors import ArtifactError
 from export.core.files import describe_file, hash_file, hash_json, replacing_folder, write_atomically
 from export.core.records import Artifact, ParentArtifact, Verification
+from export.core.schema import parse_json
 
 MANIFEST, MANIFEST_VERSION = "artifact.json", 2
 
@@ -52,12 +53,12 @@ class Store:
         if not path.exists():
             return None
         try:
-            values = json.loads(path.read_text())
-        except ValueError as error:
-            raise ArtifactError(f"{path} is not JSON: {error}", hint="build again with --force") from error
-        if values.get("schema_version") != MANIFEST_VERSION:
-            return None  # written by another version: it is made anew
-        return Artifact.from_json(values)
+            values = parse_json(path.read_bytes())
+            if isinstance(values, dict) and values.get("schema_version") != MANIFEST_VERSION:
+                return None  # written by another version: it is made anew
+            return Artifact.from_json(values)
+        except (OSError, ArtifactError) as error:
+            raise ArtifactError(f"{path} cannot be read: {error}", hint="build again with --force") from error
 
     def find(self, model: str, recipe: str, format: str, key: str) -> Artifact | None:
         """Return the artifact made from `key` if it is there and every byte is as recorded."""

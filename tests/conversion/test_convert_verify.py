@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from export.core.errors import VerificationError
-from export.core.fidelity import accept, compare, sqnr_db
+from export.core.fidelity import accept, capped_sqnr_db, compare, sqnr_db
 from export.core.records import Verification
 from export.pipeline.formats import FORMATS
 
@@ -23,6 +23,14 @@ def test_figures_are_those_of_the_definition() -> None:
     assert found.max_abs_diff == pytest.approx(np.abs(noisy(30.0) - PARENT).max(), rel=1e-6)
     assert (found.n, found.parent, found.edge) == (8, "tf", "u8")
     assert 0.5 < found.top1_agreement <= 1.0
+
+
+def test_outputs_that_are_no_numbers_have_no_sqnr() -> None:
+    broken = PARENT.copy()
+    broken[0, 0] = np.nan
+    for measure in (sqnr_db, capped_sqnr_db):
+        with pytest.raises(VerificationError, match="not finite"):
+            measure(PARENT, broken)
 
 
 def test_equal_bit_for_bit_is_none() -> None:

@@ -1,13 +1,13 @@
 """The reference images that travel with a model: small, the same each time, with the float model's outputs."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from tiny import tiny
 from torch import Tensor, nn
 

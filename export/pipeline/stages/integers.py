@@ -1,6 +1,5 @@
 """The integer artifact: the float model quantized by a recipe, on calibration images."""
 
-import json
 from typing import TYPE_CHECKING
 
 from export.core.files import hash_bytes
@@ -31,7 +30,7 @@ def _images(stage: Stage) -> "CalibrationImages":
     quantization = stage.recipe.quantization
     assert quantization is not None
     if "images" not in stage.memory:
-        spec = ModelSpec.from_json(json.loads((stage.parents["torch"] / "spec.json").read_text()))
+        spec = ModelSpec.read(stage.parents["torch"] / "spec.json")
         calibration = quantization.calibration
         stage.memory["images"] = calibration_images(spec, stage.data, calibration.images, calibration.seed)
     images: CalibrationImages = stage.memory["images"]

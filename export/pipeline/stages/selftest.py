@@ -38,6 +38,6 @@ def _run(stage: Stage) -> None:
     tested, images, torch = stage.parents.values()
     runner = cast("RunnerModule", import_module(stage.runner))
     reference = read_reference(images / REFERENCE)
-    spec = ModelSpec.from_json(json.loads((torch / "spec.json").read_text()))
+    spec = ModelSpec.read(torch / "spec.json")
     result = reference.compare(runner.run(tested, reference.inputs(spec), stage.tools, stage.log))
     (stage.folder / RESULT).write_text(json.dumps(result.to_json()) + "\n")
