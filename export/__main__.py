@@ -9,7 +9,7 @@ COMMANDS = {
     "evaluate": "accuracy, size and cost of recipes, in one table",
     "measure": "the built page in a real browser → measurements.json → the page's results",
     "serve": "the page on localhost, as a static host would serve it",
-    "readme": "the README's table of results, from measurements",
+    "readme": "the tables of README.md and docs/results.md, from measurements and evaluations",
     "train": "train on Fashion-MNIST: the embedded model, a ResNet, or either with its numbers quantized",
 }
 

@@ -22,12 +22,12 @@ def artifacts() -> Path:
 @pytest.fixture(scope="session")
 def built_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model's page with two variants, u8 and f32, and no measurements."""
-    from export.build import BuildRequest, build
     from export.models.request import ModelRequest
+    from export.page.site import BuildRequest, build_site
     from export.quantization.recipes import find_recipes
 
     folder = tmp_path_factory.mktemp("built")
-    build(
+    build_site(
         BuildRequest(
             models=(ModelRequest(model="fashion"),),
             recipes=find_recipes("u8,f32"),

@@ -18,18 +18,10 @@ class Figure:
     high: float | None
 
 
-def quantile(samples: Sequence[float], share: float) -> float:
-    """Return a quantile by linear interpolation between order statistics (Hyndman & Fan 1996, type 7)."""
-    ordered = sorted(samples)
-    position = share * (len(ordered) - 1)
-    below = math.floor(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
-
-
 def summarise(samples: Sequence[float]) -> Figure:
-    """Return the median of one or more samples with the 10th and 90th percentile."""
-    return Figure(statistics.median(samples), len(samples), quantile(samples, 0.1), quantile(samples, 0.9))
+    """Return the median of one or more samples with the 10th and 90th percentile (Hyndman & Fan 1996, type 7)."""
+    deciles = statistics.quantiles(samples, n=10, method="inclusive") if len(samples) > 1 else samples
+    return Figure(statistics.median(samples), len(samples), deciles[0], deciles[-1])
 
 
 def proportion(hits: int, n: int) -> Figure:

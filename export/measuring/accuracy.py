@@ -1,4 +1,4 @@
-"""Accuracy in the browser beside PyTorch's, on the same encoded images; imports PyTorch."""
+"""Accuracy in the browser and in PyTorch, on the same encoded images; imports PyTorch."""
 
 from pathlib import Path
 from typing import Any
@@ -10,38 +10,38 @@ from export.core.console import Progress
 from export.core.errors import RequestError, WrongAnswersError
 from export.core.records import Artifact, Measurement
 from export.measuring.browser.page_client import page_client
-from export.measuring.float_reference import Outputs, Reference, compare_outputs, float_reference, top1
-from export.measuring.selection import Combination, Plan
+from export.measuring.float_reference import FloatReference, Outputs, compare_outputs, float_reference, top1
+from export.measuring.selection import Combination, MeasurementPlan
 from export.page.results_view import NATIVE, TOP1
 from export.pipeline.store import Store
 
-EVERY = 250  # images between two lines of progress
+REPORT_EVERY = 250  # images between two lines of progress
 
 
 def measure_accuracy(
-    browser: Browser, plan: Plan, *, artifacts: Path, data: Path | None, limit: int
+    browser: Browser, plan: MeasurementPlan, *, artifacts: Path, data: Path | None, limit: int
 ) -> list[Measurement]:
-    """Return accuracy and agreement of every combination to be checked, and PyTorch's accuracy beside them.
+    """Return accuracy and agreement of every combination to check, and PyTorch's accuracy on the same images.
 
-    A back end that fails the page's self-test is left out, aloud.
+    A back end that fails the page's self-test is skipped with a warning.
 
     Raises `RequestError` when the artifacts are not those the page was built from.
     """
     measured: list[Measurement] = []
     store = Store(artifacts)
     for model in {combination.model["name"]: combination.model for combination in plan.checked}.values():
-        own = [combination for combination in plan.checked if combination.model is model]
+        combinations = [combination for combination in plan.checked if combination.model is model]
         original = _original(store, model)
         reference = _reference(
             store.folder(model["name"], original.recipe, original.format), data, limit, model["name"]
         )
         measured += _native(original, reference)
-        progress = Progress(len(own) * len(reference.images))
-        for combination in own:
+        progress = Progress(len(combinations) * len(reference.images))
+        for combination in combinations:
             try:
                 outputs = _outputs(browser, plan, combination, reference, progress)
             except WrongAnswersError as error:
-                progress.step(f"{combination}: left out, {error.message}", len(reference.images))
+                progress.step(f"{combination}: skipped, {error.message}", len(reference.images))
                 continue
             for metric, unit, figure in compare_outputs(reference, outputs):
                 measured.append(combination.measurement(metric, unit, figure))
@@ -67,19 +67,19 @@ def _original(store: Store, model: dict[str, Any]) -> Artifact:
     return original
 
 
-def _reference(folder: Path, data: Path | None, limit: int, name: str) -> Reference:
+def _reference(folder: Path, data: Path | None, limit: int, name: str) -> FloatReference:
     progress: list[Progress] = []
 
     def report(done: int, total: int) -> None:
         if not progress:
             progress.append(Progress(total))
-        if done % EVERY == 0 or done == total:
+        if done % REPORT_EVERY == 0 or done == total:
             progress[0].step(f"{name} in PyTorch", done - progress[0].done)
 
     return float_reference(folder, data, limit, report)
 
 
-def _native(original: Artifact, reference: Reference) -> list[Measurement]:
+def _native(original: Artifact, reference: FloatReference) -> list[Measurement]:
     if reference.labels is None or reference.spec.features:
         return []
     figure = top1(reference.outputs, reference.labels)
@@ -102,18 +102,18 @@ def _native(original: Artifact, reference: Reference) -> list[Measurement]:
 
 
 def _outputs(
-    browser: Browser, plan: Plan, combination: Combination, reference: Reference, progress: Progress
+    browser: Browser, plan: MeasurementPlan, combination: Combination, reference: FloatReference, progress: Progress
 ) -> Outputs:
     collected: list[Outputs] = []
-    unsaid = 0
+    unreported = 0
     with page_client(browser, plan.url, plan.site_data) as client:
         combination.load_into(client, batch=combination.threads)
         for outputs in client.classify(reference.images):
             collected.append(outputs)
-            unsaid += len(outputs)
-            if unsaid >= EVERY:
-                progress.step(f"{combination}: accuracy", unsaid)
-                unsaid = 0
-    if unsaid:
-        progress.step(f"{combination}: accuracy", unsaid)
+            unreported += len(outputs)
+            if unreported >= REPORT_EVERY:
+                progress.step(f"{combination}: accuracy", unreported)
+                unreported = 0
+    if unreported:
+        progress.step(f"{combination}: accuracy", unreported)
     return np.concatenate(collected)

@@ -1,4 +1,4 @@
-"""The float model's outputs as reference, and how far others lie from them on the very same images."""
+"""The float model's outputs as reference, and how far others deviate from them on the very same images."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,12 +23,12 @@ from export.page.reports.measurements import SQNR
 from export.page.results_view import AGREEMENT, COSINE, TOP1
 
 Outputs = NDArray[np.float32]
-SYNTHETIC, SEED = 50, 1
+SYNTHETIC = 50  # images at most
 SMALL = 10_000_000  # parameters
 
 
 @dataclass(frozen=True)
-class Reference:
+class FloatReference:
     """The float model's outputs `[n, K]` on n encoded images; `labels` are class indices, or None without any.
 
     `threads` is how many PyTorch used.
@@ -43,7 +43,7 @@ class Reference:
 
 def float_reference(
     folder: Path, data: Path | None, limit: int, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Reference:
+) -> FloatReference:
     """Run the model stored in `folder` in PyTorch, one image at a time, on up to `limit` images.
 
     Without `data`, those are the model's own test images; a model that has none gets at most 50 synthetic ones,
@@ -54,7 +54,7 @@ def float_reference(
     if data is None and spec.labels != LABELS:
         count = min(limit, SYNTHETIC)
         say(f"  {spec.name} has no test images here: it is compared with PyTorch on {count} synthetic ones,")
-        say("  which says nothing of its accuracy; for that pass --data with labelled images")
+        say("  which says nothing about its accuracy; for that pass --data with labelled images")
         images = synthetic_images(spec, count)
     else:
         examples = list(open_dataset(data, spec, limit))
@@ -64,13 +64,13 @@ def float_reference(
         for done, image in enumerate(images, start=1):
             outputs.append(run_model(module, preprocess(read_image(image), spec.preprocess)[None])[0])
             progress(done, len(images))
-    known = None if None in labels else np.array(labels, np.int64)
-    return Reference(spec, images, known, np.stack(outputs), threads)
+    classes = None if None in labels else np.array(labels, np.int64)
+    return FloatReference(spec, images, classes, np.stack(outputs), threads)
 
 
 @contextmanager
 def _fitting_threads(spec: ModelSpec) -> Iterator[int]:
-    """Give small models one thread: one image at a time, several wait for each other longer than they compute."""
+    """Give small models one thread: with one image at a time, several spend longer on synchronisation than on work."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if spec.parameters < SMALL else before)
     try:
@@ -79,21 +79,21 @@ def _fitting_threads(spec: ModelSpec) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def compare_outputs(reference: Reference, outputs: Outputs) -> list[tuple[str, str, Figure]]:
+def compare_outputs(reference: FloatReference, outputs: Outputs) -> list[tuple[str, str, Figure]]:
     """Return (metric, unit, figure) of `outputs [n, K]` against the float model's; raises `MeasurementError` on NaN."""
     broken = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
     if broken.size:
         raise MeasurementError(
             f"{broken.size} of {len(outputs)} outputs are not numbers, the first for image {broken[0]}"
         )
-    found = [(SQNR, "dB", Figure(capped_sqnr_db(reference.outputs, outputs), len(outputs), None, None))]
+    figures = [(SQNR, "dB", Figure(capped_sqnr_db(reference.outputs, outputs), len(outputs), None, None))]
     if reference.spec.features:
-        return [(COSINE, "1", summarise(cosines(reference.outputs, outputs).tolist())), *found]
+        return [(COSINE, "1", summarise(cosines(reference.outputs, outputs).tolist())), *figures]
     same = int((outputs.argmax(axis=1) == reference.outputs.argmax(axis=1)).sum())
-    found.append((AGREEMENT, "share", proportion(same, len(outputs))))
+    figures.append((AGREEMENT, "share", proportion(same, len(outputs))))
     if reference.labels is not None:
-        found.append((TOP1, "share", top1(outputs, reference.labels)))
-    return found
+        figures.append((TOP1, "share", top1(outputs, reference.labels)))
+    return figures
 
 
 def top1(outputs: Outputs, labels: NDArray[np.int64]) -> Figure:

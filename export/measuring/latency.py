@@ -10,53 +10,55 @@ from export.core.records import Measurement
 from export.core.stats import Figure, summarise
 from export.core.units import format_ms
 from export.measuring.browser.page_client import page_client
-from export.measuring.selection import Combination, Plan
+from export.measuring.selection import Combination, MeasurementPlan
 from export.page.reports.measurements import SIZE
 from export.page.results_view import COLD, LATENCY
 
-BUDGET_MS = 6_000  # of warm runs per combination and round; slow back ends run less often, and n says so
+BUDGET_MS = 6_000  # of warm runs per combination and round; slow back ends get fewer runs, as n shows
 RUNS_MIN, WARMUP_MAX = 3, 30
 
 
 @dataclass
-class Samples:
-    """What one combination's rounds gave; `refused` says why it could not be run as asked."""
+class LatencySamples:
+    """Cold and warm times of one combination over all rounds; `skipped` says why it could not be run as selected."""
 
     cold: list[dict[str, float]] = field(default_factory=list)
     warm: list[float] = field(default_factory=list)
     bytes: int = 0
-    refused: str = ""
+    skipped: str = ""
 
-    def refuse(self, reason: str) -> None:
-        """Take back what was collected: it is not what was asked for."""
-        self.cold, self.warm, self.refused = [], [], reason
+    def skip(self, reason: str) -> None:
+        """Drop what was collected: it is not what was selected."""
+        self.cold, self.warm, self.skipped = [], [], f"skipped, {reason}"
 
 
-def measure_latency(browser: Browser, plan: Plan, *, rounds: int, runs: int) -> list[Measurement]:
-    """Return cold figures of `rounds` fresh browsers and warm ones of all their runs pooled, per combination.
+def measure_latency(browser: Browser, plan: MeasurementPlan, *, rounds: int, runs: int) -> list[Measurement]:
+    """Return cold latency over `rounds` fresh browsers and warm latency over all their runs, per combination.
 
     Every second round goes backwards, so that a steady drift of the machine cancels out.
     """
-    collected = {combination: Samples() for combination in plan.timed}
+    collected = {combination: LatencySamples() for combination in plan.timed}
     progress = Progress(rounds * len(plan.timed))
     for number in range(rounds):
         for combination in plan.timed if number % 2 == 0 else reversed(plan.timed):
             samples = collected[combination]
-            if not samples.refused:
+            if not samples.skipped:
                 _round(browser, plan, combination, samples, runs)
-            progress.step(f"{combination}: {samples.refused or _last(samples, runs)}")
-    return [one for combination, samples in collected.items() for one in _figures(combination, samples)]
+            progress.step(f"{combination}: {samples.skipped or _last(samples, runs)}")
+    return [figure for combination, samples in collected.items() for figure in _figures(combination, samples)]
 
 
-def _round(browser: Browser, plan: Plan, combination: Combination, samples: Samples, runs: int) -> None:
+def _round(
+    browser: Browser, plan: MeasurementPlan, combination: Combination, samples: LatencySamples, runs: int
+) -> None:
     with page_client(browser, plan.url, plan.site_data) as client:
         try:
             loaded = combination.load_into(client)
         except WrongAnswersError as error:
-            samples.refuse(f"left out, {error.message}")
+            samples.skip(error.message)
             return
         if loaded["threads"] != combination.threads:
-            samples.refuse(f"left out, it runs with {loaded['threads']} instead ({loaded['threads_reason']})")
+            samples.skip(f"it runs with {loaded['threads']} instead ({loaded['threads_reason']})")
             return
         affordable = int(BUDGET_MS / max(loaded["cold"]["first_run_ms"], 0.1))
         samples.cold.append(loaded["cold"])
@@ -66,11 +68,11 @@ def _round(browser: Browser, plan: Plan, combination: Combination, samples: Samp
         )
 
 
-def _last(samples: Samples, runs: int) -> str:
+def _last(samples: LatencySamples, runs: int) -> str:
     return f"cold {format_ms(sum(samples.cold[-1].values()))}, warm {format_ms(summarise(samples.warm[-runs:]).value)}"
 
 
-def _figures(combination: Combination, samples: Samples) -> list[Measurement]:
+def _figures(combination: Combination, samples: LatencySamples) -> list[Measurement]:
     if not samples.cold:
         return []
     times = {metric: [cold[metric] for cold in samples.cold] for metric in COLD} | {LATENCY: samples.warm}

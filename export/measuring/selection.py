@@ -1,4 +1,4 @@
-"""What a measuring run measures: the combinations the page offers, the machine has and the person asked for."""
+"""What to measure: the combinations that the page offers, this machine can run, and the command line selects."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ THREADED = ("wasm",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What a person asked for; an empty tuple stands for everything there is."""
+    """What the command line selects; an empty tuple stands for everything there is."""
 
     models: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Selection:
 
 @dataclass(frozen=True, eq=False)
 class Combination:
-    """One variant on one back end with so many threads; `model` and `variant` are objects of the page's data."""
+    """One variant on one back end with a number of threads; `model` and `variant` are objects of the page's data."""
 
     model: dict[str, Any]
     variant: dict[str, Any]
@@ -63,71 +63,98 @@ class Combination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The combinations to time and to check, what was left out and why, and where all this happens."""
+class MeasurementPlan:
+    """A served page with the combinations to time and those whose accuracy to check; `skipped` says what else and why.
+
+    Accuracy is checked with one thread: the outputs do not depend on it.
+    """
 
     url: str
     site_data: dict[str, Any]
     environment: Environment
     timed: tuple[Combination, ...]
     checked: tuple[Combination, ...]
-    left_out: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
-def make_plan(browser: Browser, url: str, site_data: dict[str, Any], selection: Selection) -> Plan:
-    """Ask the page what this machine has and combine it with what was asked for.
+@dataclass(frozen=True, slots=True)
+class BackendState:
+    """A back end of an engine in this browser; `reason` says why it is not available, or names the GPU."""
 
-    Raises `RequestError` when something asked for by name does not exist or is not available here.
+    engine: str
+    name: str
+    available: bool
+    reason: str
+
+
+def plan_measurements(browser: Browser, url: str, site_data: dict[str, Any], selection: Selection) -> MeasurementPlan:
+    """Ask the page which back ends this machine has, and combine them with what is selected.
+
+    Raises `RequestError` when something selected by name does not exist or is not available here.
     """
-    pairs = _pairs(site_data, selection)
+    pairs = _select_variants(site_data, selection)
     engines = dict.fromkeys(variant["engine"] for _, variant in pairs)
     with page_client(browser, url, site_data) as client:
         environment = describe_environment(browser, client.device())
-        backends = {engine: client.backends(engine) for engine in engines}
-    here, left_out = _available(backends, selection)
-    chosen = {
-        engine: [name for name in names if name in (selection.backends or names)] for engine, names in here.items()
+        states = [
+            BackendState(engine, state["name"], state["available"], state["reason"])
+            for engine in engines
+            for state in client.backends(engine)
+        ]
+    _check_available(states, selection)
+    available = {engine: [s for s in states if s.available and s.engine == engine] for engine in engines}
+    selected = {
+        engine: [state for state in here if state.name in (selection.backends or [state.name])]
+        for engine, here in available.items()
     }
-    left_out += [f"{engine}: not on {', '.join(selection.backends)}" for engine, names in chosen.items() if not names]
-    # A CPU that stands in for a GPU gives right answers, but its speed says nothing of any GPU.
-    notes = {(engine, one["name"]): one["reason"] for engine, found in backends.items() for one in found}
-    untimed = {(engine, name) for engine, names in chosen.items() for name in names if is_software(notes[engine, name])}
-    left_out += [f"latency of {engine} on {name}: {notes[engine, name]}" for engine, name in sorted(untimed)]
-    timed = [
-        Combination(model, variant, backend, threads)
-        for model, variant in pairs
-        for backend in chosen[variant["engine"]]
-        if (variant["engine"], backend) not in untimed
-        for threads in (selection.threads if backend in THREADED else (1,))
-    ]
-    checked = [
-        Combination(model, variant, backend, 1)
-        for model, variant in pairs
-        for backend in selection.accuracy_backends or chosen[variant["engine"]][:1]
-        if backend in here[variant["engine"]]
-    ]
-    return Plan(
+    return MeasurementPlan(
         url=url,
         site_data=site_data,
         environment=environment,
-        timed=tuple(timed),
-        checked=tuple(checked),
-        left_out=tuple(left_out),
+        timed=tuple(
+            Combination(model, variant, state.name, threads)
+            for model, variant in pairs
+            for state in selected[variant["engine"]]
+            if not is_software(state.reason)
+            for threads in (selection.threads if state.name in THREADED else (1,))
+        ),
+        checked=tuple(
+            Combination(model, variant, backend, 1)
+            for model, variant in pairs
+            for backend in selection.accuracy_backends or [state.name for state in selected[variant["engine"]][:1]]
+            if backend in [state.name for state in available[variant["engine"]]]
+        ),
+        skipped=tuple(_skipped(states, selected, selection)),
     )
 
 
-def _pairs(site_data: dict[str, Any], selection: Selection) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return the page's models and variants that were asked for; raises `RequestError` when there are none."""
+def _skipped(
+    states: Iterable[BackendState], selected: dict[str, list[BackendState]], selection: Selection
+) -> list[str]:
+    """Return a line on every back end that is not there, on engines with none, and on GPUs that are software."""
+    missing = [f"{state.engine} on {state.name}: {state.reason}" for state in states if not state.available]
+    empty = [f"{engine}: not on {', '.join(selection.backends)}" for engine, here in selected.items() if not here]
+    # A CPU that stands in for a GPU gives right answers, but its speed says nothing of any GPU.
+    untimed = [
+        f"latency of {state.engine} on {state.name}: {state.reason}"
+        for state in sorted((state for here in selected.values() for state in here), key=lambda s: (s.engine, s.name))
+        if is_software(state.reason)
+    ]
+    return [*missing, *empty, *untimed]
+
+
+def _select_variants(site_data: dict[str, Any], selection: Selection) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the selected variants with their models; raises `RequestError` when there are none."""
     models = site_data["models"]
-    _known({model["name"] for model in models}, selection.models, "--model", "this page has")
+    _check_known({model["name"] for model in models}, selection.models, "--model", "this page has")
     every = [
         (model, variant)
         for model in models
         if model["name"] in (selection.models or [model["name"]])
         for variant in model["variants"]
     ]
-    _known({variant["id"] for _, variant in every}, selection.variants, "--variant", "this page has")
-    _known({variant["engine"] for _, variant in every}, selection.engines, "--engine", "this page has")
+    _check_known({variant["id"] for _, variant in every}, selection.variants, "--variant", "this page has")
+    _check_known({variant["engine"] for _, variant in every}, selection.engines, "--engine", "this page has")
     pairs = [
         (model, variant)
         for model, variant in every
@@ -139,34 +166,24 @@ def _pairs(site_data: dict[str, Any], selection: Selection) -> list[tuple[dict[s
     return pairs
 
 
-def _available(
-    backends: dict[str, list[dict[str, Any]]], selection: Selection
-) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the available back ends of each engine, and a line on each that is not available."""
-    here = {engine: [one["name"] for one in found if one["available"]] for engine, found in backends.items()}
-    missing = {
-        (engine, one["name"]): f"{engine} on {one['name']}: {one['reason']}"
-        for engine, found in backends.items()
-        for one in found
-        if not one["available"]
-    }
-    asked = (*selection.backends, *selection.accuracy_backends)
-    _known(
-        {one["name"] for found in backends.values() for one in found}, asked, "--backend", "this page's engines have"
-    )
-    for name in asked:
-        if not any(name in names for names in here.values()):
-            reasons = "; ".join(line for (_, backend), line in missing.items() if backend == name)
-            every = dict.fromkeys(backend for names in here.values() for backend in names)
-            raise RequestError(f"not available here: {reasons}", hint=f"available: {', '.join(every) or 'none'}")
-    for engine, names in here.items():
-        if not names:
-            reasons = "; ".join(line for (one, _), line in missing.items() if one == engine)
+def _check_available(states: list[BackendState], selection: Selection) -> None:
+    """Raise `RequestError` for a selected back end that is not here, `MeasurementError` for an engine without any."""
+    selected = (*selection.backends, *selection.accuracy_backends)
+    _check_known({state.name for state in states}, selected, "--backend", "this page's engines have")
+    here = list(dict.fromkeys(state.name for state in states if state.available))
+    for name in selected:
+        if name not in here:
+            reasons = "; ".join(f"{state.engine} on {name}: {state.reason}" for state in states if state.name == name)
+            raise RequestError(f"not available here: {reasons}", hint=f"available: {', '.join(here) or 'none'}")
+    for engine in dict.fromkeys(state.engine for state in states):
+        if not any(state.available for state in states if state.engine == engine):
+            reasons = "; ".join(
+                f"{engine} on {state.name}: {state.reason}" for state in states if state.engine == engine
+            )
             raise MeasurementError(f"{engine} has no back end in this browser: {reasons}")
-    return here, list(missing.values())
 
 
-def _known(existing: Collection[str], names: Iterable[str], option: str, whose: str) -> None:
+def _check_known(existing: Collection[str], names: Iterable[str], option: str, whose: str) -> None:
     unknown = [name for name in names if name not in existing]
     if unknown:
         raise RequestError(

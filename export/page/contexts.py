@@ -71,7 +71,7 @@ class ResultsContext(PageContext):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ConversionStep:
     """An artifact with the titles of its format and of its parent's."""
 
     artifact: Artifact
@@ -81,17 +81,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelMethod:
-    """How one model was made and checked."""
+    """How one model was converted and verified."""
 
     spec: ModelSpec
-    steps: tuple[Step, ...]
+    steps: tuple[ConversionStep, ...]
     variants: tuple[Variant, ...]
     samples: tuple[Sample, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodContext(PageContext):
-    """The page that says how everything was made, from what, and how to check it."""
+    """The page that says how everything was made, from what, and how to verify it."""
 
     models: tuple[ModelMethod, ...]
     tools: dict[str, tuple[str, ...]]
@@ -174,9 +174,9 @@ def _choose(model: PublishedModel) -> ModelChoice:
 
 
 def _method(model: PublishedModel) -> ModelMethod:
-    """Return how a model was made, step by step."""
+    """Return how a model was converted, step by step."""
     steps = tuple(
-        Step(
+        ConversionStep(
             artifact=step,
             title=FORMATS[step.format].title,
             parent=FORMATS[step.parents[0].format].title if step.parents else "",
@@ -197,7 +197,10 @@ def _tool_versions(models: tuple[PublishedModel, ...]) -> dict[str, tuple[str, .
 
 
 def page_contexts(
-    published: tuple[PublishedModel, ...], scripts: Bundle, measured: MeasurementFile | None, compared: Benchmark | None
+    published: tuple[PublishedModel, ...],
+    scripts: Bundle,
+    measured: MeasurementFile | None,
+    benchmark: Benchmark | None,
 ) -> tuple[tuple[PageContext, ...], list[str]]:
     """Return every page's context, and notes on measurements that belong to nothing published."""
     figures, notes = match(measured, published)
@@ -219,10 +222,10 @@ def page_contexts(
         models=tuple(lay_out(model, figures) for model in published),
         environment=measured.environment if measured and figures else None,
         backends=BACKENDS,
-        benchmarks=views(compared),
+        benchmarks=views(benchmark),
         **shared,
     )
-    how = MethodContext(
+    method = MethodContext(
         page="method.html",
         title="How it is made",
         description=f"How {names} was converted, verified and published.",
@@ -232,8 +235,8 @@ def page_contexts(
         licences=f"assets/{LICENCES}",
         **shared,
     )
-    lost = PageContext(page="404.html", title="Page not found", description="There is no such page here.", **shared)
-    return (index, results, how, lost), notes
+    missing = PageContext(page="404.html", title="Page not found", description="There is no such page here.", **shared)
+    return (index, results, method, missing), notes
 
 
 def icon_path() -> str:

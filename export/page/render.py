@@ -29,9 +29,9 @@ MONTHLY_TRAFFIC = 100_000_000_000  # bytes; its soft limit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderReport:
-    """What was rendered: sizes in bytes; `cold_visit_bytes` is the first visit's transfer with the first variant.
+    """What was rendered: sizes in bytes; `first_visit_bytes` is what a first visit with the first variant downloads.
 
-    `kept` files are kept for visits without a network from the first visit on, `later` ones once they are used.
+    `kept` files are available offline from the first visit on, `later` ones once they were used.
     """
 
     out: Path
@@ -40,7 +40,7 @@ class RenderReport:
     bytes: int
     largest_path: str
     largest_bytes: int
-    cold_visit_bytes: int
+    first_visit_bytes: int
     visits_per_month: int
     kept: int
     kept_bytes: int
@@ -53,10 +53,10 @@ class RenderReport:
         return [
             f"{self.variants} variants, {self.files} files, {format_bytes(self.bytes)} "
             f"of {format_bytes(SITE_LIMIT)} allowed; largest: {self.largest_path} ({format_bytes(self.largest_bytes)})",
-            f"a first visit transfers at most {format_bytes(self.cold_visit_bytes)}: "
-            f"{format_count(self.visits_per_month)} visits a month within {format_bytes(MONTHLY_TRAFFIC)}",
-            f"kept for visits without a network: {self.kept} files ({format_bytes(self.kept_bytes)}) at once, "
-            f"{self.later} ({format_bytes(self.later_bytes)}) when they are used",
+            f"a first visit downloads at most {format_bytes(self.first_visit_bytes)}: "
+            f"{format_count(self.visits_per_month)} visits per month within {format_bytes(MONTHLY_TRAFFIC)}",
+            f"available offline: {self.kept} files ({format_bytes(self.kept_bytes)}) from the first visit, "
+            f"{self.later} ({format_bytes(self.later_bytes)}) once they were used",
             *(f"note: {note}" for note in self.notes),
         ]
 
@@ -119,7 +119,7 @@ def _refuse_foreign(out: Path) -> None:
     if foreign:
         shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
         raise RequestError(
-            f"{out} would be replaced, but holds files that are not of the site: {shown}",
+            f"{out} would be replaced, but holds files that are no part of the site: {shown}",
             hint="move them elsewhere, or name another folder with --out",
         )
 
@@ -231,7 +231,7 @@ def _report(
     out: Path, published: tuple[PublishedModel, ...], shell: Shell, files: list[dict[str, Any]], notes: list[str]
 ) -> RenderReport:
     largest = max(files, key=lambda file: file["bytes"])
-    cold = _cold_visit(published, shell)
+    first_visit = _first_visit(published, shell)
     return RenderReport(
         out=out,
         variants=sum(len(model.variants) for model in published),
@@ -239,8 +239,8 @@ def _report(
         bytes=sum(file["bytes"] for file in files),
         largest_path=largest["path"],
         largest_bytes=largest["bytes"],
-        cold_visit_bytes=cold,
-        visits_per_month=MONTHLY_TRAFFIC // cold,
+        first_visit_bytes=first_visit,
+        visits_per_month=MONTHLY_TRAFFIC // first_visit,
         kept=len(shell.kept),
         kept_bytes=sum(file.bytes for file in shell.kept),
         later=len(shell.later),
@@ -249,7 +249,7 @@ def _report(
     )
 
 
-def _cold_visit(published: tuple[PublishedModel, ...], shell: Shell) -> int:
+def _first_visit(published: tuple[PublishedModel, ...], shell: Shell) -> int:
     """Return the gzipped bytes of a first visit: what it keeps, and the first variant with its largest runtime."""
     kept = sum(file.gzip_bytes for file in shell.kept)
     scripts = sum(file.gzip_bytes for file in shell.runtimes if not file.path.endswith(".wasm"))

@@ -1,4 +1,4 @@
-"""Measurements laid out as the results page shows them: by model, variant, back end and threads."""
+"""Measurements as the results page shows them: by model, variant, back end and threads."""
 
 import math
 from dataclasses import dataclass, replace
@@ -18,9 +18,9 @@ COLD = ("download_ms", "decode_ms", "compile_ms", "first_run_ms")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultRow:
-    """One variant on one back end; figures that were not measured are None, and without any `backend` is too.
+    """One variant on one back end; figures that were not measured are None, and so is `backend` without any.
 
-    `agreement` is the share of images with PyTorch's top-1, `cosine` the likeness of a feature model's outputs.
+    `agreement` is the share of images with PyTorch's top-1, `cosine` the similarity of a feature model's outputs.
     """
 
     variant: Variant
@@ -78,11 +78,11 @@ def match(file: MeasurementFile | None, models: tuple[PublishedModel, ...]) -> t
     if file is None:
         return [], ["no measurements given: the results page says “not measured”"]
     known = {step.sha256 for model in models for step in model.steps}
-    matched = [one for one in file.measurements if one.artifact_sha256 in known]
-    foreign = [one for one in file.measurements if one.artifact_sha256 not in known]
+    matched = [measurement for measurement in file.measurements if measurement.artifact_sha256 in known]
+    foreign = [measurement for measurement in file.measurements if measurement.artifact_sha256 not in known]
     if not foreign:
         return matched, []
-    names = sorted({f"{one.model}/{one.variant}" for one in foreign})
+    names = sorted({f"{measurement.model}/{measurement.variant}" for measurement in foreign})
     return matched, [
         f"{len(foreign)} measurements belong to no published variant and are not shown: {', '.join(names)}"
     ]
@@ -90,8 +90,8 @@ def match(file: MeasurementFile | None, models: tuple[PublishedModel, ...]) -> t
 
 def lay_out(model: PublishedModel, measured: list[Measurement]) -> ModelResults:
     """Return one model's rows, every variant at least once, and its chart."""
-    own = {step.sha256 for step in model.steps}
-    figures = [one for one in measured if one.artifact_sha256 in own]
+    known = {step.sha256 for step in model.steps}
+    figures = [measurement for measurement in measured if measurement.artifact_sha256 in known]
     rows = tuple(row for variant in model.variants for row in _rows(variant, figures))
     chart, axis = _chart(rows)
     return ModelResults(
@@ -100,37 +100,36 @@ def lay_out(model: PublishedModel, measured: list[Measurement]) -> ModelResults:
         random=model.spec.weights == "random",
         features=model.spec.features,
         rows=rows,
-        reference=next((one for one in figures if one.engine == NATIVE and one.metric == TOP1), None),
+        reference=next((figure for figure in figures if (figure.engine, figure.metric) == (NATIVE, TOP1)), None),
         chart=chart,
         axis=axis,
     )
 
 
 def _rows(variant: Variant, figures: list[Measurement]) -> list[ResultRow]:
-    own = [
-        one for one in figures if one.artifact_sha256 == variant.artifact.sha256 and one.engine == variant.engine.name
-    ]
-    if not own:
+    place = (variant.artifact.sha256, variant.engine.name)
+    measured = [figure for figure in figures if (figure.artifact_sha256, figure.engine) == place]
+    if not measured:
         return [_row(variant, None, None, [])]
     order = variant.engine.backends
-    places = sorted(
-        {(one.backend, one.threads) for one in own},
-        key=lambda place: (order.index(place[0]) if place[0] in order else len(order), place),
+    backends = sorted(
+        {(figure.backend, figure.threads) for figure in measured},
+        key=lambda pair: (order.index(pair[0]) if pair[0] in order else len(order), pair),
     )
-    return [_row(variant, backend, threads, own) for backend, threads in places]
+    return [_row(variant, backend, threads, measured) for backend, threads in backends]
 
 
-def _row(variant: Variant, backend: str | None, threads: int | None, own: list[Measurement]) -> ResultRow:
-    here = {one.metric: one for one in own if (one.backend, one.threads) == (backend, threads)}
+def _row(variant: Variant, backend: str | None, threads: int | None, measured: list[Measurement]) -> ResultRow:
+    figures = {figure.metric: figure for figure in measured if (figure.backend, figure.threads) == (backend, threads)}
     return ResultRow(
         variant=variant,
         backend=backend,
         threads=threads,
-        latency=here.get(LATENCY),
-        top1=here.get(TOP1),
-        agreement=here.get(AGREEMENT),
-        cosine=here.get(COSINE),
-        cold=tuple(here.get(metric) for metric in COLD),
+        latency=figures.get(LATENCY),
+        top1=figures.get(TOP1),
+        agreement=figures.get(AGREEMENT),
+        cosine=figures.get(COSINE),
+        cold=tuple(figures.get(metric) for metric in COLD),
     )
 
 
@@ -171,7 +170,7 @@ def _spread(figure: Measurement) -> tuple[float, float, float]:
 
 
 def _axis(accuracies: list[float]) -> tuple[float, float]:
-    """Return the accuracies' range widened to whole twentieths, so that the axis ends are round."""
+    """Return the range of accuracies widened to multiples of 5 %, so that the axis has round ends."""
     low, high = math.floor(20 * min(accuracies)) / 20, math.ceil(20 * max(accuracies)) / 20
     return low, max(high, low + 0.05)
 

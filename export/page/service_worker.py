@@ -1,4 +1,4 @@
-"""The page's service worker: its script, after the list of the files that it keeps for visits without a network."""
+"""The page's service worker: its script, after the list of the files that it keeps available offline."""
 
 import json
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from export.core.files import describe_file, hash_json
 from export.core.records import StoredFile
 from export.page.inventory import SERVICE_WORKER, Bundle
 
-LARGEST = 600_000  # bytes: a first visit does not wait for a larger runtime, which it may never use
-PAGES = ("index.html", "results.html", "method.html")  # 404.html is for the host to give
+LARGEST = 600_000  # bytes: a first visit does not download a larger runtime ahead, which it may never use
+PAGES = ("index.html", "results.html", "method.html")  # 404.html is the host's to serve
 NAMED_BY_CONTENT = (".js", ".mjs", ".css", ".wasm")  # the licences are none of these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shell:
-    """The files that a first visit keeps, and those that are kept once they are used; paths are the site's.
+    """The files that the first visit caches, and those that are cached once they are used; paths are the site's.
 
     `runtimes` are those of `later` that the first variant of the page needs all the same.
     """
@@ -45,10 +45,10 @@ class Shell:
 
 
 def find_shell(folder: Path, scripts: Bundle, engine: str) -> Shell:
-    """Choose from a rendered site what its service worker keeps, given the engine of the page's first variant.
+    """Choose from a rendered site what its service worker caches, given the engine of the page's first variant.
 
     At once: pages, samples, the icon, and of the scripts and binaries those for that engine that are not too large.
-    Weights are in neither list: the page keeps those itself, in a cache of their own.
+    Weights are in neither list: the page itself caches those.
     """
     loose = [*(folder / page for page in PAGES), *(folder / "assets").glob("*.svg"), *(folder / "samples").rglob("*.*")]
     assets = [

@@ -45,7 +45,7 @@ class Format:
     `title` is what the page calls it. The first of `parents` that applies is the one it is converted from. `stage` is
     the module that makes it; `runner`, for what a page loads and for self-tests, the module that runs it. `tools` are
     the distributions whose versions decide its bytes. `bounds_db` is the least SQNR in dB of each comparison that the
-    stage makes. `engine` is the JavaScript runtime that loads it, the first format of an engine being its default.
+    stage makes. `file` is the one that a person gets of it, by its suffix. `engine` is the JavaScript runtime that loads it, the first format of an engine being its default.
     `dynamic_note` and `static_note` are what this format does otherwise than a recipe says whose activations have
     scales of run time, or of calibration.
     """
@@ -56,6 +56,7 @@ class Format:
     stage: str
     tools: tuple[str, ...]
     bounds_db: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    file: str = ""
     engine: str = ""
     runner: str = ""
     dynamic_note: str = ""
@@ -113,7 +114,7 @@ def _tfjs(name: str, title: str, *graphs: str) -> Format:
     )
 
 
-def _litert(name: str, title: str, graph: str) -> Format:
+def _litert(name: str, title: str, graph: str, file: str = "") -> Format:
     stage = f"{STAGES}.litert"
     return Format(
         name=name,
@@ -122,6 +123,7 @@ def _litert(name: str, title: str, graph: str) -> Format:
         stage=stage,
         tools=LITERT_TOOLS,
         bounds_db=ROUNDED_BOUNDS_DB,
+        file=file,
         engine="litert",
         runner=stage,
         dynamic_note=" Here attention’s own products stay in float.",
@@ -148,6 +150,7 @@ _MADE = (
         title="integer safetensors",
         parents=(MODEL,),
         stage=f"{STAGES}.integers",
+        file="model.safetensors",
         tools=("torch", "timm", "numpy"),
         bounds_db=INTEGER_BOUNDS_DB,
     ),
@@ -171,10 +174,11 @@ _MADE = (
     _tensorflow("tf_tflite", "TensorFlow SavedModel, rewritten for LiteRT", "onnx_tflite"),
     _tfjs("tfjs", "TensorFlow.js graph model", "tf_tfjs", "tf_tfjs_gpu"),
     _tfjs("tfjs_stock", "TensorFlow.js graph model, stock conversion", "tf"),
-    _litert("tflite", "LiteRT", "tf_tflite"),
+    _litert("tflite", "LiteRT", "tf_tflite", file="model.tflite"),
     _litert("tflite_stock", "LiteRT, stock conversion", "tf"),
     Format(
         name="qdq",
+        file="model.onnx",
         title="ONNX with integers",
         parents=(Parent("onnx"), INTEGERS, MODEL),
         stage=f"{STAGES}.qdq",

@@ -18,9 +18,9 @@ from export.data.synthetic import photograph_like
 from export.measuring.benchmark.peer.hub_folder import FLOAT, Q8, run_pixels
 from export.measuring.benchmark.peer.page import blank_page, open_peer, peer_first_prediction, peer_latency
 from export.measuring.benchmark.peer.site import CACHE, MODEL, MODELS, peer_site
-from export.measuring.browser.network import slow_line, throttle, transferred
+from export.measuring.browser.network import throttle, throttle_network, transferred
 from export.measuring.browser.server import serving
-from export.measuring.browser.throttle import PROCESSES, slow_processor
+from export.measuring.browser.throttle import PROCESSES, throttle_cpu
 from export.models.float_artifact import read_model, run_model, write_model
 
 pytestmark = pytest.mark.browser
@@ -161,7 +161,7 @@ def test_slow_line_slows_page_and_worker(page: Page, downloads: str) -> None:
 
     for where in ("here", "there"):
         fast = milliseconds(where, f"blob.bin?{where}-fast")
-        with slow_line(page, mbit_per_s=1, latency_ms=20):
+        with throttle_network(page, mbit_per_s=1, latency_ms=20):
             slow = milliseconds(where, f"blob.bin?{where}-slow")
         assert slow > fast  # 1.6 s against what the machine gives
     with throttle(page, mbit_per_s=1, latency_ms=20, cpu_slowdown=2), transferred(page) as transfers:
@@ -187,7 +187,7 @@ def test_slow_processor_stops_pages_in_turn_and_leaves_them_running(
     page.goto(downloads)
     before = renderers()
     states: set[bool] = set()
-    with slow_processor(chromium, 4):
+    with throttle_cpu(chromium, 4):
         for _ in range(10_000):
             states |= {state == "T" for process, state in renderers().items() if process in before}
             if states == {True, False}:
@@ -195,5 +195,5 @@ def test_slow_processor_stops_pages_in_turn_and_leaves_them_running(
         assert page.evaluate("here('blob.bin')") == len(BLOB)
     assert states == {True, False}
     assert not [process for process, state in renderers().items() if process in before and state == "T"]
-    with pytest.raises(RequestError, match="below 1"), slow_processor(chromium, 0.5):
+    with pytest.raises(RequestError, match="below 1"), throttle_cpu(chromium, 0.5):
         pass

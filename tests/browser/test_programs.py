@@ -1,62 +1,47 @@
-"""How many programs a GPU is told to run: fewer with the graph made for GPUs than with the stock conversion."""
+"""GPU dispatches per inference: fewer with the graph rewritten for GPUs than with the stock conversion."""
 
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Playwright
 
-from export.measuring.benchmark.gpu_dispatches import count_programs
+from export.measuring.benchmark.gpu_dispatches import count_dispatches
+from export.measuring.benchmark.site import BenchmarkSite, build_benchmark_site
+from export.measuring.benchmark.targets import GPU_BACKENDS, TARGETS
 from export.measuring.browser.chromium import launch
-from export.measuring.browser.page_client import page_client, read_site_data
+from export.measuring.browser.page_client import page_client
 from export.measuring.browser.server import serving
 from export.models.request import ModelRequest
-from export.page.bundle import make_bundle
-from export.page.render import render
-from export.pipeline.build import make_formats
-from export.pipeline.store import Store
-from export.quantization.recipes import find_recipe
 
 pytestmark = pytest.mark.browser
 
-ROLES = {"u8-tfjs": ("tfjs", "shaped"), "u8-tfjs_stock": ("tfjs_stock", "stock")}
+TFJS = [target for target in TARGETS if target.name in ("tfjs", "tfjs_stock")]
 PICTURE = sorted((Path(__file__).parents[2] / "site/samples/fashion").glob("*.png"))[0]
 
 
 @pytest.fixture(scope="module")
-def site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded model as TensorFlow.js runs it, shaped and as the stock converters make it."""
-    pairs = tuple((find_recipe("u8"), format) for format in ("tfjs", "tfjs_stock"))
-    make_formats(ModelRequest(model="fashion"), pairs, Store(artifacts), force=False)
-    folder = tmp_path_factory.mktemp("programs") / "_site"
-    render(
-        artifacts=artifacts,
-        models=["fashion"],
-        recipes=["u8"],
-        bundle=make_bundle(),
-        measurements=None,
-        out=folder,
-        variants=set(ROLES),
-    )
-    return folder
+def site(artifacts: Path) -> BenchmarkSite:
+    """The embedded model as TensorFlow.js runs it, rewritten and as the stock converters make it."""
+    return build_benchmark_site(ModelRequest(model="fashion"), TFJS, artifacts)
 
 
-def test_the_graph_for_gpus_takes_fewer_programs_than_the_stock_one(site: Path, playwright: Playwright) -> None:
-    data = read_site_data(site)
-    with launch(playwright, software_gpu=True) as browser, serving(site) as url:
-        found = count_programs(browser, url, data, data["models"][0], ROLES, ("webgl", "webgpu"), PICTURE.read_bytes())
-    counts = {(one.role, one.backend): one.count for one in found}
-    for backend in ("webgl", "webgpu"):
+def test_the_graph_for_gpus_takes_fewer_dispatches_than_the_stock_one(
+    site: BenchmarkSite, playwright: Playwright
+) -> None:
+    with launch(playwright, software_gpu=True) as browser, serving(site.folder) as url:
+        counted = count_dispatches(browser, url, site, TFJS, PICTURE.read_bytes())
+    counts = {(one.role, one.backend): one.count for one in counted}
+    for backend in GPU_BACKENDS:
         assert 100 < counts["tfjs", backend] < 0.9 * counts["tfjs_stock", backend]
 
 
-def test_gpus_run_their_graph_and_the_page_is_told(site: Path, playwright: Playwright) -> None:
-    data = read_site_data(site)
+def test_gpus_run_their_graph_and_the_page_is_told(site: BenchmarkSite, playwright: Playwright) -> None:
     builds = {}
-    with launch(playwright, software_gpu=True) as browser, serving(site) as url:
+    with launch(playwright, software_gpu=True) as browser, serving(site.folder) as url:
         for backend in ("wasm", "webgl"):
-            with page_client(browser, url, data) as client:
-                for variant in data["models"][0]["variants"]:
-                    loaded = client.load(data["models"][0], variant, backend, 1)
+            with page_client(browser, url, site.data) as client:
+                for variant in site.model["variants"]:
+                    loaded = client.load(site.model, variant, backend, 1)
                     builds[variant["id"], backend] = loaded.get("build")
     assert builds == {
         ("u8-tfjs", "wasm"): None,

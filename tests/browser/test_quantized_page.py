@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from export.build import BuildRequest, build
 from export.data.preprocess import preprocess, read_image
 from export.measuring.browser.page_client import page_client, read_site_data
 from export.measuring.browser.server import serving
 from export.models.float_artifact import run_model
 from export.models.request import ModelRequest
+from export.page.site import BuildRequest, build_site
 from export.quantization.calibration.assemble import dequantized
 from export.quantization.integer_file import load_quantized
 from export.quantization.recipes import find_recipes
@@ -24,7 +24,7 @@ SAMPLES = Path(__file__).parents[2] / "site/samples/fashion"
 @pytest.fixture(scope="module")
 def quantized_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quantized")
-    build(
+    build_site(
         BuildRequest(
             models=(ModelRequest(model="fashion"),),
             recipes=find_recipes("w4_rtn"),

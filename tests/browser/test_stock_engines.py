@@ -13,7 +13,6 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, Playwright, expect
 
-from export.build import BuildRequest, build
 from export.conversion.converter_process import ConverterProcess
 from export.conversion.litert.integers import run_tflite
 from export.conversion.onnx.export import run_onnx
@@ -24,6 +23,7 @@ from export.measuring.browser.chromium import launch
 from export.measuring.browser.page_client import PageClient, page_client, read_site_data
 from export.measuring.browser.server import serving
 from export.models.request import ModelRequest
+from export.page.site import BuildRequest, build_site
 from export.quantization.recipes import find_recipes
 
 pytestmark = pytest.mark.browser
@@ -37,7 +37,7 @@ ROUNDING_DB = 30  # a last bit makes an activation fall on the next level; weigh
 def site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model as LiteRT, ONNX Runtime and TensorFlow.js run it, in integers and with weights alone."""
     folder = tmp_path_factory.mktemp("stock")
-    build(
+    build_site(
         BuildRequest(
             models=(ModelRequest(model="fashion"),),
             recipes=find_recipes("w8_dynamic,w8_rtn"),

@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
 
-from export.build import BuildRequest, build
 from export.conversion.engine.compile import BUILDS, MOST_BYTES, make_engine
 from export.conversion.engine.export import FILE, run_vit
 from export.core.errors import MeasurementError
@@ -19,6 +18,7 @@ from export.measuring.browser.chromium import Troubles
 from export.measuring.browser.page_client import page_client, read_site_data
 from export.measuring.browser.server import serving
 from export.models.request import ModelRequest
+from export.page.site import BuildRequest, build_site
 from export.quantization.integer_file import load_quantized
 from export.quantization.recipes import find_recipes
 
@@ -33,7 +33,7 @@ Outputs = NDArray[np.float32]
 @pytest.fixture(scope="module")
 def vit_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vit")
-    build(
+    build_site(
         BuildRequest(
             models=(ModelRequest(model="fashion"),),
             recipes=find_recipes(",".join(RECIPES)),

@@ -126,6 +126,7 @@ def make_site(
     out: Path,
     measurements: Path | None = None,
     models: tuple[str, ...] = ("plain", "noise"),
+    benchmark: Path | None = None,
 ) -> RenderReport:
     return render(
         artifacts=store.root,
@@ -133,6 +134,7 @@ def make_site(
         recipes=["u8", "f32"],
         bundle=bundle,
         measurements=measurements,
+        benchmark=benchmark,
         out=out,
     )
 

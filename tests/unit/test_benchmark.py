@@ -1,4 +1,4 @@
-"""What a benchmark says: ratios of the same rounds, what is asked, and how it is shown."""
+"""What a benchmark says: ratios of the same rounds, acceptance criteria, and how it is shown."""
 
 import json
 from pathlib import Path
@@ -11,11 +11,12 @@ from export.core.records import SCHEMA_VERSION, Environment
 from export.measure import main
 from export.measuring.benchmark.first_visit import packed_sizes
 from export.measuring.benchmark.peer.target import PEERS
-from export.measuring.benchmark.run import GPU_BACKENDS, ROLES
-from export.page.reports.acceptance import BARS
-from export.page.reports.benchmark import Benchmark, Programs, Row, Start, joined, ratio
-from export.page.reports.benchmark_tables import markdown
+from export.measuring.benchmark.targets import GPU_BACKENDS, TARGETS
+from export.page.reports.acceptance import CRITERIA
+from export.page.reports.benchmark import Benchmark, DispatchCount, FirstVisit, TargetResult, merge_benchmarks, ratio
+from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
 from export.page.reports.benchmark_view import read_benchmark, views
+from export.page.reports.markdown import Verdict
 
 PLACE = Environment(
     machine="x86_64",
@@ -29,8 +30,10 @@ PLACE = Environment(
 )
 
 
-def row(role: str, threads: int, rounds: tuple[float, ...], sqnr: float | None = None, backend: str = "wasm") -> Row:
-    return Row(
+def row(
+    role: str, threads: int, rounds: tuple[float, ...], sqnr: float | None = None, backend: str = "wasm"
+) -> TargetResult:
+    return TargetResult(
         model="m",
         role=role,
         title=f"`{role}`",
@@ -47,14 +50,14 @@ def row(role: str, threads: int, rounds: tuple[float, ...], sqnr: float | None =
     )
 
 
-def start(role: str, size: int, seconds: tuple[float, ...]) -> Start:
-    return Start(
+def visit(role: str, size: int, seconds: tuple[float, ...]) -> FirstVisit:
+    return FirstVisit(
         model="m", role=role, title=f"`{role}`", bytes=2 * size, gzip_bytes=size, brotli_bytes=size - 1, seconds=seconds
     )
 
 
-def programs(role: str, backend: str, count: int) -> Programs:
-    return Programs(model="m", role=role, title=f"`{role}`", backend=backend, count=count)
+def dispatches(role: str, backend: str, count: int) -> DispatchCount:
+    return DispatchCount(model="m", role=role, title=f"`{role}`", backend=backend, count=count)
 
 
 FOUND = Benchmark(
@@ -69,7 +72,7 @@ FOUND = Benchmark(
         row("ort", 1, (40.0, 80.0, 120.0), 41.0),
         row("vit", 2, (5.0, 6.0, 7.0)),
     ),
-    starts=(start("vit", 5_000_000, (4.0, 6.0, 5.0)), start("transformers", 9_000_000, (10.0, 11.0, 9.0))),
+    starts=(visit("vit", 5_000_000, (4.0, 6.0, 5.0)), visit("transformers", 9_000_000, (10.0, 11.0, 9.0))),
 )
 
 
@@ -86,41 +89,44 @@ def test_models_measured_anew_take_their_places_and_others_stay() -> None:
         rows = tuple(replace(one, model=model, latency_ms=latency) for one in FOUND.rows)
         return replace(FOUND, rows=rows, starts=tuple(replace(one, model=model) for one in FOUND.starts))
 
-    both = joined(of("a", 1.0), of("b", 2.0))
+    both = merge_benchmarks(of("a", 1.0), of("b", 2.0))
     assert both is not None and len(both.rows) == 8 and len(both.starts) == 4
-    again = joined(both, replace(of("a", 3.0), starts=()))
+    again = merge_benchmarks(both, replace(of("a", 3.0), starts=()))
     assert again is not None and {one.model for one in again.starts} == {"b"}
     assert [(one.model, one.latency_ms) for one in again.rows] == [("a", 3.0)] * 4 + [("b", 2.0)] * 4
-    assert joined(replace(FOUND, environment=replace(PLACE, cpu="another")), FOUND) is None
-    assert joined(replace(FOUND, mbit_per_s=5), FOUND) is None
+    assert merge_benchmarks(replace(FOUND, environment=replace(PLACE, cpu="another")), FOUND) is None
+    assert merge_benchmarks(replace(FOUND, mbit_per_s=5), FOUND) is None
 
 
-def test_what_is_asked_is_judged_and_what_is_missing_is_said() -> None:
-    lines = {bar.title: bar.line(FOUND, "m") for bar in BARS}
-    found = {title: line for title, line in lines.items() if "not measured" not in line}
-    assert len(found) == 5
-    assert found["`vit` / LiteRT.js int8 as onnx2tf converts it, 1 thread"].endswith(
-        "0.50×, at most 0.50× asked: holds"
-    )
-    assert "0.25×" in found["`vit` / ONNX Runtime Web int8, 1 thread"]
-    lead = next(line for title, line in found.items() if title.startswith("SQNR"))
-    assert lead.endswith("-1.0 dB, at least 0.0 dB asked: **does not hold**")
-    assert any("0.50×, at most 0.60×" in line for line in found.values())
+def judged(benchmark: Benchmark) -> dict[str, Verdict]:
+    return {criterion.title: criterion.judge(benchmark, "m") for criterion in CRITERIA}
 
 
-def test_every_role_that_a_bar_asks_for_takes_part() -> None:
-    taking = {role.name for role in ROLES} | {role for role, _, _ in PEERS}
+def test_criteria_are_judged_and_what_is_missing_is_said() -> None:
+    verdicts = judged(FOUND)
+    assert sum(verdict.passed is not None for verdict in verdicts.values()) == 5
+    litert = verdicts["latency, `vit` / LiteRT.js int8 as onnx2tf converts it, 1 thread"]
+    assert (litert.measured, litert.threshold, litert.result) == ("0.50×", "≤ 0.50×", "PASS")
+    assert verdicts["latency, `vit` / ONNX Runtime Web int8, 1 thread"].measured == "0.25×"
+    lead = next(verdict for title, verdict in verdicts.items() if title.startswith("SQNR"))
+    assert lead.line().endswith(": -1.0 dB (threshold ≥ 0.0 dB)") and lead.result == "FAIL"
+    missing = next(verdict for verdict in verdicts.values() if verdict.passed is None)
+    assert (missing.measured, missing.result) == ("not measured", "not measured")
+
+
+def test_every_target_that_a_criterion_needs_is_measured() -> None:
+    measured = {target.name for target in TARGETS} | {role for role, _, _ in PEERS}
     everyone = replace(
         FOUND,
         rows=tuple(
             row(role, threads, (1.0, 1.0, 1.0), 1.0, backend)
-            for role in taking
+            for role in measured
             for backend, threads in (("wasm", 1), ("wasm", 2), ("webgl", 1), ("webgpu", 1))
         ),
-        starts=tuple(start(role, 1, (1.0,)) for role in taking),
-        programs=tuple(programs(role, backend, 1) for role in taking for backend in GPU_BACKENDS),
+        starts=tuple(visit(role, 1, (1.0,)) for role in measured),
+        programs=tuple(dispatches(role, backend, 1) for role in measured for backend in GPU_BACKENDS),
     )
-    assert not [bar.title for bar in BARS if "not measured" in bar.line(everyone, "m")]
+    assert not [title for title, verdict in judged(everyone).items() if verdict.passed is None]
 
 
 def test_what_ran_on_a_gpu_is_compared_with_what_ran_there() -> None:
@@ -128,42 +134,52 @@ def test_what_ran_on_a_gpu_is_compared_with_what_ran_there() -> None:
     both = replace(FOUND, rows=(*FOUND.rows, row("tfjs", 1, (60.0, 70.0, 80.0), 50.0), *on_gpu))
     figure = ratio(both, "m", "tfjs", "tfjs_stock", "webgl")
     assert figure is not None and figure.value == pytest.approx(0.8)
-    lines = [bar.line(both, "m") for bar in BARS]
-    assert "TF.js, shaped for it / stock conversion, webgl: 0.80×, at most 1.00× asked: holds" in lines
-    assert "TF.js, shaped for it / stock conversion, webgpu: not measured" in lines
+    verdicts = judged(both)
+    title = "latency, rewritten for TF.js / as onnx2tf converts it"
+    assert (verdicts[f"{title}, webgl"].measured, verdicts[f"{title}, webgl"].result) == ("0.80×", "PASS")
+    assert verdicts[f"{title}, webgpu"].passed is None
     (view,) = views(both)
     assert [group.title for group in view.groups] == ["1 thread", "2 threads", "webgl"]
-    assert "| `tfjs` | webgl |" in markdown(both)
+    assert "| `tfjs` | webgl |" in benchmark_section(both)
 
 
-def test_programs_are_compared_by_their_number_and_shown() -> None:
+def test_gpu_dispatches_are_compared_by_their_number_and_shown() -> None:
     counted = tuple(
-        programs(role, backend, count)
+        dispatches(role, backend, count)
         for role, backend, count in (("tfjs", "webgl", 30), ("tfjs_stock", "webgl", 40), ("tfjs", "webgpu", 20))
     )
     both = replace(FOUND, programs=counted)
-    lines = [bar.line(both, "m") for bar in BARS]
-    title = "TF.js, shaped for it / stock conversion, GPU programs an image on"
-    assert f"{title} webgl: 0.75×, at most 1.00× asked: holds" in lines
-    assert f"{title} webgpu: not measured" in lines
-    assert "| `tfjs` | webgpu | 20 |" in markdown(both) and "programs |" not in markdown(FOUND)
+    verdicts = judged(both)
+    title = "GPU dispatches per inference, rewritten for TF.js / as onnx2tf converts it"
+    assert (verdicts[f"{title}, webgl"].measured, verdicts[f"{title}, webgl"].result) == ("0.75×", "PASS")
+    assert verdicts[f"{title}, webgpu"].passed is None
+    assert "| `tfjs` | webgpu | 20 |" in benchmark_section(both)
+    assert "| dispatches |" not in benchmark_section(FOUND)
     (view,) = views(both)
-    assert view.programs == counted
-    again = joined(both, replace(FOUND, programs=counted[:1]))
+    assert view.dispatches == counted
+    again = merge_benchmarks(both, replace(FOUND, programs=counted[:1]))
     assert again is not None and again.programs == counted[:1]
 
 
-def test_every_engine_takes_part_on_the_gpu_back_ends_that_it_has() -> None:
-    on = {backend: {role.name for role in ROLES if role.takes_part(backend, 1)} for backend in ("webgl", "webgpu")}
+def test_every_engine_is_compared_on_the_gpu_back_ends_that_it_has() -> None:
+    on = {backend: {target.name for target in TARGETS if target.runs_on(backend, 1)} for backend in ("webgl", "webgpu")}
     assert on["webgl"] == {"tfjs", "tfjs_stock"}
     assert on["webgpu"] == {"tfjs", "tfjs_stock", "litert", "litert_stock", "ort"}
 
 
-def test_markdown_names_every_contender() -> None:
-    text = markdown(FOUND).replace("\xa0", " ")
+def test_markdown_names_every_target() -> None:
+    text = benchmark_section(FOUND).replace("\xa0", " ")
     assert text.count("| `vit` |") == 3 and "as with 1 thread" in text
     assert "| `ort` | 1 thread | 80.0 ms (40.0 ms – 120 ms, n=9) | 4.00 | 41.0 dB | 1.00 ms |" in text
     assert "| `vit` | 10.0 MB | 5.00 MB | 5.00 MB | 5.0 s (4.0 – 6.0 s, n=3) |" in text
+    assert "10 Mbit/s, 40 ms RTT and 4× CPU throttling" in text
+
+
+def test_the_summary_has_one_row_an_engine() -> None:
+    text = benchmark_summary(FOUND).replace("\xa0", " ")
+    assert text.count("\n| `") == 3 and "2 threads" not in text
+    assert "| `vit` | 20.0 ms (10.0 ms – 30.0 ms, n=9) | 1.00 | 40.0 dB | 5.00 MB | 5.0 s (4.0 – 6.0 s, n=3) |" in text
+    assert "| `ort` | 80.0 ms (40.0 ms – 120 ms, n=9) | 4.00 | 41.0 dB | not measured | not measured |" in text
 
 
 def test_it_survives_json_and_other_files_are_refused(tmp_path: Path) -> None:

@@ -1,38 +1,39 @@
-"""The README names what exists, and the light modules stay light."""
+"""The documents name what exists, and nothing else; their tables are those of the figures; light modules stay light."""
 
-import json
+import argparse
+import ast
+import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from export.__main__ import COMMANDS
-from export.evaluate import everything
+from export.core.errors import RequestError
 from export.models.catalog import MODELS
-from export.page.reports.benchmark_tables import markdown
-from export.page.reports.benchmark_view import read_benchmark
-from export.page.results_view import read_measurements
+from export.page.reports.documents import README, RESULTS, SECTIONS, SOURCES, filled, read_sources
 from export.pipeline.runtimes import ENGINES
 from export.quantization.evaluation.records import read_table
+from export.quantization.evaluation.selection import every_recipe
 from export.quantization.methods import METHODS
-from export.quantization.recipes import RECIPES
-from export.readme import (
-    BENCHMARK,
-    BITWIDTHS,
-    EVALUATION,
-    KEPT,
-    bitwidths_section,
-    evaluation_section,
-    fill,
-    results_table,
-)
+from export.quantization.recipes import RECIPES, find_recipe
+from export.readme import main as readme
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
+}
+EVERYTHING = "\n".join(DOCUMENTS.values())
 HEAVY = ("torch", "tensorflow", "timm", "onnx", "numpy", "PIL", "playwright")
+# A command as it stands in a block or in a line of text; a backslash continues it on the next line.
+COMMAND = re.compile(r"python -m export\.(\w+)((?:\\\n|[^\n`#])*)")
+LINK = re.compile(r"(?<!`)\[[^\]\n]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 def test_threads_wait_idly_unless_somebody_says_otherwise() -> None:
@@ -45,20 +46,94 @@ def test_threads_wait_idly_unless_somebody_says_otherwise() -> None:
         assert done.stdout.strip() == wanted
 
 
-@pytest.mark.parametrize("name", [*MODELS, *RECIPES, *METHODS, *ENGINES, "make site", "make test"])
-def test_readme_names(name: str) -> None:
-    assert f"`{name}`" in README or name in README.split("```")[1]
+def test_the_readme_is_short_and_names_both_commands() -> None:
+    assert len(DOCUMENTS[README].splitlines()) <= 130
+    assert all(re.search(rf"^{name} ", DOCUMENTS[README], re.MULTILINE) for name in ("make site", "make test"))
+
+
+@pytest.mark.parametrize("name", [*MODELS, *RECIPES, *METHODS, *ENGINES])
+def test_every_name_is_documented(name: str) -> None:
+    assert f"`{name}`" in EVERYTHING
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_readme_names_command_and_it_has_help_with_examples(name: str) -> None:
-    assert f"export.{name}" in README
+def test_every_command_is_documented_and_has_help_with_examples(name: str) -> None:
+    assert f"python -m export.{name}" in EVERYTHING
     done = subprocess.run([sys.executable, "-m", f"export.{name}", "--help"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0 and "Examples:" in done.stdout, done.stderr
 
 
-def test_every_python_command_in_the_readme_exists() -> None:
-    assert set(re.findall(r"python -m export\.(\w+)", README)) <= set(COMMANDS)
+def options_of(command: str) -> set[str]:
+    parser: argparse.ArgumentParser = importlib.import_module(f"export.{command}").parser()
+    return {option for action in parser._actions for option in action.option_strings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_in_documents_exist_with_their_options(document: str) -> None:
+    for command, arguments in COMMAND.findall(DOCUMENTS[document]):
+        assert command in COMMANDS, f"{document}: python -m export.{command}"
+        words = shlex.split(arguments.replace("\\\n", " "), comments=False)
+        used = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert used <= options_of(command), f"{document}: python -m export.{command} {arguments}"
+
+
+def anchors(text: str) -> set[str]:
+    """The names by which GitHub links to a document's headings."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_relative_links_in_documents_resolve(document: str) -> None:
+    folder = (ROOT / document).parent
+    for link in LINK.findall(DOCUMENTS[document]):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (folder / path).resolve() if path else ROOT / document
+        assert target.exists(), f"{document} links to {link}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target.read_text()), f"{document} links to {link}"
+
+
+def code_blocks(language: str) -> list[str]:
+    """Return the blocks of a language in all documents, without their indentation."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", EVERYTHING, re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(block) for _, block in found]
+
+
+def test_recipes_in_documents_are_recipes(tmp_path: Path) -> None:
+    blocks = code_blocks("json")
+    assert blocks
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.json"
+        path.write_text(block)
+        assert find_recipe(str(path)).quantization is not None
+
+
+def test_python_in_documents_compiles_and_imports_what_exists() -> None:
+    blocks = code_blocks("python")
+    assert blocks
+    for block in blocks:
+        tree = ast.parse(block if not block[0].isspace() else textwrap.dedent(block))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("export."):
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
+
+
+def test_the_architecture_names_the_rooms_and_no_others() -> None:
+    rooms = {path.parent.name for path in ROOT.glob("export/*/__init__.py")}
+    assert set(re.findall(r"^\| `(\w+)/` \|", DOCUMENTS["docs/architecture.md"], re.MULTILINE)) == rooms
+
+
+def test_paths_in_documents_exist() -> None:
+    written = {"_site", "artifacts"}
+    for document, text in DOCUMENTS.items():
+        if document == "CHANGELOG.md":
+            continue
+        for path in re.findall(r"`((?:export|site|templates|tests|docs|\.github|\.ci)/[\w./-]+)`", text):
+            exists = (ROOT / path).exists() or path.split("/")[0] in written or "NAME" in path
+            assert exists, f"{document} names {path}"
 
 
 def test_listing_the_commands() -> None:
@@ -86,17 +161,46 @@ def test_nothing_is_named_that_only_exists_elsewhere() -> None:
         assert not pattern.search(path.read_text(errors="replace")), name
 
 
-def test_the_readme_s_figures_are_those_of_the_measurements() -> None:
-    """No figure in the table is typed by hand."""
-    file, compared = read_measurements(ROOT / KEPT), read_benchmark(ROOT / BENCHMARK)
-    assert file is not None and compared is not None
-    assert fill(README, "results", results_table(file)) == README
-    assert fill(README, "benchmark", markdown(compared)) == README
+@pytest.mark.parametrize("document", SECTIONS)
+def test_tables_are_those_of_the_figures(document: str) -> None:
+    """No figure in them is typed by hand."""
+    figures = read_sources({name: ROOT / source.kept for name, source in SOURCES.items()})
+    assert filled(document, DOCUMENTS[document], figures) == DOCUMENTS[document]
 
 
-def test_the_readme_s_accuracies_are_those_of_the_evaluation() -> None:
-    table = read_table(ROOT / EVALUATION)
-    assert fill(README, "evaluation", evaluation_section(table)) == README
-    bitwidths = json.loads((ROOT / BITWIDTHS).read_text())
-    assert fill(README, "bitwidths", bitwidths_section(bitwidths)) == README
-    assert table.n == 10_000 and {row.recipe for row in table.rows} == {"f32", *everything()}
+def test_the_evaluation_is_of_every_recipe() -> None:
+    evaluation = read_table(ROOT / SOURCES["evaluation"].kept)
+    assert evaluation.n == 10_000 and {row.recipe for row in evaluation.rows} == {"f32", *every_recipe()}
+
+
+def test_tables_are_filled_anew_and_the_rest_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    targets = {README: tmp_path / "README.md", RESULTS: tmp_path / "results.md"}
+    for document, path in targets.items():
+        path.write_text(re.sub(r"(:begin -->\n).*?(\n<!--)", r"\1stale\2", DOCUMENTS[document], flags=re.DOTALL))
+    readme(["--readme", str(targets[README]), "--results", str(targets[RESULTS])])
+    assert {document: path.read_text() for document, path in targets.items()} == {
+        document: DOCUMENTS[document] for document in targets
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--benchmark", "absent.json"], "absent.json does not exist"),
+        (["--bitwidths", "package.json"], "package.json is not a table of bit widths"),
+        (["--results", "absent.md"], "absent.md does not exist"),
+        (["--results", "package.json"], "no place for the section measurements"),
+    ],
+)
+def test_what_cannot_be_filled_is_refused(
+    options: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT / "site")
+    kept = [argument for name, source in SOURCES.items() for argument in (f"--{name}", str(ROOT / source.kept))]
+    target = tmp_path / "README.md"
+    target.write_text(DOCUMENTS[README])
+    results = ["--results", str(tmp_path / "README.md")]
+    with pytest.raises(RequestError, match=message):
+        readme([*kept, "--readme", str(target), *results, *options])
+    assert target.read_text() == DOCUMENTS[README]

@@ -14,10 +14,11 @@ from export.core.console import format_seconds
 from export.core.errors import MeasurementError, RequestError
 from export.core.machine import cpu_model, operating_system
 from export.core.records import Environment, Measurement, ModelSpec, Preprocess
-from export.core.stats import proportion, quantile, summarise
-from export.measure import main, parser, read_request
+from export.core.stats import Figure, proportion, summarise
+from export.measure import main, parser
 from export.measuring.browser.environment import is_software
 from export.measuring.browser.page_client import batches, read_site_data
+from export.measuring.options import read_request
 from export.page.reports.measurements import merge, table, write
 from export.page.results_view import LATENCY, NATIVE, TOP1, read_measurements
 
@@ -57,7 +58,10 @@ def test_summary_is_the_median_with_numpys_percentiles() -> None:
     expected = np.percentile(samples, [50, 10, 90])
     assert [figure.value, figure.low, figure.high] == pytest.approx(expected)
     assert figure.n == 37
-    assert quantile([3.0], 0.9) == 3.0
+
+
+def test_a_single_sample_is_its_own_percentile() -> None:
+    assert summarise([3.0]) == Figure(3.0, 1, 3.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -242,11 +246,11 @@ def spec_of(features: bool) -> ModelSpec:
 
 def test_outputs_are_compared_with_the_float_models() -> None:
     from export.core.fidelity import EQUAL_DB
-    from export.measuring.float_reference import Reference, compare_outputs
+    from export.measuring.float_reference import FloatReference, compare_outputs
 
     expected = np.array([[3, 1], [1, 3], [2, 1], [1, 2]], np.float32)
     labels = np.array([0, 1, 1, 0], np.int64)
-    reference = Reference(spec_of(False), [b""] * 4, labels, expected, 1)
+    reference = FloatReference(spec_of(False), [b""] * 4, labels, expected, 1)
     found = {metric: figure for metric, _, figure in compare_outputs(reference, expected * np.float32(1.1))}
     assert found["top1"].value == 0.5 and found["agreement"].value == 1.0
     assert found["sqnr_db"].value == pytest.approx(20.0, abs=1e-4)
@@ -258,16 +262,16 @@ def test_outputs_are_compared_with_the_float_models() -> None:
 
 
 def test_features_are_compared_by_their_angle() -> None:
-    from export.measuring.float_reference import Reference, compare_outputs
+    from export.measuring.float_reference import FloatReference, compare_outputs
 
-    reference = Reference(spec_of(True), [b""] * 2, None, np.array([[1, 0], [1, 1]], np.float32), 1)
+    reference = FloatReference(spec_of(True), [b""] * 2, None, np.array([[1, 0], [1, 1]], np.float32), 1)
     found = {m: f for m, _, f in compare_outputs(reference, np.array([[2, 0], [2, 2]], np.float32))}
     assert set(found) == {"cosine", "sqnr_db"} and found["cosine"].low == pytest.approx(1.0)
 
 
 def test_outputs_that_are_not_numbers_are_an_error() -> None:
-    from export.measuring.float_reference import Reference, compare_outputs
+    from export.measuring.float_reference import FloatReference, compare_outputs
 
-    reference = Reference(spec_of(False), [b""] * 2, None, np.ones((2, 2), np.float32), 1)
+    reference = FloatReference(spec_of(False), [b""] * 2, None, np.ones((2, 2), np.float32), 1)
     with pytest.raises(MeasurementError, match="1 of 2 outputs are not numbers, the first for image 1"):
         compare_outputs(reference, np.array([[1, 2], [np.nan, 1]], np.float32))

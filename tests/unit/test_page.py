@@ -190,7 +190,7 @@ def test_report_adds_up(store: Store, bundle: Path, out: Path) -> None:
     assert (report.files, report.variants) == (len(sizes), 4)
     assert report.bytes == sum(sizes.values()) - sizes[MARKER]
     assert report.largest_bytes == max(size for path, size in sizes.items() if path != MARKER)
-    assert report.visits_per_month == 100_000_000_000 // report.cold_visit_bytes
+    assert report.visits_per_month == 100_000_000_000 // report.first_visit_bytes
     assert any("not measured" in note for note in report.notes) and len(report.lines()) == 4
 
 
@@ -213,7 +213,7 @@ def test_an_engine_s_files_come_with_its_variants(store: Store, bundle: Path, ou
     engines = {one["id"]: one["engine"] for one in read_site_data(out)["models"][0]["variants"]}
     assert engines == {"u8-tfjs": "tfjs", "f32-qdq": "ort", "f32-tfjs": "tfjs"}
     # The pages name one more variant; the other engine's files are no part of a first visit.
-    assert 0 < after.cold_visit_bytes - before.cold_visit_bytes < 1000
+    assert 0 < after.first_visit_bytes - before.first_visit_bytes < 1000
 
 
 def test_bundle_without_an_engine_s_file_is_refused(store: Store, bundle: Path, out: Path) -> None:

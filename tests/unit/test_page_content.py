@@ -88,6 +88,15 @@ def test_without_measurements_nothing_is_claimed(built: Path) -> None:
     assert not re.search(r"\d\s?ms\b", html)
 
 
+def test_a_benchmark_is_shown_with_its_conditions(store: Store, bundle: Path, out: Path) -> None:
+    make_site(store, bundle, out, benchmark=ROOT / ".github" / "benchmark.json")
+    html = re.sub(r"\s+", " ", (out / "results.html").read_text().replace("&nbsp;", " "))
+    assert html.count("Engine benchmark: <code>") == 4
+    assert "at 10 Mbit/s, 40 ms RTT and 4× CPU throttling" in html
+    assert "Time to first prediction" in html and "GPU dispatches per inference" in html
+    assert "same as with one thread" in html and "`" not in html
+
+
 def test_chart_marks_stay_on_their_axes(store: Store, bundle: Path, out: Path, measurements: Path) -> None:
     make_site(store, bundle, out, measurements)
     marks: list[float] = []
@@ -111,7 +120,7 @@ def test_measurements_file_that_is_none_is_refused(
 
 def test_method_page_shows_each_edge_as_verified(built: Path, built_store: Store) -> None:
     html = (built / "method.html").read_text().replace("\u00a0", " ")
-    assert "0.12 at most; largest output the same on 1 of 2 images" in html
+    assert "max abs difference 0.12; same top-1 on 1 of 2 images" in html
     for text in ("0.012", "34.6 dB", "identical", "≥ 25.0 dB", "tfjs-tool", "1.2.3", "ab" * 32, "resized to 31 pixels"):
         assert text in html
     for recipe in ("u8", "f32"):

@@ -15,12 +15,13 @@ from export.core.console import run
 from export.core.errors import RequestError
 from export.data.calibration import calibration_images
 from export.data.fashion import LABELS, read_embedded
-from export.evaluate import everything
 from export.models.float_artifact import run_model
 from export.quantization.evaluation.records import read_table
+from export.quantization.evaluation.selection import every_recipe
 from export.quantization.integer_file import load_quantized
+from export.quantization.recipe_options import read_recipe, read_rule
 from export.quantization.recipes import RECIPES, find_recipe, find_recipes
-from export.quantize import parser, read_recipe, read_rule
+from export.quantize import parser
 
 ARTIFACTS = ["--artifacts", ".cache/tests/artifacts"]
 
@@ -39,7 +40,7 @@ def test_recipes_are_named_by_bits_and_method() -> None:
     assert dynamic is not None and dynamic.activation_bits == 8
     assert find_recipe("w8a8_dynamic").name == "w8_dynamic"
     assert [one.name for one in find_recipes("u8, w4_gptq")] == ["u8", "w4_gptq"]
-    assert len(set(everything())) == len(everything()) > 60
+    assert len(set(every_recipe())) == len(every_recipe()) > 60
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_large_runtimes_are_kept_when_used_and_pages_at_once(
     assert (report.kept, report.later) == (len(files), len(later)) == (whole.kept - 1, whole.later + 1)
     assert report.kept_bytes == sum((out / path).stat().st_size for path in files)
     assert report.later_bytes == sum((out / path).stat().st_size for path in later)
-    assert report.cold_visit_bytes == whole.cold_visit_bytes  # it is needed all the same
+    assert report.first_visit_bytes == whole.first_visit_bytes  # it is needed all the same
 
 
 def test_files_of_other_engines_are_kept_when_used(store: Store, bundle: Path, out: Path) -> None:

@@ -1,1 +1,1 @@
-"""All engines against each other on one page."""
+"""The benchmark: all engines compared on one page."""

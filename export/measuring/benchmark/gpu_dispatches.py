@@ -1,24 +1,24 @@
-"""How many programs a GPU is told to run for an image.
+"""GPU dispatches per inference: how many draw calls or compute dispatches a runtime issues for one image.
 
-To start one costs it, and the processor, more than most of them compute for a small model. The number depends on graph
-and runtime and hardly on the GPU, so that it can be counted where the processor stands in for one, whose times say
-nothing.
+Each costs GPU and CPU more than most of them compute for a small model. The number depends on the graph and the
+runtime and hardly on the GPU, so it can be counted on a software GPU, whose times mean nothing.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from playwright.sync_api import Browser, Worker
 
 from export.core.console import say
 from export.core.errors import MeasurementError
+from export.measuring.benchmark.site import BenchmarkSite
+from export.measuring.benchmark.targets import GPU_BACKENDS, Target
 from export.measuring.browser.chromium import fresh_page
 from export.measuring.browser.page_client import QUIET_PAGE, PageClient
-from export.page.reports.benchmark import Programs
+from export.page.reports.benchmark import DispatchCount
 
-# Every call that starts a program, of WebGL and of WebGPU.
+# Every call of WebGL and of WebGPU that starts a program.
 COUNT = """() => {
-  globalThis.gpuPrograms = 0;
+  globalThis.gpuDispatches = 0;
   for (const [owner, names] of [
     [globalThis.WebGL2RenderingContext, ['drawArrays', 'drawElements']],
     [globalThis.GPUComputePassEncoder, ['dispatchWorkgroups', 'dispatchWorkgroupsIndirect']],
@@ -26,53 +26,53 @@ COUNT = """() => {
     for (const name of owner ? names : []) {
       const call = owner.prototype[name];
       owner.prototype[name] = function (...values) {
-        globalThis.gpuPrograms++;
+        globalThis.gpuDispatches++;
         return call.apply(this, values);
       };
     }
   }
 }"""
-COUNTED = "() => globalThis.gpuPrograms"
+COUNTED = "() => globalThis.gpuDispatches"
+RUNS = 3  # weights go to the GPU in the first ones, which the later ones need not do
 
 
-def count_programs(
-    browser: Browser,
-    url: str,
-    data: dict[str, Any],
-    model: dict[str, Any],
-    variants: dict[str, tuple[str, str]],
-    backends: Sequence[str],
-    image: bytes,
-) -> list[Programs]:
-    """Return what `variants` of a served page, id → (role, title), have a GPU run for `image`, by back end.
+def count_dispatches(
+    browser: Browser, url: str, site: BenchmarkSite, targets: Sequence[Target], image: bytes
+) -> list[DispatchCount]:
+    """Return the dispatches of `targets` of a served site for `image`, by back end.
 
-    Raises `MeasurementError` when the page fails; a back end that the browser lacks is left out, aloud.
+    Raises `MeasurementError` when the page fails; a back end that the browser lacks is skipped with a warning.
     """
-    found = []
-    for backend in backends:
-        for variant in (one for one in model["variants"] if one["id"] in variants):
-            role, title = variants[variant["id"]]
+    counts = []
+    for backend in GPU_BACKENDS:
+        for target in targets:
             with fresh_page(browser, url + QUIET_PAGE) as page:
-                client = PageClient(page, url, data)
-                reasons = {one["name"]: one["reason"] for one in client.backends("tfjs") if not one["available"]}
-                if backend in reasons:
-                    say(f"  not counted: programs of {title} on {backend}: {reasons[backend]}")
+                client = PageClient(page, url, site.data)
+                missing = {
+                    state["name"]: state["reason"] for state in client.backends("tfjs") if not state["available"]
+                }
+                if backend in missing:
+                    say(f"  skipped: GPU dispatches of {target.title} on {backend}: {missing[backend]}")
                     continue
                 (worker,) = page.workers
                 worker.evaluate(COUNT)
-                client.load(model, variant, backend, 1)
-                count = _settled(client, worker, image, f"{title} on {backend}")
-            found.append(Programs(model=model["name"], role=role, title=title, backend=backend, count=count))
-    return found
+                client.load(site.model, site.variant(target), backend, 1)
+                count = _settled(client, worker, image, f"{target.title} on {backend}")
+            counts.append(
+                DispatchCount(
+                    model=site.model["name"], role=target.name, title=target.title, backend=backend, count=count
+                )
+            )
+    return counts
 
 
 def _settled(client: PageClient, worker: Worker, image: bytes, what: str) -> int:
-    """Return the programs of one run; weights go to the GPU in the first runs, which the later ones need not do."""
+    """Return the dispatches of one run; raises `MeasurementError` when the last two runs differ."""
     counts = []
-    for _ in range(3):
+    for _ in range(RUNS):
         before = int(worker.evaluate(COUNTED))
         list(client.classify([image]))
         counts.append(int(worker.evaluate(COUNTED)) - before)
     if counts[-1] != counts[-2] or not counts[-1]:
-        raise MeasurementError(f"{what}: the programs of single runs are {counts}, which is no number to rely on")
+        raise MeasurementError(f"{what}: the GPU dispatches of single runs are {counts}, which is no reliable number")
     return counts[-1]

@@ -1,4 +1,4 @@
-"""The one door to Chromium: which browser, started how, and what went wrong inside a page."""
+"""Starting Chromium: which one, with which flags, and what goes wrong inside a page."""
 
 import logging
 import re
@@ -14,8 +14,8 @@ from export.core.errors import MeasurementError
 
 SYSTEM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-# A measured or tested page talks to its own server alone; Chromium's own look-ups only disturb it, and behind a
-# closed network they fail many at a time.
+# A measured or tested page talks only to its own server; Chromium's own requests disturb the measurement, and fail in
+# a closed network.
 QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -23,7 +23,7 @@ QUIET = (
     "--no-first-run",
     "--disable-quic",
 )
-# SwiftShader computes WebGL and WebGPU on the CPU: right, but no measure of any GPU's speed.
+# SwiftShader runs WebGL and WebGPU on the CPU: correct, but no measure of any GPU's speed.
 SOFTWARE_GPU = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
@@ -31,7 +31,7 @@ SOFTWARE_GPU = (
     "--use-webgpu-adapter=swiftshader",
     "--enable-features=Vulkan",
 )
-# Chromium falls back to it unasked; without it, "available" means a real GPU.
+# Chromium falls back to SwiftShader by itself; without it, "available" means a real GPU.
 HARDWARE_GPU = ("--disable-software-rasterizer",)
 
 
@@ -42,7 +42,7 @@ def chromium(*, software_gpu: bool = False) -> Iterator[Browser]:
         try:
             yield browser
         except KeyboardInterrupt:
-            # The calls under way end with the browser; asyncio and Playwright would log a traceback for each.
+            # Pending calls end with the browser; asyncio and Playwright would log a traceback for each.
             logging.disable(logging.CRITICAL)
             raise
 
@@ -64,12 +64,12 @@ def launch(playwright: Playwright, *, software_gpu: bool = False, flags: Sequenc
 
 def find_chromium(playwright: Playwright) -> Path:
     """Return Playwright's own Chromium when it is installed, else the system's; raises `MeasurementError`."""
-    own = Path(playwright.chromium.executable_path)
-    if own.is_file():
-        return own
+    bundled = Path(playwright.chromium.executable_path)
+    if bundled.is_file():
+        return bundled
     for name in SYSTEM_NAMES:
-        if found := shutil.which(name):
-            return Path(found)
+        if path := shutil.which(name):
+            return Path(path)
     raise MeasurementError(
         f"no Chromium: neither Playwright's own nor {', '.join(SYSTEM_NAMES)} on PATH",
         hint="run: playwright install chromium   (or on Debian: apt-get install chromium)",
@@ -77,7 +77,7 @@ def find_chromium(playwright: Playwright) -> Path:
 
 
 class Troubles:
-    """What pages complained about: console errors (breaches of the security policy among them), uncaught exceptions."""
+    """Errors that pages log: console errors, violations of the security policy among them, and uncaught exceptions."""
 
     def __init__(self, context: BrowserContext) -> None:
         self.all: list[str] = []
@@ -86,12 +86,12 @@ class Troubles:
         context.on("weberror", lambda error: self.all.append(f"uncaught: {error.error}"))
 
     def expect(self, pattern: str) -> None:
-        """Let complaints pass that contain the regular expression `pattern`."""
+        """Ignore errors that match the regular expression `pattern`."""
         self.expected.append(pattern)
 
     @property
     def messages(self) -> list[str]:
-        """The complaints that no pattern lets pass."""
+        """The errors that match no expected pattern."""
         return [text for text in self.all if not any(re.search(pattern, text) for pattern in self.expected)]
 
     def _console(self, message: ConsoleMessage) -> None:
@@ -102,14 +102,14 @@ class Troubles:
 
 @contextmanager
 def fresh_page(browser: Browser, url: str) -> Iterator[Page]:
-    """Open a page with empty caches; raises `MeasurementError` when it does not load or complains before the end."""
+    """Open a page with empty caches; raises `MeasurementError` when it does not load or logs errors."""
     with browser.new_context() as context:
         troubles = Troubles(context)
         try:
             page = context.new_page()
-            answer = page.goto(url)
-            if answer is None or not answer.ok:
-                raise MeasurementError(f"{url} answered {answer.status if answer else 'nothing'}")
+            response = page.goto(url)
+            if response is None or not response.ok:
+                raise MeasurementError(f"{url} answered {response.status if response else 'nothing'}")
             yield page
         except PlaywrightError as error:
             raise MeasurementError(f"the page failed: {first_line(error)}{listed(troubles.messages)}") from error

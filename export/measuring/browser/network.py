@@ -1,4 +1,4 @@
-"""What a page downloads, counted, and a slow line for it."""
+"""Counting what a page downloads, and throttling its network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from playwright.sync_api import Page, Request
 
-from export.measuring.browser.throttle import slow_processor
+from export.measuring.browser.throttle import throttle_cpu
 
 
 @dataclass
 class Transfers:
-    """Bytes that came over the line by address, head and packed body together, as the browser's own tools count."""
+    """Bytes transferred by address, response headers and encoded body together, as the browser's own tools count."""
 
     bytes: dict[str, int] = field(default_factory=dict)
 
@@ -25,43 +25,43 @@ class Transfers:
 def transferred(page: Page) -> Iterator[Transfers]:
     """Count what the page and its workers download within the block; the figures are there when it has ended.
 
-    An answer from the browser's cache counts as 0, an address asked for twice has the sum. Failed requests and what
-    never was on the line (`data:`, `blob:`) are left out. Open nothing else in the page's context meanwhile.
+    A response from the browser's cache counts as 0, an address requested twice has the sum. Failed requests and what
+    needs no network (`data:`, `blob:`) do not count. Open nothing else in the page's context within the block.
     """
     finished: list[Request] = []
-    found = Transfers()
+    transfers = Transfers()
 
     def note(request: Request) -> None:
         finished.append(request)
 
     page.context.on("requestfinished", note)
     try:
-        yield found
+        yield transfers
     finally:
         page.context.remove_listener("requestfinished", note)
     for request in finished:
         if request.url.startswith("http"):
-            found.bytes[request.url] = found.bytes.get(request.url, 0) + _encoded_bytes(request)
+            transfers.bytes[request.url] = transfers.bytes.get(request.url, 0) + _encoded_bytes(request)
 
 
 def _encoded_bytes(request: Request) -> int:
     sizes = request.sizes()
-    head, body = sizes["responseHeadersSize"], sizes["responseBodySize"]
-    if body < 0:  # Chromium reports 0 bytes in all, of which Playwright takes the head away: a cache answered
+    headers, body = sizes["responseHeadersSize"], sizes["responseBodySize"]
+    if body < 0:  # from the cache: Chromium reports 0 bytes in all, from which Playwright subtracts the headers
         return 0
-    if body == 0:  # of a worker's own script Chromium reports the head alone
-        answer = request.response()
-        body = int((answer and answer.header_value("content-length")) or 0)
-    return head + body
+    if body == 0:  # for a worker's own script Chromium reports the headers alone
+        response = request.response()
+        body = int((response and response.header_value("content-length")) or 0)
+    return headers + body
 
 
 @contextmanager
-def slow_line(page: Page, *, mbit_per_s: float, latency_ms: float) -> Iterator[None]:
-    """Let the page and its workers download and upload so fast at most, every answer so much later, within the block.
+def throttle_network(page: Page, *, mbit_per_s: float, latency_ms: float) -> Iterator[None]:
+    """Limit the bandwidth of the page and its workers within the block, and add `latency_ms` to every response.
 
     Chromium does it (`Network.emulateNetworkConditions`), measured with version 156: requests of the page and of the
-    workers it starts are slowed, those of workers that a worker starts are not, nor is a worker's script on its way
-    from the cache. 1 Mbit is 1,000,000 bits.
+    workers it starts are throttled, those of workers that a worker starts are not, nor is a worker's script from the
+    cache. 1 Mbit is 1,000,000 bits.
     """
     session = page.context.new_cdp_session(page)
     bytes_per_s = mbit_per_s * 1e6 / 8
@@ -78,8 +78,8 @@ def slow_line(page: Page, *, mbit_per_s: float, latency_ms: float) -> Iterator[N
 
 @contextmanager
 def throttle(page: Page, *, mbit_per_s: float, latency_ms: float, cpu_slowdown: float) -> Iterator[None]:
-    """Give the page the line of `slow_line` and its browser's pages the processor of `slow_processor`."""
+    """Throttle the network of the page (`throttle_network`) and the CPU of its browser's pages (`throttle_cpu`)."""
     browser = page.context.browser
-    assert browser is not None, "a context that was launched without a browser of its own"
-    with slow_line(page, mbit_per_s=mbit_per_s, latency_ms=latency_ms), slow_processor(browser, cpu_slowdown):
+    assert browser is not None, "a persistent context has no browser of its own"
+    with throttle_network(page, mbit_per_s=mbit_per_s, latency_ms=latency_ms), throttle_cpu(browser, cpu_slowdown):
         yield

@@ -17,7 +17,7 @@ from export.core.records import SCHEMA_VERSION
 from export.measuring.browser.chromium import fresh_page
 
 SITE_DATA = "site-data"
-# A page of the site that has its security policy but starts no client of its own, which would download beside ours.
+# A page with the site's security policy that starts no client itself, which would download in parallel.
 QUIET_PAGE = "method.html"
 LIMIT_MS = 600_000  # no single call may take longer
 BATCH_BYTES, BATCH_IMAGES = 4_000_000, 50
@@ -65,7 +65,7 @@ class _SiteData(HTMLParser):
 
 
 def read_site_data(site: Path) -> dict[str, Any]:
-    """Return what a built page says of its models and assets; raises `RequestError` when it is no page of ours."""
+    """Return the data of a built page on its models and assets; raises `RequestError` when it is no page of ours."""
     index = site / "index.html"
     if not index.is_file():
         raise RequestError(f"{site} holds no built page", hint="build it: python -m export.build")
@@ -81,9 +81,9 @@ def read_site_data(site: Path) -> dict[str, Any]:
 
 
 class PageClient:
-    """A client of its own in a browser page; every call raises `MeasurementError` with the page's own message.
+    """A new client in a browser page; every call raises `MeasurementError` with the page's message.
 
-    That of a back end which fails the page's self-test is a `WrongAnswersError`.
+    For a back end that fails the page's self-test it is a `WrongAnswersError`.
     """
 
     def __init__(self, page: Page, url: str, site_data: dict[str, Any]) -> None:
@@ -92,7 +92,7 @@ class PageClient:
         self.index = page.evaluate(CREATE, assets)
 
     def device(self) -> dict[str, Any]:
-        """Return what the page says of the device and the browser."""
+        """Return what the page reports about the device and the browser."""
         return dict(self._call("device"))
 
     def backends(self, engine: str) -> list[dict[str, Any]]:
@@ -123,7 +123,7 @@ class PageClient:
         return list(self._call("benchmark", {"runs": runs, "warmup_max": warmup_max})["samples_ms"])
 
     def classify(self, images: Sequence[bytes]) -> Iterator[NDArray[np.float32]]:
-        """Yield the outputs `[n, K]` of encoded images, a batch at a time, through the page's whole path."""
+        """Yield the outputs `[n, K]` of encoded images, a batch at a time, through the page's whole pipeline."""
         for batch in batches(images):
             encoded = [base64.b64encode(image).decode() for image in batch]
             yield np.array(self._value(self.page.evaluate(CLASSIFY, [self.index, encoded]), "classify"), np.float32)
@@ -139,7 +139,7 @@ class PageClient:
 
 
 def batches(images: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """Cut images into lists of at most 50 images and, but for a single one, 4 MB."""
+    """Split images into lists of at most 50 images and 4 MB; a larger image gets a list of its own."""
     batch: list[bytes] = []
     size = 0
     for image in images:
@@ -154,6 +154,6 @@ def batches(images: Sequence[bytes]) -> Iterator[list[bytes]]:
 
 @contextmanager
 def page_client(browser: Browser, url: str, site_data: dict[str, Any]) -> Iterator[PageClient]:
-    """Yield the client of a page opened with empty caches; raises `MeasurementError` when the page complains."""
+    """Yield the client of a page opened with empty caches; raises `MeasurementError` when the page logs errors."""
     with fresh_page(browser, url + QUIET_PAGE) as page:
         yield PageClient(page, url, site_data)

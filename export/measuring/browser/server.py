@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from export.core.console import say
 from export.core.errors import RequestError
 
-# What GitHub Pages answers for the endings a site has; anything else is a stream of octets.
+# Content types as GitHub Pages sends them, by file extension; OCTETS for all others.
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -39,24 +39,14 @@ TYPES = {
     ".ico": "image/x-icon",
     ".woff2": "font/woff2",
 }
-
-
 OCTETS = "application/octet-stream"
-
-
-ALREADY_SMALL = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "font/")
-
-
+COMPRESSED = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "font/")
 ISOLATION = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-
-
 MAX_AGE = 600  # seconds; fixed on GitHub Pages
-
-
 PLAIN_404 = b"<!doctype html><html lang=en><title>404</title><h1>404</h1><p>There is no such file here.</html>"
 
 
@@ -72,7 +62,7 @@ class Hosting:
 
 
 class PagesHandler(BaseHTTPRequestHandler):
-    """Answers as GitHub Pages does; `server.hosting` says from where."""
+    """Responds as GitHub Pages does; `server.hosting` says from where."""
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "vit-pages", ""
@@ -80,37 +70,37 @@ class PagesHandler(BaseHTTPRequestHandler):
     server: "PagesServer"
 
     def do_GET(self) -> None:
-        """Answer with the file, a redirect to its folder, 304 or the 404 page."""
+        """Respond with the file, a redirect to its folder, 304 or the 404 page."""
         hosting = self.server.hosting
         path = unquote(urlsplit(self.path).path)
         if f"{path}/" == hosting.base_path:
             return self.redirect(hosting.base_path)
-        found = find_file(hosting, path)
-        if found is None:
+        target = find_file(hosting, path)
+        if target is None:
             return self.not_found()
-        if found.is_dir():
+        if target.is_dir():
             return self.redirect(f"{urlsplit(self.path).path}/")
-        self.answer_file(found)
+        self.answer_file(target)
 
     do_HEAD = do_GET  # noqa: N815 (the name http.server asks for)
 
     def answer_file(self, path: Path) -> None:
-        """Send a file's bytes, packed when the browser takes gzip and it pays."""
+        """Send a file's bytes, with gzip when the browser accepts it and the file is not compressed already."""
         stat = path.stat()
         kind = TYPES.get(path.suffix.lower(), OCTETS)
-        packed = self.server.hosting.compress and not kind.startswith(ALREADY_SMALL) and self.accepts_gzip()
-        tag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}{"-gzip" if packed else ""}"'
+        gzipped = self.server.hosting.compress and not kind.startswith(COMPRESSED) and self.accepts_gzip()
+        tag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}{"-gzip" if gzipped else ""}"'
         headers = {"ETag": tag, "Last-Modified": formatdate(stat.st_mtime, usegmt=True)}
         if self.headers.get("If-None-Match") == tag:
             return self.send(HTTPStatus.NOT_MODIFIED, b"", headers)
-        body = self.server.packed(path, tag) if packed else path.read_bytes()
+        body = self.server.compressed(path, tag) if gzipped else path.read_bytes()
         headers["Content-Type"] = kind
-        if packed:
+        if gzipped:
             headers["Content-Encoding"] = "gzip"
         self.send(HTTPStatus.OK, body, headers)
 
     def not_found(self) -> None:
-        """Send the site's own 404 page, as HTML whatever was asked for."""
+        """Send the site's own 404 page, as HTML whatever was requested."""
         page = self.server.hosting.folder / "404.html"
         body = page.read_bytes() if page.is_file() else PLAIN_404
         self.send(HTTPStatus.NOT_FOUND, body, {"Content-Type": TYPES[".html"]})
@@ -121,7 +111,7 @@ class PagesHandler(BaseHTTPRequestHandler):
         self.send(HTTPStatus.MOVED_PERMANENTLY, b"", {"Location": "/" + target.lstrip("/")})
 
     def send(self, status: HTTPStatus, body: bytes, headers: dict[str, str]) -> None:
-        """Send one whole answer with the headers every answer has."""
+        """Send a whole response with the headers that every response has."""
         self.send_response(status)
         common = {"Cache-Control": f"max-age={MAX_AGE}", "Access-Control-Allow-Origin": "*", "Vary": "Accept-Encoding"}
         isolation = ISOLATION if self.server.hosting.isolated else {}
@@ -134,12 +124,12 @@ class PagesHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def accepts_gzip(self) -> bool:
-        """Tell whether the browser takes gzip."""
+        """Tell whether the browser accepts gzip."""
         offers = (offer.replace(" ", "").lower() for offer in self.headers.get("Accept-Encoding", "").split(","))
         return any(offer.split(";")[0] in ("gzip", "*") and not re.search(r";q=0(\.0*)?$", offer) for offer in offers)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say what could not be served; what could needs no line."""
+        """Log only what could not be served."""
         if self.server.hosting.log and int(code) >= HTTPStatus.BAD_REQUEST:
             say(f"  {int(code)} {self.command} {self.path}")
 
@@ -148,26 +138,26 @@ class PagesHandler(BaseHTTPRequestHandler):
 
 
 class PagesServer(ThreadingHTTPServer):
-    """A server of one site; packs every file once."""
+    """A server of one site; compresses every file once."""
 
     daemon_threads = True
 
     def __init__(self, address: tuple[str, int], hosting: Hosting, handler: type[PagesHandler]) -> None:
         self.hosting = hosting
-        self._packed: dict[Path, tuple[str, bytes]] = {}
+        self._compressed: dict[Path, tuple[str, bytes]] = {}
         self._lock = Lock()
         super().__init__(address, handler)
 
-    def packed(self, path: Path, tag: str) -> bytes:
-        """Return a file's bytes in gzip; `tag` says whether they are still those packed before."""
+    def compressed(self, path: Path, tag: str) -> bytes:
+        """Return a file's bytes in gzip; `tag` says whether they are still those compressed before."""
         with self._lock:
-            known = self._packed.get(path)
+            known = self._compressed.get(path)
             if known is None or known[0] != tag:
-                known = self._packed[path] = (tag, gzip.compress(path.read_bytes(), 6, mtime=0))
+                known = self._compressed[path] = (tag, gzip.compress(path.read_bytes(), 6, mtime=0))
             return known[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Pass over a browser that hung up (a cancelled download); let anything else be seen."""
+        """Ignore a browser that hung up (a cancelled download), and report anything else."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -181,7 +171,7 @@ class PagesServer(ThreadingHTTPServer):
 def find_file(hosting: Hosting, path: str) -> Path | None:
     """Return the file or folder a decoded URL path means, or None; never one outside the site.
 
-    A folder means its index.html, a name without ending its .html; names that begin with a dot are not published.
+    A folder means its index.html, a name without extension its .html; names that begin with a dot are not published.
     """
     if not path.startswith(hosting.base_path) or "\0" in path or "\\" in path:
         return None
@@ -205,10 +195,10 @@ def find_file(hosting: Hosting, path: str) -> Path | None:
 def make_server(
     hosting: Hosting, *, host: str = "127.0.0.1", port: int = 0, handler: type[PagesHandler] = PagesHandler
 ) -> PagesServer:
-    """Return a server that listens already; raises `RequestError` when it cannot."""
+    """Return a server that is listening; raises `RequestError` when it cannot."""
     if not (hosting.folder / "index.html").is_file():
-        found = "has no index.html" if hosting.folder.is_dir() else "is not a folder"
-        raise RequestError(f"nothing to serve: {hosting.folder} {found}", hint="build it: python -m export.build")
+        state = "has no index.html" if hosting.folder.is_dir() else "is not a folder"
+        raise RequestError(f"nothing to serve: {hosting.folder} {state}", hint="build it: python -m export.build")
     if not 0 <= port <= 65535:
         raise RequestError(f"--port {port} is not between 0 and 65535")
     try:

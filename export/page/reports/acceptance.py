@@ -1,155 +1,144 @@
-"""What is asked of a benchmark's figures."""
+"""The acceptance criteria of a benchmark: thresholds for ratios of latency, sizes, start-up times and accuracy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from export.core.units import format_bytes
 from export.page.reports.benchmark import Benchmark, ratio
+from export.page.reports.markdown import UNKNOWN, Verdict
+
+Value = Callable[[Benchmark, str], float | None]  # a figure of a model, None where it was not measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """What is asked of a figure: `limit` at most, or at least."""
+class Criterion:
+    """A threshold for a figure: an upper bound, or with `at_least` a lower one."""
 
     title: str
-    limit: float
-    value: Callable[[Benchmark, str], float | None]
+    threshold: float
+    value: Value
     write: Callable[[float], str]
-    least: bool = False
+    at_least: bool = False
 
-    def line(self, found: Benchmark, model: str) -> str:
-        """Return the figure beside what was asked."""
-        value = self.value(found, model)
-        if value is None:
-            return f"{self.title}: not measured"
-        holds = value >= self.limit if self.least else value <= self.limit
-        asked = f"{'at least' if self.least else 'at most'} {self.write(self.limit)} asked"
-        return f"{self.title}: {self.write(value)}, {asked}: {'holds' if holds else '**does not hold**'}"
+    def judge(self, benchmark: Benchmark, model: str) -> Verdict:
+        """Compare a model's figure with the threshold."""
+        value = self.value(benchmark, model)
+        passed = None if value is None else value >= self.threshold if self.at_least else value <= self.threshold
+        return Verdict(
+            criterion=self.title,
+            measured=UNKNOWN if value is None else self.write(value),
+            threshold=f"{'≥' if self.at_least else '≤'} {self.write(self.threshold)}",
+            passed=passed,
+        )
 
 
 def _times(value: float) -> str:
     return f"{value:.2f}×"
 
 
-def _ratio(role: str, other: str, lane: str) -> Callable[[Benchmark, str], float | None]:
-    def value(found: Benchmark, model: str) -> float | None:
-        figure = ratio(found, model, role, other, lane)
-        return None if figure is None else figure.value
-
-    return value
-
-
-def _inverse(role: str, other: str) -> Callable[[Benchmark, str], float | None]:
-    value = _ratio(other, role, "1 thread")
-    return lambda found, model: value(found, model)
-
-
-def _sqnr_lead(found: Benchmark, model: str) -> float | None:
-    own, *others = (found.row(model, role, "1 thread") for role in ("vit", "litert_stock", "ort"))
-    known = [other.sqnr_db for other in others if other and other.sqnr_db is not None]
-    return own.sqnr_db - max(known) if own and own.sqnr_db is not None and len(known) == len(others) else None
-
-
-def _gzip(role: str) -> Callable[[Benchmark, str], float | None]:
-    def value(found: Benchmark, model: str) -> float | None:
-        start = found.start(model, role)
-        return None if start is None else float(start.gzip_bytes)
-
-    return value
-
-
-def _start_ratio(role: str, other: str) -> Callable[[Benchmark, str], float | None]:
-    def value(found: Benchmark, model: str) -> float | None:
-        first, second = found.start(model, role), found.start(model, other)
-        if first is None or second is None:
-            return None
-        return first.median_s / second.median_s
-
-    return value
-
-
-def _count_ratio(role: str, other: str, backend: str) -> Callable[[Benchmark, str], float | None]:
-    def value(found: Benchmark, model: str) -> float | None:
-        first, second = found.count(model, role, backend), found.count(model, other, backend)
-        return None if first is None or second is None else first / second
-
-    return value
+def _decibels(value: float) -> str:
+    return f"{value:.1f} dB"
 
 
 def _megabytes(value: float) -> str:
     return format_bytes(int(value))
 
 
-BARS: tuple[Bar, ...] = (
+def _latency(role: str, other: str, runs_on: str) -> Value:
+    def value(benchmark: Benchmark, model: str) -> float | None:
+        figure = ratio(benchmark, model, role, other, runs_on)
+        return None if figure is None else figure.value
+
+    return value
+
+
+def _sqnr_lead(benchmark: Benchmark, model: str) -> float | None:
+    own, *others = (benchmark.result(model, role, "1 thread") for role in ("vit", "litert_stock", "ort"))
+    known = [other.sqnr_db for other in others if other and other.sqnr_db is not None]
+    return own.sqnr_db - max(known) if own and own.sqnr_db is not None and len(known) == len(others) else None
+
+
+def _gzip(role: str) -> Value:
+    def value(benchmark: Benchmark, model: str) -> float | None:
+        visit = benchmark.first_visit(model, role)
+        return None if visit is None else float(visit.gzip_bytes)
+
+    return value
+
+
+def _first_prediction(role: str, other: str) -> Value:
+    def value(benchmark: Benchmark, model: str) -> float | None:
+        own, theirs = benchmark.first_visit(model, role), benchmark.first_visit(model, other)
+        return None if own is None or theirs is None else own.median_s / theirs.median_s
+
+    return value
+
+
+def _dispatches(role: str, other: str, backend: str) -> Value:
+    def value(benchmark: Benchmark, model: str) -> float | None:
+        own, theirs = benchmark.dispatches(model, role, backend), benchmark.dispatches(model, other, backend)
+        return None if own is None or theirs is None else own / theirs
+
+    return value
+
+
+def _ratio(title: str, threshold: float, value: Value, *, at_least: bool = False) -> Criterion:
+    return Criterion(title=title, threshold=threshold, value=value, write=_times, at_least=at_least)
+
+
+THREADS, GPUS = ("1 thread", "2 threads"), ("webgl", "webgpu")
+CRITERIA: tuple[Criterion, ...] = (
     *(
-        Bar(
-            title=f"`vit` / LiteRT.js int8 as onnx2tf converts it, {lane}",
-            limit=0.5,
-            value=_ratio("vit", "litert_stock", lane),
-            write=_times,
+        _ratio(
+            f"latency, `vit` / LiteRT.js int8 as onnx2tf converts it, {runs_on}",
+            0.5,
+            _latency("vit", "litert_stock", runs_on),
         )
-        for lane in ("1 thread", "2 threads")
+        for runs_on in THREADS
     ),
     *(
-        Bar(title=f"`vit` / ONNX Runtime Web int8, {lane}", limit=0.33, value=_ratio("vit", "ort", lane), write=_times)
-        for lane in ("1 thread", "2 threads")
+        _ratio(f"latency, `vit` / ONNX Runtime Web int8, {runs_on}", 0.33, _latency("vit", "ort", runs_on))
+        for runs_on in THREADS
     ),
-    Bar(
-        title="`vit` without relaxed SIMD / LiteRT.js int8, 1 thread",
-        limit=1.0,
-        value=_ratio("vit_plain", "litert_stock", "1 thread"),
-        write=_times,
+    _ratio(
+        "latency, `vit` without relaxed SIMD / LiteRT.js int8, 1 thread",
+        1.0,
+        _latency("vit_plain", "litert_stock", "1 thread"),
     ),
-    Bar(
-        title="`vit` / TF.js, stock conversion, 1 thread",
-        limit=0.1,
-        value=_ratio("vit", "tfjs_stock", "1 thread"),
-        write=_times,
-    ),
-    Bar(
-        title="TF.js, stock conversion / TF.js, shaped for it, 1 thread",
-        limit=2.3,
-        least=True,
-        value=_inverse("tfjs", "tfjs_stock"),
-        write=_times,
+    _ratio("latency, `vit` / TF.js as onnx2tf converts it, 1 thread", 0.1, _latency("vit", "tfjs_stock", "1 thread")),
+    _ratio(
+        "latency, TF.js as onnx2tf converts it / rewritten for TF.js, 1 thread",
+        2.3,
+        _latency("tfjs_stock", "tfjs", "1 thread"),
+        at_least=True,
     ),
     *(
-        Bar(
-            title=f"TF.js, shaped for it / stock conversion, {lane}",
-            limit=1.0,
-            value=_ratio("tfjs", "tfjs_stock", lane),
-            write=_times,
+        _ratio(
+            f"latency, rewritten for TF.js / as onnx2tf converts it, {runs_on}",
+            1.0,
+            _latency("tfjs", "tfjs_stock", runs_on),
         )
-        for lane in ("webgl", "webgpu")
+        for runs_on in GPUS
     ),
     *(
-        Bar(
-            title=f"TF.js, shaped for it / stock conversion, GPU programs an image on {backend}",
-            limit=1.0,
-            value=_count_ratio("tfjs", "tfjs_stock", backend),
-            write=_times,
+        _ratio(
+            f"GPU dispatches per inference, rewritten for TF.js / as onnx2tf converts it, {backend}",
+            1.0,
+            _dispatches("tfjs", "tfjs_stock", backend),
         )
-        for backend in ("webgl", "webgpu")
+        for backend in GPUS
     ),
-    Bar(
-        title="SQNR of 8-bit `vit` less the better one of LiteRT.js and ONNX Runtime Web",
-        limit=0.0,
-        least=True,
+    Criterion(
+        title="SQNR of 8-bit `vit` minus the better of LiteRT.js and ONNX Runtime Web",
+        threshold=0.0,
         value=_sqnr_lead,
-        write=lambda value: f"{value:.1f} dB",
+        write=_decibels,
+        at_least=True,
     ),
-    Bar(title="bytes to the first answer, gzip, 8-bit `vit`", limit=5.7e6, value=_gzip("vit"), write=_megabytes),
-    Bar(title="bytes to the first answer, gzip, 4-bit `vit`", limit=3.4e6, value=_gzip("vit4"), write=_megabytes),
-    Bar(
-        title="time to the first answer, slow line and processor, 8-bit `vit` / transformers.js q8",
-        limit=0.6,
-        value=_start_ratio("vit", "transformers"),
-        write=_times,
-    ),
-    Bar(
-        title="time to the first answer, slow line and processor, 4-bit `vit` / transformers.js q8",
-        limit=0.4,
-        value=_start_ratio("vit4", "transformers"),
-        write=_times,
+    Criterion(title="first-visit download, gzip, 8-bit `vit`", threshold=5.7e6, value=_gzip("vit"), write=_megabytes),
+    Criterion(title="first-visit download, gzip, 4-bit `vit`", threshold=3.4e6, value=_gzip("vit4"), write=_megabytes),
+    _ratio("time to first prediction, 8-bit `vit` / transformers.js q8", 0.6, _first_prediction("vit", "transformers")),
+    _ratio(
+        "time to first prediction, 4-bit `vit` / transformers.js q8", 0.4, _first_prediction("vit4", "transformers")
     ),
 )

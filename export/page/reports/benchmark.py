@@ -1,4 +1,4 @@
-"""What a benchmark of all engines found, and its ratios."""
+"""The figures of a benchmark of all engines, and their ratios; field names are the keys of `benchmark.json`."""
 
 import statistics
 
@@ -9,11 +9,11 @@ from export.core.schema import Count, NonNegative, Number, Positive, PositiveInt
 from export.core.stats import Figure, summarise
 
 
-class Row(Record, frozen=True, kw_only=True):
-    """One contender on a back end, with so many threads; `rounds_ms` are its rounds' medians, in their order.
+class TargetResult(Record, frozen=True, kw_only=True):
+    """Warm latency of one target on a back end with a number of threads; `rounds_ms` are the rounds' medians in order.
 
-    `role` is what stands in ratios. `cold` are the milliseconds of a start on localhost by phase; `sqnr_db` is that of
-    the outputs against the float model, None where it is the same as with one thread.
+    `role` names the target in ratios. `cold` is the cold start on localhost, in milliseconds by phase; `sqnr_db` is
+    that of the outputs against the float model, None where it is the same as with one thread.
     """
 
     model: str
@@ -31,18 +31,18 @@ class Row(Record, frozen=True, kw_only=True):
     backend: str = "wasm"
 
     @property
-    def lane(self) -> str:
-        """Where it ran, for a reader."""
-        return lane_title(self.backend, self.threads)
+    def runs_on(self) -> str:
+        """The back end with its threads, for a reader."""
+        return describe_backend(self.backend, self.threads)
 
 
-def lane_title(backend: str, threads: int) -> str:
-    """Return the name of a back end with so many threads, among which contenders take turns."""
+def describe_backend(backend: str, threads: int) -> str:
+    """Return `1 thread` or `2 threads` for WebAssembly, the back end's own name otherwise."""
     return f"{threads} thread{'s' * (threads > 1)}" if backend == "wasm" else backend
 
 
-class Start(Record, frozen=True, kw_only=True):
-    """A first visit: all bytes until the first answer, and the seconds it took on a slow line and processor."""
+class FirstVisit(Record, frozen=True, kw_only=True):
+    """Bytes downloaded until the first prediction, and seconds until it was there, with network and CPU throttled."""
 
     model: str
     role: str
@@ -58,8 +58,8 @@ class Start(Record, frozen=True, kw_only=True):
         return statistics.median(self.seconds)
 
 
-class Programs(Record, frozen=True, kw_only=True):
-    """How many programs a GPU is told to run for an image; no time, and hardly a matter of which GPU it is."""
+class DispatchCount(Record, frozen=True, kw_only=True):
+    """GPU dispatches per inference."""
 
     model: str
     role: str
@@ -69,50 +69,50 @@ class Programs(Record, frozen=True, kw_only=True):
 
 
 class Benchmark(Record, frozen=True, kw_only=True):
-    """A whole run; starts had `mbit_per_s`, answers `delay_ms` later, and the `cpu_slowdown`-th part of the time."""
+    """All figures. First visits had `mbit_per_s`, a round trip of `delay_ms`, and a CPU slowed by `cpu_slowdown`."""
 
     schema_version: int
     environment: Environment
     mbit_per_s: Positive
     delay_ms: NonNegative
     cpu_slowdown: Positive
-    rows: tuple[Row, ...]
-    starts: tuple[Start, ...]
-    programs: tuple[Programs, ...] = ()
+    rows: tuple[TargetResult, ...]
+    starts: tuple[FirstVisit, ...]
+    programs: tuple[DispatchCount, ...] = ()
 
-    def row(self, model: str, role: str, lane: str) -> Row | None:
-        """Return a contender's row; `lane` is `1 thread`, `2 threads`, `webgl` and so on."""
-        return next((row for row in self.rows if (row.model, row.role, row.lane) == (model, role, lane)), None)
+    def result(self, model: str, role: str, runs_on: str) -> TargetResult | None:
+        """Return a target's result; `runs_on` is `1 thread`, `2 threads`, `webgl` and so on."""
+        wanted = (model, role, runs_on)
+        return next((row for row in self.rows if (row.model, row.role, row.runs_on) == wanted), None)
 
-    def start(self, model: str, role: str) -> Start | None:
-        """Return a contender's first visit."""
-        return next((start for start in self.starts if (start.model, start.role) == (model, role)), None)
+    def first_visit(self, model: str, role: str) -> FirstVisit | None:
+        """Return a target's first visits."""
+        return next((visit for visit in self.starts if (visit.model, visit.role) == (model, role)), None)
 
-    def count(self, model: str, role: str, backend: str) -> int | None:
-        """Return how many programs a contender has a GPU run for an image."""
+    def dispatches(self, model: str, role: str, backend: str) -> int | None:
+        """Return a target's GPU dispatches per inference."""
         wanted = (model, role, backend)
         return next((one.count for one in self.programs if (one.model, one.role, one.backend) == wanted), None)
 
 
-def joined(old: Benchmark, new: Benchmark) -> Benchmark | None:
-    """Return both, models measured anew in the places of the old ones; None where they were not measured alike."""
+def merge_benchmarks(old: Benchmark, new: Benchmark) -> Benchmark | None:
+    """Return both, models of `new` in place of the same of `old`; None where conditions or environment differ."""
     if replace(old, rows=(), starts=(), programs=()) != replace(new, rows=(), starts=(), programs=()):
         return None
     models = dict.fromkeys(row.model for row in (*old.rows, *new.rows))
-    anew = {row.model for row in new.rows}
-    sources = [new if model in anew else old for model in models]
-    parts = list(zip(models, sources, strict=True))
+    remeasured = {row.model for row in new.rows}
+    sources = [(model, new if model in remeasured else old) for model in models]
     return replace(
         new,
-        rows=tuple(row for model, one in parts for row in one.rows if row.model == model),
-        starts=tuple(start for model, one in parts for start in one.starts if start.model == model),
-        programs=tuple(found for model, one in parts for found in one.programs if found.model == model),
+        rows=tuple(row for model, source in sources for row in source.rows if row.model == model),
+        starts=tuple(visit for model, source in sources for visit in source.starts if visit.model == model),
+        programs=tuple(count for model, source in sources for count in source.programs if count.model == model),
     )
 
 
-def ratio(found: Benchmark, model: str, role: str, other: str, lane: str) -> Figure | None:
+def ratio(benchmark: Benchmark, model: str, role: str, other: str, runs_on: str) -> Figure | None:
     """Return the median of latency over the other's, round by round, so that what slowed a round slowed both."""
-    first, second = found.row(model, role, lane), found.row(model, other, lane)
+    first, second = benchmark.result(model, role, runs_on), benchmark.result(model, other, runs_on)
     if first is None or second is None:
         return None
     return summarise([mine / theirs for mine, theirs in zip(first.rounds_ms, second.rounds_ms, strict=True)])

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from export.core.records import Environment
 from export.core.stats import Figure
-from export.page.reports.benchmark import Benchmark, Programs, Row, Start, ratio
+from export.page.reports.benchmark import Benchmark, DispatchCount, FirstVisit, TargetResult, ratio
 from export.page.results_view import read_figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A contender: its bar in percent of the slowest one's (p10, median, p90), and how many times the first's time."""
+    """A target: its bar in percent of the slowest one's (p10, median, p90), and its latency relative to the first."""
 
-    row: Row
+    result: TargetResult
     title: str
     bar: tuple[float, float, float]
     ratio: Figure | None
@@ -21,7 +21,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The contenders that took turns: on one back end, with so many threads."""
+    """The targets that were compared on one back end with a number of threads."""
 
     title: str
     marks: tuple[Mark, ...]
@@ -32,13 +32,13 @@ class BenchmarkView:
     """One model's part of a benchmark."""
 
     model: str
-    place: Environment
+    environment: Environment
     mbit_per_s: float
     delay_ms: float
     cpu_slowdown: float
     groups: tuple[Group, ...]
-    starts: tuple[Start, ...]
-    programs: tuple[Programs, ...]
+    first_visits: tuple[FirstVisit, ...]
+    dispatches: tuple[DispatchCount, ...]
 
 
 def read_benchmark(path: Path | None) -> Benchmark | None:
@@ -46,41 +46,41 @@ def read_benchmark(path: Path | None) -> Benchmark | None:
     return None if path is None else read_figures(path, Benchmark, "a benchmark", "measure --benchmark")
 
 
-def views(found: Benchmark | None) -> tuple[BenchmarkView, ...]:
-    """Return every model's part, in the order of the run."""
-    if found is None:
+def views(benchmark: Benchmark | None) -> tuple[BenchmarkView, ...]:
+    """Return every model's part, in the order in which they were measured."""
+    if benchmark is None:
         return ()
-    return tuple(_view(found, model) for model in dict.fromkeys(row.model for row in found.rows))
+    return tuple(_view(benchmark, model) for model in dict.fromkeys(row.model for row in benchmark.rows))
 
 
-def _view(found: Benchmark, model: str) -> BenchmarkView:
-    rows = [row for row in found.rows if row.model == model]
-    groups = tuple(_group(found, rows, lane) for lane in dict.fromkeys(row.lane for row in rows))
+def _view(benchmark: Benchmark, model: str) -> BenchmarkView:
+    results = [row for row in benchmark.rows if row.model == model]
+    groups = tuple(_group(benchmark, results, runs_on) for runs_on in dict.fromkeys(row.runs_on for row in results))
     return BenchmarkView(
         model=model,
-        place=found.environment,
-        mbit_per_s=found.mbit_per_s,
-        delay_ms=found.delay_ms,
-        cpu_slowdown=found.cpu_slowdown,
+        environment=benchmark.environment,
+        mbit_per_s=benchmark.mbit_per_s,
+        delay_ms=benchmark.delay_ms,
+        cpu_slowdown=benchmark.cpu_slowdown,
         groups=groups,
-        starts=tuple(start for start in found.starts if start.model == model),
-        programs=tuple(one for one in found.programs if one.model == model),
+        first_visits=tuple(visit for visit in benchmark.starts if visit.model == model),
+        dispatches=tuple(count for count in benchmark.programs if count.model == model),
     )
 
 
-def _group(found: Benchmark, rows: list[Row], lane: str) -> Group:
-    own = [row for row in rows if row.lane == lane]
-    slowest = max(row.p90 for row in own)
+def _group(benchmark: Benchmark, results: list[TargetResult], runs_on: str) -> Group:
+    compared = [result for result in results if result.runs_on == runs_on]
+    slowest = max(result.p90 for result in compared)
     marks = tuple(
         Mark(
-            row=row,
-            title=row.title.replace("`", ""),
-            ratio=ratio(found, row.model, row.role, own[0].role, lane),
-            bar=(_percent(row.p10, slowest), _percent(row.latency_ms, slowest), _percent(row.p90, slowest)),
+            result=result,
+            title=result.title.replace("`", ""),
+            ratio=ratio(benchmark, result.model, result.role, compared[0].role, runs_on),
+            bar=(_percent(result.p10, slowest), _percent(result.latency_ms, slowest), _percent(result.p90, slowest)),
         )
-        for row in own
+        for result in compared
     )
-    return Group(title=lane, marks=marks)
+    return Group(title=runs_on, marks=marks)
 
 
 def _percent(value: float, whole: float) -> float:

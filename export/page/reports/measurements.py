@@ -1,4 +1,4 @@
-"""`measurements.json`: merged with what was measured before in the same place, written whole, shown as a table."""
+"""`measurements.json`: merged with earlier figures of the same environment, written atomically, shown as a table."""
 
 import json
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ def merge(path: Path, environment: Environment, measured: Sequence[Measurement])
         names = ", ".join(name for name in now if before[name] != now[name])
         note = f"the {len(old.measurements)} older figures are dropped: they were measured elsewhere ({names} differ)"
     elif old is not None:
-        kept = [one for one in old.measurements if not _is_replaced(one, measured)]
+        kept = [figure for figure in old.measurements if not _is_replaced(figure, measured)]
         note = f"{len(kept)} older figures of the same environment are kept" if kept else ""
-    everything = sorted([*kept, *measured], key=lambda one: (one.model, one.variant, *map(str, _key(one)[1:])))
-    return MeasurementFile(schema_version=SCHEMA_VERSION, environment=environment, measurements=tuple(everything)), note
+    ordered = sorted([*kept, *measured], key=lambda figure: (figure.model, figure.variant, *map(str, _key(figure)[1:])))
+    return MeasurementFile(schema_version=SCHEMA_VERSION, environment=environment, measurements=tuple(ordered)), note
 
 
 def _is_replaced(old: Measurement, measured: Sequence[Measurement]) -> bool:
@@ -45,8 +45,8 @@ def _is_replaced(old: Measurement, measured: Sequence[Measurement]) -> bool:
     return False
 
 
-def _key(one: Measurement) -> tuple[str, str, str, int, str]:
-    return one.artifact_sha256, one.engine, one.backend, one.threads, one.metric
+def _key(figure: Measurement) -> tuple[str, str, str, int, str]:
+    return figure.artifact_sha256, figure.engine, figure.backend, figure.threads, figure.metric
 
 
 def write(path: Path, file: MeasurementFile) -> None:
@@ -57,32 +57,35 @@ def write(path: Path, file: MeasurementFile) -> None:
 def table(measured: Sequence[Measurement]) -> list[str]:
     """Return the figures as the lines of a table, one row per variant, engine, back end and threads."""
     rows: dict[tuple[Any, ...], dict[str, Measurement]] = {}
-    for one in measured:
-        rows.setdefault((one.model, one.variant, one.engine, one.backend, one.threads), {})[one.metric] = one
-    lines = [["model", "variant", "engine", "on", "threads", "size", "warm (p10 – p90)", "top-1 (95 %)", "as float"]]
-    for place, figures in rows.items():
+    for figure in measured:
+        row = (figure.model, figure.variant, figure.engine, figure.backend, figure.threads)
+        rows.setdefault(row, {})[figure.metric] = figure
+    lines = [
+        ["model", "variant", "engine", "back end", "threads", "size", "warm (p10 – p90)", "top-1 (95 %)", "agreement"]
+    ]
+    for row, figures in rows.items():
         size, warm = figures.get(SIZE), figures.get(LATENCY)
-        same = figures.get(AGREEMENT)
+        agreement = figures.get(AGREEMENT)
         lines.append(
             [
-                *map(str, place),
+                *map(str, row),
                 format_bytes(int(size.value)) if size else "",
                 f"{format_ms(warm.value)} ({_range(warm, format_ms)}, n={warm.n})" if warm else "",
                 _share(figures.get(TOP1)),
-                "reference" if place[2] == NATIVE else _share(same) if same else _cosine(figures.get(COSINE)),
+                "reference" if row[2] == NATIVE else _share(agreement) if agreement else _cosine(figures.get(COSINE)),
             ]
         )
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
-def _range(one: Measurement, format: Any) -> str:
-    return f"{format(one.p10)} – {format(one.p90)}"
+def _range(figure: Measurement, format: Any) -> str:
+    return f"{format(figure.p10)} – {format(figure.p90)}"
 
 
-def _share(one: Measurement | None) -> str:
-    return f"{format_percent(one.value)} ({_range(one, format_percent)}, n={one.n})" if one else ""
+def _share(figure: Measurement | None) -> str:
+    return f"{format_percent(figure.value)} ({_range(figure, format_percent)}, n={figure.n})" if figure else ""
 
 
-def _cosine(one: Measurement | None) -> str:
-    return f"cosine {one.value:.4f} (n={one.n})" if one else ""
+def _cosine(figure: Measurement | None) -> str:
+    return f"cosine {figure.value:.4f} (n={figure.n})" if figure else ""

@@ -1,9 +1,7 @@
-"""The records of an evaluation: what each recipe keeps of a model, its size and cost; as JSON and Markdown."""
+"""The records of an evaluation: accuracy, agreement, size and cost of each recipe; as JSON and Markdown."""
 
 import json
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from export.core.errors import ArtifactError, RequestError
@@ -11,7 +9,6 @@ from export.core.files import write_atomically
 from export.core.schema import Count, NonNegative, Number, PositiveInt, Proportion, Record
 from export.core.stats import Figure
 from export.core.units import format_bytes, format_percent
-from export.quantization.recipes import NAME as RECIPE
 
 SCHEMA_VERSION = 1
 UNKNOWN = "not measured"
@@ -92,23 +89,25 @@ def markdown(table: EvaluationTable) -> str:
     """Return the table as Markdown, columns that no row has a figure for left out."""
     columns: dict[str, Callable[[EvaluationRow], str]] = {
         "recipe": lambda row: row.recipe,
-        "file": lambda row: format_bytes(row.bytes),
-        "top-1": lambda row: _share(row.top1),
-        "k-NN": lambda row: _share(row.knn),
-        "linear probe": lambda row: _share(row.linear_probe),
-        "same answer as float": lambda row: _share(row.agreement),
-        "cosine to float": lambda row: UNKNOWN if row.cosine is None else f"{row.cosine:.4f}",
+        "size": lambda row: format_bytes(row.bytes),
+        "top-1": lambda row: write_share(row.top1),
+        "k-NN": lambda row: write_share(row.knn),
+        "linear probe": lambda row: write_share(row.linear_probe),
+        "agreement with float": lambda row: write_share(row.agreement),
+        "cosine with float": lambda row: UNKNOWN if row.cosine is None else f"{row.cosine:.4f}",
         "SQNR of the outputs": lambda row: UNKNOWN if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB",
-        "calibration": lambda row: UNKNOWN if row.calibration_seconds is None else f"{row.calibration_seconds:.1f} s",
-        "peak memory": lambda row: (
+        "calibration time": lambda row: (
+            UNKNOWN if row.calibration_seconds is None else f"{row.calibration_seconds:.1f} s"
+        ),
+        "peak memory of calibration": lambda row: (
             UNKNOWN if row.calibration_peak_bytes is None else format_bytes(row.calibration_peak_bytes)
         ),
     }
     cells = {name: [write(row) for row in table.rows] for name, write in columns.items()}
     shown = {name: column for name, column in cells.items() if set(column) != {UNKNOWN}}
     lines = [
-        f"{table.model} on {table.n:,} images ({table.data}), calibrated on {table.calibration_data}; "
-        f"{table.machine}, {table.threads} threads. Shares with their 95 % Wilson interval.",
+        f"{table.model}, n={table.n:,} ({table.data}), calibrated on {table.calibration_data}; {table.machine}, "
+        f"{table.threads} threads. Shares have their 95 % Wilson interval.",
         "",
         f"| {' | '.join(shown)} |",
         f"|{'---|' * len(shown)}",
@@ -118,75 +117,8 @@ def markdown(table: EvaluationTable) -> str:
     return "\n".join(lines)
 
 
-def _share(found: Share | None) -> str:
-    if found is None:
+def write_share(share: Share | None) -> str:
+    """Return a share with its interval: `92.7 % (92.2 % – 93.2 %)`."""
+    if share is None:
         return UNKNOWN
-    return f"{format_percent(found.value)} ({format_percent(found.low)} – {format_percent(found.high)})"
-
-
-def pivot(table: EvaluationTable) -> str:
-    """Return the accuracies as Markdown, a row per method, a column per width; of a model without labels agreement."""
-    accuracy = {row.recipe: row.top1 or row.knn or row.agreement for row in table.rows}
-    named = [match for name in accuracy if (match := RECIPE.fullmatch(name))]
-    widths = list(dict.fromkeys(_width(match) for match in named))
-    methods = dict.fromkeys(match["method"] for match in named)
-    reference = accuracy.get("f32")
-    lines = [
-        f"{table.model}, {table.n:,} images ({table.data}), float: {_share(reference)}; calibrated on "
-        f"{table.calibration_data}.",
-        "",
-        f"| method | {' | '.join(widths)} |",
-        f"|---|{'---|' * len(widths)}",
-    ]
-    for method in methods:
-        found = {_width(match): accuracy[match.string] for match in named if match["method"] == method}
-        cells = [format_percent(one.value) if (one := found.get(width)) else "–" for width in widths]
-        lines.append(f"| `{method}` | {' | '.join(cells)} |")
-    others = [row for row in table.rows if row.note]
-    lines += ["", *(f"* `{row.recipe}`: {_share(accuracy[row.recipe])}, {_about(row)}." for row in others)]
-    return "\n".join(lines)
-
-
-def _about(row: EvaluationRow) -> str:
-    return f"{format_bytes(row.bytes)}; {row.note}"
-
-
-def _width(match: "re.Match[str]") -> str:
-    activation = match["activation"] or ("8" if match["method"] == "dynamic" else "")
-    return f"W{match['weight']}" + (f"A{activation}" if activation else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """What a recipe should keep: at most `points` below float, or no less than `other` beyond its interval."""
-
-    recipe: str
-    points: float | None = None
-    other: str | None = None
-
-
-BARS = (
-    Bar("w8a8_ptq4vit", points=0.3),
-    Bar("w6_rtn", points=0.3),
-    Bar("w6_gptq", points=0.3),
-    Bar("w4_gptq", points=1.0),
-    *(Bar(f"{width}_ptq4vit", other=f"{width}_basic") for width in WIDTHS),
-    *(Bar(f"{width}_gptq", other=f"{width}_rtn") for width in WIDTHS if "a" not in width),
-)
-
-
-def judge(table: EvaluationTable) -> list[str]:
-    """Return a sentence for every bar whose recipes are in the table: what was found, and whether it holds."""
-    found = {row.recipe: row.top1 for row in table.rows if row.top1 is not None}
-    lines = []
-    for bar in BARS:
-        own, other = found.get(bar.recipe), found.get(bar.other or "f32")
-        if own is None or other is None:
-            continue
-        loss = 100 * (other.value - own.value)
-        if bar.points is not None:
-            holds, said = loss <= bar.points, f"at most {bar.points} points below float"
-        else:
-            holds, said = own.value >= other.low, f"not below {bar.other} beyond its interval"
-        lines.append(f"{'holds' if holds else 'DOES NOT HOLD'}: {bar.recipe} {said} ({-loss:+.2f} points)")
-    return lines
+    return f"{format_percent(share.value)} ({format_percent(share.low)} – {format_percent(share.high)})"

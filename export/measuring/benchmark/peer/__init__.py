@@ -1,1 +1,1 @@
-"""Other people's runtimes, set up as their own documentation says, for the benchmark to compare with; not published."""
+"""Third-party runtimes, set up as their own documentation says, for the benchmark to compare with; not published."""

@@ -1,4 +1,4 @@
-"""A stored float model as a folder such as the Hugging Face Hub has for transformers.js."""
+"""A stored float model as a folder of the Hugging Face Hub that transformers.js loads."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from export.core.records import ModelSpec, Preprocess, Verification
 from export.models.float_artifact import read_golden, read_model
 from export.pipeline.formats import FORMATS
 
-PIXELS = "pixel_values"  # what a pipeline for images calls the model's input
+PIXELS = "pixel_values"  # name of the model's input in an image pipeline
 FLOAT, Q8 = "onnx/model.onnx", "onnx/model_quantized.onnx"
 REPORT = "report.json"
 # Pillow's numbers of its filters, which `resample` means.
@@ -37,7 +37,7 @@ QUANTIZE: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class HubFolder:
-    """How far the folder's two ONNX files lie from torch on the golden inputs."""
+    """How the folder's two ONNX files compare with torch on the golden inputs."""
 
     fp32: Verification
     q8: Verification
@@ -82,15 +82,14 @@ def _accepted(
 def _check(spec: ModelSpec, module: nn.Module) -> None:
     if not isinstance(module, VisionTransformer):
         raise RequestError(
-            f"{spec.name}: {type(module).__name__} has no peer; transformers.js is compared on vision transformers "
-            "of the ViT and DeiT kind"
+            f"{spec.name}: {type(module).__name__} has no peer; transformers.js is compared on ViT and DeiT models only"
         )
     if spec.features:
         raise RequestError(f"{spec.name} has no classes; the image-classification pipeline needs some")
 
 
 def config(spec: ModelSpec) -> dict[str, Any]:
-    """Return what `config.json` says; of it the pipeline reads the kind of model and the labels."""
+    """Return the content of `config.json`, of which the pipeline reads the model type and the labels."""
     kind = "deit" if spec.timm_name.startswith("deit") else "vit"
     return {
         "architectures": ["DeiTForImageClassification" if kind == "deit" else "ViTForImageClassification"],
@@ -104,10 +103,10 @@ def config(spec: ModelSpec) -> dict[str, Any]:
 
 
 def preprocessor_config(spec: ModelSpec) -> dict[str, Any]:
-    """Return what `preprocessor_config.json` says: resize, centre crop, scale to 0..1, normalise.
+    """Return the content of `preprocessor_config.json`: resize, centre crop, scale to 0..1, normalise.
 
-    In a browser transformers.js 4 resizes by drawing on a canvas and passes over `resample`: its tensor is near to
-    ours, not equal. Raises `RequestError` for the crop mode `border`, which it has not.
+    In a browser transformers.js 4 resizes by drawing on a canvas and ignores `resample`: its tensor is close to ours,
+    not equal. Raises `RequestError` for the crop mode `border`, which it lacks.
     """
     values = spec.preprocess
     return {
@@ -135,7 +134,7 @@ def _size(name: str, values: Preprocess) -> dict[str, int]:
 
 
 def _simplify(source: Path, target: Path) -> None:
-    """Fold the exporter's constants, as the Hub's files are slimmed, and name the input as a pipeline does."""
+    """Fold constants with onnxsim, as the Hub's files are made, and name the input as a pipeline does."""
     import onnx
     import onnxsim
 
@@ -152,16 +151,16 @@ def _simplify(source: Path, target: Path) -> None:
 def quantize_q8(source: Path, target: Path) -> None:
     """Write the model with unsigned 8-bit weights, 7 bits of them used, one scale per output channel (`QUANTIZE`).
 
-    Activations are quantised while it runs, one scale per tensor; ONNX Runtime's tool does it all.
+    Activations are quantized at run time, one scale per tensor. ONNX Runtime's own tool does all of it.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory(prefix="vit-pages-peer-") as scratch:
-        shaped = Path(scratch) / "shaped.onnx"
-        # Shapes only: what it could fuse, ONNX Runtime fuses when it loads the file.
-        quant_pre_process(source, shaped, skip_optimization=True, skip_symbolic_shape=True)
-        quantize_dynamic(shaped, target, weight_type=QuantType.QUInt8, **QUANTIZE)
+        inferred = Path(scratch) / "inferred.onnx"
+        # Shape inference only: ONNX Runtime fuses when it loads the file.
+        quant_pre_process(source, inferred, skip_optimization=True, skip_symbolic_shape=True)
+        quantize_dynamic(inferred, target, weight_type=QuantType.QUInt8, **QUANTIZE)
 
 
 def run_pixels(path: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:

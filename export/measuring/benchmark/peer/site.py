@@ -1,4 +1,4 @@
-"""A folder to serve with a peer's page, its runtime, a model and images; it lives as long as the benchmark."""
+"""A temporary folder to serve with a peer's page, its runtime, a model and images."""
 
 import shutil
 import subprocess
@@ -44,9 +44,9 @@ def peer_site(artifact: Path, cache: Path = CACHE, *, images: Sequence[Path] = (
 
 def make_hub_folder(artifact: Path, cache: Path = CACHE) -> Path:
     """Return the folder transformers.js loads a stored model from, converting the model when it has changed."""
-    own = [hash_file(Path(hub_folder.__file__)), *([name, version(name)] for name in TOOLS)]
-    parts = [hash_file(artifact / name) for name in (SPEC, WEIGHTS, GOLDEN)]
-    folder = cache / f"model-{hash_json([own, parts])[:16]}"
+    code = [hash_file(Path(hub_folder.__file__)), *([name, version(name)] for name in TOOLS)]
+    model = [hash_file(artifact / name) for name in (SPEC, WEIGHTS, GOLDEN)]
+    folder = cache / f"model-{hash_json([code, model])[:16]}"
     if not folder.exists():
         with replacing_folder(folder) as partial:
             hub_folder.write_hub_folder(artifact, partial)

@@ -1,4 +1,4 @@
-"""transformers.js as a contender: its own page, timed by the same script as ours."""
+"""transformers.js as a benchmark target: a page of its own, timed by the same script as ours."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,45 +14,45 @@ from export.measuring.browser.server import serving
 from export.page.inventory import COMMON_SAMPLES, SAMPLES
 
 SAMPLE = SAMPLES / COMMON_SAMPLES
-PEERS: tuple[tuple[str, str, Build], ...] = (
-    ("transformers", "transformers.js q8, as it chooses", "asyncify"),
-    ("transformers_plain", "transformers.js q8, ONNX Runtime without WebGPU", "plain"),
+PEERS: tuple[tuple[str, str, Build], ...] = (  # name, title, and build of ONNX Runtime
+    ("transformers", "transformers.js q8, default build", "asyncify"),
+    ("transformers_plain", "transformers.js q8, build without WebGPU", "plain"),
 )
 
 
 @dataclass(frozen=True)
-class PeerContender:
-    """A loaded peer page."""
+class PeerTarget:
+    """A loaded peer page; `image` is the name of the one that it classifies."""
 
-    page: Page
-    role: str
+    name: str
     title: str
+    page: Page
     image: str
-    first_ms: float
+    first_run_ms: float
 
     def benchmark(self, runs: int, warmup_max: int) -> list[float]:
         """Return the milliseconds of `runs` warm runs of the model alone, read-back included."""
         options = {"image": f"{IMAGES}/{self.image}", "runs": runs, "warmup_max": warmup_max}
-        found: dict[str, Any] = self.page.evaluate("(options) => peer.benchmark(options)", options)
-        return list(found["forward"]["samples_ms"])
+        times: dict[str, Any] = self.page.evaluate("(options) => peer.benchmark(options)", options)
+        return list(times["forward"]["samples_ms"])
 
 
-def sample_picture() -> Path:
-    """Return the picture that every page is shown."""
+def sample_image() -> Path:
+    """Return the image that every page classifies."""
     return next(path for path in sorted(SAMPLE.iterdir()) if path.suffix in (".jpg", ".png", ".webp"))
 
 
 @contextmanager
-def peer_contenders(browser: Browser, artifact: Path, threads: int) -> Iterator[list[PeerContender]]:
-    """Yield transformers.js on the same weights, each of its builds on a page of its own."""
-    picture = sample_picture()
+def peer_targets(browser: Browser, artifact: Path, threads: int) -> Iterator[list[PeerTarget]]:
+    """Yield transformers.js on the same weights, each of its builds loaded on a page of its own."""
+    image = sample_image()
     with ExitStack() as stack:
-        site = stack.enter_context(peer_site(artifact, images=[picture]))
+        site = stack.enter_context(peer_site(artifact, images=[image]))
         url = stack.enter_context(serving(site, isolated=True))
-        found = []
-        for role, title, build in PEERS:
+        targets = []
+        for name, title, build in PEERS:
             page = stack.enter_context(blank_page(browser))
-            open_peer(page, url, image=picture.name, dtype="q8", build=build, threads=threads)
-            first = float(page.evaluate("() => peer.first_prediction_ms - peer.loaded_ms"))
-            found.append(PeerContender(page, role, title, picture.name, first))
-        yield found
+            open_peer(page, url, image=image.name, dtype="q8", build=build, threads=threads)
+            first_run = float(page.evaluate("() => peer.first_prediction_ms - peer.loaded_ms"))
+            targets.append(PeerTarget(name=name, title=title, page=page, image=image.name, first_run_ms=first_run))
+        yield targets

@@ -1,0 +1,141 @@
+"""The command-line options of measuring: declared for argparse, and read into requests."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export.core.errors import RequestError
+from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
+from export.measuring.selection import Selection
+from export.measuring.session import MeasureRequest
+from export.models.request import ModelRequest
+
+if TYPE_CHECKING:
+    from export.measuring.benchmark.run import BenchmarkRequest
+
+SOFTWARE_GPU = ARTIFACTS / "measurements-software-gpu.json"
+# Options that only the measuring of a built page has, and those that only the benchmark has, which compares everything.
+ONLY_PAGE = ("variant", "engine", "backend", "accuracy_backend", "data", "software_gpu")
+ONLY_BENCHMARK = ("weights", "calibration")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare all options that are read here, `--out` and `--render`."""
+    parser.add_argument("--site", type=Path, default=SITE_OUT, help="the built page (default: %(default)s)")
+    for option, metavar, text in (
+        ("--model", "NAME,…", "models of the page (default: all)"),
+        ("--variant", "ID,…", "such as u8-tfjs (default: all)"),
+        ("--engine", "NAME,…", "such as tfjs (default: all)"),
+        ("--backend", "NAME,…", "such as wasm (default: all available)"),
+    ):
+        parser.add_argument(option, type=_names, default=(), metavar=metavar, help=text)
+    parser.add_argument(
+        "--threads", type=_counts, default=(1,), metavar="N,…", help="of the wasm back end (default: 1)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"the figures (default: {MEASUREMENTS})")
+    parser.add_argument(
+        "--render", action=argparse.BooleanOptionalAction, default=None, help="put them on the page (default: yes)"
+    )
+    _add_accuracy_options(parser.add_argument_group("accuracy"))
+    _add_latency_options(parser.add_argument_group("latency"))
+    _add_benchmark_options(parser.add_argument_group("benchmark"))
+
+
+def _add_accuracy_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--limit", type=int, default=1000, help="images; 0: no accuracy (default: %(default)s)")
+    group.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="labelled images, a folder per class, or an archive (default: the model's own)",
+    )
+    group.add_argument(
+        "--accuracy-backend",
+        type=_names,
+        default=(),
+        metavar="NAME,…",
+        help="where to check it (default: the first available back end, usually wasm)",
+    )
+    group.add_argument(
+        "--artifacts", type=Path, default=ARTIFACTS, help="folder of the float model (default: %(default)s)"
+    )
+    group.add_argument(
+        "--software-gpu",
+        action="store_true",
+        help=f"check predictions on a software GPU, which is not timed; figures go to {SOFTWARE_GPU}",
+    )
+
+
+def _add_latency_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--rounds", type=int, default=3, help="fresh browsers; 0: no latency (default: %(default)s)")
+    group.add_argument(
+        "--runs", type=int, default=30, help="warm runs per round, fewer of slow back ends (default: %(default)s)"
+    )
+
+
+def _add_benchmark_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--benchmark", action="store_true", help=f"compare all engines; figures go to {BENCHMARK}")
+    group.add_argument("--weights", choices=("pretrained", "random"), help="of the models compared")
+    group.add_argument(
+        "--calibration", type=int, metavar="N", help="calibration images (default: as many as the recipes say)"
+    )
+    group.add_argument(
+        "--starts",
+        type=int,
+        default=3,
+        help="first visits of each target; 0: none, and GPU dispatches are not counted (default: %(default)s)",
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    counts = text.split(",")
+    if not all(count.isdecimal() and int(count) > 0 for count in counts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers from 1, such as 1,2")
+    return tuple(dict.fromkeys(map(int, counts)))
+
+
+def read_request(args: argparse.Namespace) -> MeasureRequest:
+    """Return what to measure on a built page; raises `RequestError` for what cannot be met."""
+    for name in ONLY_BENCHMARK:
+        if getattr(args, name) is not None:
+            raise RequestError(f"--{name} has a meaning only with --benchmark: the page's models are built already")
+    selection = Selection(
+        models=args.model,
+        variants=args.variant,
+        engines=args.engine,
+        backends=args.backend,
+        threads=args.threads,
+        accuracy_backends=args.accuracy_backend,
+    )
+    return MeasureRequest(
+        selection=selection,
+        site=args.site,
+        artifacts=args.artifacts,
+        data=args.data,
+        limit=args.limit,
+        rounds=args.rounds,
+        runs=args.runs,
+        software_gpu=args.software_gpu,
+    )
+
+
+def read_benchmark_request(args: argparse.Namespace) -> "BenchmarkRequest":
+    """Return what the benchmark compares; raises `RequestError` for what cannot be met."""
+    from export.measuring.benchmark.run import BenchmarkRequest  # brings PyTorch
+
+    for name in ONLY_PAGE:
+        if getattr(args, name):
+            raise RequestError(f"--{name.replace('_', '-')} has no meaning with --benchmark, which compares everything")
+    return BenchmarkRequest(
+        models=tuple(ModelRequest(model=name, weights=args.weights) for name in args.model or ("fashion",)),
+        folder=args.artifacts / "benchmark",
+        out=args.out or BENCHMARK,
+        rounds=args.rounds,
+        runs=args.runs,
+        visits=args.starts,
+        calibration=args.calibration,
+    )

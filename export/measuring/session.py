@@ -1,0 +1,82 @@
+"""A measuring session: open the built page in Chromium, measure what is selected, and put the figures on the page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from export.core.console import say
+from export.core.errors import MeasurementError, RequestError
+from export.core.paths import ARTIFACTS, BENCHMARK, SITE_OUT
+from export.core.records import Measurement
+from export.measuring.browser.chromium import chromium
+from export.measuring.browser.page_client import read_site_data
+from export.measuring.browser.server import serving
+from export.measuring.latency import measure_latency
+from export.measuring.selection import MeasurementPlan, Selection, plan_measurements
+from export.page.bundle import make_bundle
+from export.page.render import render
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureRequest:
+    """What to measure and how often: accuracy on `limit` images, latency in `rounds` of `runs`; 0 skips that part."""
+
+    selection: Selection
+    site: Path = SITE_OUT
+    artifacts: Path = ARTIFACTS
+    data: Path | None = None
+    limit: int = 1000
+    rounds: int = 3
+    runs: int = 30
+    software_gpu: bool = False
+
+    def __post_init__(self) -> None:
+        for option, value in (("--rounds", self.rounds), ("--limit", self.limit)):
+            if value < 0:
+                raise RequestError(f"{option} {value} is below 0")
+        if self.runs < 1:
+            raise RequestError(f"--runs {self.runs} is below 1")
+        if self.rounds == 0 and self.limit == 0:
+            raise RequestError("--rounds 0 --limit 0 leaves nothing to measure")
+
+
+def measure(request: MeasureRequest) -> tuple[MeasurementPlan, list[Measurement]]:
+    """Return what was measured in Chromium, and where.
+
+    Raises `RequestError` when page or machine lack what is selected, `MeasurementError` when the page fails.
+    """
+    site_data = read_site_data(request.site)
+    isolated = max(request.selection.threads) > 1
+    with serving(request.site, isolated=isolated) as url, chromium(software_gpu=request.software_gpu) as browser:
+        plan = plan_measurements(browser, url, site_data, request.selection)
+        say(f"{plan.environment.browser} on {plan.environment.cpu}, {plan.environment.logical_cores} logical cores")
+        for reason in plan.skipped:
+            say(f"  not measured: {reason}")
+        measured = _accuracy(browser, plan, request) if request.limit else []
+        measured += measure_latency(browser, plan, rounds=request.rounds, runs=request.runs)
+    if not measured:
+        raise MeasurementError("nothing that was selected could be measured", hint="the lines above say why")
+    return plan, measured
+
+
+def _accuracy(browser: Browser, plan: MeasurementPlan, request: MeasureRequest) -> list[Measurement]:
+    from export.measuring.accuracy import measure_accuracy  # brings PyTorch
+
+    return measure_accuracy(browser, plan, artifacts=request.artifacts, data=request.data, limit=request.limit)
+
+
+def render_again(request: MeasureRequest, measurements: Path) -> None:
+    """Render the measured site anew with a file of measurements; models and variants stay those that it has."""
+    models = read_site_data(request.site)["models"]
+    recipes = dict.fromkeys(variant["recipe"] for model in models for variant in model["variants"])
+    render(
+        artifacts=request.artifacts,
+        models=[model["name"] for model in models],
+        recipes=list(recipes),
+        bundle=make_bundle(),
+        measurements=measurements,
+        out=request.site,
+        benchmark=BENCHMARK if BENCHMARK.exists() else None,
+        variants={variant["id"] for model in models for variant in model["variants"]},
+    )

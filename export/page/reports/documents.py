@@ -1,0 +1,85 @@
+"""The documents with generated tables: what each section is made from, and how it is written."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.core.errors import RequestError
+from export.core.files import write_atomically
+from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
+from export.page.reports.benchmark_view import read_benchmark
+from export.page.reports.evaluation_tables import bitwidths_section, evaluation_section, evaluation_summary
+from export.page.reports.markdown import fill
+from export.page.reports.measurement_tables import measurements_section, measurements_summary
+from export.page.results_view import read_measurements
+from export.quantization.evaluation.records import read_table, write_table
+
+README, RESULTS = "README.md", "docs/results.md"
+KEPT = Path(".github")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file of figures: the command that writes it, where a copy is committed, and how it is read."""
+
+    command: str
+    read: Callable[[Path], Any]
+    kept: Path
+
+
+def _read_study(path: Path) -> dict[str, Any]:
+    try:
+        study: dict[str, Any] = json.loads(path.read_text())
+        bitwidths_section(study)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise RequestError(
+            f"{path} is not a table of bit widths: {error!r}", hint="run: python -m export.train --qat w4a4_lsq"
+        ) from error
+    return study
+
+
+# By the option of `export.readme` that names another file.
+SOURCES: dict[str, Source] = {
+    "measurements": Source(command="measure", read=read_measurements, kept=KEPT / "measurements.json"),
+    "benchmark": Source(command="measure --benchmark", read=read_benchmark, kept=KEPT / "benchmark.json"),
+    "evaluation": Source(command="evaluate", read=read_table, kept=KEPT / "evaluation.json"),
+    "bitwidths": Source(command="train --qat", read=_read_study, kept=KEPT / "bitwidths.json"),
+}
+
+# Document → section → what writes it from the source of that name.
+SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
+    README: {"measurements": measurements_summary, "benchmark": benchmark_summary, "evaluation": evaluation_summary},
+    RESULTS: {
+        "measurements": measurements_section,
+        "benchmark": benchmark_section,
+        "evaluation": evaluation_section,
+        "bitwidths": bitwidths_section,
+    },
+}
+
+
+def read_sources(paths: Mapping[str, Path]) -> dict[str, Any]:
+    """Read the file of every source; raises `RequestError` for one that is missing or something else."""
+    for name, path in paths.items():
+        if not path.is_file():
+            command = SOURCES[name].command
+            raise RequestError(f"{path} does not exist", hint=f"python -m export.{command} writes such a file")
+    return {name: SOURCES[name].read(path) for name, path in paths.items()}
+
+
+def filled(document: str, text: str, figures: Mapping[str, Any]) -> str:
+    """Return the text of a document with its sections written anew; nothing else is touched."""
+    for section, write in SECTIONS[document].items():
+        text = fill(text, section, write(figures[section]))
+    return text
+
+
+def keep(paths: Mapping[str, Path]) -> None:
+    """Copy the files of all sources to where they are committed."""
+    for name, path in paths.items():
+        if name == "evaluation":
+            write_table(read_table(path), SOURCES[name].kept)  # its Markdown lies beside it
+        else:
+            write_atomically(SOURCES[name].kept, path.read_bytes())

@@ -1,0 +1,125 @@
+"""Accuracies of recipes as Markdown: methods by bit widths, acceptance criteria, and calibration beside training."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from export.core.units import format_bytes, format_percent
+from export.page.reports.markdown import UNKNOWN, Verdict, table, verdict_table
+from export.quantization.evaluation.records import WIDTHS, EvaluationTable, Share, write_share
+from export.quantization.recipes import NAME as RECIPE
+
+SUMMARY_METHODS = ("minmax", "percentile", "basic", "ptq4vit", "repq", "smoothquant", "aqer", "gptq")
+SUMMARY_WIDTHS = ("W8A8", "W6A6", "W4A8", "W4A4")
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """A lower bound for a recipe's top-1: `points` below float, or the 95 % interval of the recipe `other`."""
+
+    recipe: str
+    points: float | None = None
+    other: str | None = None
+
+    def judge(self, top1: dict[str, Share]) -> Verdict | None:
+        """Compare; None where a recipe that it needs was not evaluated."""
+        own, reference = top1.get(self.recipe), top1.get(self.other or "f32")
+        if own is None or reference is None:
+            return None
+        lowest = reference.low - reference.value if self.points is None else -self.points / 100
+        difference = own.value - reference.value
+        passed = own.value >= reference.low if self.points is None else difference >= lowest
+        return Verdict(
+            criterion=f"top-1 of `{self.recipe}` minus {f'`{self.other}`' if self.other else 'float'}",
+            measured=_points(difference),
+            threshold=f"≥ {_points(lowest)}" + (" (its 95 % interval)" if self.other else ""),
+            passed=passed,
+        )
+
+
+CRITERIA = (
+    Criterion("w8a8_ptq4vit", points=0.3),
+    Criterion("w6_rtn", points=0.3),
+    Criterion("w6_gptq", points=0.3),
+    Criterion("w4_gptq", points=1.0),
+    *(Criterion(f"{width}_ptq4vit", other=f"{width}_basic") for width in WIDTHS),
+    *(Criterion(f"{width}_gptq", other=f"{width}_rtn") for width in WIDTHS if "a" not in width),
+)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.2f} points".replace("-", "−")
+
+
+def verdicts(evaluation: EvaluationTable) -> list[Verdict]:
+    """Return every acceptance criterion whose recipes were evaluated."""
+    top1 = {row.recipe: row.top1 for row in evaluation.rows if row.top1 is not None}
+    return [verdict for criterion in CRITERIA if (verdict := criterion.judge(top1)) is not None]
+
+
+def _width(match: "re.Match[str]") -> str:
+    activation = match["activation"] or ("8" if match["method"] == "dynamic" else "")
+    return f"W{match['weight']}" + (f"A{activation}" if activation else "")
+
+
+def _intro(evaluation: EvaluationTable, accuracy: dict[str, Share | None]) -> str:
+    return (
+        f"{evaluation.model}, n={evaluation.n:,} ({evaluation.data}), float: {write_share(accuracy.get('f32'))}; "
+        f"calibrated on {evaluation.calibration_data}; {evaluation.machine}, {evaluation.threads} threads."
+    )
+
+
+def _pivot(evaluation: EvaluationTable, methods: Sequence[str] = (), widths: Sequence[str] = ()) -> list[str]:
+    """Return accuracies, a row per method, a column per width; of a model without labels the agreement with float."""
+    accuracy = {row.recipe: row.top1 or row.knn or row.agreement for row in evaluation.rows}
+    named = [match for name in accuracy if (match := RECIPE.fullmatch(name))]
+    columns = widths or list(dict.fromkeys(map(_width, named)))
+    rows = []
+    for method in methods or dict.fromkeys(match["method"] for match in named):
+        own = {_width(match): accuracy[match.string] for match in named if match["method"] == method}
+        cells = [format_percent(share.value) if (share := own.get(width)) else "–" for width in columns]
+        rows.append((f"`{method}`", *cells))
+    return [_intro(evaluation, accuracy), "", *table(("method", *columns), rows)]
+
+
+def evaluation_section(evaluation: EvaluationTable) -> str:
+    """Return the accuracies of every method and width, the baselines, and the acceptance criteria."""
+    baselines = [row for row in evaluation.rows if row.note]
+    lines = [
+        f"* `{row.recipe}`: {write_share(row.top1 or row.knn or row.agreement)}, {format_bytes(row.bytes)}; {row.note}."
+        for row in baselines
+    ]
+    return "\n".join([*_pivot(evaluation), "", *lines, "", *verdict_table(verdicts(evaluation))])
+
+
+def evaluation_summary(evaluation: EvaluationTable) -> str:
+    """Return the usual methods at the usual widths."""
+    return "\n".join(_pivot(evaluation, SUMMARY_METHODS, SUMMARY_WIDTHS))
+
+
+def bitwidths_section(study: dict[str, Any]) -> str:
+    """Return the table of `export.train --qat`: a row per width, a column per method."""
+    rows = [row for row in study["rows"] if row["kind"] != "float"]
+    (reference,) = (row for row in study["rows"] if row["kind"] == "float")
+    columns = list(dict.fromkeys((row["kind"], row["method"]) for row in rows))
+    found = {(row["weight_bits"], row["kind"], row["method"]): row for row in rows}
+    cells = [
+        (str(bits), *(_interval(found[bits, *column]) if (bits, *column) in found else UNKNOWN for column in columns))
+        for bits in sorted({row["weight_bits"] for row in rows}, reverse=True)
+    ]
+    intro = (
+        f"{study['model']['title']}, n={reference['n']:,} test images, float {_interval(reference)}; trained for "
+        f"{max(row['steps'] for row in rows):,} steps of {study['options']['batch_size']} images on {_machine(study)}: "
+        f"`{study['command']}`"
+    )
+    return "\n".join([intro, "", *table(("bits", *(f"{kind.upper()} `{method}`" for kind, method in columns)), cells)])
+
+
+def _machine(study: dict[str, Any]) -> str:
+    place = study["environment"]
+    return f"{place['device']} ({place['machine']}, PyTorch {place['torch']}, threads: {place['threads']})"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return f"{format_percent(row['top1'])} ({format_percent(row['low'])} – {format_percent(row['high'])})"
