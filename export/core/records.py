@@ -103,11 +103,12 @@ class ModelSpec(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification(Record):
-    """How far a child's outputs lie from its parent's on `n` golden inputs.
+    """How far a child's outputs lie from its parent's on `n` golden inputs; `edge` names the bound that was kept.
 
     `sqnr_db` is 10·log10(Σ parent² / Σ (parent − child)²), or None where they are equal bit for bit.
     """
 
+    edge: str
     parent: str
     n: int
     max_abs_diff: float
@@ -139,11 +140,21 @@ class StoredFile(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParentArtifact(Record):
+    """An artifact that another one was made from, as it was then."""
+
+    format: str
+    recipe: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact(Record):
     """What `artifact.json` says of the files beside it.
 
-    `key` is the hash of everything they were made from; `sha256` the hash of the files' own hashes, in
-    order. `storage_dtype` is what the bytes hold, `compute_dtype` what the runtime multiplies.
+    `key` is the hash of everything they were made from; `sha256` the hash of the files' own hashes, in order. The first
+    of `parents` is the one it was converted from. `storage_dtype` is what the bytes hold, `compute_dtype` what the
+    runtime multiplies.
     """
 
     schema_version: int
@@ -155,7 +166,7 @@ class Artifact(Record):
     bytes: int
     gzip_bytes: int
     sha256: str
-    parent_sha256: str
+    parents: tuple[ParentArtifact, ...]
     storage_dtype: str
     compute_dtype: str
     tools: dict[str, str]

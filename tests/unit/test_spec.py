@@ -13,6 +13,7 @@ from export.core.records import (
     Measurement,
     MeasurementFile,
     ModelSpec,
+    ParentArtifact,
     Preprocess,
     Record,
     StoredFile,
@@ -37,7 +38,9 @@ SPEC = ModelSpec(
     source="a page",
     arguments={"num_classes": 2, "img_size": [28, 28]},
 )
-VERIFICATION = Verification(parent="tf", n=8, max_abs_diff=0.25, sqnr_db=31.5, top1_agreement=1.0, bound_sqnr_db=15.0)
+VERIFICATION = Verification(
+    edge="u8", parent="tf", n=8, max_abs_diff=0.25, sqnr_db=31.5, top1_agreement=1.0, bound_sqnr_db=15.0
+)
 ARTIFACT = Artifact(
     schema_version=1,
     model="deit_t",
@@ -48,7 +51,7 @@ ARTIFACT = Artifact(
     gzip_bytes=23,
     sha256="s",
     files=(StoredFile(path="a/b.bin", bytes=1, gzip_bytes=21, sha256="x"),),
-    parent_sha256="p",
+    parents=(ParentArtifact(format="tf", recipe="f32", sha256="p"),),
     storage_dtype="uint8",
     compute_dtype="float32",
     tools={"timm": "1.0"},
