@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from export.convert import engine_contract
 from export.errors import ExportError, RequestError
 from export.store import hash_file, hash_json, replacing_folder
 
@@ -74,7 +76,9 @@ def engine_key() -> str:
     """Return the hash of everything the builds are made from."""
     sources = [[path.name, hash_file(path)] for path in sorted(SOURCE.glob("*.[ch]"))]
     builds = [[build.name, build.relaxed, build.threads, build.macros] for build in BUILDS]
-    return hash_json([sources, builds, [*FLAGS, *RELAXED_FLAGS, *THREAD_FLAGS], _compiler_version()])
+    return hash_json(
+        [sources, engine_contract.header(), builds, [*FLAGS, *RELAXED_FLAGS, *THREAD_FLAGS], _compiler_version()]
+    )
 
 
 @cache
@@ -92,13 +96,15 @@ def compile_build(build: Build, target: Path) -> None:
     _compiler_version()
     features = ["generic", "simd128", "bulk_memory"]
     features += ["relaxed_simd"] * build.relaxed + ["atomics"] * build.threads
-    command = [
-        sys.executable, "-m", COMPILER, "cc", *FLAGS, f"-mcpu={'+'.join(features)}",
-        *(RELAXED_FLAGS if build.relaxed else ()), *(THREAD_FLAGS if build.threads else ()),
-        "-o", str(target.resolve()),
-        *(f"-D{macro}" for macro in build.macros), f"-I{SOURCE}",
-        *(str(path) for path in (*sorted(SOURCE.glob("*.c")), *build.sources)),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with TemporaryDirectory() as generated:
+        (Path(generated) / "contract.h").write_text(engine_contract.header(), "ascii")
+        command = [
+            sys.executable, "-m", COMPILER, "cc", *FLAGS, f"-mcpu={'+'.join(features)}",
+            *(RELAXED_FLAGS if build.relaxed else ()), *(THREAD_FLAGS if build.threads else ()),
+            "-o", str(target.resolve()),
+            *(f"-D{macro}" for macro in build.macros), f"-I{SOURCE}", f"-I{generated}",
+            *(str(path) for path in (*sorted(SOURCE.glob("*.c")), *build.sources)),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ExportError(f"compiling {build.name} failed:\n{(done.stderr or done.stdout).strip()}")

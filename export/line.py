@@ -60,7 +60,13 @@ SOURCES: dict[str, tuple[str, ...]] = {
         "quant/packing.py",
         "quant/integer_file.py",
     ),
-    "vit": ("convert/to_engine.py", "convert/engine_parts.py", "convert/verify.py", "engine_build.py"),
+    "vit": (
+        "convert/to_engine.py",
+        "convert/engine_contract.py",
+        "convert/engine_parts.py",
+        "convert/verify.py",
+        "engine_build.py",
+    ),
 }
 
 

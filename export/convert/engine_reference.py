@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from export.convert.to_engine import FLAGS, MEAN_OF_ALL
+from export.convert.engine_contract import FLAGS, POOLS, require_version
 from export.quant.packing import unpack
 
 Floats = NDArray[np.float32]
@@ -61,9 +61,14 @@ class Quantizer:
 
 
 def read_engine_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return sizes and tensors, packed ones as levels `[out, in]` and all floats as float32."""
+    """Return sizes and tensors, packed ones as levels `[out, in]` and all floats as float32.
+
+    Raises `ArtifactError` for a file of another format or version.
+    """
     with safe_open(path, "numpy") as opened:
-        plan = json.loads(opened.metadata()["plan"])
+        metadata = opened.metadata() or {}
+        require_version(metadata, path)
+        plan = json.loads(metadata["plan"])
         raw = {name: opened.get_tensor(name) for name, _ in plan["tensors"]}
     sizes, tensors = plan["sizes"], {}
     columns = {"attn.proj": sizes["heads"] * sizes["head_dim"], "mlp.fc2": sizes["hidden"]}
@@ -150,8 +155,8 @@ class EngineReference:
         if self._has("norm_after"):
             x = self._norm("norm", x)
         pooled = x[: self.sizes["classifiers"]]
-        if self.sizes["pool"]:
-            chosen = x if self.sizes["pool"] == MEAN_OF_ALL else x[self.sizes["prefix"] :]
+        if self.sizes["pool"] != POOLS["token"]:
+            chosen = x if self.sizes["pool"] == POOLS["avg_all"] else x[self.sizes["prefix"] :]
             total = np.zeros_like(x[:1])
             for row in chosen:
                 total = total + row

@@ -23,6 +23,7 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from export.convert.engine_contract import FILE_FIELDS, FLAGS, FLOATS, FORMAT, POOLS, VERSION, WIDTH_MULTIPLE
 from export.convert.engine_parts import Tensors, add_linear, add_norm, add_products, kind_of, refuse
 from export.convert.toolrun import run_node
 from export.convert.verify import compare
@@ -34,14 +35,8 @@ from export.quant.integer_file import QuantizedModel, load_quantized, write_safe
 from export.quant.layers import QuantConv2d
 from export.spec import Verification
 
-FORMAT, VERSION = "vit-pages-engine", 1
 FILE = "model.vit"
 RUNNER = Path(__file__).parents[2] / "site" / "tools" / "run_vit.mjs"
-STEP = 8  # the engine's widths are multiples of this
-POOLS = {"token": 0, "avg": 1}
-MEAN_OF_ALL = 2
-FLAGS = {"norm_before": 1, "norm_query_key": 2, "norm_after": 4, "norm_pooled": 8, "gelu_tanh": 16}
-FLOAT_EMBED, FLOAT_CLASSIFIER = 1, 2
 
 
 def convert_engine(
@@ -205,28 +200,30 @@ def _sizes(module: VisionTransformer, flags: int, tensors: Tensors) -> dict[str,
     hidden = module.blocks[0].mlp.fc1.weight.levels.shape[0]
     widths = {"dim": module.embed_dim, "head_dim": attention.head_dim, "hidden": hidden}
     for name, width in widths.items():
-        if width % STEP:
-            raise refuse(name, f"is {width}, not a multiple of {STEP}")
+        if width % WIDTH_MULTIPLE:
+            raise refuse(name, f"is {width}, not a multiple of {WIDTH_MULTIPLE}")
     epsilons = {layer.eps for layer in module.modules() if isinstance(layer, nn.LayerNorm)}
     if len(epsilons) != 1:
         raise refuse("LayerNorm", f"has several epsilons: {sorted(epsilons)}")
     classifiers = _classifiers(module)
-    floats = (FLOAT_EMBED if "patch_embed.proj.input" not in tensors.values else 0) | (
-        FLOAT_CLASSIFIER if classifiers and "head.input" not in tensors.values else 0
+    floats = (FLOATS["embed"] if "patch_embed.proj.input" not in tensors.values else 0) | (
+        FLOATS["head"] if classifiers and "head.input" not in tensors.values else 0
     )
     if len({f"{name}.input" in tensors.values for name in classifiers}) > 1:
         raise refuse("the two classifiers", "differ in whether their inputs stay float")
-    pool = POOLS[module.global_pool]
-    return {
+    with_prefix = module.global_pool == "avg" and module.pool_include_prefix
+    sizes = {
         "height": embed.img_size[0], "width": embed.img_size[1],
         "patch_height": embed.patch_size[0], "patch_width": embed.patch_size[1],
         "dim": module.embed_dim, "heads": attention.num_heads, "head_dim": attention.head_dim, "hidden": hidden,
         "depth": len(module.blocks), "prefix": module.num_prefix_tokens,
-        "pool": MEAN_OF_ALL if pool and module.pool_include_prefix else pool,
+        "pool": POOLS["avg_all" if with_prefix else module.global_pool],
         "classes": module.num_classes if classifiers else 0,
         "classifiers": 2 if isinstance(module, VisionTransformerDistilled) else 1,
         "flags": flags, "epsilon": epsilons.pop(), "floats": floats,
     }  # fmt: skip
+    assert sizes.keys() == set(FILE_FIELDS), "the engine's contract has other fields"
+    return sizes
 
 
 def run_vit(

@@ -1,6 +1,7 @@
 // What the page calls, in this order: description, bytes_needed (in a first, small instance), then in an instance whose
 // memory has so many bytes: description, prepare, for each tensor staging and fill, finish; then input, run, output, or
 // input of several images, run_images, output of each.
+#include "contract.h"
 #include "forward.h"
 #include "model.h"
 #include "slots.h"
@@ -14,7 +15,7 @@ static enum { NOTHING, PREPARED, READY } state;
 
 static int is_fault(Fault fault) {
   fault_found = fault;
-  return fault != FINE;
+  return fault != FAULT_NONE;
 }
 
 static uint64_t lay_out(char *base) {
@@ -29,15 +30,15 @@ INLINE char *arena_base(void) { return (char *)(((uintptr_t)&__heap_base + 63) &
 
 static double whole_bytes(void) { return (double)(uintptr_t)arena_base() + (double)lay_out(NULL); }
 
+EXPORT(contract) uint32_t contract(void) { return CONTRACT_FINGERPRINT; }
 EXPORT(description) Description *description(void) { return &described; }
-EXPORT(description_bytes) int description_bytes(void) { return sizeof described; }
 EXPORT(fault) int fault(void) { return fault_found; }
 
 // Bytes of memory that the described model needs; 0 with a fault.
 EXPORT(bytes_needed) double bytes_needed(void) {
   if (is_fault(describe_model(&model, &described))) return 0;
   const double bytes = whole_bytes();
-  return is_fault(slots.count > MOST_SLOTS || bytes > 2147483647.0 ? TOO_LARGE : FINE) ? 0 : bytes;
+  return is_fault(slots.count > MOST_SLOTS || bytes > 2147483647.0 ? FAULT_TOO_LARGE : FAULT_NONE) ? 0 : bytes;
 }
 
 // Lay out the described model; return how many tensors it has, 0 with a fault.
@@ -45,7 +46,7 @@ EXPORT(prepare) int prepare(void) {
   state = NOTHING;
   const double bytes = bytes_needed();
   if (bytes == 0) return 0;
-  if (is_fault(bytes > (double)__builtin_wasm_memory_size(0) * 65536 ? NO_MEMORY : FINE)) return 0;
+  if (is_fault(bytes > (double)__builtin_wasm_memory_size(0) * 65536 ? FAULT_NO_MEMORY : FAULT_NONE)) return 0;
   lay_out(arena_base());
   state = PREPARED;
   return slots.count;
@@ -56,14 +57,14 @@ EXPORT(staging) char *staging(void) { return staging_area; }
 // Take the tensor that lies in the staging area as that of a slot.
 EXPORT(fill) int fill(int slot, size_t bytes, int bits) {
   const int fits = state == PREPARED && bytes <= slots.largest && fill_slot(slot, staging_area, bytes, bits);
-  return !is_fault(fits ? FINE : BAD_SLOT);
+  return !is_fault(fits ? FAULT_NONE : FAULT_TENSOR);
 }
 
 // Derive all that runs need on this machine; all slots must be filled.
 EXPORT(finish) int finish(void) {
-  if (is_fault(state == PREPARED && all_filled() ? FINE : BAD_STATE)) return 0;
+  if (is_fault(state == PREPARED && all_filled() ? FAULT_NONE : FAULT_STATE)) return 0;
   dot_kind = probe_dot();
-  if (is_fault(dot_kind == DOT_OTHER ? BAD_MACHINE : FINE)) return 0;
+  if (is_fault(dot_kind == DOT_OTHER ? FAULT_MACHINE : FAULT_NONE)) return 0;
   int fits = finish_linear(&model.embed);
   for (int i = 0; i < model.sizes.classifiers && model.sizes.classes; i++) fits &= finish_linear(&model.classifiers[i]);
   for (int i = 0; i < model.sizes.depth; i++) {
@@ -72,7 +73,7 @@ EXPORT(finish) int finish(void) {
     fits &= finish_linear(&block->expand) & finish_linear(&block->contract);
     fits &= attention_fits(&block->attention, &model.attention);
   }
-  if (is_fault(fits ? FINE : NO_ROOM)) return 0;
+  if (is_fault(fits ? FAULT_NONE : FAULT_INT16_OVERFLOW)) return 0;
   state = READY;
   return 1;
 }
@@ -84,7 +85,7 @@ EXPORT(stack_top) char *stack_top(int thread) { return model.scratch[thread].sta
 
 // Run with so many of the threads that the model was described with.
 EXPORT(run) int run(int threads) {
-  if (is_fault(state == READY && threads >= 1 && threads <= model.sizes.threads ? FINE : BAD_STATE)) return 0;
+  if (is_fault(state == READY && threads >= 1 && threads <= model.sizes.threads ? FAULT_NONE : FAULT_STATE)) return 0;
   if (threads > 1) start_work(threads, 0);
   forward(0, threads);
   return 1;
@@ -92,7 +93,7 @@ EXPORT(run) int run(int threads) {
 
 // Run so many images at once, each in a thread of its own.
 EXPORT(run_images) int run_images(int images) {
-  if (is_fault(state == READY && images >= 1 && images <= model.sizes.images ? FINE : BAD_STATE)) return 0;
+  if (is_fault(state == READY && images >= 1 && images <= model.sizes.images ? FAULT_NONE : FAULT_STATE)) return 0;
   if (images > 1) start_work(images, 1);
   forward_alone(0, images);
   return 1;

@@ -90,7 +90,7 @@ static void embed(const Run *run) {
   linear_all(&model.embed, patch_rows(run), stream, d->dim, ADD);
   for (int row = 0; row < count && first + row < d->prefix; row++)
     __builtin_memcpy(stream + (size_t)row * d->dim, model.prefix + (size_t)(first + row) * d->dim, d->dim * sizeof(float));
-  if (d->flags & NORM_BEFORE) {
+  if (d->flags & FLAG_NORM_BEFORE) {
     for (int row = 0; row < count; row++)
       layernorm(&model.norm_before, stream + (size_t)row * d->dim, d->dim, stream + (size_t)row * d->dim);
   }
@@ -130,14 +130,14 @@ static void mlp(const Run *run, const Block *block, Share wanted) {
   float *stream = run->buffers->stream + (size_t)first * d->dim;
   float *hidden = run->buffers->hidden + (size_t)first * d->hidden;
   Rows input = normalised(run, &block->before_mlp, &block->expand, stream, count);
-  linear_all(&block->expand, input, hidden, d->hidden, d->flags & GELU_WITH_TANH ? GELU_BY_TANH : GELU);
+  linear_all(&block->expand, input, hidden, d->hidden, d->flags & FLAG_GELU_TANH ? GELU_BY_TANH : GELU);
   input = quantized(run, &block->contract, hidden, d->hidden, count);
   linear_all(&block->contract, input, stream, d->dim, ADD);
 }
 
 // Rows of the last block that matter: with the first tokens as the outcome, their groups alone.
 static Share wanted_rows(const Run *run, int index) {
-  if (model.sizes.pool != POOL_FIRST || index + 1 < model.sizes.depth) return run->share;
+  if (model.sizes.pool != POOL_TOKEN || index + 1 < model.sizes.depth) return run->share;
   const int needed = round_up(model.sizes.classifiers, ROWS), first = run->share.first;
   const int last = run->share.last < needed ? run->share.last : needed;
   return (Share){first, last > first ? last : first};
@@ -146,11 +146,11 @@ static Share wanted_rows(const Run *run, int index) {
 // The mean of tokens, after LayerNorm where each has one.
 static void pool_mean(const Run *run, float *to) {
   const Description *d = &model.sizes;
-  const int first = d->pool == POOL_MEAN ? d->prefix : 0;
+  const int first = d->pool == POOL_AVG ? d->prefix : 0;
   for (int k = 0; k < d->dim; k += 4) store(to + k, splat(0));
   for (int token = first; token < model.attention.tokens; token++) {
     const float *x = run->buffers->stream + (size_t)token * d->dim;
-    if (d->flags & NORM_AFTER) layernorm(&model.norm_after, x, d->dim, run->scratch.rows), x = run->scratch.rows;
+    if (d->flags & FLAG_NORM_AFTER) layernorm(&model.norm_after, x, d->dim, run->scratch.rows), x = run->scratch.rows;
     for (int k = 0; k < d->dim; k += 4) store(to + k, add(load(to + k), load(x + k)));
   }
   const V count = splat((float)(model.attention.tokens - first));
@@ -162,10 +162,10 @@ static void classify(const Run *run, int index, float *out) {
   const Description *d = &model.sizes;
   float *pooled = run->buffers->pooled;
   const float *token = run->buffers->stream + (size_t)index * d->dim;
-  if (d->pool != POOL_FIRST) pool_mean(run, pooled);
-  else if (d->flags & NORM_AFTER) layernorm(&model.norm_after, token, d->dim, pooled);
+  if (d->pool != POOL_TOKEN) pool_mean(run, pooled);
+  else if (d->flags & FLAG_NORM_AFTER) layernorm(&model.norm_after, token, d->dim, pooled);
   else __builtin_memcpy(pooled, token, d->dim * sizeof(float));
-  if (d->flags & NORM_POOLED) layernorm(&model.norm_pooled, pooled, d->dim, pooled);
+  if (d->flags & FLAG_NORM_POOLED) layernorm(&model.norm_pooled, pooled, d->dim, pooled);
   if (!d->classes) {
     __builtin_memcpy(out, pooled, d->dim * sizeof(float));
     return;
@@ -194,7 +194,7 @@ static void run_image(const Buffers *buffers, const Scratch *scratch, int thread
     attention(&run, index, wanted);
     if (wanted.last > wanted.first) mlp(&run, model.blocks + index, wanted);
   }
-  if (model.sizes.pool != POOL_FIRST) meet(threads);
+  if (model.sizes.pool != POOL_TOKEN) meet(threads);
   if (thread == 0) finish(&run);
 }
 

@@ -14,27 +14,26 @@ static int sizes_fit(const Description *d) {
          within(d->heads, 1, MOST_DIM / 8) && within(d->head_dim, 8, MOST_DIM) &&
          within(d->heads * d->head_dim, 8, MOST_DIM) && within(d->hidden, 8, MOST_HIDDEN) &&
          within(d->depth, 1, MOST_DEPTH) && within(d->prefix, 0, 64) && within(d->classes, 0, MOST_OUTPUTS) &&
-         within(d->threads, 1, MOST_THREADS) && within(d->images, 1, d->threads);
+         within(d->threads, 1, MAX_THREADS) && within(d->images, 1, d->threads);
 }
 
 static int choices_fit(const Description *d) {
-  return within(d->pool, POOL_FIRST, POOL_MEAN_OF_ALL) && within(d->flags, 0, ALL_FLAGS) && within(d->floats, 0, 3) &&
-         within(d->classifiers, 1, 2) && (d->classifiers == 1 || (d->pool == POOL_FIRST && d->prefix >= 2)) &&
-         (d->pool != POOL_FIRST || d->prefix >= 1);
+  return within(d->pool, POOL_TOKEN, POOL_AVG_ALL) && within(d->flags, 0, FLAG_ALL) && within(d->floats, 0, FLOAT_ALL) &&
+         within(d->classifiers, 1, 2) && (d->classifiers == 1 || (d->pool == POOL_TOKEN && d->prefix >= 2)) &&
+         (d->pool != POOL_TOKEN || d->prefix >= 1);
 }
 
 Fault describe_model(Model *m, const Description *d) {
-  if (!sizes_fit(d)) return BAD_SIZES;
-  if (d->dim % PAD || d->head_dim % PAD || d->hidden % PAD) return BAD_LENGTHS;
-  if (!choices_fit(d)) return BAD_CHOICES;
+  if (!sizes_fit(d)) return FAULT_SIZE_RANGE;
+  if (d->dim % WIDTH_MULTIPLE || d->head_dim % WIDTH_MULTIPLE || d->hidden % WIDTH_MULTIPLE) return FAULT_WIDTH_MULTIPLE;
+  if (!choices_fit(d)) return FAULT_CONTRADICTION;
   const int patches = (d->height / d->patch_height) * (d->width / d->patch_width), tokens = d->prefix + patches;
-  if (tokens > MOST_TOKENS || d->patch_height * d->patch_width > MOST_DIM) return TOO_LARGE;
+  if (tokens > MOST_TOKENS || d->patch_height * d->patch_width > MOST_DIM) return FAULT_TOO_LARGE;
   *m = (Model){.sizes = *d, .patches = patches, .patch_length = 3 * d->patch_height * d->patch_width};
   m->rows = round_up(tokens, PAD);
   m->attention = (AttentionSizes){d->heads, d->head_dim, tokens, m->rows};
-  __builtin_memcpy(&m->epsilon, &d->epsilon, sizeof m->epsilon);
-  if (!(m->epsilon > 0 && m->epsilon < 1)) return BAD_CHOICES;
-  return FINE;
+  if (!(d->epsilon > 0 && d->epsilon < 1)) return FAULT_CONTRADICTION;
+  return FAULT_NONE;
 }
 
 static void place_linear(Linear *l, int outs, int ins, int wide, Arena *arena) {
@@ -60,16 +59,16 @@ static void place_norm(Norm *norm, int width, float epsilon, Arena *arena) {
 static void place_block(Block *block, const Model *m, Arena *arena) {
   const Description *d = &m->sizes;
   const int width = d->heads * d->head_dim;
-  place_norm(&block->before_attention, d->dim, m->epsilon, arena);
+  place_norm(&block->before_attention, d->dim, d->epsilon, arena);
   place_linear(&block->qkv, 3 * width, d->dim, 0, arena);
-  if (d->flags & NORM_QUERY_KEY) {
-    place_norm(&block->attention.query, d->head_dim, m->epsilon, arena);
-    place_norm(&block->attention.key, d->head_dim, m->epsilon, arena);
+  if (d->flags & FLAG_NORM_QUERY_KEY) {
+    place_norm(&block->attention.query, d->head_dim, d->epsilon, arena);
+    place_norm(&block->attention.key, d->head_dim, d->epsilon, arena);
   }
   block->attention.numbers = TAKE(arena, float, OPERANDS * 3 * d->heads);
   add_floats(block->attention.numbers, OPERANDS * 3 * d->heads);
   place_linear(&block->projection, d->dim, width, 0, arena);
-  place_norm(&block->before_mlp, d->dim, m->epsilon, arena);
+  place_norm(&block->before_mlp, d->dim, d->epsilon, arena);
   place_linear(&block->expand, d->hidden, d->dim, 0, arena);
   place_linear(&block->contract, d->dim, d->hidden, 0, arena);
 }
@@ -82,15 +81,15 @@ static void place_layers(Model *m, Arena *arena) {
   }
   m->positions = TAKE(arena, float, m->patches * d->dim);
   add_floats(m->positions, m->patches * d->dim);
-  place_linear(&m->embed, d->dim, m->patch_length, d->floats & 1, arena);
-  if (d->flags & NORM_BEFORE) place_norm(&m->norm_before, d->dim, m->epsilon, arena);
+  place_linear(&m->embed, d->dim, m->patch_length, (d->floats & FLOAT_EMBED) != 0, arena);
+  if (d->flags & FLAG_NORM_BEFORE) place_norm(&m->norm_before, d->dim, d->epsilon, arena);
   m->blocks = TAKE(arena, Block, d->depth);
   static Block counted;  // what stands for the blocks while memory is only counted
   for (int i = 0; i < d->depth; i++) place_block(arena->base ? m->blocks + i : &counted, m, arena);
-  if (d->flags & NORM_AFTER) place_norm(&m->norm_after, d->dim, m->epsilon, arena);
-  if (d->flags & NORM_POOLED) place_norm(&m->norm_pooled, d->dim, m->epsilon, arena);
+  if (d->flags & FLAG_NORM_AFTER) place_norm(&m->norm_after, d->dim, d->epsilon, arena);
+  if (d->flags & FLAG_NORM_POOLED) place_norm(&m->norm_pooled, d->dim, d->epsilon, arena);
   for (int i = 0; d->classes && i < d->classifiers; i++)
-    place_linear(&m->classifiers[i], d->classes, d->dim, d->floats >> 1 & 1, arena);
+    place_linear(&m->classifiers[i], d->classes, d->dim, (d->floats & FLOAT_HEAD) != 0, arena);
 }
 
 static void place_scratch(Scratch *scratch, const Model *m, Arena *arena) {

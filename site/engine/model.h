@@ -3,34 +3,9 @@
 
 #include "arena.h"
 #include "attention.h"
+#include "contract.h"
 #include "gemm.h"
 #include "threads.h"
-
-// What the loader writes before anything else, as int32 in this order.
-typedef struct {
-  int32_t height, width, patch_height, patch_width;
-  int32_t dim, heads, head_dim, hidden, depth;
-  int32_t prefix;        // tokens before those of patches
-  int32_t pool;          // Pool
-  int32_t classes;       // 0: the pooled token is the output
-  int32_t classifiers;   // 1, or 2 whose outputs are averaged, of the first two tokens
-  int32_t flags;         // Flag
-  int32_t epsilon;       // of every LayerNorm, the bits of a float32
-  int32_t threads;
-  int32_t floats;        // whose inputs the recipe leaves in float, 1: the patch embedding's, 2: the classifiers'
-  int32_t images;        // most images that are run at once, each by a thread of its own
-} Description;
-
-typedef enum { POOL_FIRST, POOL_MEAN, POOL_MEAN_OF_ALL } Pool;
-
-enum Flag {
-  NORM_BEFORE = 1,   // LayerNorm between the embeddings and the blocks
-  NORM_QUERY_KEY = 2,
-  NORM_AFTER = 4,    // LayerNorm of every token after the blocks
-  NORM_POOLED = 8,   // LayerNorm of the pooled token
-  GELU_WITH_TANH = 16,
-  ALL_FLAGS = 31,
-};
 
 typedef struct {
   Norm before_attention, before_mlp;
@@ -65,7 +40,6 @@ typedef struct {
   Description sizes;
   AttentionSizes attention;
   int patches, patch_length, rows;  // rows: tokens rounded up
-  float epsilon;
 
   Linear embed, classifiers[2];
   float *prefix, *positions;        // [prefix][dim], [patches][dim]
@@ -73,15 +47,13 @@ typedef struct {
   Block *blocks;
 
   int widest;                       // input of a layer, in operands as the build has them
-  Buffers buffers[MOST_THREADS];    // [images]
-  Scratch scratch[MOST_THREADS];
+  Buffers buffers[MAX_THREADS];    // [images]
+  Scratch scratch[MAX_THREADS];
 } Model;
 
 extern Model model;
 
-// Derive the model's sizes from a description; return what is wrong with it, or FINE.
-typedef enum { FINE, BAD_SIZES, BAD_LENGTHS, BAD_CHOICES, TOO_LARGE, NO_MEMORY, BAD_SLOT, BAD_STATE, BAD_MACHINE, NO_ROOM } Fault;
-
+// Derive the model's sizes from a description; return what is wrong with it, or FAULT_NONE.
 Fault describe_model(Model *model, const Description *description);
 
 // Place everything in the arena, and every tensor of the file in the table of slots.

@@ -1,5 +1,6 @@
 #include "slots.h"
 
+#include "contract.h"
 #include "unpack.h"
 
 Slots slots;
@@ -12,11 +13,11 @@ static void add_slot(Slot slot, size_t bytes) {
 
 void add_floats(float *to, int count) { add_slot((Slot){.floats = to, .count = count}, (size_t)count * sizeof(float)); }
 
-void add_weight(Linear *linear) { add_slot((Slot){.weight = linear}, packed_row_bytes(linear->ins, 8) * linear->outs); }
+void add_weight(Linear *linear) { add_slot((Slot){.weight = linear}, packed_row_bytes(linear->ins, MAX_PACKED_BITS) * linear->outs); }
 
 static int is_right(const Slot *slot, size_t bytes, int bits) {
-  if (slot->weight) return bits >= 3 && bits <= 8 && bytes == packed_row_bytes(slot->weight->ins, bits) * slot->weight->outs;
-  return (bits == 16 || bits == 32) && bytes == (size_t)slot->count * bits / 8;
+  if (slot->weight) return bits >= MIN_PACKED_BITS && bits <= MAX_PACKED_BITS && bytes == packed_row_bytes(slot->weight->ins, bits) * slot->weight->outs;
+  return (bits == FLOAT_BITS_F16 || bits == FLOAT_BITS_F32) && bytes == (size_t)slot->count * bits / 8;
 }
 
 int fill_slot(int index, const void *from, size_t bytes, int bits) {

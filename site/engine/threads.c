@@ -1,5 +1,6 @@
 #include "threads.h"
 
+#include "contract.h"
 #include "forward.h"
 #include "simd.h"
 
@@ -33,7 +34,7 @@ static void wait_for_change(uint32_t *at, uint32_t old, int spins) {
 
 static void change(uint32_t *at, uint32_t value) {
   __atomic_store_n(at, value, __ATOMIC_RELEASE);
-  __builtin_wasm_memory_atomic_notify((int *)at, MOST_THREADS);
+  __builtin_wasm_memory_atomic_notify((int *)at, MAX_THREADS);
 }
 
 void meet(int threads) {

@@ -1,8 +1,6 @@
 // Several instances on one memory: who does which rows, and how they wait for each other.
 #pragma once
 
-enum { MOST_THREADS = 16 };
-
 // Rows of thread `thread` of `threads` when `rows`, a multiple of 4, are dealt out in groups of 4.
 typedef struct {
   int first, last;

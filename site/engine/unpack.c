@@ -1,5 +1,7 @@
 #include "unpack.h"
 
+#include "contract.h"
+
 size_t packed_row_bytes(int columns, int bits) { return ((size_t)columns * bits + 7) / 8; }
 
 enum { TOGETHER = 8 };  // codes that are read at once: as many bytes as they have bits
@@ -60,7 +62,7 @@ INLINE float from_half(uint16_t half) {
 }
 
 void widen_floats(const void *from, int bits, float *to, int count) {
-  if (bits == 32) {
+  if (bits == FLOAT_BITS_F32) {
     __builtin_memcpy(to, from, (size_t)count * sizeof(float));
     return;
   }
