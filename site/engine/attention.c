@@ -1,6 +1,5 @@
 #include "attention.h"
 
-#include "attention_parts.h"
 #include "dot.h"
 #include "runs.h"
 #include "softmax.h"

@@ -1,6 +1,4 @@
-// Keys and values in the layout of weights.
-#include "attention.h"
-#include "attention_parts.h"
+#include "attention_pack.h"
 
 INLINE int32_t sum_integers(V x) {
   return wasm_i32x4_extract_lane(x, 0) + wasm_i32x4_extract_lane(x, 1) + wasm_i32x4_extract_lane(x, 2) +

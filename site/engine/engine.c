@@ -1,10 +1,12 @@
 // What the page calls, in this order: description, bytes_needed (in a first, small instance), then in an instance whose
 // memory has so many bytes: description, prepare, for each tensor staging and fill, finish; then input, run, output, or
 // input of several images, run_images, output of each.
+#include "attention.h"
 #include "contract.h"
 #include "forward.h"
 #include "model.h"
 #include "slots.h"
+#include "threads.h"
 
 extern char __heap_base;
 
@@ -98,3 +100,15 @@ EXPORT(run_images) int run_images(int images) {
   forward_alone(0, images);
   return 1;
 }
+
+#ifdef __wasm_atomics__
+// Run a share of every job that this thread is in, asleep between them, until `quit`.
+EXPORT(work) void work(int thread) {
+  for (Job job = {0}; wait_for_job(thread, &job);) {
+    if (job.alone) forward_alone(thread, job.threads);
+    else forward(thread, job.threads);
+  }
+}
+
+EXPORT(quit) void quit(void) { end_work(); }
+#endif

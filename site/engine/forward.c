@@ -1,6 +1,9 @@
 #include "forward.h"
 
+#include "attention.h"
+#include "attention_pack.h"
 #include "model.h"
+#include "threads.h"
 
 // A thread in a run of one image: its rows of the tokens, and where its inputs of layers lie.
 typedef struct {

@@ -113,6 +113,6 @@ int finish_linear(Linear *l) {
       left = add_weights(left, at->left), right = add_weights(right, at->right);
     store(l->sums + n, left), store(l->sums + n + 4, right);
   }
-  l->run = longest_run(l);
+  l->run = longest_run(l->weight, padded_outs(l), padded_ins(l));
   return l->run > 0;
 }

@@ -2,10 +2,9 @@
 #pragma once
 
 #include "arena.h"
-#include "attention.h"
+#include "attention_layout.h"
 #include "contract.h"
 #include "gemm.h"
-#include "threads.h"
 
 typedef struct {
   Norm before_attention, before_mlp;

@@ -38,18 +38,17 @@ int leave_room(Quantizer acts, Quantizer weights) {
   return (acts.high - acts.low) * 2 * (high > -low ? high : -low) <= INT16_MAX;
 }
 
-int longest_run(const Linear *l) {
-  const int ins = padded_ins(l);
+int longest_run(const Weight *weights, int outs, int ins) {
   int run = LONGEST;
-  for (int n = 0; run && n < padded_outs(l); n += COLUMNS / 2) {
-    const Weight *half = (const Weight *)l->weight + (size_t)(n / COLUMNS * COLUMNS) * ins + n % COLUMNS * GROUP;
+  for (int n = 0; run && n < outs; n += COLUMNS / 2) {
+    const Weight *half = weights + (size_t)(n / COLUMNS * COLUMNS) * ins + n % COLUMNS * GROUP;
     while (run && greatest_sum(half, ins / GROUP, run) > MOST) run /= 2;
   }
   return run;
 }
 #else
-int longest_run(const Linear *l) {
-  (void)l;
+int longest_run(const Weight *weights, int outs, int ins) {
+  (void)weights, (void)outs, (void)ins;
   return 1;
 }
 

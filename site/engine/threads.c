@@ -1,7 +1,6 @@
 #include "threads.h"
 
 #include "contract.h"
-#include "forward.h"
 #include "simd.h"
 
 Share share_of(int rows, int thread, int threads) {
@@ -52,21 +51,18 @@ void start_work(int threads, int alone) {
   change(&job, (job / JOB_STEP + 1) * JOB_STEP + (uint32_t)(threads + (alone ? ALONE : 0)));
 }
 
-// Run a share of every job that this thread is in, asleep between them, until `quit`. A job that it is in cannot end
-// without it, so none of those is missed.
-EXPORT(work) void work(int thread) {
-  for (uint32_t seen = 0;;) {
-    wait_for_change(&job, seen, 0);
-    if (__atomic_load_n(&quitting, __ATOMIC_ACQUIRE)) return;
-    seen = __atomic_load_n(&job, __ATOMIC_ACQUIRE);
-    const int threads = (int)(seen % ALONE), alone = seen / ALONE % 2 != 0;
-    if (thread >= threads) continue;
-    if (alone) forward_alone(thread, threads);
-    else forward(thread, threads);
+// Until `end_work`. A job that the thread is in cannot end without it, so none of those is missed.
+int wait_for_job(int thread, Job *last) {
+  for (;;) {
+    wait_for_change(&job, last->number, 0);
+    if (__atomic_load_n(&quitting, __ATOMIC_ACQUIRE)) return 0;
+    const uint32_t seen = __atomic_load_n(&job, __ATOMIC_ACQUIRE);
+    *last = (Job){seen, (int)(seen % ALONE), seen / ALONE % 2 != 0};
+    if (thread < last->threads) return 1;
   }
 }
 
-EXPORT(quit) void quit(void) {
+void end_work(void) {
   __atomic_store_n(&quitting, 1, __ATOMIC_RELEASE);
   start_work(0, 0);
 }

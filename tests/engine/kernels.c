@@ -88,7 +88,7 @@ EXPORT(test_run) int test_run(const uint8_t *packed, int outs, int ins, int bits
   Arena arena = {room, 0};
   Linear l = place(&arena, outs, ins, 0);
   unpack_weight(&l, packed, bits);
-  return longest_run(&l);
+  return longest_run(l.weight, padded_outs(&l), padded_ins(&l));
 }
 
 // A layer of rows `x` [4][ins] that lie without gaps; `numbers` of the input's quantizer, which a `wide` one has
