@@ -120,13 +120,13 @@ class EngineReference:
         x = self._linear(name, rows, levels) + self.tensors["positions"]
         if self.sizes["prefix"]:
             x = np.concatenate([self.tensors["prefix"], x])
-        return self._norm("norm_pre", x) if self._has("norm_before") else x
+        return self._norm("norm_pre", x) if self._has("norm_pre") else x
 
     def _attend(self, x: Floats, block: str) -> Floats:
         heads, width = self.sizes["heads"], self.sizes["head_dim"]
         qkv = self._linear(f"{block}attn.qkv", self._norm(f"{block}norm1", x))
         q, k, v = qkv.reshape(self.tokens, 3, heads, width).transpose(1, 2, 0, 3)
-        if self._has("norm_query_key"):
+        if self._has("qk_norm"):
             q, k = self._norm(f"{block}attn.q_norm", q), self._norm(f"{block}attn.k_norm", k)
         operands = self.tensors[f"{block}attn.operands"]
         out = [self._head(q[head], k[head], v[head], operands[:, :, head]) for head in range(heads)]
@@ -152,7 +152,7 @@ class EngineReference:
         return self._linear(f"{block}mlp.fc2", hidden) + x
 
     def _finish(self, x: Floats) -> Floats:
-        if self._has("norm_after"):
+        if self._has("norm"):
             x = self._norm("norm", x)
         pooled = x[: self.sizes["classifiers"]]
         if self.sizes["pool"] != POOLS["token"]:
@@ -161,7 +161,7 @@ class EngineReference:
             for row in chosen:
                 total = total + row
             pooled = total / np.float32(len(chosen))
-        if self._has("norm_pooled"):
+        if self._has("fc_norm"):
             pooled = self._norm("fc_norm", pooled)
         if self.sizes["classes"]:
             names = ("head", "head_dist")[: len(pooled)]

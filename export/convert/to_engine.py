@@ -114,7 +114,7 @@ def _add_embedding(tensors: Tensors, module: VisionTransformer) -> int:
     if isinstance(module.norm_pre, nn.Identity):
         return 0
     add_norm(tensors, "norm_pre", module.norm_pre)
-    return FLAGS["norm_before"]
+    return FLAGS["norm_pre"]
 
 
 def _tokens(module: VisionTransformer) -> tuple[Tensor, Tensor]:
@@ -171,7 +171,7 @@ def _add_attention(tensors: Tensors, name: str, attention: Any, factor: Tensor |
         add_norm(tensors, f"{name}.k_norm", attention.k_norm)
     add_products(tensors, name, attention.product_qk, attention.product_av, attention.num_heads)
     add_linear(tensors, f"{name}.proj", attention.proj, factor=factor)
-    return FLAGS["norm_query_key"] if norms else 0
+    return FLAGS["qk_norm"] if norms else 0
 
 
 def _add_end(tensors: Tensors, module: VisionTransformer) -> int:
@@ -181,8 +181,8 @@ def _add_end(tensors: Tensors, module: VisionTransformer) -> int:
     for name, norm in (("norm", module.norm), ("fc_norm", module.fc_norm)):
         if not isinstance(norm, nn.Identity):
             add_norm(tensors, name, norm)
-            flags |= FLAGS["norm_after" if name == "norm" else "norm_pooled"]
-    if isinstance(module, VisionTransformerDistilled) and flags & FLAGS["norm_pooled"]:
+            flags |= FLAGS[name]
+    if isinstance(module, VisionTransformerDistilled) and flags & FLAGS["fc_norm"]:
         raise refuse("fc_norm", "comes before two classifiers")
     for name in _classifiers(module):
         add_linear(tensors, name, module.get_submodule(name), may_be_float=True)

@@ -14,24 +14,32 @@ DEFINED = re.compile(
 )
 
 
-def includes(source: str) -> set[str]:
-    """Return the modules that a source includes; C's own headers are in angle brackets."""
-    return {Path(name).stem for name in INCLUDE.findall(source)}
-
-
 def modules(folder: Path) -> dict[str, set[str]]:
-    """Return each module of a folder with those that it includes."""
+    """Return each module below a folder with those that it includes, as paths without ending."""
     found: dict[str, set[str]] = {}
-    for path in sorted(folder.glob("*.[ch]")):
-        found.setdefault(path.stem, set()).update(includes(path.read_text()) - {path.stem})
+    for path in sorted(folder.rglob("*.[ch]")):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        included = {other.removesuffix(".h") for other in INCLUDE.findall(path.read_text())}
+        found.setdefault(name, set()).update(included - {name})
     return found
 
 
-def test_no_module_includes_itself_by_way_of_others() -> None:
+def rooms(found: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Return each folder with the other folders that its modules include; the one of all is “.”."""
+    between: dict[str, set[str]] = {}
+    for name, others in found.items():
+        room = str(Path(name).parent)
+        between.setdefault(room, set()).update({str(Path(other).parent) for other in others} - {room})
+    return between
+
+
+def test_neither_modules_nor_folders_include_themselves_by_way_of_others() -> None:
     found = modules(ENGINE)
-    assert len(found) > 10 and found["forward"] and not found["simd"]
+    assert len(found) > 10 and found["forward"] and not found["simd/simd"]
     assert {name for others in found.values() for name in others} - {*found} == {"contract"}, "made when it is compiled"
     list(TopologicalSorter(found).static_order())
+    folders = rooms({name: others - {"contract"} for name, others in found.items()})
+    assert list(TopologicalSorter(folders).static_order())[0 :: len(folders) - 1] == ["simd", "."]
 
 
 def test_a_circle_is_found(tmp_path: Path) -> None:
@@ -48,7 +56,7 @@ def test_a_circle_is_found(tmp_path: Path) -> None:
 
 def test_what_a_module_defines_its_own_header_declares() -> None:
     """Otherwise a circle of symbols could hide behind another module's header."""
-    for path in sorted(ENGINE.glob("*.c")):
+    for path in sorted(ENGINE.rglob("*.c")):
         defined = DEFINED.findall(path.read_text())
         header = path.with_suffix(".h")
         declared = header.read_text() if header.exists() else ""
