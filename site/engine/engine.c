@@ -68,7 +68,8 @@ EXPORT(finish) int finish(void) {
   act_type = detect_act_type();
   if (is_fault(act_type == ACT_UNKNOWN ? FAULT_MACHINE : FAULT_NONE)) return 0;
   int fits = prepare_linear(&model.patch_embed);
-  for (int i = 0; i < model.sizes.classifiers && model.sizes.classes; i++) fits &= prepare_linear(&model.classifiers[i]);
+  for (int i = 0; i < model.sizes.classifiers && model.sizes.classes; i++)
+    fits &= prepare_linear(&model.classifiers[i]);
   for (int i = 0; i < model.sizes.depth; i++) {
     Block *block = model.blocks + i;
     fits &= prepare_linear(&block->qkv) & prepare_linear(&block->proj);

@@ -92,12 +92,12 @@ static void embed(const Run *run) {
     float *to = stream + (size_t)row * d->dim;
     if (patch >= 0 && patch < model.patches)
       __builtin_memcpy(to, model.pos_embed + (size_t)patch * d->dim, d->dim * sizeof(float));
-    else
-      __builtin_memset(to, 0, d->dim * sizeof(float));
+    else __builtin_memset(to, 0, d->dim * sizeof(float));
   }
   linear(&model.patch_embed, patch_input(run), stream, d->dim, EPILOGUE_ADD);
   for (int row = 0; row < count && begin + row < d->prefix; row++)
-    __builtin_memcpy(stream + (size_t)row * d->dim, model.prefix + (size_t)(begin + row) * d->dim, d->dim * sizeof(float));
+    __builtin_memcpy(stream + (size_t)row * d->dim, model.prefix + (size_t)(begin + row) * d->dim,
+                     d->dim * sizeof(float));
   if (d->flags & FLAG_NORM_PRE) {
     for (int row = 0; row < count; row++)
       layernorm(&model.norm_pre, stream + (size_t)row * d->dim, d->dim, stream + (size_t)row * d->dim);

@@ -9,23 +9,24 @@ Model model;
 INLINE int within(int32_t value, int32_t min, int32_t max) { return value >= min && value <= max; }
 
 static int sizes_fit(const Description *d) {
-  return within(d->height, 1, MAX_SIDE) && within(d->width, 1, MAX_SIDE) &&
-         within(d->patch_height, 1, d->height) && within(d->patch_width, 1, d->width) && within(d->dim, 8, MAX_DIM) &&
-         within(d->heads, 1, MAX_DIM / 8) && within(d->head_dim, 8, MAX_DIM) &&
-         within(d->heads * d->head_dim, 8, MAX_DIM) && within(d->hidden, 8, MAX_HIDDEN) &&
-         within(d->depth, 1, MAX_DEPTH) && within(d->prefix, 0, 64) && within(d->classes, 0, MAX_OUTPUTS) &&
-         within(d->threads, 1, MAX_THREADS) && within(d->images, 1, d->threads);
+  return within(d->height, 1, MAX_SIDE) && within(d->width, 1, MAX_SIDE) && within(d->patch_height, 1, d->height) &&
+         within(d->patch_width, 1, d->width) && within(d->dim, 8, MAX_DIM) && within(d->heads, 1, MAX_DIM / 8) &&
+         within(d->head_dim, 8, MAX_DIM) && within(d->heads * d->head_dim, 8, MAX_DIM) &&
+         within(d->hidden, 8, MAX_HIDDEN) && within(d->depth, 1, MAX_DEPTH) && within(d->prefix, 0, 64) &&
+         within(d->classes, 0, MAX_OUTPUTS) && within(d->threads, 1, MAX_THREADS) && within(d->images, 1, d->threads);
 }
 
 static int options_fit(const Description *d) {
-  return within(d->pool, POOL_TOKEN, POOL_AVG_ALL) && within(d->flags, 0, FLAG_ALL) && within(d->floats, 0, FLOAT_ALL) &&
-         within(d->classifiers, 1, 2) && (d->classifiers == 1 || (d->pool == POOL_TOKEN && d->prefix >= 2)) &&
+  return within(d->pool, POOL_TOKEN, POOL_AVG_ALL) && within(d->flags, 0, FLAG_ALL) &&
+         within(d->floats, 0, FLOAT_ALL) && within(d->classifiers, 1, 2) &&
+         (d->classifiers == 1 || (d->pool == POOL_TOKEN && d->prefix >= 2)) &&
          (d->pool != POOL_TOKEN || d->prefix >= 1);
 }
 
 Fault describe_model(Model *m, const Description *d) {
   if (!sizes_fit(d)) return FAULT_SIZE_RANGE;
-  if (d->dim % WIDTH_MULTIPLE || d->head_dim % WIDTH_MULTIPLE || d->hidden % WIDTH_MULTIPLE) return FAULT_WIDTH_MULTIPLE;
+  if (d->dim % WIDTH_MULTIPLE || d->head_dim % WIDTH_MULTIPLE || d->hidden % WIDTH_MULTIPLE)
+    return FAULT_WIDTH_MULTIPLE;
   if (!options_fit(d)) return FAULT_CONTRADICTION;
   const int patches = (d->height / d->patch_height) * (d->width / d->patch_width), tokens = d->prefix + patches;
   if (tokens > MAX_TOKENS || d->patch_height * d->patch_width > MAX_DIM) return FAULT_TOO_LARGE;
@@ -111,28 +112,28 @@ static void alloc_scratch(Scratch *scratch, const Model *m, Arena *arena) {
 
 static void alloc_buffers(Buffers *b, const Model *m, Arena *arena) {
   const Description *d = &m->sizes;
-  const size_t rows = m->rows, width = (size_t)d->heads * d->head_dim;
+  const size_t rows = m->rows, width = (size_t)d->heads * d->head_dim, values = rows * width;
   b->image = ARENA_ALLOC(arena, float, 3 * d->height * d->width);
   b->output = ARENA_ALLOC(arena, float, 2 * ROWS * round_up(d->classes > d->dim ? d->classes : d->dim, COLUMNS));
   b->pooled = ARENA_ALLOC(arena, float, ROWS * d->dim);
   b->stream = ARENA_ALLOC(arena, float, rows * d->dim);
   b->qkv = ARENA_ALLOC(arena, float, rows * 3 * width);
-  b->attended = ARENA_ALLOC(arena, float, rows * width);
+  b->attended = ARENA_ALLOC(arena, float, values);
   b->hidden = ARENA_ALLOC(arena, float, rows * d->hidden);
   b->acts = ARENA_ALLOC(arena, Act, rows * m->max_width);
   for (int i = 0; i < 2; i++)
-    b->keys[i] = (Keys){ARENA_ALLOC(arena, Weight, rows * width), ARENA_ALLOC(arena, float, rows * d->heads),
+    b->keys[i] = (Keys){ARENA_ALLOC(arena, Weight, values), ARENA_ALLOC(arena, float, rows * d->heads),
                         ARENA_ALLOC(arena, int32_t, rows * d->heads)};
-  b->values = ARENA_ALLOC(arena, Weight, rows * width);
-  b->value_absmax = ARENA_ALLOC(arena, float, d->threads * width);
-  b->value_sums = ARENA_ALLOC(arena, int32_t, d->threads * width);
+  b->values = ARENA_ALLOC(arena, Weight, values);
+  b->value_absmax = ARENA_ALLOC(arena, float, (size_t)d->threads *width);
+  b->value_sums = ARENA_ALLOC(arena, int32_t, (size_t)d->threads *width);
 }
 
 static int max_input_width(const Model *m) {
   const Description *d = &m->sizes;
   const int per_int16 = sizeof(int16_t) / sizeof(Act);
-  const int widths[] = {padded_ins(&m->patch_embed) * (m->patch_embed.int16 ? per_int16 : 1), d->dim * per_int16, d->hidden,
-                        d->heads * d->head_dim};
+  const int widths[] = {padded_ins(&m->patch_embed) * (m->patch_embed.int16 ? per_int16 : 1), d->dim * per_int16,
+                        d->hidden, d->heads * d->head_dim};
   int max = 0;
   for (int i = 0; i < 4; i++) max = widths[i] > max ? widths[i] : max;
   return max;

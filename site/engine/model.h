@@ -25,14 +25,14 @@ enum { STACK_BYTES = 32 * 1024 };
 // Of one image's run.
 typedef struct {
   float *image, *output;
-  float *pooled;                    // [4][dim], of which the first row is the classifier's input
-  float *stream;                    // [rows][dim], the residual stream
-  float *qkv, *attended, *hidden;   // [rows][…]
-  Act *acts;                        // [rows][max_width], a layer's input
-  Keys keys[2];                     // of odd and even blocks: a thread may be one block ahead
+  float *pooled;                   // [4][dim], of which the first row is the classifier's input
+  float *stream;                   // [rows][dim], the residual stream
+  float *qkv, *attended, *hidden;  // [rows][…]
+  Act *acts;                       // [rows][max_width], a layer's input
+  Keys keys[2];                    // of odd and even blocks: a thread may be one block ahead
   Weight *values;
-  float *value_absmax;              // [threads][heads · head_dim]
-  int32_t *value_sums;              // [threads][heads · head_dim]
+  float *value_absmax;  // [threads][heads · head_dim]
+  int32_t *value_sums;  // [threads][heads · head_dim]
 } Buffers;
 
 typedef struct {
@@ -41,12 +41,12 @@ typedef struct {
   int patches, patch_length, rows;  // rows: tokens rounded up
 
   Linear patch_embed, classifiers[2];
-  float *prefix, *pos_embed;        // [prefix][dim], [patches][dim]
+  float *prefix, *pos_embed;  // [prefix][dim], [patches][dim]
   LayerNorm norm_pre, norm, fc_norm;
   Block *blocks;
 
-  int max_width;                    // of a layer's input, in activations of the build's type
-  Buffers buffers[MAX_THREADS];    // [images]
+  int max_width;                 // of a layer's input, in activations of the build's type
+  Buffers buffers[MAX_THREADS];  // [images]
   Scratch scratch[MAX_THREADS];
 } Model;
 

@@ -1,5 +1,5 @@
-// The relaxed dot instructions as other machines have them, with plain SIMD. EMULATED_ACTS is how they take activations:
-// ACT_INT8 or ACT_UINT8. The compiler is told to include this before everything else.
+// The relaxed dot instructions as other machines have them, with plain SIMD. EMULATED_ACTS is how they take
+// activations: ACT_INT8 or ACT_UINT8. The compiler is told to include this before everything else.
 #pragma once
 
 #include "simd/isa.h"

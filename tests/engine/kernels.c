@@ -3,9 +3,9 @@
 #include "kernels/gelu.h"
 #include "kernels/gemm.h"
 #include "kernels/layernorm.h"
-#include "quantization/accumulation.h"
 #include "kernels/softmax.h"
 #include "loading/unpack.h"
+#include "quantization/accumulation.h"
 
 static char arguments[1 << 18] __attribute__((aligned(64))), room[1 << 18] __attribute__((aligned(64)));
 
@@ -21,7 +21,8 @@ INLINE int value_of(Act act, int zero_point) {
   return (act_type == ACT_INT8 ? (int8_t)act : act) - zero_point;
 }
 
-// `quantizer` is scale, qmin and qmax; `q` has `width` rounded up to 8. The row is `row` of four; the others are not it.
+// `quantizer` is scale, qmin and qmax; `q` has `width` rounded up to 8. The row is `row` of four; the others are not
+// it.
 EXPORT(test_quantize)
 float test_quantize(const float *x, int width, const float *quantizer, int row, int32_t *q) {
   const QParams params = act_qparams((Quantizer){quantizer[0], quantizer[1], quantizer[2]}, act_type);
@@ -74,9 +75,10 @@ EXPORT(test_unpack) void test_unpack(const uint8_t *packed, int outs, int ins, i
   unpack_weight(&l, packed, bits);
   const int length = padded_ins(&l);
   for (int n = 0; n < padded_outs(&l); n++) {
-    for (int k = 0; k < length; k++)
-      *weights++ = int16 ? ((int16_t *)l.weight)[weight_index(INT16_GROUP, n, k, length)]
-                       : ((Weight *)l.weight)[weight_index(GROUP, n, k, length)];
+    for (int k = 0; k < length; k++) {
+      if (int16) *weights++ = ((int16_t *)l.weight)[weight_index(INT16_GROUP, n, k, length)];
+      else *weights++ = ((Weight *)l.weight)[weight_index(GROUP, n, k, length)];
+    }
   }
 }
 

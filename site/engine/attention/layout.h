@@ -11,8 +11,8 @@ typedef struct {
 } AttentionSizes;
 
 typedef struct {
-  float *quantizers;           // [OPERANDS][3][heads]: scale, qmin, qmax
-  LayerNorm q_norm, k_norm;    // over a head's queries and keys; gamma is NULL where there is none
+  float *quantizers;         // [OPERANDS][3][heads]: scale, qmin, qmax
+  LayerNorm q_norm, k_norm;  // over a head's queries and keys; gamma is NULL where there is none
 } AttentionLayer;
 
 // Keys of all tokens, per head: [padded / 8][head_dim / GROUP][8][GROUP], each with its scale and the correction of its
@@ -34,8 +34,8 @@ typedef struct {
   int32_t *value_corrections;   // [heads · head_dim], of sums, for the probabilities' zero point
 } AttentionScratch;
 
-// Rows begin … end - 1 of `qkv`, `begin` a multiple of 4: each 3 · heads · head_dim floats, queries, keys, values. Those
-// beyond the tokens are left out.
+// Rows begin … end - 1 of `qkv`, `begin` a multiple of 4: each 3 · heads · head_dim floats, queries, keys, values.
+// Those beyond the tokens are left out.
 typedef struct {
   const AttentionLayer *layer;
   const AttentionSizes *sizes;

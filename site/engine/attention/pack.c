@@ -90,9 +90,10 @@ INLINE void store_transposed(Weight *to, int channel, int token, int length, con
     return;
   }
   const V low_half = wasm_i32x4_splat(0xffff);
-  UNROLL for (int i = 0; i < 4; i += 2)
-    store(to + weight_index(GROUP, channel, token + i, length),
-          wasm_v128_or(wasm_v128_and(q[i], low_half), wasm_i32x4_shl(q[i + 1], 16)));
+  UNROLL for (int i = 0; i < 4; i += 2) {
+    const V pairs = wasm_v128_or(wasm_v128_and(q[i], low_half), wasm_i32x4_shl(q[i + 1], 16));
+    store(to + weight_index(GROUP, channel, token + i, length), pairs);
+  }
 }
 
 void pack_values(AttentionRows rows, AttentionScratch scratch, Weight *values, int32_t *sums) {

@@ -62,14 +62,15 @@ INLINE void gemm(const Linear *l, int int16, QuantizedRows rows, int begin, int 
   }
 }
 
-// The patch embedding and classifiers, whose outputs go through no GELU. Not inlined: what is in the other loops' function
-// takes registers from them.
+// The patch embedding and classifiers, whose outputs go through no GELU. Not inlined: what is in the other loops'
+// function takes registers from them.
 __attribute__((noinline)) static void gemm_int16(const Linear *l, QuantizedRows rows, float *out, size_t stride,
                                                  Epilogue epilogue) {
   gemm(l, 1, rows, 0, padded_outs(l), out, stride, (Output){epilogue == EPILOGUE_ADD, NULL});
 }
 
-void linear_slice(const Linear *l, QuantizedRows rows, int begin, int end, float *out, size_t stride, Epilogue epilogue) {
+void linear_slice(const Linear *l, QuantizedRows rows, int begin, int end, float *out, size_t stride,
+                  Epilogue epilogue) {
   switch (epilogue) {  // each with a loop of its own
     case EPILOGUE_STORE: gemm(l, 0, rows, begin, end, out, stride, (Output){0, NULL}); break;
     case EPILOGUE_ADD: gemm(l, 0, rows, begin, end, out, stride, (Output){1, NULL}); break;

@@ -22,18 +22,19 @@ INLINE int padded_ins(const Linear *linear) { return round_up(linear->ins, PAD);
 // Bytes of one of the layer's activations or weights.
 INLINE int operand_bytes(const Linear *linear) { return linear->int16 ? sizeof(int16_t) : sizeof(Act); }
 
-// What a layer is applied to: quantized rows, in fours and padded, with their scales and zero points; `count` is rounded
-// up to a multiple of 4 rows, all of which must be there.
+// What a layer is applied to: quantized rows, in fours and padded, with their scales and zero points; `count` is
+// rounded up to a multiple of 4 rows, all of which must be there.
 typedef struct {
   const void *acts;
   const RowQParams *params;
   int count;
 } QuantizedRows;
 
-// out[row][n] = epilogue(sum · scale of the row · scale[n] + bias[n]), for all outputs, or for begin … end - 1, multiples
-// of 8.
+// out[row][n] = epilogue(sum · scale of the row · scale[n] + bias[n]), for all outputs, or for begin … end - 1,
+// multiples of 8.
 void linear(const Linear *layer, QuantizedRows rows, float *out, size_t stride, Epilogue epilogue);
-void linear_slice(const Linear *layer, QuantizedRows rows, int begin, int end, float *out, size_t stride, Epilogue epilogue);
+void linear_slice(const Linear *layer, QuantizedRows rows, int begin, int end, float *out, size_t stride,
+                  Epilogue epilogue);
 
 // Derive what depends on both the weight and the input's quantizer; 0 where the sums overflow in this build.
 int prepare_linear(Linear *linear);

@@ -15,8 +15,10 @@ INLINE void normalize(const LayerNorm *norm, int rows, const float *x, int width
       sums[i] = add(sums[i], mul(centered, centered));
     }
   }
-  UNROLL for (int i = 0; i < rows; i++)
-    inverse_std[i] = splat(1 / __builtin_sqrtf(sum_lanes(sums[i]) / (float)width + norm->epsilon));
+  UNROLL for (int i = 0; i < rows; i++) {
+    const float variance = sum_lanes(sums[i]) / (float)width;
+    inverse_std[i] = splat(1 / __builtin_sqrtf(variance + norm->epsilon));
+  }
   for (int k = 0; k < width; k += 4) {
     const V gamma = load(norm->gamma + k), beta = load(norm->beta + k);
     UNROLL for (int i = 0; i < rows; i++) {
@@ -28,4 +30,6 @@ INLINE void normalize(const LayerNorm *norm, int rows, const float *x, int width
 
 void layernorm(const LayerNorm *norm, const float *x, int width, float *y) { normalize(norm, 1, x, width, y); }
 
-void layernorm_rows(const LayerNorm *norm, const float *x, int width, float *y) { normalize(norm, MAX_ROWS, x, width, y); }
+void layernorm_rows(const LayerNorm *norm, const float *x, int width, float *y) {
+  normalize(norm, MAX_ROWS, x, width, y);
+}

@@ -13,10 +13,13 @@ static void add_slot(Slot slot, size_t bytes) {
 
 void add_floats(float *to, int count) { add_slot((Slot){.floats = to, .count = count}, (size_t)count * sizeof(float)); }
 
-void add_weight(Linear *linear) { add_slot((Slot){.weight = linear}, packed_row_bytes(linear->ins, MAX_PACKED_BITS) * linear->outs); }
+void add_weight(Linear *linear) {
+  add_slot((Slot){.weight = linear}, packed_row_bytes(linear->ins, MAX_PACKED_BITS) * linear->outs);
+}
 
 static int matches(const Slot *slot, size_t bytes, int bits) {
-  if (slot->weight) return bits >= MIN_PACKED_BITS && bits <= MAX_PACKED_BITS && bytes == packed_row_bytes(slot->weight->ins, bits) * slot->weight->outs;
+  const Linear *l = slot->weight;
+  if (l) return bits >= MIN_PACKED_BITS && bits <= MAX_PACKED_BITS && bytes == packed_row_bytes(l->ins, bits) * l->outs;
   return (bits == FLOAT_BITS_F16 || bits == FLOAT_BITS_F32) && bytes == (size_t)slot->count * bits / 8;
 }
 

@@ -4,9 +4,9 @@
 #include "kernels/gemm.h"
 
 typedef struct {
-  Linear *weight;   // of a packed weight, or NULL
-  float *floats;    // of floats
-  int count;        // of floats
+  Linear *weight;  // of a packed weight, or NULL
+  float *floats;   // of floats
+  int count;       // of floats
   int filled;
 } Slot;
 

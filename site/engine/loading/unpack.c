@@ -6,7 +6,8 @@ size_t packed_row_bytes(int columns, int bits) { return ((size_t)columns * bits 
 
 enum { CODES = 8 };  // that are read at once: as many bytes as they have bits
 
-// How codes are read: code j begins in byte bytes[2j], and lies at bits 8 … of its two bytes times factors[j]; `middle` is 0.
+// How codes are read: code j begins in byte bytes[2j], and lies at bits 8 … of its two bytes times factors[j];
+// `middle` is the code of 0.
 typedef struct {
   V bytes, factors, mask, middle;
 } Unpacking;
@@ -51,10 +52,15 @@ void unpack_weight(Linear *l, const uint8_t *packed, int bits) {
   }
 }
 
+typedef union {
+  uint32_t bits;
+  float value;
+} FloatBits;
+
 // A float16's bits as float32: normal numbers are shifted into place, subnormal ones scaled by their exponent.
 INLINE float half_to_float(uint16_t half) {
   const uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = half & 0x7fff;
-  union { uint32_t bits; float value; } number = {rest << 13};
+  FloatBits number = {.bits = rest << 13};
   if (rest >= 0x7c00) number.bits += 0x70000000;  // not a finite number, nor is it one as float32
   else number.value *= 0x1p112f;
   number.bits |= sign;

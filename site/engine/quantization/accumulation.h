@@ -8,6 +8,6 @@
 // accumulates in 32 bits.
 int accumulation_depth(const Weight *weights, int outs, int ins);
 
-// Whether the products of one step stay within 16 bits for what attention quantizes: in the activation's place and in the
-// weight's.
+// Whether the products of one step stay within 16 bits for what attention quantizes: in the activation's place and in
+// the weight's.
 int products_fit_int16(Quantizer acts, Quantizer weights);

@@ -13,8 +13,8 @@ typedef struct {
   float scale, qmin, qmax;
 } Quantizer;
 
-// A quantizer for this machine's dot instruction: what is multiplied is q + zero_point. A row whose range is dynamic has
-// a zero point of its own, so that its least value becomes this one.
+// A quantizer for this machine's dot instruction: what is multiplied is q + zero_point. A row whose range is dynamic
+// has a zero point of its own, so that its least value becomes this one.
 typedef struct {
   float scale, qmin, qmax;
   int zero_point;

@@ -24,9 +24,9 @@ typedef struct {
   int zero_point[ROWS];
 } RowQuantizers;
 
-// Quantize four rows of `width` floats (a multiple of 4), `stride` apart, to `width` rounded up to PAD activations of the
-// build's type or, where `int16` says so, 16-bit integers; what is added are zeros. All are clamped unless the scales
-// were found so that none is out of range (`in_range`).
+// Quantize four rows of `width` floats (a multiple of 4), `stride` apart, to `width` rounded up to PAD activations of
+// the build's type or, where `int16` says so, 16-bit integers; what is added are zeros. All are clamped unless the
+// scales were found so that none is out of range (`in_range`).
 void quantize_rows_with(int int16, int in_range, const float *x, size_t stride, int width, const RowQuantizers *rows,
                         void *to);
 

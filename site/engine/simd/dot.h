@@ -14,10 +14,10 @@
 #endif
 
 enum {
-  ROWS = 4,                                    // of activations, in a tile
-  COLUMNS = 8,                                 // of weights, which are output channels, in a tile
-  PAD = 8,                                     // in memory, the dimension that is summed over is a multiple of this
-  GROUP = sizeof(int32_t) / sizeof(Weight),    // neighbouring weights of a column, which lie side by side
+  ROWS = 4,                                  // of activations, in a tile
+  COLUMNS = 8,                               // of weights, which are output channels, in a tile
+  PAD = 8,                                   // in memory, the dimension that is summed over is a multiple of this
+  GROUP = sizeof(int32_t) / sizeof(Weight),  // neighbouring weights of a column, which lie side by side
   INT16_GROUP = sizeof(int32_t) / sizeof(int16_t),
 };
 
