@@ -46,8 +46,8 @@ class Format:
     the module that makes it; `runner`, for what a page loads and for self-tests, the module that runs it. `tools` are
     the distributions whose versions decide its bytes. `bounds_db` is the least SQNR in dB of each comparison that the
     stage makes. `file` is the one that `export.quantize --out` copies, by its suffix. `engine` is the JavaScript
-    runtime that loads it, the first format of an engine being its default. `dynamic_note` and `static_note` are what this
-    format does otherwise than a recipe says whose activations have scales of run time, or of calibration.
+    runtime that loads it, the first format of an engine being its default. `dynamic_note` and `static_note` are what
+    this format does otherwise than a recipe says whose activations have scales of run time, or of calibration.
     """
 
     name: str

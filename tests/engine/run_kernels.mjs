@@ -25,7 +25,7 @@ function place({ f32, i32, u8 }, at) {
   return array;
 }
 
-kernels.test_dot();
+kernels.test_act_type();
 const results = [];
 for (const { name, args } of /** @type {Call[]} */ (JSON.parse(readFileSync(process.argv[3], 'utf8')))) {
   let end = kernels.test_arguments();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { describe, readPlan } from '../../site/js/engines/vit_plan.js';
 import { ThreadTrial } from '../../site/js/engines/vit_trial.js';
+import { layOut } from '../../site/js/engines/vit_wasm.js';
 
 const SIZES = {
   ...{ height: 28, width: 21, patch_height: 7, patch_width: 7, dim: 48, heads: 3, head_dim: 16, hidden: 192, depth: 2 },
@@ -54,8 +55,11 @@ test('a plan without its tensors, or with others than numbers, is refused', () =
 
 test('files of other formats and versions are refused by name', () => {
   const others = [{}, { format: 'pt' }, { format: 'vit-pages-engine', schema_version: '2' }];
-  for (const metadata of /** @type {Record<string, string>[]} */ (others))
-    assert.throws(() => readPlan(made(metadata)), { code: 'bad_model', message: /“vit-pages-engine”, version 1/ });
+  for (const metadata of /** @type {Record<string, string>[]} */ (others)) {
+    const found = `“${metadata.format}”, version ${metadata.schema_version};`;
+    const message = new RegExp(`${found} “vit-pages-engine”, version 1, is needed`);
+    assert.throws(() => readPlan(made(metadata)), { code: 'bad_model', message });
+  }
   const plan = { format: 'vit-pages-engine', schema_version: '1', plan: '{"sizes":' };
   assert.throws(() => readPlan(made(plan)), { code: 'bad_model', message: /no plan/ });
 });
@@ -64,6 +68,18 @@ test('the description has the sizes in order, epsilon as its bits, and the threa
   const found = describe({ sizes: SIZES, parts: [], run: 0 }, 3, 2);
   const epsilon = new Int32Array(Float32Array.of(1e-6).buffer)[0];
   assert.deepEqual([...found], [28, 21, 7, 7, 48, 3, 16, 192, 2, 1, 0, 10, 1, 4, epsilon, 3, 1, 2]);
+});
+
+/** One function → i32, named contract: 1, which is the fingerprint of no contract. */
+const OTHER_ENGINE = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 127, 2, 15, 1, 3, 101, 110, 118, 6, 109, 101, 109, 111, 114, 121, 2, 0, 1,
+  3, 2, 1, 0, 7, 12, 1, 8, 99, 111, 110, 116, 114, 97, 99, 116, 0, 0, 10, 6, 1, 4, 0, 65, 1, 11,
+];
+
+test('an engine that was made from another contract is refused', async () => {
+  const module = await WebAssembly.compile(new Uint8Array(OTHER_ENGINE));
+  const plan = { sizes: SIZES, parts: [], run: 0 };
+  await assert.rejects(layOut(module, plan, 1, 1), { code: 'internal', message: /of another version than the page/ });
 });
 
 test('a description of sizes that int32 cannot hold is refused, and names them', () => {

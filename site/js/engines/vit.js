@@ -7,6 +7,7 @@
 import { hasSimd } from '../device.js';
 import { throwIfAborted, VitError } from '../errors.js';
 import { startThreaded } from './threads.js';
+import { MAX_THREADS } from './vit_contract.js';
 import { readPlan } from './vit_plan.js';
 import { startThreads } from './vit_threads.js';
 import { ThreadTrial } from './vit_trial.js';
@@ -20,9 +21,7 @@ import { compileBuild, fastestBuild, layOut } from './vit_wasm.js';
 /** The file of a variant. */
 const FILE = 'model.vit';
 /** Devices with more cores have them for other work too; fewer may still be found to be faster. */
-const MOST_THREADS = 8;
-/** What the engine has room for, whoever asks. */
-const ROOM_THREADS = 16;
+const DEFAULT_THREADS = 8;
 /** What the bundler calls the script of a thread; in Node, it is given. */
 const THREAD_SCRIPT = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES['vit_thread.js'];
 
@@ -80,9 +79,9 @@ async function load(artifact, options) {
  * @returns {Promise<Started>}
  */
 function start(plan, options) {
-  const asked = options.threads === undefined ? undefined : Math.min(options.threads, ROOM_THREADS);
-  const fewer = asked === options.threads ? '' : `the engine has at most ${ROOM_THREADS} threads`;
-  return startThreaded(asked, '', (threads, reason) => startWith(plan, threads, reason || fewer, options), MOST_THREADS);
+  const asked = options.threads === undefined ? undefined : Math.min(options.threads, MAX_THREADS);
+  const fewer = asked === options.threads ? '' : `the engine has at most ${MAX_THREADS} threads`;
+  return startThreaded(asked, '', (threads, reason) => startWith(plan, threads, reason || fewer, options), DEFAULT_THREADS);
 }
 
 /**

@@ -2,17 +2,7 @@
 
 import { VitError } from '../errors.js';
 import { readSafetensors } from '../safetensors.js';
-
-const FORMAT = 'vit-pages-engine';
-const VERSION = '1';
-
-/** What the engine's description has, one int32 each, in its order; `threads` and `images` are the page's to choose. */
-const FIELDS = [
-  ...['height', 'width', 'patch_height', 'patch_width', 'dim', 'heads', 'head_dim', 'hidden', 'depth'],
-  ...['prefix', 'pool', 'classes', 'classifiers', 'flags', 'epsilon', 'threads', 'floats', 'images'],
-];
-/** Bits of the floats that a tensor may hold. @type {Record<string, number>} */
-const FLOAT_BITS = { F16: 16, F32: 32 };
+import { FIELDS, FLOAT_BITS, FORMAT, VERSION } from './vit_contract.js';
 
 /**
  * `bits` is 3 to 8 for packed integers, 16 or 32 for floats.
@@ -28,7 +18,7 @@ const FLOAT_BITS = { F16: 16, F32: 32 };
  */
 export function readPlan(file) {
   const { metadata, tensors } = readSafetensors(file);
-  if (metadata.format !== FORMAT || metadata.schema_version !== VERSION) {
+  if (metadata.format !== FORMAT || metadata.schema_version !== String(VERSION)) {
     throw new VitError(
       'bad_model',
       `The file is “${metadata.format}”, version ${metadata.schema_version}; “${FORMAT}”, version ${VERSION}, is needed.`,
@@ -62,17 +52,20 @@ function parse(text) {
 const isInt32 = (value) => typeof value === 'number' && (value | 0) === value;
 
 /**
- * Return the engine's description; raises `bad_model` where a size is left out or none.
+ * Return the engine's description, its fields in their order; raises `bad_model` where a size is left out or none.
  * @param {Plan} plan
  * @param {number} threads
  * @param {number} images at once
  * @returns {Int32Array}
  */
 export function describe({ sizes }, threads, images) {
-  const epsilon = new Int32Array(Float32Array.of(sizes.epsilon).buffer)[0];
   /** @type {Record<string, number>} */
-  const values = { ...sizes, epsilon, threads, images };
-  const missing = FIELDS.filter((name) => !isInt32(values[name]));
+  const given = { ...sizes, threads, images };
+  const values = FIELDS.map(({ name, type }) => (type === 'float32' ? floatBits(given[name]) : given[name]));
+  const missing = FIELDS.filter((_, index) => !isInt32(values[index])).map(({ name }) => name);
   if (missing.length > 0) throw new VitError('bad_model', `The plan of the model lacks: ${missing.join(', ')}.`);
-  return Int32Array.from(FIELDS, (name) => values[name]);
+  return Int32Array.from(values);
 }
+
+/** Return the bits of a float32. @param {number} value */
+const floatBits = (value) => new Int32Array(Float32Array.of(value).buffer)[0];

@@ -1,6 +1,6 @@
 /** The other threads of our engine: workers on its memory, asleep between runs. */
 
-import { link } from './vit_wasm.js';
+import { link } from './vit_link.js';
 
 /** @typedef {import('./vit_wasm.js').Instance} Instance */
 /** @typedef {{module: WebAssembly.Module, memory: WebAssembly.Memory, thread: number, stack: number}} Task */

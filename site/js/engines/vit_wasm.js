@@ -2,8 +2,11 @@
 
 import { hasByteDot, hasPairDot } from '../device.js';
 import { messageOf, VitError } from '../errors.js';
+import { FAULTS, FINGERPRINT } from './vit_contract.js';
+import { link } from './vit_link.js';
 import { describe } from './vit_plan.js';
 
+/** @typedef {import('./vit_link.js').Exports} Exports */
 /** @typedef {import('./vit_plan.js').Plan} Plan */
 
 const PAGE_BYTES = 65536;
@@ -11,42 +14,6 @@ const PAGE_BYTES = 65536;
 const SMALL_PAGES = 32;
 /** The binaries' names → their hashed names, put here by the bundler; absent in Node. */
 const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;
-
-/** What the engine's faults mean, by its numbers. */
-const FAULTS = [
-  'nothing is wrong',
-  'a size is out of range',
-  'a width is no multiple of 8',
-  'the sizes contradict each other',
-  'the model is too large',
-  'the memory is too small',
-  'a tensor does not fit',
-  'something was left out',
-  'this machine multiplies otherwise',
-  'the numbers leave no room for the sums of this build',
-];
-
-/**
- * What the engine exports; addresses are numbers.
- * @typedef {object} Exports
- * @property {() => number} description
- * @property {() => number} description_bytes
- * @property {() => number} fault
- * @property {() => number} bytes_needed
- * @property {() => number} prepare
- * @property {() => number} staging
- * @property {(slot: number, bytes: number, bits: number) => number} fill
- * @property {() => number} finish
- * @property {(image: number) => number} input
- * @property {(image: number) => number} output
- * @property {() => number} outputs
- * @property {(thread: number) => number} stack_top
- * @property {(threads: number) => number} run
- * @property {(images: number) => number} run_images
- * @property {(thread: number) => void} work
- * @property {() => void} quit
- * @property {WebAssembly.Global} __stack_pointer
- */
 
 /** @typedef {{module: WebAssembly.Module, memory: WebAssembly.Memory, exports: Exports}} Instance */
 
@@ -100,12 +67,6 @@ async function instantiate(module, pages, shared) {
   return { module, memory, exports: await link(module, memory) };
 }
 
-/** @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @returns {Promise<Exports>} */
-export async function link(module, memory) {
-  const instance = await WebAssembly.instantiate(module, { env: { memory } });
-  return /** @type {Exports} */ (/** @type {unknown} */ (instance.exports));
-}
-
 /**
  * Return an instance with the model laid out; its memory has just the size that the model needs, for good.
  *
@@ -136,9 +97,9 @@ export async function layOut(module, plan, threads, images) {
 
 /** @param {Instance} instance @param {Plan} plan @param {number} threads @param {number} images */
 function writeDescription({ memory, exports }, plan, threads, images) {
-  const values = describe(plan, threads, images);
-  if (values.byteLength !== exports.description_bytes())
+  if (exports.contract() >>> 0 !== FINGERPRINT)
     throw new VitError('internal', 'The engine is of another version than the page.');
+  const values = describe(plan, threads, images);
   new Int32Array(memory.buffer, exports.description(), values.length).set(values);
 }
 

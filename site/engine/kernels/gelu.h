@@ -1,10 +1,10 @@
 // GELU, exact or with tanh: x · (1/2 + c·P(c²)/Q(c²)), c = x cut off where the factor has become 0 or 1.
 #pragma once
 
-#include "simd.h"
+#include "simd/simd.h"
 
-// P and Q have two degrees in c². The fits are off by 4e-4 at most, as far as the two forms are from each other: a few
-// hundredths of a step of 8 bits. What a further degree costs is more than its terms, since registers run out.
+// P and Q have degree 2 in c². The fits are off by 4e-4 at most, as far as the two forms are from each other: a few
+// hundredths of an 8-bit step. A further degree would cost more than its terms, since registers run out.
 typedef struct {
   float cut, p[3], q[2];  // q: of c², c⁴; the constant is 1
 } GeluFit;

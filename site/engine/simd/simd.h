@@ -39,10 +39,13 @@ INLINE float max_lanes(V x) {
   return wasm_f32x4_extract_lane(x, 0);
 }
 
-// The integers nearest to floats of less than 2^22: adding 1.5 * 2^23 leaves them in the low bits.
-INLINE V to_integers(V x) {
+// Round floats of less than 2^22 to the nearest int32: adding 1.5 · 2^23 leaves it in the low bits.
+INLINE V round_to_int32(V x) {
   const V magic = splat(12582912.0f);
   return wasm_i32x4_sub(add(x, magic), magic);
 }
 
-INLINE int round_up(int count, int step) { return (count + step - 1) / step * step; }
+// Add the sums of 2 products of 16-bit integers per lane.
+INLINE V dot_int16(V weights, V acts, V sum) { return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(weights, acts)); }
+
+INLINE int round_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
