@@ -2,7 +2,7 @@
 
 Two stages beside a model's line: `selftest`, once a model, holds the images with the float model's outputs;
 `selftest_<format>`, for every artifact that a page can load, how far it lies from them when the build itself runs it.
-A page refuses a back end that lies much further: the rule is in site/js/selftest.js.
+A page refuses a back end that lies much further: the rule is in site/js/worker/selftest.js.
 """
 
 import json

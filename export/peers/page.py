@@ -76,7 +76,7 @@ def peer_latency(
     browser: Browser, url: str, image: str, *, threads: int, runs: int, warmup_max: int = 30, dtype: str = "",
     build: Build = "asyncify",
 ) -> PeerTimes:  # fmt: skip
-    """Return warm timings of a fresh page, taken as our own page takes its own (`js/benchmark.js`)."""
+    """Return warm timings of a fresh page, taken as our own page takes its own (`js/shared/benchmark.js`)."""
     with blank_page(browser) as page:
         open_peer(page, url, dtype=dtype, build=build, threads=threads)
         options = {"image": f"{IMAGES}/{image}", "runs": runs, "warmup_max": warmup_max}

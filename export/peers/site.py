@@ -15,7 +15,7 @@ from export.peers import hub_folder
 from export.store import hash_file, hash_json, replacing_folder
 
 CACHE = Path(".cache/peers")
-SOURCES = ("peer/*", "js/benchmark.js", "js/errors.js", "package.json", "package-lock.json")
+SOURCES = ("peer/*", "js/shared/*.js", "package.json", "package-lock.json")
 TOOLS = ("torch", "timm", "onnx", "onnxsim", "onnxruntime")
 MODELS, IMAGES = "models", "images"
 MODEL = "model"  # its name under models/

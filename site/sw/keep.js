@@ -1,7 +1,7 @@
 /** The files kept for visits without a network: fetched, compared with their SHA-256, and only then stored. */
 
-import { sha256Of } from '../js/cache.js';
-import { cachePrefix } from './terms.js';
+import { sha256Of } from '../js/worker/cache.js';
+import { cachePrefix } from '../js/shared/service_worker.js';
 
 /**
  * What one version of the site keeps; versions differ by their digest.

@@ -7,7 +7,7 @@
 
 import { dropEarlier, keepShell, keepUsed, readKept } from './keep.js';
 import { headersFor, routeOf, withHeaders } from './routes.js';
-import { modeOf } from './terms.js';
+import { modeOf } from '../js/shared/service_worker.js';
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const mode = modeOf(worker.location.href);

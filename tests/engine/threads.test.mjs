@@ -11,10 +11,10 @@ import { resolve } from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { engine } from '../../site/js/engines/vit.js';
-import { readPlan } from '../../site/js/engines/vit_plan.js';
-import { startThreads } from '../../site/js/engines/vit_threads.js';
-import { compileBuild, layOut } from '../../site/js/engines/vit_wasm.js';
+import { engine } from '../../site/js/engines/vit/vit.js';
+import { readPlan } from '../../site/js/engines/vit/plan.js';
+import { startThreads } from '../../site/js/engines/vit/threads.js';
+import { compileBuild, layOut } from '../../site/js/engines/vit/wasm.js';
 import { actAsBrowser, THREAD_SCRIPT } from '../../site/tools/node_browser.mjs';
 
 const RUNS = 200;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { benchmark, isFlat, quantile, summarise, timerResolution } from '../../site/js/benchmark.js';
+import { benchmark, isFlat, quantile, summarise, timerResolution } from '../../site/js/shared/benchmark.js';
 
 /** Keep the processor busy for so long. @param {number} ms */
 function work(ms) {

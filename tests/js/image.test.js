@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { inspect, MAX_PIXELS, noticesOf, overWhite, sniff } from '../../site/js/image.js';
+import { inspect, MAX_PIXELS, noticesOf, overWhite, sniff } from '../../site/js/worker/image/inspect.js';
 
 /**
  * Bytes from numbers, strings (a character a byte) and other bytes.

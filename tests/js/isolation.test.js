@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { isAppleMobile, planFor } from '../../site/js/isolation.js';
+import { isAppleMobile, planFor } from '../../site/js/page/isolation.js';
 import { headersFor, routeOf, withHeaders } from '../../site/sw/routes.js';
-import { cachePrefix, isOptedOut, modeOf, withMode } from '../../site/sw/terms.js';
+import { cachePrefix, isOptedOut, modeOf, withMode } from '../../site/js/shared/service_worker.js';
 
-/** @type {import('../../site/js/isolation.js').Visit} */
+/** @type {import('../../site/js/page/isolation.js').Visit} */
 const FIRST = {
   optedOut: false,
   secure: true,
@@ -18,7 +18,7 @@ const FIRST = {
 
 test('only a plain first visit is worth a reload', () => {
   assert.equal(planFor(FIRST).reload, true);
-  /** @type {Partial<import('../../site/js/isolation.js').Visit>[]} */
+  /** @type {Partial<import('../../site/js/page/isolation.js').Visit>[]} */
   const others = [
     { optedOut: true },
     { secure: false },

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import { engine } from '../../site/js/engines/tfjs.js';
-import { readGraphModel, unpackWeights } from '../../site/js/engines/tfjs_model.js';
-import { decodePacked, packedBytes, readSafetensors, rowBytes, unpackCodes } from '../../site/js/packed.js';
+import { engine } from '../../site/js/engines/tfjs/tfjs.js';
+import { readGraphModel, unpackWeights } from '../../site/js/engines/tfjs/model.js';
+import { decodePacked, packedBytes, readSafetensors, rowBytes, unpackCodes } from '../../site/js/engines/tfjs/packed.js';
 import { tinyModel } from './tiny_model.js';
 
 const file = new Uint8Array(readFileSync(new URL('../vectors/packed.safetensors', import.meta.url)));
-/** @typedef {import('../../site/js/packed.js').Packed} Packed */
+/** @typedef {import('../../site/js/engines/tfjs/packed.js').Packed} Packed */
 /** @typedef {{packed: Packed, bytes: number[], codes: number[], values: number[]}} Vector */
 /** @type {Vector[]} */
 const vectors = JSON.parse(readFileSync(new URL('../vectors/packed.json', import.meta.url), 'utf8'));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import { normalise, preprocess, resizeAndCrop } from '../../site/js/preprocess.js';
+import { normalise, preprocess, resizeAndCrop } from '../../site/js/worker/image/preprocess.js';
 
 const VECTORS = new URL('../vectors/', import.meta.url);
 const { cases } = JSON.parse(readFileSync(new URL('preprocess.json', VECTORS), 'utf8'));

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { readReference, selfTest } from '../../site/js/selftest.js';
-import { requirePassed } from '../../site/js/verdict.js';
+import { readReference, selfTest } from '../../site/js/worker/selftest.js';
+import { requirePassed } from '../../site/js/shared/verdict.js';
 
 const COUNT = 8;
 const SIDE = 4;
 const OUTPUTS = 5;
-/** @type {import('../../site/js/preprocess.js').Preprocess} */
+/** @type {import('../../site/js/worker/image/preprocess.js').Preprocess} */
 const PREPROCESS = {
   ...{ size: SIDE, crop_pct: 1, interpolation: 'bicubic', mean: [0, 0, 0], std: [1, 1, 1] },
   crop_mode: 'center',
@@ -57,7 +57,7 @@ async function file(outputs) {
 
 /**
  * @param {(values: Float32Array) => Promise<Float32Array>} run
- * @param {{expected?: import('../../site/js/selftest.js').Expected, outputs?: number[], step?: number}} [options]
+ * @param {{expected?: import('../../site/js/worker/selftest.js').Expected, outputs?: number[], step?: number}} [options]
  */
 async function tested(run, { expected = SURE, outputs, step = 0 } = {}) {
   let time = 0;

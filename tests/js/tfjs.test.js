@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import test from 'node:test';
 import { openEngine } from '../../site/js/engines/index.js';
-import { engine } from '../../site/js/engines/tfjs.js';
-import { buildFor } from '../../site/js/engines/tfjs_model.js';
+import { engine } from '../../site/js/engines/tfjs/tfjs.js';
+import { buildFor } from '../../site/js/engines/tfjs/model.js';
 import { tinyModel, twoGraphs, WEIGHTS } from './tiny_model.js';
 
 const tf = createRequire(new URL('../../site/package.json', import.meta.url))('@tensorflow/tfjs-core');

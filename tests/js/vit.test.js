@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { describe, readPlan } from '../../site/js/engines/vit_plan.js';
-import { ThreadTrial } from '../../site/js/engines/vit_trial.js';
+import { describe, readPlan } from '../../site/js/engines/vit/plan.js';
+import { ThreadTrial } from '../../site/js/engines/vit/trial.js';
 
 const SIZES = {
   ...{ height: 28, width: 21, patch_height: 7, patch_width: 7, dim: 48, heads: 3, head_dim: 16, hidden: 192, depth: 2 },

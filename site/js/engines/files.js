@@ -1,6 +1,6 @@
 /** The files that an engine fetches by itself: where they lie, and whether they can be had. */
 
-import { messageOf, VitError } from '../errors.js';
+import { messageOf, VitError } from '../shared/errors.js';
 
 /** The files' names → their hashed names, put here by the bundler; absent in Node. */
 const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;

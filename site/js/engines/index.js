@@ -42,15 +42,15 @@
  * @property {(artifact: ArtifactBytes, options: EngineOptions) => Promise<Session>} load
  */
 
-import { VitError } from '../errors.js';
+import { VitError } from '../shared/errors.js';
 import { download } from './files.js';
 
 /** @type {Record<string, () => Promise<{engine: Engine}>>} */
 export const ENGINES = {
-  vit: () => import('./vit.js'),
-  tfjs: () => import('./tfjs.js'),
-  litert: () => import('./litert.js'),
-  ort: () => import('./ort.js'),
+  vit: () => import('./vit/vit.js'),
+  tfjs: () => import('./tfjs/tfjs.js'),
+  litert: () => import('./litert/litert.js'),
+  ort: () => import('./ort/ort.js'),
 };
 
 /**

@@ -1,7 +1,7 @@
 /** Whether this browser has a back end, and what is raised when it has not. */
 
-import { hasSimd } from '../device.js';
-import { VitError } from '../errors.js';
+import { hasSimd } from '../worker/device.js';
+import { VitError } from '../shared/errors.js';
 
 /** @typedef {import('./index.js').BackendState} BackendState */
 /** What a probe finds: a reason why not, or a note on what there is. @typedef {string | {note: string}} Finding */

@@ -1,6 +1,6 @@
 /** How many threads an engine gets, and why no more. */
 
-import { messageOf, VitError } from '../errors.js';
+import { messageOf, VitError } from '../shared/errors.js';
 
 /** More threads than this gain little on models of this size. */
 const MOST_THREADS = 4;

@@ -25,7 +25,7 @@
  * @property {number} bytes
  * @property {number} gzip_bytes
  * @property {string} sha256
- * @property {import('../selftest.js').Expected} selftest
+ * @property {import('../worker/selftest.js').Expected} selftest
  *
  * @typedef {object} Model
  * @property {string} name
@@ -36,7 +36,7 @@
  * @property {Preprocess} preprocess
  * @property {number} outputs
  * @property {number} parameters
- * @property {import('../protocol.js').Model['selftest']} selftest
+ * @property {import('../shared/protocol.js').Model['selftest']} selftest
  * @property {Variant[]} variants
  *
  * @typedef {object} Catalog

@@ -1,10 +1,10 @@
 /** The page's side of the runtime: every call is a promise that the worker settles, and can be cancelled. */
 
-import { asVitError, fromPlain, VitError } from './errors.js';
+import { asVitError, fromPlain, VitError } from '../shared/errors.js';
 
 /**
- * @typedef {import('./protocol.js').LoadRequest} LoadRequest
- * @typedef {import('./protocol.js').RequestType} RequestType
+ * @typedef {import('../shared/protocol.js').LoadRequest} LoadRequest
+ * @typedef {import('../shared/protocol.js').RequestType} RequestType
  * @typedef {{signal?: AbortSignal, onProgress?: (progress: any) => void}} CallOptions
  * @typedef {object} Pending
  * @property {(result: any) => void} resolve
@@ -40,13 +40,13 @@ export class Client {
   /**
    * Return every back end of an engine, with whether and why not.
    * @param {string} engine
-   * @returns {Promise<import('./protocol.js').BackendState[]>}
+   * @returns {Promise<import('../shared/protocol.js').BackendState[]>}
    */
   backends(engine) {
     return this.#call('backends', engine);
   }
 
-  /** Return what the device says of itself. @returns {Promise<import('./protocol.js').Device>} */
+  /** Return what the device says of itself. @returns {Promise<import('../shared/protocol.js').Device>} */
   device() {
     return this.#call('device');
   }
@@ -54,8 +54,8 @@ export class Client {
   /**
    * Load a variant of a model in place of the one loaded.
    * @param {LoadRequest} request
-   * @param {{signal?: AbortSignal, onProgress?: (progress: import('./protocol.js').LoadProgress) => void}} [options]
-   * @returns {Promise<import('./protocol.js').Loaded>}
+   * @param {{signal?: AbortSignal, onProgress?: (progress: import('../shared/protocol.js').LoadProgress) => void}} [options]
+   * @returns {Promise<import('../shared/protocol.js').Loaded>}
    */
   load(request, options) {
     return this.#call('load', request, options);
@@ -70,7 +70,7 @@ export class Client {
    * Classify one picture; it stays on this device.
    * @param {Blob | ImageData} image
    * @param {{topk?: number, signal?: AbortSignal}} [options]
-   * @returns {Promise<import('./protocol.js').Classified>}
+   * @returns {Promise<import('../shared/protocol.js').Classified>}
    */
   classify(image, { topk, signal } = {}) {
     return this.#call('classify', { image, topk }, { signal });
@@ -80,7 +80,7 @@ export class Client {
    * Classify pictures, several at once where the model was loaded for that; they stay on this device.
    * @param {(Blob | ImageData)[]} images
    * @param {{topk?: number, signal?: AbortSignal}} [options]
-   * @returns {Promise<import('./protocol.js').Outcome[]>}
+   * @returns {Promise<import('../shared/protocol.js').Outcome[]>}
    */
   classifyAll(images, { topk, signal } = {}) {
     return this.#call('classifyAll', { images, topk }, { signal });
@@ -89,8 +89,8 @@ export class Client {
   /**
    * Time the loaded model on the last picture.
    * @param {{warmup_max?: number, runs?: number, signal?: AbortSignal}} [options]
-   * @param {(progress: import('./protocol.js').BenchmarkProgress) => void} [onProgress]
-   * @returns {Promise<import('./protocol.js').BenchmarkResult>}
+   * @param {(progress: import('../shared/protocol.js').BenchmarkProgress) => void} [onProgress]
+   * @returns {Promise<import('../shared/protocol.js').BenchmarkResult>}
    */
   benchmark({ warmup_max, runs, signal } = {}, onProgress) {
     return this.#call('benchmark', { warmup_max, runs }, { signal, onProgress });
@@ -139,7 +139,7 @@ export class Client {
     });
   }
 
-  /** @param {import('./protocol.js').Answer} answer */
+  /** @param {import('../shared/protocol.js').Answer} answer */
   #receive(answer) {
     if ('progress' in answer) this.#pending.get(answer.id)?.onProgress(answer.progress);
     else if (answer.ok) this.#settle(answer.id)?.resolve(answer.result);

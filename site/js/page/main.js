@@ -1,9 +1,9 @@
 /** The classify page: wires the controls to the runtime. One wish at a time; the newest wins. */
 
 import { createClient } from './client.js';
-import { asVitError, VitError } from './errors.js';
+import { asVitError, VitError } from '../shared/errors.js';
 import { RANKS, clearAnswer, showAnswer } from './ui/answer.js';
-import { readCatalog } from './ui/catalog.js';
+import { readCatalog } from './catalog.js';
 import { Choices, labelLoadButton, sameSelection } from './ui/choices.js';
 import { elements } from './ui/elements.js';
 import { formatMs } from './ui/figures.js';
@@ -24,7 +24,7 @@ import {
 
 /**
  * @typedef {import('./ui/choices.js').Selection} Selection
- * @typedef {import('./protocol.js').Loaded} Loaded
+ * @typedef {import('../shared/protocol.js').Loaded} Loaded
  * @typedef {{selection: Selection, promise: Promise<Loaded>, controller: AbortController, done: boolean}} Loading
  */
 
@@ -45,7 +45,7 @@ class App {
   #current = null;
   #measuring = false;
 
-  /** @param {import('./ui/catalog.js').Catalog} catalog */
+  /** @param {import('./catalog.js').Catalog} catalog */
   constructor(catalog) {
     const at = /** @param {string} path */ (path) => new URL(path, document.baseURI).href;
     this.catalog = catalog;
@@ -140,7 +140,7 @@ class App {
     this.#labelLoad();
   }
 
-  /** @param {import('./errors.js').VitError} error @param {() => void} retry */
+  /** @param {import('../shared/errors.js').VitError} error @param {() => void} retry */
   #fail(error, retry) {
     if (LOST.has(error.code)) this.#loading = null;
     if (error.code === 'aborted') {
@@ -157,7 +157,7 @@ class App {
     if (this.#loading && sameSelection(this.#loading.selection, selection)) return this.#loading.promise;
     this.#loading?.controller.abort();
     const controller = new AbortController();
-    /** @param {import('./protocol.js').LoadProgress} progress */
+    /** @param {import('../shared/protocol.js').LoadProgress} progress */
     const onProgress = (progress) => {
       if (this.#loading?.controller === controller) showLoading(progress);
     };
@@ -182,7 +182,7 @@ class App {
   /**
    * Load what is chosen; a back end that gives wrong answers is refused, visibly, and the next one taken.
    * @param {Selection} selection
-   * @param {{signal: AbortSignal, onProgress: (progress: import('./protocol.js').LoadProgress) => void}} options
+   * @param {{signal: AbortSignal, onProgress: (progress: import('../shared/protocol.js').LoadProgress) => void}} options
    * @returns {Promise<Loaded>}
    */
   async #loadTrusted(selection, options) {

@@ -5,9 +5,9 @@
  * {id, ok: false, error}. Two messages have no answer: {type: 'abort', id} and {type: 'visibility', hidden}.
  *
  * @typedef {import('./errors.js').PlainError} PlainError
- * @typedef {import('./engines/index.js').BackendState} BackendState
+ * @typedef {import('../engines/index.js').BackendState} BackendState
  * @typedef {import('./benchmark.js').BenchmarkResult & Threads} BenchmarkResult what was timed, and with which threads
- * @typedef {import('./device.js').Device} Device
+ * @typedef {import('../worker/device.js').Device} Device
  *
  * @typedef {{type: RequestType, id: number, payload: any}} Request
  * @typedef {{type: 'abort', id: number} | {type: 'visibility', hidden: boolean}} Note
@@ -23,17 +23,17 @@
  * @property {string} name
  * @property {boolean} features
  * @property {number} outputs
- * @property {import('./preprocess.js').Preprocess} preprocess
- * @property {import('./cache.js').FileRecord & {folder: string}} selftest the reference images
+ * @property {import('../worker/image/preprocess.js').Preprocess} preprocess
+ * @property {import('../worker/cache.js').FileRecord & {folder: string}} selftest the reference images
  *
  * @typedef {object} Variant
  * @property {string} id
  * @property {string} engine
  * @property {string} folder
  * @property {number} bytes
- * @property {import('./cache.js').FileRecord[]} files
+ * @property {import('../worker/cache.js').FileRecord[]} files
  * @property {string} sha256
- * @property {import('./selftest.js').Expected} selftest
+ * @property {import('../worker/selftest.js').Expected} selftest
  *
  * @typedef {object} LoadRequest
  * @property {Model} model

@@ -6,7 +6,7 @@
  * nothing here ever deletes what another site put there, except on `clear`.
  */
 
-import { asVitError, throwIfAborted, VitError } from './errors.js';
+import { asVitError, throwIfAborted, VitError } from '../shared/errors.js';
 
 export const CACHE_NAME = 'vit-pages:weights:1';
 /** Files fetched at the same time. */

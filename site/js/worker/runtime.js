@@ -1,20 +1,20 @@
 /** The model that is loaded, and what can be done with it. */
 
-import { benchmark } from './benchmark.js';
+import { benchmark } from '../shared/benchmark.js';
 import { FileCache } from './cache.js';
-import { decode, fromImageData } from './decode.js';
-import { openEngine } from './engines/index.js';
-import { asVitError, throwIfAborted, VitError } from './errors.js';
+import { decode, fromImageData } from './image/decode.js';
+import { openEngine } from '../engines/index.js';
+import { asVitError, throwIfAborted, VitError } from '../shared/errors.js';
 import { topClasses } from './postprocess.js';
-import { preprocess } from './preprocess.js';
+import { preprocess } from './image/preprocess.js';
 import { readReference, selfTest } from './selftest.js';
-import { requirePassed } from './verdict.js';
+import { requirePassed } from '../shared/verdict.js';
 
 /**
- * @typedef {import('./protocol.js').LoadRequest} LoadRequest
- * @typedef {import('./protocol.js').LoadProgress} LoadProgress
- * @typedef {import('./engines/index.js').Session} Session
- * @typedef {{session: Session, model: import('./protocol.js').Model, last: Float32Array}} Current
+ * @typedef {import('../shared/protocol.js').LoadRequest} LoadRequest
+ * @typedef {import('../shared/protocol.js').LoadProgress} LoadProgress
+ * @typedef {import('../engines/index.js').Session} Session
+ * @typedef {{session: Session, model: import('../shared/protocol.js').Model, last: Float32Array}} Current
  */
 
 /** Holds at most one session; its methods must not overlap. */
@@ -22,11 +22,11 @@ export class Runtime {
   cache = new FileCache();
   /** Folder of the engines' .wasm files. @type {string | undefined} */
   wasmPath;
-  /** @type {import('./benchmark.js').Visibility} */
+  /** @type {import('../shared/benchmark.js').Visibility} */
   #visibility = { hidden: false, changes: 0 };
   /** @type {Current | null} */
   #current = null;
-  /** What was tested and passed, by variant, back end and threads. @type {Map<string, import('./verdict.js').SelfTest>} */
+  /** What was tested and passed, by variant, back end and threads. @type {Map<string, import('../shared/verdict.js').SelfTest>} */
   #tested = new Map();
 
   /** @param {boolean} hidden */
@@ -42,7 +42,7 @@ export class Runtime {
    * Raises what `FileCache.fetch` and the engine's `load` raise, and `wrong_result` for a back end that fails the test.
    * @param {LoadRequest} request
    * @param {{signal: AbortSignal, onProgress: (progress: LoadProgress) => void}} context
-   * @returns {Promise<import('./protocol.js').Loaded>}
+   * @returns {Promise<import('../shared/protocol.js').Loaded>}
    */
   async load({ model, variant, backend, base, threads, batch, build }, { signal, onProgress }) {
     const begun = performance.now();
@@ -94,7 +94,7 @@ export class Runtime {
    * @param {Pick<LoadRequest, 'model' | 'variant'>} what
    * @param {Map<string, Uint8Array>} files
    * @param {AbortSignal} signal
-   * @returns {Promise<import('./verdict.js').SelfTest>}
+   * @returns {Promise<import('../shared/verdict.js').SelfTest>}
    */
   async #test(session, { model, variant }, files, signal) {
     const key = [variant.sha256, model.selftest.sha256, session.backend, session.threads].join(' ');
@@ -120,7 +120,7 @@ export class Runtime {
    * Classify one picture; raises what `decode` raises.
    * @param {Blob | ImageData} image
    * @param {{topk?: number, signal: AbortSignal}} options
-   * @returns {Promise<import('./protocol.js').Classified>}
+   * @returns {Promise<import('../shared/protocol.js').Classified>}
    */
   async classify(image, { topk = 5, signal }) {
     const current = this.#loaded();
@@ -139,7 +139,7 @@ export class Runtime {
    * Classify pictures, through the model at once where the engine can; raises what `decode` raises, naming the picture.
    * @param {(Blob | ImageData)[]} images
    * @param {{topk?: number, signal: AbortSignal}} options
-   * @returns {Promise<import('./protocol.js').Outcome[]>}
+   * @returns {Promise<import('../shared/protocol.js').Outcome[]>}
    */
   async classifyAll(images, { topk = 5, signal }) {
     const { session, model } = this.#loaded();
@@ -158,8 +158,8 @@ export class Runtime {
 
   /**
    * Time the model on the last picture, or on zeros before there was one; raises what `benchmark` raises.
-   * @param {import('./benchmark.js').BenchmarkOptions} options
-   * @returns {Promise<import('./protocol.js').BenchmarkResult>}
+   * @param {import('../shared/benchmark.js').BenchmarkOptions} options
+   * @returns {Promise<import('../shared/protocol.js').BenchmarkResult>}
    */
   async benchmark(options) {
     const { session, last } = this.#loaded();
@@ -178,7 +178,7 @@ export class Runtime {
 /**
  * Run the session on zeros, and check that it fits the model.
  * @param {Session} session
- * @param {import('./protocol.js').Model} model
+ * @param {import('../shared/protocol.js').Model} model
  * @returns {Promise<{last: Float32Array, first_run_ms: number}>}
  */
 async function firstRun(session, model) {

@@ -8,10 +8,10 @@
  * 8, as some processors have them, the error doubles. 2 %: float16 all through is off by a tenth of a percent.
  */
 
-import { fromImageData } from './decode.js';
-import { throwIfAborted, VitError } from './errors.js';
-import { preprocess } from './preprocess.js';
-import { readSafetensors } from './safetensors.js';
+import { fromImageData } from './image/decode.js';
+import { throwIfAborted, VitError } from '../shared/errors.js';
+import { preprocess } from './image/preprocess.js';
+import { readSafetensors } from '../shared/safetensors.js';
 
 const TIMES_OWN = 2;
 const OF_RANGE = 0.02;
@@ -28,7 +28,7 @@ const TIME_MS = 2000;
  * @typedef {{max_abs_diff: number, agrees: boolean[]}} Expected
  *
  * @typedef {object} Options
- * @property {import('./preprocess.js').Preprocess} preprocess
+ * @property {import('./image/preprocess.js').Preprocess} preprocess
  * @property {AbortSignal} [signal]
  * @property {() => number} [now] the clock, in ms
  */
@@ -58,7 +58,7 @@ export function readReference(file) {
 }
 
 /**
- * @param {Map<string, import('./safetensors.js').Tensor>} tensors
+ * @param {Map<string, import('../shared/safetensors.js').Tensor>} tensors
  * @param {string} name
  * @param {string} dtype
  * @param {number} rank
@@ -102,7 +102,7 @@ function fromHalf(bits) {
  * @param {Reference} reference
  * @param {Expected} expected
  * @param {Options} options
- * @returns {Promise<import('./verdict.js').SelfTest>}
+ * @returns {Promise<import('../shared/verdict.js').SelfTest>}
  */
 export async function selfTest(run, { pictures, logits, outputs }, expected, options) {
   const { signal, now = () => performance.now() } = options;

@@ -1,14 +1,14 @@
 /** The worker: answers the client's requests, the ones that use the model one after the other. */
 
 import { describeDevice } from './device.js';
-import { openEngine } from './engines/index.js';
-import { throwIfAborted, toPlain, VitError } from './errors.js';
+import { openEngine } from '../engines/index.js';
+import { throwIfAborted, toPlain, VitError } from '../shared/errors.js';
 import { Runtime } from './runtime.js';
 
 /**
- * @typedef {import('./protocol.js').Request} Request
- * @typedef {import('./protocol.js').Note} Note
- * @typedef {import('./protocol.js').RequestType} RequestType
+ * @typedef {import('../shared/protocol.js').Request} Request
+ * @typedef {import('../shared/protocol.js').Note} Note
+ * @typedef {import('../shared/protocol.js').RequestType} RequestType
  * @typedef {{signal: AbortSignal, onProgress: (progress: unknown) => void}} Context
  */
 

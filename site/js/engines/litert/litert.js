@@ -5,8 +5,8 @@
  * float.
  */
 
-import { hasRelaxedSimd } from '../device.js';
-import { remoteEngine } from './remote_engine.js';
+import { hasRelaxedSimd } from '../../worker/device.js';
+import { remoteEngine } from '../remote/engine.js';
 
 const HINDRANCE = 'this browser has no relaxed SIMD, without which LiteRT has one thread';
 

@@ -1,11 +1,11 @@
 /** LiteRT.js in its own worker, a classic one: it loads its script with importScripts. */
 
 import { loadLiteRt, Tensor } from '@litertjs/core';
-import { messageOf, VitError } from '../errors.js';
-import { serve } from './remote_worker.js';
+import { messageOf, VitError } from '../../shared/errors.js';
+import { serve } from '../remote/worker.js';
 
-/** @typedef {import('./remote_worker.js').Task} Task */
-/** @typedef {import('./remote_worker.js').Opened} Opened */
+/** @typedef {import('../remote/worker.js').Task} Task */
+/** @typedef {import('../remote/worker.js').Opened} Opened */
 /** @typedef {import('@litertjs/core').LiteRt} LiteRt */
 
 const ON_GPU = 'runs on the graphics processor';

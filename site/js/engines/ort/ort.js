@@ -5,7 +5,7 @@
  * for, ONNX Runtime leaves to the processor.
  */
 
-import { remoteEngine } from './remote_engine.js';
+import { remoteEngine } from '../remote/engine.js';
 
 /** Back end → the build that has it. @type {Record<string, string>} */
 const BUILDS = { wasm: 'ort-wasm-simd-threaded', webgpu: 'ort-wasm-simd-threaded.asyncify' };

@@ -1,11 +1,11 @@
 /** ONNX Runtime Web in its own worker. */
 
-import { messageOf, VitError } from '../errors.js';
-import { download } from './files.js';
-import { serve } from './remote_worker.js';
+import { messageOf, VitError } from '../../shared/errors.js';
+import { download } from '../files.js';
+import { serve } from '../remote/worker.js';
 
-/** @typedef {import('./remote_worker.js').Task} Task */
-/** @typedef {import('./remote_worker.js').Opened} Opened */
+/** @typedef {import('../remote/worker.js').Task} Task */
+/** @typedef {import('../remote/worker.js').Opened} Opened */
 /** @typedef {typeof import('onnxruntime-common')} Runtime */
 
 const ON_GPU = 'runs on the graphics processor, and on the processor what that cannot compute';

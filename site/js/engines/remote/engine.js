@@ -1,15 +1,15 @@
 /** Engines whose runtime lives in a worker of its own: which files they need is all in which they differ. */
 
-import { VitError } from '../errors.js';
-import { ensureFetched, fileUrl } from './files.js';
-import { probeAll, probeWasm, probeWebgpu, requireBackend } from './probes.js';
-import { startRemote } from './remote.js';
-import { startThreaded } from './threads.js';
+import { VitError } from '../../shared/errors.js';
+import { ensureFetched, fileUrl } from '../files.js';
+import { probeAll, probeWasm, probeWebgpu, requireBackend } from '../probes.js';
+import { startRemote } from './session.js';
+import { startThreaded } from '../threads.js';
 
-/** @typedef {import('./index.js').ArtifactBytes} ArtifactBytes */
-/** @typedef {import('./index.js').Engine} Engine */
-/** @typedef {import('./index.js').EngineOptions} EngineOptions */
-/** @typedef {import('./index.js').Session} Session */
+/** @typedef {import('../index.js').ArtifactBytes} ArtifactBytes */
+/** @typedef {import('../index.js').Engine} Engine */
+/** @typedef {import('../index.js').EngineOptions} EngineOptions */
+/** @typedef {import('../index.js').Session} Session */
 
 /**
  * @typedef {object} Runtime
@@ -26,7 +26,7 @@ export function remoteEngine(runtime) {
   return { name: runtime.name, backends, load: (artifact, options) => load(runtime, artifact, options) };
 }
 
-/** @returns {Promise<import('./index.js').BackendState[]>} */
+/** @returns {Promise<import('../index.js').BackendState[]>} */
 function backends() {
   return probeAll({ wasm: probeWasm, webgpu: probeWebgpu });
 }

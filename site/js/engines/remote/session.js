@@ -3,11 +3,11 @@
  * threads and their settings for the life of the thread that they were started in.
  */
 
-import { fromPlain, VitError } from '../errors.js';
+import { fromPlain, VitError } from '../../shared/errors.js';
 
-/** @typedef {import('./index.js').Session} Session */
-/** @typedef {import('./remote_worker.js').Task} Task */
-/** @typedef {import('./remote_worker.js').Answer} Answer */
+/** @typedef {import('../index.js').Session} Session */
+/** @typedef {import('./worker.js').Task} Task */
+/** @typedef {import('./worker.js').Answer} Answer */
 /** @typedef {{resolve: (answer: any) => void, reject: (error: unknown) => void}} Pending */
 
 /**

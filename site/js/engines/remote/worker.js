@@ -1,13 +1,13 @@
 /** The other side of `remote.js`: a runtime in a worker of its own. */
 
-import { asVitError, toPlain, VitError } from '../errors.js';
-import { arrange, readLayout } from './layout.js';
+import { asVitError, toPlain, VitError } from '../../shared/errors.js';
+import { arrange, readLayout } from '../layout.js';
 
 /**
  * What a worker is told first: the model, what to run it on, and the URLs of the runtime's own files by their role.
  * @typedef {{model: Uint8Array<ArrayBuffer>, backend: string, threads: number, urls: Record<string, string>}} Task
  *
- * @typedef {{value: unknown} | {error: import('../errors.js').PlainError}} Answer
+ * @typedef {{value: unknown} | {error: import('../../shared/errors.js').PlainError}} Answer
  *
  * A model that is ready to run, and what it says of itself; `note` is what to know about it, '' when there is nothing.
  * @typedef {object} Opened

@@ -1,19 +1,19 @@
 /** The TensorFlow.js back ends: whether this browser has them, and how each is brought up. */
 
-import { webglName } from '../device.js';
-import { messageOf, VitError } from '../errors.js';
-import { download } from './files.js';
-import { probeAll, probeWasm, probeWebgpu, requireBackend, unavailable } from './probes.js';
-import { activate, deactivate } from './tfjs_registry.js';
-import { startWasm } from './tfjs_wasm.js';
+import { webglName } from '../../worker/device.js';
+import { messageOf, VitError } from '../../shared/errors.js';
+import { download } from '../files.js';
+import { probeAll, probeWasm, probeWebgpu, requireBackend, unavailable } from '../probes.js';
+import { activate, deactivate } from './registry.js';
+import { startWasm } from './wasm.js';
 
-/** @typedef {import('./index.js').BackendState} BackendState */
-/** @typedef {import('./index.js').EngineOptions} EngineOptions */
-/** @typedef {import('./tfjs_registry.js').Started} Started */
+/** @typedef {import('../index.js').BackendState} BackendState */
+/** @typedef {import('../index.js').EngineOptions} EngineOptions */
+/** @typedef {import('./registry.js').Started} Started */
 
 /**
  * One row a back end: what a probe finds (a reason why not, or a note), and how it is brought up.
- * @typedef {{probe: () => Promise<import('./probes.js').Finding>, start: (options: EngineOptions) => Promise<Started>}} Row
+ * @typedef {{probe: () => Promise<import('../probes.js').Finding>, start: (options: EngineOptions) => Promise<Started>}} Row
  * @type {Record<string, Row>}
  */
 const BACKENDS = {
@@ -44,7 +44,7 @@ const BACKENDS = {
   },
 };
 
-/** @returns {Promise<import('./probes.js').Finding>} */
+/** @returns {Promise<import('../probes.js').Finding>} */
 async function probeWebgl() {
   const renderer = webglName();
   if (!renderer) return 'this browser offers no WebGL 2 in a worker';

@@ -1,13 +1,13 @@
 /** Reads the files of a TensorFlow.js graph model into what its loader takes, checking that they fit together. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { VitError } from '../errors.js';
-import { decodePacked, packedBytes, packedShape } from '../packed.js';
+import { VitError } from '../../shared/errors.js';
+import { decodePacked, packedBytes, packedShape } from './packed.js';
 
 /** @typedef {tf.io.ModelArtifacts} Artifacts */
 /**
  * An entry of the manifest, where a weight may be packed in our own way.
- * @typedef {tf.io.WeightsManifestEntry & {packed?: import('../packed.js').Packed}} Entry
+ * @typedef {tf.io.WeightsManifestEntry & {packed?: import('./packed.js').Packed}} Entry
  */
 
 /** Bytes of one stored number. @type {Record<string, number>} */

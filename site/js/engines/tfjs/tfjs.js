@@ -7,19 +7,19 @@
 
 import { GraphModel } from '@tensorflow/tfjs-converter';
 import * as tf from '@tensorflow/tfjs-core';
-import { asVitError, throwIfAborted, VitError } from '../errors.js';
-import { arrange, readLayout } from './layout.js';
-import { probeBackends, startBackend } from './tfjs_backends.js';
-import { buildFor, readGraphModel, shareWeights, unpackWeights } from './tfjs_model.js';
-import { deactivate } from './tfjs_registry.js';
+import { asVitError, throwIfAborted, VitError } from '../../shared/errors.js';
+import { arrange, readLayout } from '../layout.js';
+import { probeBackends, startBackend } from './backends.js';
+import { buildFor, readGraphModel, shareWeights, unpackWeights } from './model.js';
+import { deactivate } from './registry.js';
 
-/** @typedef {import('./index.js').ArtifactBytes} ArtifactBytes */
-/** @typedef {import('./index.js').EngineOptions} EngineOptions */
-/** @typedef {import('./index.js').Session} Session */
+/** @typedef {import('../index.js').ArtifactBytes} ArtifactBytes */
+/** @typedef {import('../index.js').EngineOptions} EngineOptions */
+/** @typedef {import('../index.js').Session} Session */
 
 tf.enableProdMode();
 
-/** @type {import('./index.js').Engine} */
+/** @type {import('../index.js').Engine} */
 export const engine = { name: 'tfjs', backends: probeBackends, load };
 
 /**
@@ -64,7 +64,7 @@ async function load(artifact, options) {
 /**
  * Build the model, timing apart how long its weights take to become float32.
  * @param {tf.io.ModelArtifacts} artifacts
- * @param {import('./tfjs_model.js').Sharing | null} sharing
+ * @param {import('./model.js').Sharing | null} sharing
  * @returns {Promise<{model: GraphModel, decode_ms: number}>}
  */
 async function buildModel(artifacts, sharing) {
@@ -86,7 +86,7 @@ async function buildModel(artifacts, sharing) {
 
 /**
  * @param {GraphModel} model
- * @param {import('./layout.js').InputLayout} layout
+ * @param {import('../layout.js').InputLayout} layout
  * @param {string} backend
  * @returns {Pick<Session, 'run' | 'dispose'>}
  */

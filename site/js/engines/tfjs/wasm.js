@@ -1,13 +1,13 @@
 /** Brings up TensorFlow.js' WebAssembly back end: where its binaries lie, and how many threads it gets. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { messageOf, VitError } from '../errors.js';
-import { ensureFetched } from './files.js';
-import { activate, deactivate } from './tfjs_registry.js';
+import { messageOf, VitError } from '../../shared/errors.js';
+import { ensureFetched } from '../files.js';
+import { activate, deactivate } from './registry.js';
 
 /** @typedef {typeof import('@tensorflow/tfjs-backend-wasm')} WasmModule */
-/** @typedef {import('./index.js').EngineOptions} EngineOptions */
-/** @typedef {import('./tfjs_registry.js').Started} Started */
+/** @typedef {import('../index.js').EngineOptions} EngineOptions */
+/** @typedef {import('./registry.js').Started} Started */
 
 /** The binaries' names → their hashed names, put here by the bundler; absent in Node. */
 const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;

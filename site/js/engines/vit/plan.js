@@ -1,7 +1,7 @@
 /** Reads the file of our own engine: what the model is, and its tensors in the order in which the engine takes them. */
 
-import { VitError } from '../errors.js';
-import { readSafetensors } from '../safetensors.js';
+import { VitError } from '../../shared/errors.js';
+import { readSafetensors } from '../../shared/safetensors.js';
 
 const FORMAT = 'vit-pages-engine';
 const VERSION = '1';

@@ -1,8 +1,8 @@
 /** The other threads of our engine: workers on its memory, asleep between runs. */
 
-import { link } from './vit_wasm.js';
+import { link } from './wasm.js';
 
-/** @typedef {import('./vit_wasm.js').Instance} Instance */
+/** @typedef {import('./wasm.js').Instance} Instance */
 /** @typedef {{module: WebAssembly.Module, memory: WebAssembly.Memory, thread: number, stack: number}} Task */
 
 /** How long a worker may take to be there. */

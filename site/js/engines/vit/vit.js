@@ -4,18 +4,18 @@
  * Its arithmetic is that of the recipe: 8-bit integers times integers of the weights' bits, summed in int32.
  */
 
-import { hasSimd } from '../device.js';
-import { throwIfAborted, VitError } from '../errors.js';
-import { startThreaded } from './threads.js';
-import { readPlan } from './vit_plan.js';
-import { startThreads } from './vit_threads.js';
-import { ThreadTrial } from './vit_trial.js';
-import { compileBuild, fastestBuild, layOut } from './vit_wasm.js';
+import { hasSimd } from '../../worker/device.js';
+import { throwIfAborted, VitError } from '../../shared/errors.js';
+import { startThreaded } from '../threads.js';
+import { readPlan } from './plan.js';
+import { startThreads } from './threads.js';
+import { ThreadTrial } from './trial.js';
+import { compileBuild, fastestBuild, layOut } from './wasm.js';
 
-/** @typedef {import('./index.js').ArtifactBytes} ArtifactBytes */
-/** @typedef {import('./index.js').EngineOptions} EngineOptions */
-/** @typedef {import('./index.js').Session} Session */
-/** @typedef {import('./vit_wasm.js').Instance} Instance */
+/** @typedef {import('../index.js').ArtifactBytes} ArtifactBytes */
+/** @typedef {import('../index.js').EngineOptions} EngineOptions */
+/** @typedef {import('../index.js').Session} Session */
+/** @typedef {import('./wasm.js').Instance} Instance */
 
 /** The file of a variant. */
 const FILE = 'model.vit';
@@ -32,10 +32,10 @@ const THREAD_SCRIPT = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES
  * @property {string} [threadScript] URL of the script of a thread
  */
 
-/** @type {import('./index.js').Engine} */
+/** @type {import('../index.js').Engine} */
 export const engine = { name: 'vit', backends, load };
 
-/** @returns {Promise<import('./index.js').BackendState[]>} */
+/** @returns {Promise<import('../index.js').BackendState[]>} */
 async function backends() {
   const available = hasSimd();
   return [{ name: 'wasm', available, reason: available ? '' : 'this browser has no WebAssembly SIMD' }];
@@ -75,7 +75,7 @@ async function load(artifact, options) {
  */
 
 /**
- * @param {import('./vit_plan.js').Plan} plan
+ * @param {import('./plan.js').Plan} plan
  * @param {EngineOptions & EngineChoices} options
  * @returns {Promise<Started>}
  */
@@ -86,7 +86,7 @@ function start(plan, options) {
 }
 
 /**
- * @param {import('./vit_plan.js').Plan} plan
+ * @param {import('./plan.js').Plan} plan
  * @param {number} threads
  * @param {string} reason
  * @param {EngineOptions & EngineChoices} options

@@ -1,10 +1,10 @@
 /** Brings up our engine's WebAssembly: which of its builds this device runs, and a model laid out in its memory. */
 
-import { hasByteDot, hasPairDot } from '../device.js';
-import { messageOf, VitError } from '../errors.js';
-import { describe } from './vit_plan.js';
+import { hasByteDot, hasPairDot } from '../../worker/device.js';
+import { messageOf, VitError } from '../../shared/errors.js';
+import { describe } from './plan.js';
 
-/** @typedef {import('./vit_plan.js').Plan} Plan */
+/** @typedef {import('./plan.js').Plan} Plan */
 
 const PAGE_BYTES = 65536;
 /** A first, small instance only tells how much memory the model needs. */

@@ -6,7 +6,7 @@ import { formatMs, formatPercent } from './figures.js';
 export const RANKS = 5;
 const SHOWN_VALUES = 8;
 
-/** @typedef {import('../protocol.js').Classified} Answer */
+/** @typedef {import('../../shared/protocol.js').Classified} Answer */
 
 /** The embedding before the current one, to compare with. @type {{model: string, title: string, values: Float32Array} | null} */
 let previous = null;
@@ -22,7 +22,7 @@ export function clearAnswer() {
 
 /**
  * Show an answer and return it in one sentence.
- * @param {import('./catalog.js').Model} model
+ * @param {import('../catalog.js').Model} model
  * @param {Answer} answer
  * @param {string} title of the picture
  * @returns {string}
@@ -46,7 +46,7 @@ function showNotices(notices) {
 }
 
 /**
- * @param {import('./catalog.js').Model} model
+ * @param {import('../catalog.js').Model} model
  * @param {Answer['top']} top
  * @returns {string}
  */
@@ -68,7 +68,7 @@ function rank(label, probability) {
 }
 
 /**
- * @param {import('./catalog.js').Model} model
+ * @param {import('../catalog.js').Model} model
  * @param {Float32Array} values
  * @param {string} title
  * @returns {string}

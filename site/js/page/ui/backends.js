@@ -2,19 +2,19 @@
 
 import { elements, make } from './elements.js';
 
-/** @typedef {import('../protocol.js').BackendState} BackendState */
+/** @typedef {import('../../shared/protocol.js').BackendState} BackendState */
 
 /** The radio buttons of one engine at a time. */
 export class BackendControls {
   /** @type {Map<string, {radio: HTMLInputElement, reason: HTMLElement}>} */
   #rows = new Map();
   #engine = '';
-  /** @type {import('./catalog.js').Catalog} */
+  /** @type {import('../catalog.js').Catalog} */
   #catalog;
   /** @type {(backend: string) => void} */
   #onPick;
 
-  /** @param {import('./catalog.js').Catalog} catalog @param {(backend: string) => void} onPick */
+  /** @param {import('../catalog.js').Catalog} catalog @param {(backend: string) => void} onPick */
   constructor(catalog, onPick) {
     this.#catalog = catalog;
     this.#onPick = onPick;

@@ -3,13 +3,13 @@
 import { BackendControls } from './backends.js';
 import { elements } from './elements.js';
 import { formatBytes } from './figures.js';
-import { readLink, writeLink } from './link.js';
+import { readLink, writeLink } from '../link.js';
 
 /**
- * @typedef {import('./catalog.js').Catalog} Catalog
- * @typedef {import('./catalog.js').Model} Model
- * @typedef {import('./catalog.js').Variant} Variant
- * @typedef {import('../protocol.js').BackendState} BackendState
+ * @typedef {import('../catalog.js').Catalog} Catalog
+ * @typedef {import('../catalog.js').Model} Model
+ * @typedef {import('../catalog.js').Variant} Variant
+ * @typedef {import('../../shared/protocol.js').BackendState} BackendState
  * @typedef {{model: Model, variant: Variant, backend: string}} Selection
  */
 
@@ -109,12 +109,12 @@ export class Choices {
     return this.#statesOf(variant)?.find(({ available }) => available);
   }
 
-  /** @returns {import('./link.js').Wish} */
+  /** @returns {import('../link.js').Wish} */
   #wish() {
     return { model: this.#selection.model.name, variant: this.#selection.variant.id, backend: this.#asked };
   }
 
-  /** @param {import('./link.js').Wish} wish */
+  /** @param {import('../link.js').Wish} wish */
   #choose(wish) {
     history.replaceState(null, '', writeLink({ backend: this.#asked, ...wish }));
     this.#selection = this.#resolve(() => {});

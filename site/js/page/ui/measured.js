@@ -1,14 +1,14 @@
 /** The panel “Measured on this device”: what was timed here, about which bytes, on what; as text and as JSON. */
 
-import { spellTest } from '../verdict.js';
+import { spellTest } from '../../shared/verdict.js';
 import { elements, make } from './elements.js';
 import { formatMs } from './figures.js';
 
 /**
- * @typedef {import('../protocol.js').Loaded} Loaded
- * @typedef {import('../protocol.js').BenchmarkResult} Timed
- * @typedef {import('../benchmark.js').BenchmarkResult} Warm
- * @typedef {import('../protocol.js').Device} Device
+ * @typedef {import('../../shared/protocol.js').Loaded} Loaded
+ * @typedef {import('../../shared/protocol.js').BenchmarkResult} Timed
+ * @typedef {import('../../shared/benchmark.js').BenchmarkResult} Warm
+ * @typedef {import('../../shared/protocol.js').Device} Device
  * @typedef {{inference_ms: number, preprocess_ms: number}} Single
  */
 

@@ -26,7 +26,7 @@ export function setRunning(running) {
   elements.downloadBytes.textContent = '';
 }
 
-/** Say how loading goes, above the answer and beside the load button. @param {import('../protocol.js').LoadProgress} progress */
+/** Say how loading goes, above the answer and beside the load button. @param {import('../../shared/protocol.js').LoadProgress} progress */
 export function showLoading({ phase, loaded, total }) {
   say(PHASES[phase]);
   elements.loadNote.textContent = PHASES[phase];
@@ -37,7 +37,7 @@ export function showLoading({ phase, loaded, total }) {
   elements.loadNote.textContent = `${PHASES[phase]} ${formatPercent(loaded / total)}`;
 }
 
-/** Show how far a measurement is, above and beside the measure button. @param {import('../protocol.js').BenchmarkProgress} progress */
+/** Show how far a measurement is, above and beside the measure button. @param {import('../../shared/protocol.js').BenchmarkProgress} progress */
 export function showRuns({ phase, done, total }) {
   if (phase === 'run') {
     elements.download.max = total;

@@ -1,7 +1,7 @@
 /** Decodes an image file into pixels, in the worker, with the browser's own decoders. */
 
-import { VitError } from './errors.js';
-import { inspect, noticesOf, overWhite } from './image.js';
+import { VitError } from '../../shared/errors.js';
+import { inspect, noticesOf, overWhite } from './inspect.js';
 
 /**
  * @typedef {object} Picture

@@ -1,6 +1,6 @@
 /** The image formats: how each is recognised, and what its headers say. A read beyond the end raises `RangeError`. */
 
-/** @typedef {Partial<import('./image.js').ImageInfo>} Found */
+/** @typedef {Partial<import('./inspect.js').ImageInfo>} Found */
 /** @typedef {{type: string, matches: (bytes: Uint8Array) => boolean, read: (bytes: Uint8Array) => Found}} Reader */
 
 /** @type {Reader[]} */

@@ -5,8 +5,8 @@
  * are found here.
  */
 
-import { VitError } from './errors.js';
-import { READERS } from './image_formats.js';
+import { VitError } from '../../shared/errors.js';
+import { READERS } from './formats.js';
 
 /** Pictures of more pixels than this are refused: decoded, they take 4 bytes a pixel, twice. */
 export const MAX_PIXELS = 64_000_000;

@@ -5,7 +5,7 @@
  * CenterCrop on Pillow images. Pure: no DOM, no engine.
  */
 
-import { VitError } from './errors.js';
+import { VitError } from '../../shared/errors.js';
 import { resizeWindow } from './resample.js';
 
 /**
