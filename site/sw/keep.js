@@ -1,7 +1,7 @@
 /** The files kept for visits without a network: fetched, compared with their SHA-256, and only then stored. */
 
-import { sha256Of } from '../js/worker/cache.js';
 import { cachePrefix } from '../js/shared/service_worker.js';
+import { sha256Of } from '../js/shared/sha256.js';
 
 /**
  * What one version of the site keeps; versions differ by their digest.
@@ -24,7 +24,9 @@ export async function keepShell(shell) {
   const earlier = await ownCaches(shell.folder);
   const name = nameOf(shell);
   const found = await Promise.all([
-    ...Object.entries(shell.files).map(([path, sha256]) => findFile(shell, path, sha256, [...copies(earlier), ...HOST])),
+    ...Object.entries(shell.files).map(([path, sha256]) =>
+      findFile(shell, path, sha256, [...copies(earlier), ...HOST]),
+    ),
     ...Object.entries(shell.later).map(([path, sha256]) => findFile(shell, path, sha256, copies(earlier))),
   ]);
   const missing = Object.keys(shell.files).find((_, index) => !found[index].answer);
@@ -91,7 +93,8 @@ async function findFile({ folder }, path, sha256, sources) {
     const answer = await open(url);
     if (!answer?.ok) continue;
     const bytes = new Uint8Array(await answer.arrayBuffer());
-    if ((await sha256Of(bytes)) === sha256) return { url, answer: new Response(bytes, { headers: lasting(answer.headers) }) };
+    if ((await sha256Of(bytes)) === sha256)
+      return { url, answer: new Response(bytes, { headers: lasting(answer.headers) }) };
   }
   return { url, answer: null };
 }

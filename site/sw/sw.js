@@ -5,9 +5,9 @@
  * pages themselves come from the host first, so that the next visit sees the new version all the same.
  */
 
+import { modeOf } from '../js/shared/service_worker.js';
 import { dropEarlier, keepShell, keepUsed, readKept } from './keep.js';
 import { headersFor, routeOf, withHeaders } from './routes.js';
-import { modeOf } from '../js/shared/service_worker.js';
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const mode = modeOf(worker.location.href);

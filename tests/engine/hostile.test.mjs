@@ -88,9 +88,11 @@ for (const name of Object.keys(whole.sizes).filter((size) => size !== 'epsilon')
     for (const value of [-1, -8, 1.5, own + 0.5, null, '8', [8], {}, true, 1e300, 2 ** 53])
       await refusedSizes({ [name]: value });
     // Those that are the model's own once they are cut to 32 bits are the most dangerous.
-    for (const value of [2 ** 31 - 1, 2 ** 31 - 8, -(2 ** 31), 2 ** 32 + own, 2 ** 32 - 8]) await refusedSizes({ [name]: value });
+    for (const value of [2 ** 31 - 1, 2 ** 31 - 8, -(2 ** 31), 2 ** 32 + own, 2 ** 32 - 8])
+      await refusedSizes({ [name]: value });
     // What is in range contradicts the tensors.
-    if (!['flags', 'floats', 'pool'].includes(name)) for (const value of [own + 8, own * 2 + 8]) await refusedSizes({ [name]: value });
+    if (!['flags', 'floats', 'pool'].includes(name))
+      for (const value of [own + 8, own * 2 + 8]) await refusedSizes({ [name]: value });
   });
 }
 
@@ -166,8 +168,12 @@ test('wrong bits are refused', async () => {
 test('weights that leave no room for sums in 16 bits are refused, whatever the plan says', async () => {
   const parts = takeApart(file);
   parts.plan.run = 8;
-  await assert.rejects(load(putTogether(parts), { build: 'unsigned-pairs' }), { code: 'bad_model', message: /no room/ });
-  for (const run of [undefined, null, '4', 0.5, 2 ** 40, {}]) await refusedWith(`run ${run}`, ({ plan }) => (plan.run = run));
+  await assert.rejects(load(putTogether(parts), { build: 'unsigned-pairs' }), {
+    code: 'bad_model',
+    message: /no room/,
+  });
+  for (const run of [undefined, null, '4', 0.5, 2 ** 40, {}])
+    await refusedWith(`run ${run}`, ({ plan }) => (plan.run = run));
 });
 
 for (const build of ['plain', 'signed', 'unsigned'])
@@ -182,6 +188,10 @@ for (const build of ['plain', 'signed', 'unsigned'])
       }
       const session = await load(putTogether(parts), { build }).catch((error) => error);
       if (session instanceof VitError) assert.equal(session.code, 'bad_model');
-      else assert.equal((await session.run(new Float32Array(3 * whole.sizes.height * whole.sizes.width).fill(value))).length, 10);
+      else
+        assert.equal(
+          (await session.run(new Float32Array(3 * whole.sizes.height * whole.sizes.width).fill(value))).length,
+          10,
+        );
     }
   });

@@ -11,9 +11,9 @@ import { resolve } from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { engine } from '../../site/js/engines/vit/vit.js';
 import { readPlan } from '../../site/js/engines/vit/plan.js';
 import { startThreads } from '../../site/js/engines/vit/threads.js';
+import { engine } from '../../site/js/engines/vit/vit.js';
 import { compileBuild, layOut } from '../../site/js/engines/vit/wasm.js';
 import { actAsBrowser, THREAD_SCRIPT } from '../../site/tools/node_browser.mjs';
 
@@ -102,7 +102,9 @@ for (const model of models) {
         assert.deepEqual(await session.runAll?.(images.slice(0, count)), expected.slice(0, count));
       assert.deepEqual(await session.run(images[3]), expected[3], 'all threads for one image again');
       assert.deepEqual(await session.runAll?.(images), expected);
-      await assert.rejects(session.runAll?.([images[0], images[1].subarray(1)]) ?? Promise.resolve(), { code: 'bad_request' });
+      await assert.rejects(session.runAll?.([images[0], images[1].subarray(1)]) ?? Promise.resolve(), {
+        code: 'bad_request',
+      });
       await ended(session.dispose);
     }
   });

@@ -4,7 +4,7 @@ import { benchmark, isFlat, quantile, summarise, timerResolution } from '../../s
 
 /** Keep the processor busy for so long. @param {number} ms */
 function work(ms) {
-  for (const end = performance.now() + ms; performance.now() < end;);
+  for (const end = performance.now() + ms; performance.now() < end; );
 }
 
 test('quantiles interpolate as numpy does', () => {
@@ -37,7 +37,13 @@ test('timings are flat when the last five are no faster than the five before', (
 
 test('warm-up ends once runs get no faster, and is bounded', async () => {
   let duration = 2;
-  const result = await benchmark(async () => work((duration += 0.1)), { warmup_max: 40, runs: 6 });
+  const result = await benchmark(
+    async () => {
+      duration += 0.1;
+      work(duration);
+    },
+    { warmup_max: 40, runs: 6 },
+  );
   assert.ok(result.warmup >= 10 && result.warmup < 40, `${result.warmup} warm-up runs`);
   assert.equal(result.warm, true);
   assert.equal(result.samples_ms.length, 6);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import { engine } from '../../site/js/engines/tfjs/tfjs.js';
 import { readGraphModel, unpackWeights } from '../../site/js/engines/tfjs/model.js';
-import { decodePacked, packedBytes, readSafetensors, rowBytes, unpackCodes } from '../../site/js/engines/tfjs/packed.js';
+import { decodePacked, packedBytes, rowBytes, unpackCodes } from '../../site/js/engines/tfjs/packed.js';
+import { engine } from '../../site/js/engines/tfjs/tfjs.js';
+import { readSafetensors } from '../../site/js/shared/safetensors.js';
 import { tinyModel } from './tiny_model.js';
 
 const file = new Uint8Array(readFileSync(new URL('../vectors/packed.safetensors', import.meta.url)));
@@ -95,14 +96,26 @@ for (const backend of ['wasm', 'cpu']) {
 test('a safetensors file gives the packed rows, scales and zero points', () => {
   const { metadata, tensors } = readSafetensors(file);
   assert.deepEqual(metadata, { format: 'test' });
-  assert.equal(tensors.size, vectors.reduce((sum, { packed }) => sum + (packed.zero_points ? 3 : 2), 0));
+  assert.equal(
+    tensors.size,
+    vectors.reduce((sum, { packed }) => sum + (packed.zero_points ? 3 : 2), 0),
+  );
   vectors.forEach(({ packed, bytes }, index) => {
     const parts = ['weight', 'scale', 'zero_point'].flatMap((part) => tensors.get(`${index}.${part}`) ?? []);
-    assert.deepEqual(parts.flatMap((part) => [...part.bytes]), bytes);
+    assert.deepEqual(
+      parts.flatMap((part) => [...part.bytes]),
+      bytes,
+    );
     const [rows, ...rest] = packed.shape;
-    const width = rowBytes(rest.reduce((a, b) => a * b, 1), packed.bits);
+    const width = rowBytes(
+      rest.reduce((a, b) => a * b, 1),
+      packed.bits,
+    );
     assert.deepEqual(parts[0].shape, [rows, width]);
-    assert.deepEqual(parts.map(({ dtype }) => dtype), packed.zero_points ? ['U8', 'F32', 'U8'] : ['U8', 'F32']);
+    assert.deepEqual(
+      parts.map(({ dtype }) => dtype),
+      packed.zero_points ? ['U8', 'F32', 'U8'] : ['U8', 'F32'],
+    );
   });
 });
 
@@ -134,8 +147,7 @@ test('a safetensors file that is damaged is refused, and says where', () => {
     [/a lies at \[4,0\]/, made({ a: { ...entry, data_offsets: [4, 0] } })],
     [/a lies at \[0\]/, made({ a: { ...entry, data_offsets: [0] } })],
   ];
-  for (const [message, bytes] of damaged)
-    assert.throws(() => readSafetensors(bytes), { code: 'bad_model', message });
+  for (const [message, bytes] of damaged) assert.throws(() => readSafetensors(bytes), { code: 'bad_model', message });
 });
 
 test('what cannot be a packed weight is refused', () => {

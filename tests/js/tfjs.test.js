@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import test from 'node:test';
 import { openEngine } from '../../site/js/engines/index.js';
-import { engine } from '../../site/js/engines/tfjs/tfjs.js';
 import { buildFor } from '../../site/js/engines/tfjs/model.js';
+import { engine } from '../../site/js/engines/tfjs/tfjs.js';
 import { tinyModel, twoGraphs, WEIGHTS } from './tiny_model.js';
 
 const tf = createRequire(new URL('../../site/package.json', import.meta.url))('@tensorflow/tfjs-core');
@@ -17,7 +17,8 @@ function product(input) {
 /** @param {Float32Array} found @param {number[]} truth */
 function assertClose(found, truth) {
   assert.equal(found.length, truth.length);
-  truth.forEach((value, index) => assert.ok(Math.abs(found[index] - value) < 1e-4, `${found[index]} is not ${value}`));
+  for (const [index, value] of truth.entries())
+    assert.ok(Math.abs(found[index] - value) < 1e-4, `${found[index]} is not ${value}`);
 }
 
 for (const backend of ['wasm', 'cpu']) {
@@ -112,7 +113,11 @@ test('a graph for GPUs that does not fit is refused, and says why', async () => 
     ['gpu', /no model_gpu\.json/, (files) => files.delete('model_gpu.json')],
     ['gpu', /lacks the weight file gpu\.bin/, (files) => files.delete('gpu.bin')],
     ['gpu', /hold 84 bytes where 88/, (files) => files.set('gpu.bin', new Uint8Array(28))],
-    ['gpu', /takes v from model\.json, which lacks it/, (files) => replace(files, '["w","w"]', '["w","v"]', 'model_gpu.json')],
+    [
+      'gpu',
+      /takes v from model\.json, which lacks it/,
+      (files) => replace(files, '["w","w"]', '["w","v"]', 'model_gpu.json'),
+    ],
     ['abacus', /no build “abacus”; it has: cpu, gpu/, () => {}],
   ];
   for (const [build, message, damage] of damages) {

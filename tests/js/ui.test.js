@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { formatBytes, formatMs, formatPercent } from '../../site/js/page/ui/figures.js';
 import { readLink, writeLink } from '../../site/js/page/link.js';
+import { formatBytes, formatMs, formatPercent } from '../../site/js/page/ui/figures.js';
 
 test('a link reads back what it was written from', () => {
   const wish = { model: 'timm/vit_small&co', variant: 'u8-tfjs', backend: 'wasm' };

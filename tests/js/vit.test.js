@@ -17,7 +17,9 @@ function made(metadata, tensors = {}) {
   let end = 0;
   const entries = Object.entries(tensors).map(([name, [dtype, bytes]]) => {
     const shape = [bytes.length / (dtype === 'U8' ? 1 : dtype === 'F16' ? 2 : 4)];
-    return [name, { dtype, shape, data_offsets: [end, (end += bytes.length)] }];
+    const start = end;
+    end += bytes.length;
+    return [name, { dtype, shape, data_offsets: [start, end] }];
   });
   const text = new TextEncoder().encode(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) }));
   const start = new Uint8Array(BigUint64Array.of(BigInt(text.length)).buffer);
@@ -34,11 +36,26 @@ test('a plan has the tensors in its own order, with their bits', () => {
     first: ['U8', [3, 4, 5]],
     middle: ['F32', [6, 7, 8, 9]],
   });
-  const { sizes, parts } = planned({ sizes: SIZES, tensors: [['first', 3], ['middle', 0], ['last', 0]], run: 4 }, tensors);
+  const { sizes, parts } = planned(
+    {
+      sizes: SIZES,
+      tensors: [
+        ['first', 3],
+        ['middle', 0],
+        ['last', 0],
+      ],
+      run: 4,
+    },
+    tensors,
+  );
   assert.deepEqual(sizes, SIZES);
   assert.deepEqual(
     parts.map(({ name, bits, bytes }) => [name, bits, [...bytes]]),
-    [['first', 3, [3, 4, 5]], ['middle', 32, [6, 7, 8, 9]], ['last', 16, [1, 2]]],
+    [
+      ['first', 3, [3, 4, 5]],
+      ['middle', 32, [6, 7, 8, 9]],
+      ['last', 16, [1, 2]],
+    ],
   );
 });
 
@@ -46,8 +63,13 @@ test('a plan without its tensors, or with others than numbers, is refused', () =
   const listed = { sizes: SIZES, tensors: [['weight', 4]], run: 8 };
   assert.throws(() => planned(listed), { code: 'bad_model', message: /weight/ });
   assert.throws(() => planned(listed, { weight: ['I32', [0, 0, 0, 0]] }), { code: 'bad_model', message: /weight/ });
-  assert.throws(() => planned({ ...listed, tensors: [['weight', 4.5]] }, { weight: ['U8', [0]] }), { code: 'bad_model' });
-  assert.throws(() => planned({ sizes: { ...SIZES, dim: '48' }, tensors: [], run: 0 }), { code: 'bad_model', message: /plan/ });
+  assert.throws(() => planned({ ...listed, tensors: [['weight', 4.5]] }, { weight: ['U8', [0]] }), {
+    code: 'bad_model',
+  });
+  assert.throws(() => planned({ sizes: { ...SIZES, dim: '48' }, tensors: [], run: 0 }), {
+    code: 'bad_model',
+    message: /plan/,
+  });
   assert.throws(() => planned({ sizes: SIZES, tensors: [] }), { code: 'bad_model', message: /plan/ });
   assert.throws(() => planned({ sizes: SIZES, run: 0 }), { code: 'bad_model', message: /plan/ });
 });
@@ -106,7 +128,10 @@ test('a trial tries all threads, half of them and a quarter, in turn, until two 
     const trial = new ThreadTrial(most);
     assert.equal(trial.fastest, most, 'until it is found out');
     assert.match(trial.reason, /find out whether fewer/);
-    assert.deepEqual(tryAll(trial, (threads) => 100 * threads), [...counts, ...counts, ...counts]);
+    assert.deepEqual(
+      tryAll(trial, (threads) => 100 * threads),
+      [...counts, ...counts, ...counts],
+    );
     const least = counts[counts.length - 1];
     assert.equal(trial.next, least);
     assert.equal(trial.fastest, least);
@@ -130,7 +155,10 @@ test('runs of a few milliseconds are tried for longer than the browser and the s
 
 test('slow runs do not count, were they most of them', () => {
   const times = /** @type {Record<number, number>} */ ({ 4: 50, 2: 20, 1: 80 });
-  assert.equal(fastestOf(4, (threads, run) => (run % 4 === 0 ? 1 : 10) * times[threads]), 2);
+  assert.equal(
+    fastestOf(4, (threads, run) => (run % 4 === 0 ? 1 : 10) * times[threads]),
+    2,
+  );
 });
 
 test('a trial ends even if every run is faster than the last, or takes no time that a clock can tell', () => {

@@ -8,11 +8,6 @@
  * What a variant consists of: every file's verified bytes by its path inside the variant's folder.
  * @typedef {{files: Map<string, Uint8Array<ArrayBuffer>>}} ArtifactBytes
  *
- * @typedef {object} BackendState
- * @property {string} name
- * @property {boolean} available
- * @property {string} reason why not, or what to know about it; '' when there is nothing to say
- *
  * @typedef {object} EngineOptions
  * @property {string} backend
  * @property {number} [threads] threads wanted; left out, as many as pay
@@ -38,7 +33,7 @@
  *
  * @typedef {object} Engine
  * @property {string} name
- * @property {() => Promise<BackendState[]>} backends
+ * @property {() => Promise<import('../shared/protocol.js').BackendState[]>} backends
  * @property {(artifact: ArtifactBytes, options: EngineOptions) => Promise<Session>} load
  */
 

@@ -1,27 +1,17 @@
 /** The page's side of the runtime: every call is a promise that the worker settles, and can be cancelled. */
 
-import { asVitError, fromPlain, VitError } from '../shared/errors.js';
+import { VitError } from '../shared/errors.js';
+import { RpcClient } from '../shared/rpc.js';
 
-/**
- * @typedef {import('../shared/protocol.js').LoadRequest} LoadRequest
- * @typedef {import('../shared/protocol.js').RequestType} RequestType
- * @typedef {{signal?: AbortSignal, onProgress?: (progress: any) => void}} CallOptions
- * @typedef {object} Pending
- * @property {(result: any) => void} resolve
- * @property {(error: VitError) => void} reject
- * @property {(progress: any) => void} onProgress
- */
+/** @typedef {import('../shared/protocol.js').Image} Image */
+/** @typedef {import('../shared/protocol.js').LoadProgress} LoadProgress */
+/** @typedef {import('../shared/protocol.js').BenchmarkProgress} BenchmarkProgress */
 
-/** One worker, and the requests it has not answered yet. */
+/** One worker, and the model that it has loaded. */
 export class Client {
-  /** @type {Worker} */
-  #worker;
-  /** @type {Map<number, Pending>} */
-  #pending = new Map();
-  #nextId = 1;
-  /** Why no call can succeed any more. @type {VitError | null} */
-  #ended = null;
-  #onVisibility = () => this.#worker.postMessage({ type: 'visibility', hidden: document.hidden });
+  /** @type {RpcClient<import('../shared/protocol.js').Requests, import('../shared/protocol.js').Notices>} */
+  #rpc;
+  #onVisibility = () => this.#rpc.notify('visibility', { hidden: document.hidden });
 
   /**
    * @param {string | URL} workerUrl
@@ -29,144 +19,72 @@ export class Client {
    *   worker's own
    */
   constructor(workerUrl, { wasmPath } = {}) {
-    this.#worker = new Worker(workerUrl, { type: 'module' });
-    this.#worker.addEventListener('message', ({ data }) => this.#receive(data));
-    this.#worker.addEventListener('error', (event) => this.#fail(event));
-    if (wasmPath) this.#worker.postMessage({ type: 'configure', id: 0, payload: { wasmPath } });
+    this.#rpc = new RpcClient(new Worker(workerUrl, { type: 'module' }), 'the runtime');
+    if (wasmPath) this.#rpc.notify('configure', { wasmPath });
     document.addEventListener('visibilitychange', this.#onVisibility);
     this.#onVisibility();
   }
 
-  /**
-   * Return every back end of an engine, with whether and why not.
-   * @param {string} engine
-   * @returns {Promise<import('../shared/protocol.js').BackendState[]>}
-   */
+  /** Return every back end of an engine, with whether and why not. @param {string} engine */
   backends(engine) {
-    return this.#call('backends', engine);
+    return this.#rpc.call('backends', engine);
   }
 
-  /** Return what the device says of itself. @returns {Promise<import('../shared/protocol.js').Device>} */
+  /** Return what the device says of itself. */
   device() {
-    return this.#call('device');
+    return this.#rpc.call('device');
   }
 
   /**
    * Load a variant of a model in place of the one loaded.
-   * @param {LoadRequest} request
-   * @param {{signal?: AbortSignal, onProgress?: (progress: import('../shared/protocol.js').LoadProgress) => void}} [options]
-   * @returns {Promise<import('../shared/protocol.js').Loaded>}
+   * @param {import('../shared/protocol.js').LoadRequest} request
+   * @param {{signal?: AbortSignal, onProgress?: (progress: LoadProgress) => void}} [options]
    */
   load(request, options) {
-    return this.#call('load', request, options);
+    return this.#rpc.call('load', request, options);
   }
 
-  /** Free the model that is loaded. @returns {Promise<void>} */
+  /** Free the model that is loaded. */
   unload() {
-    return this.#call('unload');
+    return this.#rpc.call('unload');
   }
 
   /**
-   * Classify one picture; it stays on this device.
-   * @param {Blob | ImageData} image
+   * Classify one image; it stays on this device.
+   * @param {Image} image
    * @param {{topk?: number, signal?: AbortSignal}} [options]
-   * @returns {Promise<import('../shared/protocol.js').Classified>}
    */
   classify(image, { topk, signal } = {}) {
-    return this.#call('classify', { image, topk }, { signal });
+    return this.#rpc.call('classify', { image, topk }, { signal });
   }
 
   /**
-   * Classify pictures, several at once where the model was loaded for that; they stay on this device.
-   * @param {(Blob | ImageData)[]} images
+   * Classify images, several at once where the model was loaded for that; they stay on this device.
+   * @param {Image[]} images
    * @param {{topk?: number, signal?: AbortSignal}} [options]
-   * @returns {Promise<import('../shared/protocol.js').Outcome[]>}
    */
   classifyAll(images, { topk, signal } = {}) {
-    return this.#call('classifyAll', { images, topk }, { signal });
+    return this.#rpc.call('classifyAll', { images, topk }, { signal });
   }
 
   /**
-   * Time the loaded model on the last picture.
+   * Time the loaded model on the last image.
    * @param {{warmup_max?: number, runs?: number, signal?: AbortSignal}} [options]
-   * @param {(progress: import('../shared/protocol.js').BenchmarkProgress) => void} [onProgress]
-   * @returns {Promise<import('../shared/protocol.js').BenchmarkResult>}
+   * @param {(progress: BenchmarkProgress) => void} [onProgress]
    */
   benchmark({ warmup_max, runs, signal } = {}, onProgress) {
-    return this.#call('benchmark', { warmup_max, runs }, { signal, onProgress });
+    return this.#rpc.call('benchmark', { warmup_max, runs }, { signal, onProgress });
   }
 
-  /** Delete the models kept on this device. @returns {Promise<void>} */
+  /** Delete the models kept on this device. */
   clearCache() {
-    return this.#call('clearCache');
+    return this.#rpc.call('clearCache');
   }
 
   /** End the worker; calls that wait are rejected with `aborted`. */
   dispose() {
     document.removeEventListener('visibilitychange', this.#onVisibility);
-    this.#end(new VitError('aborted', 'The runtime was ended.'));
-    this.#worker.terminate();
-  }
-
-  /**
-   * @param {RequestType} type
-   * @param {unknown} [payload]
-   * @param {CallOptions} [options]
-   * @returns {Promise<any>}
-   */
-  #call(type, payload, { signal, onProgress = () => {} } = {}) {
-    return new Promise((resolve, reject) => {
-      if (this.#ended) throw this.#ended;
-      if (signal?.aborted) throw new VitError('aborted', 'Cancelled.');
-      const id = this.#nextId++;
-      // What runs on the worker may need a moment to notice; the caller need not wait for that.
-      const onAbort = () => {
-        this.#worker.postMessage({ type: 'abort', id });
-        this.#settle(id)?.reject(new VitError('aborted', 'Cancelled.'));
-      };
-      const done = () => signal?.removeEventListener('abort', onAbort);
-      this.#pending.set(id, {
-        onProgress,
-        resolve: (result) => (done(), resolve(result)),
-        reject: (error) => (done(), reject(error)),
-      });
-      signal?.addEventListener('abort', onAbort);
-      try {
-        this.#worker.postMessage({ id, type, payload });
-      } catch (error) {
-        this.#settle(id)?.reject(asVitError(error));
-      }
-    });
-  }
-
-  /** @param {import('../shared/protocol.js').Answer} answer */
-  #receive(answer) {
-    if ('progress' in answer) this.#pending.get(answer.id)?.onProgress(answer.progress);
-    else if (answer.ok) this.#settle(answer.id)?.resolve(answer.result);
-    else this.#settle(answer.id)?.reject(fromPlain(answer.error));
-  }
-
-  /** The request, which is no longer waiting. @param {number} id @returns {Pending | undefined} */
-  #settle(id) {
-    const pending = this.#pending.get(id);
-    this.#pending.delete(id);
-    return pending;
-  }
-
-  /** The worker's script is missing or broken, or it died. @param {ErrorEvent} event */
-  #fail({ message }) {
-    const error = message
-      ? new VitError('internal', `The runtime failed: ${message}`)
-      : new VitError('network_lost', 'The script of the runtime could not be loaded.', {
-          hint: 'Check the connection, then reload the page.',
-        });
-    this.#end(error);
-  }
-
-  /** @param {VitError} error */
-  #end(error) {
-    this.#ended ??= error;
-    for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(error);
+    this.#rpc.end(new VitError('aborted', 'The runtime was ended.'));
   }
 }
 

@@ -3,8 +3,8 @@
  * that brings it where the host sends no headers. No DOM here; `ui/isolation.js` is the visible part.
  */
 
-import { cachePrefix, isOptedOut, modeOf, withMode } from '../shared/service_worker.js';
 import { messageOf } from '../shared/errors.js';
+import { cachePrefix, isOptedOut, modeOf, withMode } from '../shared/service_worker.js';
 
 /**
  * @typedef {import('../shared/service_worker.js').Mode} Mode

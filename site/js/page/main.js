@@ -1,19 +1,19 @@
 /** The classify page: wires the controls to the runtime. One wish at a time; the newest wins. */
 
-import { createClient } from './client.js';
 import { asVitError, VitError } from '../shared/errors.js';
-import { RANKS, clearAnswer, showAnswer } from './ui/answer.js';
 import { readCatalog } from './catalog.js';
+import { createClient } from './client.js';
 import { Choices, labelLoadButton, sameSelection } from './ui/choices.js';
 import { elements } from './ui/elements.js';
 import { formatMs } from './ui/figures.js';
 import { isolate } from './ui/isolation.js';
 import { Measured } from './ui/measured.js';
 import { listenForPictures } from './ui/picture.js';
+import { clearPrediction, RANKS, showPrediction } from './ui/prediction.js';
 import {
-  READY,
   clearProblem,
   clearRefusals,
+  READY,
   say,
   setRunning,
   showLoading,
@@ -45,17 +45,24 @@ class App {
   #current = null;
   #measuring = false;
 
-  /** @param {import('./catalog.js').Catalog} catalog */
+  /** @param {import('../shared/site_data.js').SiteData} catalog */
   constructor(catalog) {
     const at = /** @param {string} path */ (path) => new URL(path, document.baseURI).href;
     this.catalog = catalog;
     this.base = at('.');
     this.client = createClient(at(catalog.assets.worker), { wasmPath: at(catalog.assets.wasm) });
     say(READY);
-    this.choices = new Choices(catalog, () => this.#changed(), (problem) => showProblem(problem, null));
+    this.choices = new Choices(
+      catalog,
+      () => this.#changed(),
+      (problem) => showProblem(problem, null),
+    );
     this.measured = new Measured(this.choices.selection, catalog.version);
     this.#labelLoad();
-    listenForPictures((picture) => this.#take(picture), (problem) => showProblem(problem, null));
+    listenForPictures(
+      (picture) => this.#take(picture),
+      (problem) => showProblem(problem, null),
+    );
     elements.load.addEventListener('click', () => this.#loadAnew());
     elements.measure.addEventListener('click', () => this.#measure());
     elements.forget.addEventListener('click', () => this.#attempt(() => this.#forget()));
@@ -85,7 +92,7 @@ class App {
     this.#loading = null;
     this.client.unload().catch((error) => showProblem(asVitError(error), null));
     this.#answered = null;
-    clearAnswer();
+    clearPrediction();
     clearProblem();
     clearRefusals();
     this.measured.reset(this.choices.selection);
@@ -99,7 +106,7 @@ class App {
   /** @param {import('./ui/picture.js').Picture} picture */
   #take(picture) {
     this.#picture = picture;
-    clearAnswer();
+    clearPrediction();
     this.#attempt((signal) => this.#classify(signal));
   }
 
@@ -207,7 +214,7 @@ class App {
    */
   async #nextAfter(refused, error) {
     this.#answered = null;
-    clearAnswer();
+    clearPrediction();
     this.choices.refuse(refused, error.message);
     for (const variant of this.choices.alike) {
       const { engine } = variant;
@@ -236,7 +243,7 @@ class App {
     if (signal.aborted) return;
     this.#answered = picture;
     this.measured.setSingle(answer);
-    say(showAnswer(model, answer, picture.title));
+    say(showPrediction(model, answer, picture.title));
   }
 
   /** @param {AbortSignal} signal */

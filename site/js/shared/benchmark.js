@@ -16,13 +16,15 @@ const DRIFT = 0.1;
 /**
  * @typedef {{hidden: boolean, changes: number}} Visibility the page's state; `changes` counts how often it changed
  *
+ * @typedef {{phase: 'warmup' | 'run', done: number, total: number, last_ms: number}} Progress
+ *
  * @typedef {object} BenchmarkOptions
  * @property {number} [warmup_max] most warm-up runs, default 50
  * @property {number} [runs] timed runs, default 30
  * @property {() => boolean} [settled] whether the task now runs as it is to be timed; `warmup_max` counts from then on
  * @property {AbortSignal} [signal]
  * @property {Visibility} [visibility]
- * @property {(progress: {phase: 'warmup' | 'run', done: number, total: number, last_ms: number}) => void} [onProgress]
+ * @property {(progress: Progress) => void} [onProgress]
  *
  * @typedef {object} Summary
  * @property {number} n
@@ -42,14 +44,14 @@ const DRIFT = 0.1;
  * @property {number} timer_resolution_ms
  * @property {number[]} samples_ms
  *
- * @typedef {Summary & Timing} BenchmarkResult
+ * @typedef {Summary & Timing} Measurement
  */
 
 /**
  * Time the task; raises `aborted`, and what the task raises.
  * @param {() => Promise<unknown>} task
  * @param {BenchmarkOptions} [options]
- * @returns {Promise<BenchmarkResult>}
+ * @returns {Promise<Measurement>}
  */
 export async function benchmark(
   task,

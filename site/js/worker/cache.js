@@ -7,13 +7,14 @@
  */
 
 import { asVitError, throwIfAborted, VitError } from '../shared/errors.js';
+import { sha256Of } from '../shared/sha256.js';
 
 export const CACHE_NAME = 'vit-pages:weights:1';
 /** Files fetched at the same time. */
 const PARALLEL = 4;
 
 /**
- * @typedef {{path: string, bytes: number, sha256: string}} FileRecord
+ * @typedef {import('../shared/site_data.js').FileRecord} FileRecord
  *
  * @typedef {object} Fetched
  * @property {Map<string, Uint8Array<ArrayBuffer>>} files verified bytes by path
@@ -71,7 +72,10 @@ export class FileCache {
       notices: new Set(),
       store: null,
       downloaded: 0,
-      count: (bytes) => onProgress((loaded += bytes), total),
+      count: (bytes) => {
+        loaded += bytes;
+        onProgress(loaded, total);
+      },
     };
     transfer.store = await this.open(transfer.notices);
     onProgress(0, total);
@@ -254,10 +258,4 @@ async function keep(bytes, { sha256 }, { store, notices }) {
       `The browser did not keep the model (${asVitError(error).message}); it will be downloaded again next time.`,
     );
   }
-}
-
-/** @param {Uint8Array<ArrayBuffer>} bytes @returns {Promise<string>} hexadecimal */
-export async function sha256Of(bytes) {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

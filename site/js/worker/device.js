@@ -1,85 +1,9 @@
 /** What the device and the browser are, as far as they tell. */
 
-/** One function that uses i8x16.splat: the smallest module that needs SIMD. */
-const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11];
-/** One function that uses i8x16.relaxed_swizzle. */
-const RELAXED_SIMD = [
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 0, 253, 15, 65, 0, 253, 15,
-  253, 128, 2, 11,
-];
+import { webglName } from '../engines/probes.js';
+import { hasRelaxedSimd, hasSimd } from '../engines/wasm_features.js';
 
-/** One function (i32, i32) → i32, named p: the first lane of i32x4.relaxed_dot_i8x16_i7x16_add_s of splats, and 0. */
-const RELAXED_DOT = [
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 7, 1, 96, 2, 127, 127, 1, 127, 3, 2, 1, 0, 7, 5, 1, 1, 112, 0, 0, 10, 36, 1, 34, 0,
-  32, 0, 253, 15, 32, 1, 253, 15, 253, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 253, 147, 2, 253, 27, 0, 11,
-];
-/** As above: the first lane of i16x8.relaxed_dot_i8x16_i7x16_s of splats. */
-const PAIR_DOT = [
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 7, 1, 96, 2, 127, 127, 1, 127, 3, 2, 1, 0, 7, 5, 1, 1, 112, 0, 0, 10, 18, 1, 16, 0,
-  32, 0, 253, 15, 32, 1, 253, 15, 253, 146, 2, 253, 24, 0, 11,
-];
-/** What RELAXED_DOT may give of 127 and 255 (or -1): the standard leaves open whether the second operand has a sign. */
-const EXACT_DOTS = [4 * 127 * 255, 4 * 127 * -1];
-
-/** Whether WebAssembly has SIMD here. @returns {boolean} */
-export function hasSimd() {
-  return validates(SIMD);
-}
-
-/** Whether WebAssembly has relaxed SIMD here. @returns {boolean} */
-export function hasRelaxedSimd() {
-  return validates(RELAXED_SIMD);
-}
-
-/**
- * Whether the relaxed dot product of bytes takes all 8 bits of both operands, as with VNNI on x86 and on ARM. Elsewhere
- * it saturates.
- * @returns {boolean}
- */
-export function hasByteDot() {
-  return hasRelaxedSimd() && EXACT_DOTS.includes(first(RELAXED_DOT, 127, -1));
-}
-
-/**
- * Whether there is an instruction that sums two products of bytes, unsigned times signed, in 16 bits, as on x86.
- * @returns {boolean}
- */
-export function hasPairDot() {
-  return hasRelaxedSimd() && first(PAIR_DOT, 64, -1) === 2 * 64 * 255;
-}
-
-/**
- * Return what the module's function p gives.
- * @param {number[]} bytes
- * @param {number} weight
- * @param {number} act
- */
-function first(bytes, weight, act) {
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(bytes)));
-  return /** @type {(weight: number, act: number) => number} */ (exports.p)(weight, act);
-}
-
-/** @param {number[]} bytes @returns {boolean} */
-function validates(bytes) {
-  return typeof WebAssembly === 'object' && WebAssembly.validate(new Uint8Array(bytes));
-}
-
-/**
- * @typedef {object} Device
- * @property {string} user_agent
- * @property {string} browser name and version, where the browser tells (User-Agent Client Hints)
- * @property {string} platform operating system, version and architecture, where told
- * @property {string} model of a phone, where told
- * @property {number} logical_cores 0 when not told
- * @property {number | null} memory_gb as the browser rounds it; null when not told
- * @property {string} gpu
- * @property {boolean} simd
- * @property {boolean} relaxed_simd
- * @property {boolean} isolated whether the page is cross-origin isolated, which threads need
- * @property {number} threads most threads a wasm engine may have here
- */
-
-/** Return what the device and the browser say of themselves. @returns {Promise<Device>} */
+/** Return what the device and the browser say of themselves. @returns {Promise<import('../shared/protocol.js').Device>} */
 export async function describeDevice() {
   const logical_cores = navigator.hardwareConcurrency ?? 0;
   const isolated = globalThis.crossOriginIsolated === true;
@@ -129,15 +53,4 @@ async function webgpuName() {
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
   const { vendor, architecture, description } = adapter?.info ?? {};
   return [vendor, architecture, description].filter(Boolean).join(' ');
-}
-
-/** The renderer's name, and that context given back. @returns {string} */
-export function webglName() {
-  if (typeof OffscreenCanvas === 'undefined') return '';
-  const gl = new OffscreenCanvas(1, 1).getContext('webgl2');
-  if (!gl) return '';
-  const info = gl.getExtension('WEBGL_debug_renderer_info');
-  const name = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
-  gl.getExtension('WEBGL_lose_context')?.loseContext();
-  return name || 'a WebGL 2 renderer without a name';
 }

@@ -1,20 +1,20 @@
 /** The model that is loaded, and what can be done with it. */
 
+import { openEngine } from '../engines/index.js';
 import { benchmark } from '../shared/benchmark.js';
+import { asVitError, throwIfAborted, VitError } from '../shared/errors.js';
+import { requirePassed } from '../shared/selftest_result.js';
 import { FileCache } from './cache.js';
 import { decode, fromImageData } from './image/decode.js';
-import { openEngine } from '../engines/index.js';
-import { asVitError, throwIfAborted, VitError } from '../shared/errors.js';
-import { topClasses } from './postprocess.js';
 import { preprocess } from './image/preprocess.js';
+import { topClasses } from './postprocess.js';
 import { readReference, selfTest } from './selftest.js';
-import { requirePassed } from '../shared/verdict.js';
 
 /**
  * @typedef {import('../shared/protocol.js').LoadRequest} LoadRequest
  * @typedef {import('../shared/protocol.js').LoadProgress} LoadProgress
  * @typedef {import('../engines/index.js').Session} Session
- * @typedef {{session: Session, model: import('../shared/protocol.js').Model, last: Float32Array}} Current
+ * @typedef {{session: Session, model: LoadRequest['model'], last: Float32Array}} Current
  */
 
 /** Holds at most one session; its methods must not overlap. */
@@ -26,7 +26,7 @@ export class Runtime {
   #visibility = { hidden: false, changes: 0 };
   /** @type {Current | null} */
   #current = null;
-  /** What was tested and passed, by variant, back end and threads. @type {Map<string, import('../shared/verdict.js').SelfTest>} */
+  /** What was tested and passed, by variant, back end and threads. @type {Map<string, import('../shared/selftest_result.js').SelfTestResult>} */
   #tested = new Map();
 
   /** @param {boolean} hidden */
@@ -94,7 +94,7 @@ export class Runtime {
    * @param {Pick<LoadRequest, 'model' | 'variant'>} what
    * @param {Map<string, Uint8Array>} files
    * @param {AbortSignal} signal
-   * @returns {Promise<import('../shared/verdict.js').SelfTest>}
+   * @returns {Promise<import('../shared/selftest_result.js').SelfTestResult>}
    */
   async #test(session, { model, variant }, files, signal) {
     const key = [variant.sha256, model.selftest.sha256, session.backend, session.threads].join(' ');
@@ -120,7 +120,7 @@ export class Runtime {
    * Classify one picture; raises what `decode` raises.
    * @param {Blob | ImageData} image
    * @param {{topk?: number, signal: AbortSignal}} options
-   * @returns {Promise<import('../shared/protocol.js').Classified>}
+   * @returns {Promise<import('../shared/protocol.js').Classification>}
    */
   async classify(image, { topk = 5, signal }) {
     const current = this.#loaded();
@@ -139,7 +139,7 @@ export class Runtime {
    * Classify pictures, through the model at once where the engine can; raises what `decode` raises, naming the picture.
    * @param {(Blob | ImageData)[]} images
    * @param {{topk?: number, signal: AbortSignal}} options
-   * @returns {Promise<import('../shared/protocol.js').Outcome[]>}
+   * @returns {Promise<import('../shared/protocol.js').Prediction[]>}
    */
   async classifyAll(images, { topk = 5, signal }) {
     const { session, model } = this.#loaded();
@@ -178,7 +178,7 @@ export class Runtime {
 /**
  * Run the session on zeros, and check that it fits the model.
  * @param {Session} session
- * @param {import('../shared/protocol.js').Model} model
+ * @param {LoadRequest['model']} model
  * @returns {Promise<{last: Float32Array, first_run_ms: number}>}
  */
 async function firstRun(session, model) {

@@ -8,10 +8,10 @@
  * 8, as some processors have them, the error doubles. 2 %: float16 all through is off by a tenth of a percent.
  */
 
-import { fromImageData } from './image/decode.js';
 import { throwIfAborted, VitError } from '../shared/errors.js';
-import { preprocess } from './image/preprocess.js';
 import { readSafetensors } from '../shared/safetensors.js';
+import { fromImageData } from './image/decode.js';
+import { preprocess } from './image/preprocess.js';
 
 const TIMES_OWN = 2;
 const OF_RANGE = 0.02;
@@ -24,11 +24,8 @@ const TIME_MS = 2000;
  * The reference images as raw pixels, and the float model's outputs: row by image, those at `outputs`.
  * @typedef {{pictures: ImageData[], logits: Float32Array[], outputs: Int32Array | null}} Reference
  *
- * What the build's own run of a variant gave.
- * @typedef {{max_abs_diff: number, agrees: boolean[]}} Expected
- *
  * @typedef {object} Options
- * @property {import('./image/preprocess.js').Preprocess} preprocess
+ * @property {import('../shared/site_data.js').Preprocess} preprocess
  * @property {AbortSignal} [signal]
  * @property {() => number} [now] the clock, in ms
  */
@@ -100,9 +97,9 @@ function fromHalf(bits) {
  * Raises what `run` raises, and `aborted`.
  * @param {(values: Float32Array) => Promise<Float32Array>} run
  * @param {Reference} reference
- * @param {Expected} expected
+ * @param {import('../shared/site_data.js').ExpectedSelfTest} expected
  * @param {Options} options
- * @returns {Promise<import('../shared/verdict.js').SelfTest>}
+ * @returns {Promise<import('../shared/selftest_result.js').SelfTestResult>}
  */
 export async function selfTest(run, { pictures, logits, outputs }, expected, options) {
   const { signal, now = () => performance.now() } = options;

@@ -5,10 +5,10 @@
  * float.
  */
 
-import { hasRelaxedSimd } from '../../worker/device.js';
 import { remoteEngine } from '../remote/engine.js';
+import { hasRelaxedSimd } from '../wasm_features.js';
 
-const HINDRANCE = 'this browser has no relaxed SIMD, without which LiteRT has one thread';
+const NO_RELAXED_SIMD = 'this browser has no relaxed SIMD, without which LiteRT has one thread';
 
 export const engine = remoteEngine({
   name: 'litert',
@@ -19,7 +19,7 @@ export const engine = remoteEngine({
     const name = buildFor(backend, threads);
     return { script: `${name}.js`, wasm: `${name}.wasm` };
   },
-  hindrance: () => (hasRelaxedSimd() ? '' : HINDRANCE),
+  singleThreadReason: () => (hasRelaxedSimd() ? '' : NO_RELAXED_SIMD),
 });
 
 /**

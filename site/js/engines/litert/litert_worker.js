@@ -2,33 +2,34 @@
 
 import { loadLiteRt, Tensor } from '@litertjs/core';
 import { messageOf, VitError } from '../../shared/errors.js';
-import { serve } from '../remote/worker.js';
+import { serveRuntime } from '../remote/worker.js';
 
-/** @typedef {import('../remote/worker.js').Task} Task */
-/** @typedef {import('../remote/worker.js').Opened} Opened */
+/** @typedef {import('../remote/worker.js').OpenRequest} OpenRequest */
+/** @typedef {import('../remote/worker.js').OpenedModel} OpenedModel */
 /** @typedef {import('@litertjs/core').LiteRt} LiteRt */
 
 const ON_GPU = 'runs on the graphics processor';
 const PARTLY_ON_GPU = 'runs on the graphics processor, and on the processor what that cannot compute';
 
-serve('LiteRT', async (task) => {
-  const { backend, threads, urls } = task;
+serveRuntime('LiteRT', async (request) => {
+  const { backend, threads, urls } = request;
   Object.assign(globalThis, {
     Module: { locateFile: () => urls.wasm, mainScriptUrlOrBlob: urls.script, print: () => {}, printErr: () => {} },
   });
   // It starts as many threads as the device has cores, and a graphics device wherever there is one.
   Object.defineProperty(navigator, 'hardwareConcurrency', { get: () => threads });
-  if (backend === 'wasm') Object.defineProperty(navigator, 'gpu', { get: () => ({ requestAdapter: async () => null }) });
+  if (backend === 'wasm')
+    Object.defineProperty(navigator, 'gpu', { get: () => ({ requestAdapter: async () => null }) });
   const runtime = await loadLiteRt(urls.script);
   if (backend === 'webgpu' && !runtime.getWebGpuDevice())
     throw new VitError('backend_unavailable', 'The browser gave LiteRT no graphics device.');
-  return () => open(runtime, task);
+  return () => open(runtime, request);
 });
 
 /**
  * @param {LiteRt} runtime
- * @param {Task} task
- * @returns {Promise<Opened>}
+ * @param {OpenRequest} request
+ * @returns {Promise<OpenedModel>}
  */
 async function open(runtime, { model, backend, threads }) {
   const compiled = await (backend === 'webgpu'

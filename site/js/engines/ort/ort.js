@@ -16,5 +16,5 @@ export const engine = remoteEngine({
   script: 'ort_worker.js',
   type: 'module',
   build: (backend) => ({ script: `${BUILDS[backend]}.mjs`, wasm: `${BUILDS[backend]}.wasm` }),
-  hindrance: () => '',
+  singleThreadReason: () => '',
 });

@@ -2,31 +2,31 @@
 
 import { messageOf, VitError } from '../../shared/errors.js';
 import { download } from '../files.js';
-import { serve } from '../remote/worker.js';
+import { serveRuntime } from '../remote/worker.js';
 
-/** @typedef {import('../remote/worker.js').Task} Task */
-/** @typedef {import('../remote/worker.js').Opened} Opened */
-/** @typedef {typeof import('onnxruntime-common')} Runtime */
+/** @typedef {import('../remote/worker.js').OpenRequest} OpenRequest */
+/** @typedef {import('../remote/worker.js').OpenedModel} OpenedModel */
+/** @typedef {typeof import('onnxruntime-common')} OnnxRuntime */
 
 const ON_GPU = 'runs on the graphics processor, and on the processor what that cannot compute';
 const ONLY_ERRORS = 3;
 
-serve('ONNX Runtime', async (task) => {
+serveRuntime('ONNX Runtime', async (request) => {
   const runtime = await download(() =>
-    task.backend === 'webgpu' ? import('onnxruntime-web/webgpu') : import('onnxruntime-web/wasm'),
+    request.backend === 'webgpu' ? import('onnxruntime-web/webgpu') : import('onnxruntime-web/wasm'),
   );
   const { env } = runtime;
   env.logLevel = 'error';
-  env.wasm.numThreads = task.threads;
+  env.wasm.numThreads = request.threads;
   env.wasm.proxy = false;
-  env.wasm.wasmPaths = { mjs: task.urls.script, wasm: task.urls.wasm };
-  return () => open(runtime, task);
+  env.wasm.wasmPaths = { mjs: request.urls.script, wasm: request.urls.wasm };
+  return () => open(runtime, request);
 });
 
 /**
- * @param {Runtime} runtime
- * @param {Task} task
- * @returns {Promise<Opened>}
+ * @param {OnnxRuntime} runtime
+ * @param {OpenRequest} request
+ * @returns {Promise<OpenedModel>}
  */
 async function open({ InferenceSession, Tensor }, { model, backend }) {
   let session;

@@ -1,16 +1,19 @@
-/** The other side of `remote.js`: a runtime in a worker of its own. */
+/** A runtime in a worker of its own: what `engine.js` asks of it. */
 
-import { asVitError, toPlain, VitError } from '../../shared/errors.js';
+import { asVitError, VitError } from '../../shared/errors.js';
+import { serve } from '../../shared/rpc.js';
 import { arrange, readLayout } from '../layout.js';
 
 /**
- * What a worker is told first: the model, what to run it on, and the URLs of the runtime's own files by their role.
- * @typedef {{model: Uint8Array<ArrayBuffer>, backend: string, threads: number, urls: Record<string, string>}} Task
+ * The model, what to run it on, and the URLs of the runtime's own files by their role.
+ * @typedef {{model: Uint8Array<ArrayBuffer>, backend: string, threads: number, urls: Record<string, string>}} OpenRequest
  *
- * @typedef {{value: unknown} | {error: import('../../shared/errors.js').PlainError}} Answer
+ * @typedef {object} Requests
+ * @property {{payload: OpenRequest, result: {input: [number, number, number], note: string}}} open comes first, and once
+ * @property {{payload: Float32Array, result: Float32Array}} run HWC values → logits
  *
  * A model that is ready to run, and what it says of itself; `note` is what to know about it, '' when there is nothing.
- * @typedef {object} Opened
+ * @typedef {object} OpenedModel
  * @property {number} inputs
  * @property {number} outputs
  * @property {ArrayLike<number | string>} shape of the first input
@@ -19,48 +22,49 @@ import { arrange, readLayout } from '../layout.js';
  */
 
 /**
- * Answer the task with the model's input size, and then every array of HWC values with logits.
+ * Serve a runtime's requests.
  * @param {string} title of the runtime
- * @param {(task: Task) => Promise<() => Promise<Opened>>} start brings up the runtime; what it returns opens the model
+ * @param {(request: OpenRequest) => Promise<() => Promise<OpenedModel>>} start brings up the runtime; what it returns
+ *   opens the model
  */
-export function serve(title, start) {
-  /** @type {Promise<unknown>} */
-  let busy = Promise.resolve();
+export function serveRuntime(title, start) {
   /** @type {(values: Float32Array) => Promise<Float32Array<ArrayBuffer>>} */
-  let run;
-  /** @param {Task} task */
-  const begin = async (task) => {
-    const open = await start(task);
-    try {
-      const opened = await open();
-      const layout = readLayout(opened);
-      run = async (values) => opened.run(arrange(values, layout), layout.shape);
-      return { input: layout.input, note: opened.note };
-    } catch (error) {
-      throw modelError(title, error);
-    }
+  let run = async () => {
+    throw new VitError('not_loaded', 'No model is open.');
   };
-  /** @param {Task | Float32Array} message */
-  const answer = async (message) => {
-    try {
-      const value = message instanceof Float32Array ? await run(message) : await begin(message);
-      postMessage({ value }, { transfer: value instanceof Float32Array ? [value.buffer] : [] });
-    } catch (error) {
-      postMessage({ error: toPlain(message instanceof Float32Array ? modelError(title, error) : error) });
-    }
+  /** @type {import('../../shared/rpc.js').Handlers<Requests>} */
+  const handlers = {
+    open: async (request) => {
+      const open = await start(request);
+      return orModelError(title, async () => {
+        const model = await open();
+        const layout = readLayout(model);
+        run = (values) => model.run(arrange(values, layout), layout.shape);
+        return { input: layout.input, note: model.note };
+      });
+    },
+    run: async (values, { transfer }) => {
+      const logits = await orModelError(title, () => run(values));
+      transfer(logits.buffer);
+      return logits;
+    },
   };
-  addEventListener('message', ({ data }) => {
-    busy = busy.then(() => answer(data));
-  });
+  serve(globalThis, handlers, { exclusive: ['open', 'run'] });
 }
 
 /**
- * What a runtime throws while it reads or runs a model, as `bad_model` unless it is something known.
+ * What a runtime throws while it reads or runs a model becomes `bad_model`, unless it is something known.
+ * @template T
  * @param {string} title
- * @param {unknown} thrown
+ * @param {() => Promise<T>} task
+ * @returns {Promise<T>}
  */
-function modelError(title, thrown) {
-  const error = asVitError(thrown);
-  if (error.code !== 'internal') return error;
-  return new VitError('bad_model', `${title} cannot run this model: ${error.message}`, { cause: thrown });
+async function orModelError(title, task) {
+  try {
+    return await task();
+  } catch (thrown) {
+    const error = asVitError(thrown);
+    if (error.code !== 'internal') throw error;
+    throw new VitError('bad_model', `${title} cannot run this model: ${error.message}`, { cause: thrown });
+  }
 }

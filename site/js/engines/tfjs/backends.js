@@ -1,13 +1,12 @@
 /** The TensorFlow.js back ends: whether this browser has them, and how each is brought up. */
 
-import { webglName } from '../../worker/device.js';
 import { messageOf, VitError } from '../../shared/errors.js';
 import { download } from '../files.js';
-import { probeAll, probeWasm, probeWebgpu, requireBackend, unavailable } from '../probes.js';
+import { probeAll, probeWasm, probeWebgl, probeWebgpu, requireBackend, unavailable } from '../probes.js';
 import { activate, deactivate } from './registry.js';
 import { startWasm } from './wasm.js';
 
-/** @typedef {import('../index.js').BackendState} BackendState */
+/** @typedef {import('../../shared/protocol.js').BackendState} BackendState */
 /** @typedef {import('../index.js').EngineOptions} EngineOptions */
 /** @typedef {import('./registry.js').Started} Started */
 
@@ -43,14 +42,6 @@ const BACKENDS = {
     },
   },
 };
-
-/** @returns {Promise<import('../probes.js').Finding>} */
-async function probeWebgl() {
-  const renderer = webglName();
-  if (!renderer) return 'this browser offers no WebGL 2 in a worker';
-  const software = /swiftshader|llvmpipe|software/i.test(renderer);
-  return { note: software ? 'software renderer: slow, for checking only' : '' };
-}
 
 /** Return the state of every back end on this device. @returns {Promise<BackendState[]>} */
 export function probeBackends() {

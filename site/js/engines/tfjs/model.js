@@ -120,7 +120,8 @@ export function unpackWeights(artifacts) {
   const all = joined(/** @type {ArrayBuffer[]} */ (artifacts.weightData));
   let offset = 0;
   const weightData = entries.map((entry) => {
-    const bytes = all.subarray(offset, (offset += storedBytes(entry)));
+    const bytes = all.subarray(offset, offset + storedBytes(entry));
+    offset += bytes.length;
     return entry.packed ? decodePacked(entry.name, entry.packed, bytes).buffer : bytes.slice().buffer;
   });
   weightData.push(new ArrayBuffer(0)); // for the same reason as above

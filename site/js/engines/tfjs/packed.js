@@ -1,8 +1,6 @@
-/** Weights packed at 3 to 8 bits with a scale per output channel, decoded at load, and the file they come from. */
+/** Weights packed at 3 to 8 bits with a scale per output channel, decoded at load. */
 
 import { VitError } from '../../shared/errors.js';
-
-export { readSafetensors } from '../../shared/safetensors.js';
 
 /**
  * What model.json says of a packed weight: `shape` [out, …] and the `axes` by which it was transposed. Its bytes are

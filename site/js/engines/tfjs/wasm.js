@@ -1,48 +1,28 @@
 /** Brings up TensorFlow.js' WebAssembly back end: where its binaries lie, and how many threads it gets. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { messageOf, VitError } from '../../shared/errors.js';
-import { ensureFetched } from '../files.js';
+import { BUNDLED, fetchFile, fileUrl } from '../files.js';
+import { startThreaded } from '../threads.js';
 import { activate, deactivate } from './registry.js';
 
 /** @typedef {typeof import('@tensorflow/tfjs-backend-wasm')} WasmModule */
 /** @typedef {import('../index.js').EngineOptions} EngineOptions */
 /** @typedef {import('./registry.js').Started} Started */
 
-/** The binaries' names → their hashed names, put here by the bundler; absent in Node. */
-const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;
-
-/** More threads than this gain nothing on models of this size. */
-const MOST_THREADS = 4;
-
-/** The binaries' names → URLs, once they are set; TensorFlow.js takes them only once. @type {Map<string, string>} */
-const binaries = new Map();
+/** The binaries; TensorFlow.js takes their URLs only once. */
+const BINARIES = { single: 'tfjs-backend-wasm-simd.wasm', threaded: 'tfjs-backend-wasm-threaded-simd.wasm' };
+/** Their URLs, once they are set. @type {Map<string, string>} */
+const urls = new Map();
 
 /**
- * Start the back end with the threads asked for, or with one and the reason why.
+ * Start the back end with the threads requested, or with one and the reason why.
  * @param {WasmModule} wasm
  * @param {EngineOptions} options
  * @returns {Promise<Started>}
  */
-export async function startWasm(wasm, { threads, wasmPath }) {
-  setPaths(wasm, wasmPath ?? new URL('./', import.meta.url).href);
-  const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
-  const wanted = Math.max(1, threads ?? Math.min(MOST_THREADS, cores));
-  if (!globalThis.crossOriginIsolated) {
-    const reason = 'the page is not cross-origin isolated, so the browser gives it one thread';
-    return startWith(wasm, 1, wanted > 1 ? reason : '');
-  }
-  if (wanted === 1) return startWith(wasm, 1, threads === 1 ? '' : 'this device reports one core');
-  try {
-    const started = await startWith(wasm, wanted, '');
-    if (started.threads < wanted) started.threads_reason = `the engine gave ${started.threads} of ${wanted} threads`;
-    return started;
-  } catch (error) {
-    if (error instanceof VitError) throw error;
-    // Shared memory reserves its maximum of 4 GiB, which iOS refuses.
-    deactivate('wasm');
-    return startWith(wasm, 1, `${wanted} threads could not be started: ${messageOf(error)}`);
-  }
+export function startWasm(wasm, { threads, wasmPath }) {
+  setPaths(wasm, wasmPath);
+  return startThreaded(threads, '', (count, reason) => startWith(wasm, count, reason));
 }
 
 /**
@@ -52,19 +32,26 @@ export async function startWasm(wasm, { threads, wasmPath }) {
  * @returns {Promise<Started>}
  */
 async function startWith(wasm, threads, reason) {
-  const binary = threads > 1 ? 'tfjs-backend-wasm-threaded-simd.wasm' : 'tfjs-backend-wasm-simd.wasm';
-  const url = binaries.get(binary);
-  if (url) await ensureFetched(binary, url);
+  const binary = threads > 1 ? BINARIES.threaded : BINARIES.single;
+  const url = urls.get(binary);
+  if (url) await fetchFile(binary, url);
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', threads > 1);
   wasm.setThreadsCount(threads);
   if (threads === 1) return activate('wasm', reason);
   const restore = reportCores(2 * threads);
   try {
     await orThreadError(activate('wasm', reason));
+  } catch (error) {
+    deactivate('wasm'); // it may be started anew, with one thread
+    throw error;
   } finally {
     restore();
   }
-  return { threads: wasm.getThreadsCount(), threads_reason: reason };
+  const started = wasm.getThreadsCount();
+  return {
+    threads: started,
+    threads_reason: started < threads ? `the engine gave ${started} of ${threads} threads` : '',
+  };
 }
 
 /**
@@ -104,11 +91,11 @@ function reportCores(cores) {
 /**
  * Tell TensorFlow.js where its binaries are; in Node it finds them itself.
  * @param {WasmModule} wasm
- * @param {string} folder
+ * @param {string | undefined} folder
  */
 function setPaths(wasm, folder) {
-  if (!HASHED_NAMES || binaries.size > 0) return;
-  for (const [name, file] of Object.entries(HASHED_NAMES)) binaries.set(name, new URL(file, folder).href);
-  // The binary without SIMD is never asked for: `startBackend` has refused by then.
-  wasm.setWasmPaths({ 'tfjs-backend-wasm.wasm': '', ...Object.fromEntries(binaries) });
+  if (!BUNDLED || urls.size > 0) return;
+  for (const name of Object.values(BINARIES)) urls.set(name, fileUrl(name, folder));
+  // The binary without SIMD is never asked for: `startBackend` has raised `no_simd` by then.
+  wasm.setWasmPaths({ 'tfjs-backend-wasm.wasm': '', ...Object.fromEntries(urls) });
 }

@@ -38,7 +38,8 @@ export function readPlan(file) {
   const parts = listed.map(([name, packed]) => {
     const tensor = tensors.get(name);
     const bits = tensor?.dtype === 'U8' ? packed : FLOAT_BITS[tensor?.dtype ?? ''];
-    if (!tensor || !isInt32(bits)) throw new VitError('bad_model', `The file lacks the tensor ${name}, or it is no number.`);
+    if (!tensor || !isInt32(bits))
+      throw new VitError('bad_model', `The file lacks the tensor ${name}, or it is no number.`);
     return { name, bits, bytes: tensor.bytes };
   });
   return { sizes, parts, run };

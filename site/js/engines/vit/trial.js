@@ -28,7 +28,8 @@ export class ThreadTrial {
   /** @param {number} most */
   constructor(most) {
     this.#counts = [most];
-    for (let count = most; count > 1 && this.#counts.length < TRIED; this.#counts.push(count)) count = Math.ceil(count / 2);
+    for (let count = most; count > 1 && this.#counts.length < TRIED; this.#counts.push(count))
+      count = Math.ceil(count / 2);
     if (most === 1) this.#found = 1;
   }
 

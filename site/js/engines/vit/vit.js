@@ -4,9 +4,10 @@
  * Its arithmetic is that of the recipe: 8-bit integers times integers of the weights' bits, summed in int32.
  */
 
-import { hasSimd } from '../../worker/device.js';
 import { throwIfAborted, VitError } from '../../shared/errors.js';
+import { fileUrl } from '../files.js';
 import { startThreaded } from '../threads.js';
+import { hasSimd } from '../wasm_features.js';
 import { readPlan } from './plan.js';
 import { startThreads } from './threads.js';
 import { ThreadTrial } from './trial.js';
@@ -23,8 +24,8 @@ const FILE = 'model.vit';
 const MOST_THREADS = 8;
 /** What the engine has room for, whoever asks. */
 const ROOM_THREADS = 16;
-/** What the bundler calls the script of a thread; in Node, it is given. */
-const THREAD_SCRIPT = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES['vit_thread.js'];
+/** The script of a thread; in Node, another one is given. */
+const THREAD_SCRIPT = 'vit_thread.js';
 
 /**
  * What only tests and tools set.
@@ -35,7 +36,7 @@ const THREAD_SCRIPT = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES
 /** @type {import('../index.js').Engine} */
 export const engine = { name: 'vit', backends, load };
 
-/** @returns {Promise<import('../index.js').BackendState[]>} */
+/** @returns {Promise<import('../../shared/protocol.js').BackendState[]>} */
 async function backends() {
   const available = hasSimd();
   return [{ name: 'wasm', available, reason: available ? '' : 'this browser has no WebAssembly SIMD' }];
@@ -82,7 +83,12 @@ async function load(artifact, options) {
 function start(plan, options) {
   const asked = options.threads === undefined ? undefined : Math.min(options.threads, ROOM_THREADS);
   const fewer = asked === options.threads ? '' : `the engine has at most ${ROOM_THREADS} threads`;
-  return startThreaded(asked, '', (threads, reason) => startWith(plan, threads, reason || fewer, options), MOST_THREADS);
+  return startThreaded(
+    asked,
+    '',
+    (threads, reason) => startWith(plan, threads, reason || fewer, options),
+    MOST_THREADS,
+  );
 }
 
 /**
@@ -92,16 +98,20 @@ function start(plan, options) {
  * @param {EngineOptions & EngineChoices} options
  * @returns {Promise<Started>}
  */
-async function startWith(plan, threads, reason, { build = fastestBuild(plan), batch = 1, wasmPath, threadScript, signal, onPhase }) {
-  const folder = wasmPath ?? new URL('./', import.meta.url).href;
-  const module = await compileBuild(folder, threads > 1, build);
+async function startWith(
+  plan,
+  threads,
+  reason,
+  { build = fastestBuild(plan), batch = 1, wasmPath, threadScript, signal, onPhase },
+) {
+  const module = await compileBuild(wasmPath, threads > 1, build, signal);
   throwIfAborted(signal);
   onPhase?.('decode');
   const begun = performance.now();
   const images = Math.min(batch, threads);
   const instance = await layOut(module, plan, threads, images);
   const decode_ms = performance.now() - begun;
-  const script = threadScript ?? new URL(THREAD_SCRIPT ?? 'vit_thread.js', folder).href;
+  const script = threadScript ?? fileUrl(THREAD_SCRIPT, wasmPath);
   const end = threads > 1 ? await startThreads(instance, threads, script) : () => {};
   return { instance, build, threads, images, reason, decode_ms, end };
 }

@@ -1,7 +1,8 @@
 /** Brings up our engine's WebAssembly: which of its builds this device runs, and a model laid out in its memory. */
 
-import { hasByteDot, hasPairDot } from '../../worker/device.js';
 import { messageOf, VitError } from '../../shared/errors.js';
+import { fetchFile, fileUrl } from '../files.js';
+import { hasByteDot, hasPairDot } from '../wasm_features.js';
 import { describe } from './plan.js';
 
 /** @typedef {import('./plan.js').Plan} Plan */
@@ -9,8 +10,6 @@ import { describe } from './plan.js';
 const PAGE_BYTES = 65536;
 /** A first, small instance only tells how much memory the model needs. */
 const SMALL_PAGES = 32;
-/** The binaries' names → their hashed names, put here by the bundler; absent in Node. */
-const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;
 
 /** What the engine's faults mean, by its numbers. */
 const FAULTS = [
@@ -62,31 +61,21 @@ export function fastestBuild({ run }) {
 /**
  * Return a compiled build.
  *
- * Raises `network_lost`, `http_error` or `backend_unavailable`.
- * @param {string} folder
+ * Raises `network_lost`, `http_error`, `aborted` or `backend_unavailable`.
+ * @param {string | undefined} folder URL of the builds, with a final slash
  * @param {boolean} threaded
  * @param {string} build
+ * @param {AbortSignal} [signal]
  * @returns {Promise<WebAssembly.Module>}
  */
-export function compileBuild(folder, threaded, build) {
-  return compile(folder, `vit-${build}${threaded ? '-threads' : ''}.wasm`);
-}
-
-/** @param {string} folder @param {string} name @returns {Promise<WebAssembly.Module>} */
-async function compile(folder, name) {
-  const url = new URL(HASHED_NAMES?.[name] ?? name, folder).href;
-  let response;
+export async function compileBuild(folder, threaded, build, signal) {
+  const name = `vit-${build}${threaded ? '-threads' : ''}.wasm`;
+  const bytes = await fetchFile(name, fileUrl(name, folder), signal);
   try {
-    response = await fetch(url);
-    // A refusal may itself be cached, for minutes.
-    if (!response.ok) response = await fetch(url, { cache: 'reload' });
-    if (response.ok) return await WebAssembly.compile(await response.arrayBuffer());
+    return await WebAssembly.compile(bytes);
   } catch (cause) {
-    if (cause instanceof WebAssembly.CompileError)
-      throw new VitError('backend_unavailable', `The browser refused the engine: ${cause.message}.`, { cause });
-    throw new VitError('network_lost', 'The connection was lost while the engine was downloaded.', { cause });
+    throw new VitError('backend_unavailable', `The browser refused the engine: ${messageOf(cause)}.`, { cause });
   }
-  throw new VitError('http_error', `The server answered the engine's ${name} with status ${response.status}.`);
 }
 
 /**

@@ -9,12 +9,12 @@ export class BackendControls {
   /** @type {Map<string, {radio: HTMLInputElement, reason: HTMLElement}>} */
   #rows = new Map();
   #engine = '';
-  /** @type {import('../catalog.js').Catalog} */
+  /** @type {import('../../shared/site_data.js').SiteData} */
   #catalog;
   /** @type {(backend: string) => void} */
   #onPick;
 
-  /** @param {import('../catalog.js').Catalog} catalog @param {(backend: string) => void} onPick */
+  /** @param {import('../../shared/site_data.js').SiteData} catalog @param {(backend: string) => void} onPick */
   constructor(catalog, onPick) {
     this.#catalog = catalog;
     this.#onPick = onPick;

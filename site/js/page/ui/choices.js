@@ -1,14 +1,14 @@
 /** Which model, variant and back end: the controls, the link that carries them, and what is not available here. */
 
+import { readLink, writeLink } from '../link.js';
 import { BackendControls } from './backends.js';
 import { elements } from './elements.js';
 import { formatBytes } from './figures.js';
-import { readLink, writeLink } from '../link.js';
 
 /**
- * @typedef {import('../catalog.js').Catalog} Catalog
- * @typedef {import('../catalog.js').Model} Model
- * @typedef {import('../catalog.js').Variant} Variant
+ * @typedef {import('../../shared/site_data.js').SiteData} Catalog
+ * @typedef {import('../../shared/site_data.js').Model} Model
+ * @typedef {import('../../shared/site_data.js').Variant} Variant
  * @typedef {import('../../shared/protocol.js').BackendState} BackendState
  * @typedef {{model: Model, variant: Variant, backend: string}} Selection
  */
@@ -131,9 +131,21 @@ export class Choices {
     const known = this.#catalog.engines[variant.engine].backends;
     this.#asked = wish.backend && known.includes(wish.backend) ? wish.backend : undefined;
     if (wish.model && wish.model !== model.name) {
-      onProblem(missing('model', wish.model, models.map(({ name }) => name)));
+      onProblem(
+        missing(
+          'model',
+          wish.model,
+          models.map(({ name }) => name),
+        ),
+      );
     } else if (wish.variant && wish.variant !== variant.id) {
-      onProblem(missing('variant', wish.variant, model.variants.map(({ id }) => id)));
+      onProblem(
+        missing(
+          'variant',
+          wish.variant,
+          model.variants.map(({ id }) => id),
+        ),
+      );
     } else if (wish.backend && !this.#asked) {
       onProblem(missing('back end', wish.backend, known));
     }
@@ -182,5 +194,8 @@ function variantRadios() {
 
 /** @param {string} kind @param {string} asked @param {string[]} known */
 function missing(kind, asked, known) {
-  return { message: `The link asks for the ${kind} “${asked}”, which is not here.`, hint: `Here are: ${known.join(', ')}.` };
+  return {
+    message: `The link asks for the ${kind} “${asked}”, which is not here.`,
+    hint: `Here are: ${known.join(', ')}.`,
+  };
 }

@@ -1,6 +1,6 @@
 /** Switches threads on where it takes no more than one reload, in the open, and never while the visitor does something. */
 
-import { AGAIN, LATER, lookAtVisit, planFor, register, ReloadGuard, whyNot, withdraw } from '../isolation.js';
+import { AGAIN, LATER, lookAtVisit, planFor, ReloadGuard, register, whyNot, withdraw } from '../isolation.js';
 import { READY, say } from './state.js';
 
 /** How long the page says that it will reload before it does. */

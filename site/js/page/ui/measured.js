@@ -1,13 +1,13 @@
 /** The panel “Measured on this device”: what was timed here, about which bytes, on what; as text and as JSON. */
 
-import { spellTest } from '../../shared/verdict.js';
+import { describeSelfTest } from '../../shared/selftest_result.js';
 import { elements, make } from './elements.js';
 import { formatMs } from './figures.js';
 
 /**
  * @typedef {import('../../shared/protocol.js').Loaded} Loaded
  * @typedef {import('../../shared/protocol.js').BenchmarkResult} Timed
- * @typedef {import('../../shared/benchmark.js').BenchmarkResult} Warm
+ * @typedef {import('../../shared/benchmark.js').Measurement} Warm
  * @typedef {import('../../shared/protocol.js').Device} Device
  * @typedef {{inference_ms: number, preprocess_ms: number}} Single
  */
@@ -137,14 +137,16 @@ export class Measured {
     fill(elements.cold, { ...this.#loaded?.cold });
     fill(elements.warm, { ...this.#warm });
     elements.warmNote.textContent = warmNote(this.#warm);
-    elements.loadNote.textContent = this.#forgotten ? 'The model is no longer kept on this device.' : cacheNote(this.#loaded);
+    elements.loadNote.textContent = this.#forgotten
+      ? 'The model is no longer kept on this device.'
+      : cacheNote(this.#loaded);
     const { model, variant } = this.#selection;
     const rows = [['Variant', `${model.title}, ${variant.title} (${variant.id})`]];
     if (this.#loaded) {
       const { backend, build, threads, threads_reason, selftest } = this.#loaded;
       rows.push(['Back end', build ? `${backend}, ${BUILDS[build] ?? build}` : backend]);
       rows.push(['Threads', threads_reason ? `${threads}: ${threads_reason}` : String(threads)]);
-      rows.push(['Self-test', spellTest(selftest)]);
+      rows.push(['Self-test', describeSelfTest(selftest)]);
     }
     for (const [key, title] of DEVICE_TITLES) {
       if (!this.#device || this.#device[key] === '') continue;

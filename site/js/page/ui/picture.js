@@ -29,7 +29,10 @@ export function listenForPictures(onPicture, onProblem) {
       try {
         take(await fetchSample(button), button);
       } catch {
-        onProblem({ message: 'The sample could not be fetched.', hint: 'Check the connection, or choose a picture of your own.' });
+        onProblem({
+          message: 'The sample could not be fetched.',
+          hint: 'Check the connection, or choose a picture of your own.',
+        });
       }
     });
   }
@@ -62,7 +65,11 @@ function listenForDrops(take, onProblem) {
     elements.dropVeil.classList.remove('shown');
     const [file] = event.dataTransfer?.files ?? [];
     if (file) take({ blob: file, title: file.name });
-    else onProblem({ message: 'What was dropped is not a file.', hint: 'Save the picture on this device first, then drop the file.' });
+    else
+      onProblem({
+        message: 'What was dropped is not a file.',
+        hint: 'Save the picture on this device first, then drop the file.',
+      });
   });
 }
 
@@ -71,7 +78,10 @@ function listenForDrops(take, onProblem) {
  * @param {(problem: {message: string, hint: string}) => void} onProblem
  */
 function listenForPaste(take, onProblem) {
-  const nothing = { message: 'The clipboard holds no picture.', hint: 'Copy a picture, not its address, and paste again.' };
+  const nothing = {
+    message: 'The clipboard holds no picture.',
+    hint: 'Copy a picture, not its address, and paste again.',
+  };
   document.addEventListener('paste', (event) => {
     const [file] = event.clipboardData?.files ?? [];
     if (file) take({ blob: file, title: 'Pasted picture' });
@@ -85,7 +95,10 @@ function listenForPaste(take, onProblem) {
       if (blob) take({ blob, title: 'Pasted picture' });
       else onProblem(nothing);
     } catch {
-      onProblem({ message: 'The browser did not let this page read the clipboard.', hint: 'Allow it, or paste with the keyboard.' });
+      onProblem({
+        message: 'The browser did not let this page read the clipboard.',
+        hint: 'Allow it, or paste with the keyboard.',
+      });
     }
   });
 }

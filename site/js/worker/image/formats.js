@@ -39,7 +39,7 @@ function readPng(bytes) {
     alpha: colour === 4 || colour === 6,
   };
   let kind = '';
-  for (let at = 8; kind !== 'IEND';) {
+  for (let at = 8; kind !== 'IEND'; ) {
     if (at + 8 > bytes.length) return { ...found, truncated: true };
     const length = view.getUint32(at);
     kind = text(bytes, at + 4, 4);
@@ -60,7 +60,7 @@ function readJpeg(bytes) {
   const view = viewOf(bytes);
   /** @type {Found} */
   const found = {};
-  for (let at = 2; ;) {
+  for (let at = 2; ; ) {
     if (at + 4 > bytes.length) return { ...found, truncated: true };
     if (bytes[at] !== 0xff) return { ...found, truncated: true };
     const marker = bytes[at + 1];
@@ -98,7 +98,7 @@ function readGif(bytes) {
   const found = { width: view.getUint16(6, true), height: view.getUint16(8, true) };
   let frames = 0;
   let at = 13 + tableSize(view.getUint8(10));
-  for (; at < bytes.length && bytes[at] !== 0x3b;) {
+  for (; at < bytes.length && bytes[at] !== 0x3b; ) {
     const block = view.getUint8(at);
     if (block === 0x21) {
       if (view.getUint8(at + 1) === 0xf9 && view.getUint8(at + 3) & 1) found.alpha = true;

@@ -8,17 +8,7 @@
 import { VitError } from '../../shared/errors.js';
 import { resizeWindow } from './resample.js';
 
-/**
- * How a model wants its images; the site data's `preprocess`.
- * @typedef {object} Preprocess
- * @property {number} size
- * @property {number} crop_pct
- * @property {'center' | 'squash' | 'border'} crop_mode
- * @property {string} interpolation
- * @property {number[]} mean
- * @property {number[]} std
- */
-
+/** @typedef {import('../../shared/site_data.js').Preprocess} Preprocess */
 /** @typedef {{width: number, height: number}} Size */
 /** @typedef {import('./resample.js').Bytes} Bytes */
 

@@ -152,7 +152,7 @@ function taps(inputSize, outputSize, start, length, filter) {
 /** @param {number} sum fixed-point @returns {number} 0..255 */
 function toByte(sum) {
   const value = sum >> PRECISION_BITS;
-  return value < 0 ? 0 : value > 255 ? 255 : value;
+  return value < 0 ? 0 : Math.min(value, 255);
 }
 
 /**

@@ -1,4 +1,4 @@
-/** The answer to a picture: the five most likely classes, or, for a model without classes, its embedding. */
+/** What the model predicts of a picture: the five most likely classes, or, for a model without classes, its embedding. */
 
 import { elements, make } from './elements.js';
 import { formatMs, formatPercent } from './figures.js';
@@ -6,13 +6,13 @@ import { formatMs, formatPercent } from './figures.js';
 export const RANKS = 5;
 const SHOWN_VALUES = 8;
 
-/** @typedef {import('../../shared/protocol.js').Classified} Answer */
+/** @typedef {import('../../shared/protocol.js').Classification} Classification */
 
 /** The embedding before the current one, to compare with. @type {{model: string, title: string, values: Float32Array} | null} */
 let previous = null;
 
 /** Put the dashes back. */
-export function clearAnswer() {
+export function clearPrediction() {
   elements.ranking.hidden = false;
   elements.embedding.hidden = true;
   elements.notices.hidden = true;
@@ -21,20 +21,21 @@ export function clearAnswer() {
 }
 
 /**
- * Show an answer and return it in one sentence.
- * @param {import('../catalog.js').Model} model
- * @param {Answer} answer
+ * Show a prediction and return it in one sentence.
+ * @param {import('../../shared/site_data.js').Model} model
+ * @param {Classification} classification
  * @param {string} title of the picture
  * @returns {string}
  */
-export function showAnswer(model, answer, title) {
-  showNotices(answer.notices);
+export function showPrediction(model, classification, title) {
+  const { top, logits, width, height, notices, inference_ms, preprocess_ms } = classification;
+  showNotices(notices);
   elements.singleRun.textContent =
-    `This one run: ${formatMs(answer.inference_ms)} in the model, ${formatMs(answer.preprocess_ms)} to prepare ` +
-    `${answer.width}×${answer.height} pixels.`;
+    `This one run: ${formatMs(inference_ms)} in the model, ${formatMs(preprocess_ms)} to prepare ` +
+    `${width}×${height} pixels.`;
   elements.ranking.hidden = model.features;
   elements.embedding.hidden = !model.features;
-  const sentence = model.features ? showEmbedding(model, answer.logits, title) : showRanking(model, answer.top);
+  const sentence = model.features ? showEmbedding(model, logits, title) : showRanking(model, top);
   elements.answer.scrollIntoView({ block: 'nearest' }); // on a phone it lies below the picture
   return sentence;
 }
@@ -46,8 +47,8 @@ function showNotices(notices) {
 }
 
 /**
- * @param {import('../catalog.js').Model} model
- * @param {Answer['top']} top
+ * @param {import('../../shared/site_data.js').Model} model
+ * @param {Classification['top']} top
  * @returns {string}
  */
 function showRanking(model, top) {
@@ -64,11 +65,17 @@ function rank(label, probability) {
   bar.ariaHidden = 'true';
   bar.style.setProperty('--share', String(probability ?? 0));
   const share = make('span', { className: 'share', text: probability === null ? '' : formatPercent(probability) });
-  return make('li', { className: probability === null ? 'blank' : '' }, make('span', { className: 'label', text: label }), share, bar);
+  return make(
+    'li',
+    { className: probability === null ? 'blank' : '' },
+    make('span', { className: 'label', text: label }),
+    share,
+    bar,
+  );
 }
 
 /**
- * @param {import('../catalog.js').Model} model
+ * @param {import('../../shared/site_data.js').Model} model
  * @param {Float32Array} values
  * @param {string} title
  * @returns {string}
