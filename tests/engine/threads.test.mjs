@@ -14,7 +14,7 @@ import { pathToFileURL } from 'node:url';
 import { readPlan } from '../../site/js/engines/vit/plan.js';
 import { startThreads } from '../../site/js/engines/vit/threads.js';
 import { engine } from '../../site/js/engines/vit/vit.js';
-import { compileBuild, layOut } from '../../site/js/engines/vit/wasm.js';
+import { compileBuild, instantiateModel } from '../../site/js/engines/vit/wasm.js';
 import { actAsBrowser, THREAD_SCRIPT } from '../../site/tools/node_browser.mjs';
 
 const RUNS = 200;
@@ -51,7 +51,7 @@ async function open(model, threads, batch) {
 /** An instance whose runs may each have another number of threads. @param {string} model @param {number} threads */
 async function instanceOf(model, threads) {
   const plan = readPlan(new Uint8Array(readFileSync(model)));
-  const instance = await layOut(await compileBuild(wasmPath, true, 'plain'), plan, threads, 1);
+  const instance = await instantiateModel(await compileBuild(wasmPath, true, 'plain'), plan, threads, 1);
   const { memory, exports } = instance;
   const end = await startThreads(instance, threads, THREAD_SCRIPT);
   const values = picture(3 * plan.sizes.height * plan.sizes.width);

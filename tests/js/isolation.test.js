@@ -91,12 +91,12 @@ const FILES = {
 
 /**
  * @param {string} address
- * @param {Partial<import('../../site/sw/routes.js').Asked>} [how]
+ * @param {Partial<import('../../site/sw/routes.js').RequestParts>} [how]
  */
 function route(address, how = {}) {
   const url = new URL(address, FOLDER).href;
-  const asked = { url, method: 'GET', mode: 'cors', cache: 'default', headers: new Headers(), ...how };
-  return routeOf(/** @type {import('../../site/sw/routes.js').Asked} */ (asked), FOLDER, FILES);
+  const request = { url, method: 'GET', mode: 'cors', cache: 'default', headers: new Headers(), ...how };
+  return routeOf(/** @type {import('../../site/sw/routes.js').RequestParts} */ (request), FOLDER, FILES);
 }
 
 test('pages, assets and samples of the site are answered', () => {

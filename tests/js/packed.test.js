@@ -119,7 +119,7 @@ test('a safetensors file gives the packed rows, scales and zero points', () => {
   });
 });
 
-test('a safetensors file that is damaged is refused, and says where', () => {
+test('a safetensors file that is damaged is rejected, and says where', () => {
   const length = Number(new DataView(file.buffer).getBigUint64(0, true));
   const entry = { dtype: 'U8', shape: [2, 3], data_offsets: [0, 6] };
   /** @param {unknown} header @param {number} [data] */
@@ -150,7 +150,7 @@ test('a safetensors file that is damaged is refused, and says where', () => {
   for (const [message, bytes] of damaged) assert.throws(() => readSafetensors(bytes), { code: 'bad_model', message });
 });
 
-test('what cannot be a packed weight is refused', () => {
+test('what cannot be a packed weight is rejected', () => {
   const { packed, bytes } = vectors[0];
   const data = Uint8Array.from(bytes);
   assert.throws(() => decodePacked('w', packed, data.subarray(1)), { code: 'bad_model', message: /w has/ });

@@ -33,13 +33,13 @@ test('errors arrive with their code, message and hint', async () => {
   assert.deepEqual([error.code, error.message, error.hint], ['not_loaded', 'It failed.', 'Try something else.']);
 });
 
-test('a call that is given up is rejected at once, and the worker hears of it', async () => {
+test('a call that is aborted is rejected at once, and the worker hears of it', async () => {
   const controller = new AbortController();
   const waiting = rpc.call('wait', undefined, { signal: controller.signal });
   await rpc.call('events'); // the worker is there and waits
   controller.abort();
   await assert.rejects(waiting, { code: 'aborted' });
-  assert.deepEqual(await rpc.call('events'), ['wait given up']);
+  assert.deepEqual(await rpc.call('events'), ['wait aborted']);
   await assert.rejects(rpc.call('count', 1, { signal: controller.signal }), { code: 'aborted' });
 });
 
@@ -52,7 +52,7 @@ test('exclusive requests wait for each other, also for those that fail; others d
   assert.deepEqual(await rpc.call('events'), ['failing begins', 'failing ends', 'next begins', 'next ends']);
 });
 
-test('an exclusive request that is given up while it waits never begins', async () => {
+test('an exclusive request that is aborted while it waits never begins', async () => {
   const controller = new AbortController();
   const first = rpc.call('slow', { name: 'first', ms: 50 });
   const second = rpc.call('slow', { name: 'second', ms: 0 }, { signal: controller.signal });

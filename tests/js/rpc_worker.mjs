@@ -8,7 +8,7 @@ import { serve } from '../../site/js/shared/rpc.js';
  * @typedef {object} Requests
  * @property {{payload: number, result: number[], progress: number}} count up to the payload
  * @property {{payload: string, result: void}} fail with the payload as the code
- * @property {{result: boolean}} wait until given up
+ * @property {{result: boolean}} wait until aborted
  * @property {{result: string[]}} events of the requests until now
  * @property {{payload: {name: string, ms: number}, result: string}} slow exclusive
  * @property {{payload: Float32Array, result: Float32Array}} double moved there and back
@@ -33,7 +33,7 @@ const handlers = {
   wait: (_, { signal }) =>
     new Promise((resolve) => {
       signal.addEventListener('abort', () => {
-        events.push('wait given up');
+        events.push('wait aborted');
         resolve(true);
       });
     }),

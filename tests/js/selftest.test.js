@@ -75,7 +75,7 @@ test('a right back end passes, through the whole path from pixels', async () => 
   assert.ok(max_abs_diff > 0 && max_abs_diff < 0.01); // float16 holds the outputs
 });
 
-test('garbage, constants, exchanged channels, another scale and no numbers are refused', async () => {
+test('garbage, constants, exchanged channels, another scale and no numbers are rejected', async () => {
   const wrong = {
     garbage: async () => Float32Array.from({ length: OUTPUTS }, (_, index) => 9 * Math.sin(index * 99)),
     constant: async () => new Float32Array(OUTPUTS),
@@ -119,7 +119,7 @@ test('of a model with very many outputs some are compared', async () => {
   assert.ok(max_abs_diff < 0.01);
 });
 
-test('a refusal names the back end and its figures', async () => {
+test('a rejection names the back end and its figures', async () => {
   const result = await tested(async () => new Float32Array(OUTPUTS));
   assert.throws(
     () => requirePassed(result, 'webgl'),
@@ -131,7 +131,7 @@ test('a refusal names the back end and its figures', async () => {
   );
 });
 
-test('a file that holds no reference images is refused', async () => {
+test('a file that holds no reference images is rejected', async () => {
   const images = { dtype: 'U8', shape: [8, 1, 1, 3], bytes: new Uint8Array(24) };
   const logits = { dtype: 'F32', shape: [8, 1], bytes: new Uint8Array(32) };
   const few = { dtype: 'F16', shape: [7, 1], bytes: new Uint8Array(14) };

@@ -52,13 +52,13 @@ test('a model with channels first gets them first', async () => {
   await session.dispose();
 });
 
-test('an input of the wrong length is refused', async () => {
+test('an input of the wrong length is rejected', async () => {
   const session = await engine.load({ files: tinyModel() }, { backend: 'cpu' });
   await assert.rejects(session.run(new Float32Array(11)), { code: 'bad_request', message: /11 values.*12/ });
   await session.dispose();
 });
 
-test('damaged models are refused, and say where', async () => {
+test('damaged models are rejected, and say where', async () => {
   /** @type {[RegExp, (files: Map<string, Uint8Array<ArrayBuffer>>) => unknown][]} */
   const damages = [
     [/no model\.json/, (files) => files.delete('model.json')],
@@ -107,7 +107,7 @@ test('a GPU runs the graph made for it, on the weights of the other', async () =
   assert.equal(tf.engine().state.numTensors, before);
 });
 
-test('a graph for GPUs that does not fit is refused, and says why', async () => {
+test('a graph for GPUs that does not fit is rejected, and says why', async () => {
   /** @type {[string, RegExp, (files: Map<string, Uint8Array<ArrayBuffer>>) => unknown][]} */
   const damages = [
     ['gpu', /no model_gpu\.json/, (files) => files.delete('model_gpu.json')],
@@ -135,7 +135,7 @@ function replace(files, from, to, name = 'model.json') {
   files.set(name, new TextEncoder().encode(text.replace(from, to)));
 }
 
-test('a back end that is not here is refused with those that are', async () => {
+test('a back end that is not here is rejected with those that are', async () => {
   await assert.rejects(engine.load({ files: tinyModel() }, { backend: 'webgl' }), {
     code: 'backend_unavailable',
     message: /“webgl”.*Available: wasm, cpu\./,
@@ -157,6 +157,6 @@ test('a back end that is not here is refused with those that are', async () => {
   assert.ok(states.every(({ available, reason }) => available || reason !== ''));
 });
 
-test('an unknown engine is refused with those there are', async () => {
+test('an unknown engine is rejected with those there are', async () => {
   await assert.rejects(openEngine('abacus'), { code: 'bad_request', message: /abacus.*tfjs/ });
 });

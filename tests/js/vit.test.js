@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { describe, readPlan } from '../../site/js/engines/vit/plan.js';
-import { ThreadTrial } from '../../site/js/engines/vit/trial.js';
+import { ThreadTuner } from '../../site/js/engines/vit/tuner.js';
 
 const SIZES = {
   ...{ height: 28, width: 21, patch_height: 7, patch_width: 7, dim: 48, heads: 3, head_dim: 16, hidden: 192, depth: 2 },
@@ -59,7 +59,7 @@ test('a plan has the tensors in its own order, with their bits', () => {
   );
 });
 
-test('a plan without its tensors, or with others than numbers, is refused', () => {
+test('a plan without its tensors, or with others than numbers, is rejected', () => {
   const listed = { sizes: SIZES, tensors: [['weight', 4]], run: 8 };
   assert.throws(() => planned(listed), { code: 'bad_model', message: /weight/ });
   assert.throws(() => planned(listed, { weight: ['I32', [0, 0, 0, 0]] }), { code: 'bad_model', message: /weight/ });
@@ -74,7 +74,7 @@ test('a plan without its tensors, or with others than numbers, is refused', () =
   assert.throws(() => planned({ sizes: SIZES, run: 0 }), { code: 'bad_model', message: /plan/ });
 });
 
-test('files of other formats and versions are refused by name', () => {
+test('files of other formats and versions are rejected with a reason', () => {
   const others = [{}, { format: 'pt' }, { format: 'vit-pages-engine', schema_version: '2' }];
   for (const metadata of /** @type {Record<string, string>[]} */ (others))
     assert.throws(() => readPlan(made(metadata)), { code: 'bad_model', message: /“vit-pages-engine”, version 1/ });
@@ -88,7 +88,7 @@ test('the description has the sizes in order, epsilon as its bits, and the threa
   assert.deepEqual([...found], [28, 21, 7, 7, 48, 3, 16, 192, 2, 1, 0, 10, 1, 4, epsilon, 3, 1, 2]);
 });
 
-test('a description of sizes that int32 cannot hold is refused, and names them', () => {
+test('a description of sizes that int32 cannot hold is rejected, and names them', () => {
   for (const value of [2 ** 31, -(2 ** 31) - 1, 2 ** 32 + 48, 0.5, NaN])
     assert.throws(() => describe({ sizes: { ...SIZES, dim: value }, parts: [], run: 0 }, 1, 1), {
       code: 'bad_model',
@@ -97,27 +97,27 @@ test('a description of sizes that int32 cannot hold is refused, and names them',
 });
 
 /**
- * Let a trial run until it has found out; return the numbers of threads that it tried.
- * @param {ThreadTrial} trial
+ * Let a tuner run until it has found out; return the numbers of threads that it tried.
+ * @param {ThreadTuner} tuner
  * @param {(threads: number, run: number) => number} time
  */
-function tryAll(trial, time) {
+function tryAll(tuner, time) {
   const tried = [];
-  while (!trial.settled) {
-    tried.push(trial.next);
-    trial.record(time(trial.next, tried.length - 1));
+  while (!tuner.settled) {
+    tried.push(tuner.next);
+    tuner.record(time(tuner.next, tried.length - 1));
   }
   return tried;
 }
 
 /** @param {number} most @param {(threads: number, run: number) => number} time */
 function fastestOf(most, time) {
-  const trial = new ThreadTrial(most);
-  tryAll(trial, time);
-  return trial.fastest;
+  const tuner = new ThreadTuner(most);
+  tryAll(tuner, time);
+  return tuner.fastest;
 }
 
-test('a trial tries all threads, half of them and a quarter, in turn, until two rounds made nothing faster', () => {
+test('a tuner tries all threads, half of them and a quarter, in turn, until two rounds made nothing faster', () => {
   for (const [most, counts] of /** @type {[number, number[]][]} */ ([
     [2, [2, 1]],
     [3, [3, 2, 1]],
@@ -125,19 +125,19 @@ test('a trial tries all threads, half of them and a quarter, in turn, until two 
     [7, [7, 4, 2]],
     [8, [8, 4, 2]],
   ])) {
-    const trial = new ThreadTrial(most);
-    assert.equal(trial.fastest, most, 'until it is found out');
-    assert.match(trial.reason, /find out whether fewer/);
+    const tuner = new ThreadTuner(most);
+    assert.equal(tuner.fastest, most, 'until it is found out');
+    assert.match(tuner.reason, /find out whether fewer/);
     assert.deepEqual(
-      tryAll(trial, (threads) => 100 * threads),
+      tryAll(tuner, (threads) => 100 * threads),
       [...counts, ...counts, ...counts],
     );
     const least = counts[counts.length - 1];
-    assert.equal(trial.next, least);
-    assert.equal(trial.fastest, least);
-    assert.equal(trial.reason, `${least} of ${most} threads were the fastest here`);
-    trial.record(1);
-    assert.deepEqual([trial.next, trial.fastest], [least, least], 'it stays so');
+    assert.equal(tuner.next, least);
+    assert.equal(tuner.fastest, least);
+    assert.equal(tuner.reason, `${least} of ${most} threads were the fastest here`);
+    tuner.record(1);
+    assert.deepEqual([tuner.next, tuner.fastest], [least, least], 'it stays so');
   }
 });
 
@@ -147,9 +147,9 @@ test('runs of a few milliseconds are tried for longer than the browser and the s
     const compiling = run < 4 ? 15 - 3 * run : 0;
     return compiling + (threads === 1 ? 3.1 : run < 25 ? 3.6 : 2);
   };
-  const trial = new ThreadTrial(2);
-  const tried = tryAll(trial, settling);
-  assert.deepEqual([trial.fastest, trial.reason], [2, '']);
+  const tuner = new ThreadTuner(2);
+  const tried = tryAll(tuner, settling);
+  assert.deepEqual([tuner.fastest, tuner.reason], [2, '']);
   assert.ok(tried.length > 75 && tried.length <= 90, `it took ${tried.length} runs`);
 });
 
@@ -161,10 +161,10 @@ test('slow runs do not count, were they most of them', () => {
   );
 });
 
-test('a trial ends even if every run is faster than the last, or takes no time that a clock can tell', () => {
+test('a tuner ends even if every run is faster than the last, or takes no time that a clock can tell', () => {
   for (const time of [(/** @type {number} */ _, /** @type {number} */ run) => 1000 * 0.9 ** run, () => 0]) {
-    const trial = new ThreadTrial(2);
-    assert.equal(tryAll(trial, time).length, 200);
+    const tuner = new ThreadTuner(2);
+    assert.equal(tryAll(tuner, time).length, 200);
   }
 });
 
@@ -177,8 +177,8 @@ test('more threads are kept only where they are worth it', () => {
 });
 
 test('with one thread there is nothing to try', () => {
-  const trial = new ThreadTrial(1);
-  assert.deepEqual([trial.settled, trial.next, trial.fastest, trial.reason], [true, 1, 1, '']);
-  trial.record(5);
-  assert.deepEqual([trial.settled, trial.next, trial.fastest, trial.reason], [true, 1, 1, '']);
+  const tuner = new ThreadTuner(1);
+  assert.deepEqual([tuner.settled, tuner.next, tuner.fastest, tuner.reason], [true, 1, 1, '']);
+  tuner.record(5);
+  assert.deepEqual([tuner.settled, tuner.next, tuner.fastest, tuner.reason], [true, 1, 1, '']);
 });

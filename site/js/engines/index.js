@@ -1,5 +1,5 @@
 /**
- * The engines (JavaScript runtimes) the page can run a variant with; each is downloaded only when asked for.
+ * The engines (JavaScript runtimes) the page can run a variant with; each is downloaded only when it is requested.
  *
  * An engine module exports `engine`, an `Engine`. To add one: write its adapter and a line here.
  */
@@ -10,7 +10,7 @@
  *
  * @typedef {object} EngineOptions
  * @property {string} backend
- * @property {number} [threads] threads wanted; left out, as many as pay
+ * @property {number} [threads] threads requested; left out, as many as pay
  * @property {number} [batch] most images that `runAll` is to run at once; left out, one
  * @property {string} [build] one of the engine's builds, for engines that have several; left out, this device's
  * @property {string} [wasmPath] URL (in Node: path) of the folder with the engine's .wasm files, with a final slash
@@ -20,7 +20,7 @@
  * @typedef {object} Session
  * @property {string} backend
  * @property {number} threads
- * @property {string} threads_reason why there are no more threads, or may soon be fewer; '' when it is as asked
+ * @property {string} threads_reason why there are no more threads, or may soon be fewer; '' when it is as requested
  * @property {boolean} [settled] false as long as the runs themselves find out how many threads are the fastest
  * @property {string} [build] which of the engine's builds this is, for engines that have several
  * @property {[number, number, number]} input height, width, channels

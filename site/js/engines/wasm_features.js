@@ -37,7 +37,7 @@ export function hasRelaxedSimd() {
  * @returns {boolean}
  */
 export function hasByteDot() {
-  return hasRelaxedSimd() && EXACT_DOTS.includes(first(RELAXED_DOT, 127, -1));
+  return hasRelaxedSimd() && EXACT_DOTS.includes(evaluate(RELAXED_DOT, 127, -1));
 }
 
 /**
@@ -45,7 +45,7 @@ export function hasByteDot() {
  * @returns {boolean}
  */
 export function hasPairDot() {
-  return hasRelaxedSimd() && first(PAIR_DOT, 64, -1) === 2 * 64 * 255;
+  return hasRelaxedSimd() && evaluate(PAIR_DOT, 64, -1) === 2 * 64 * 255;
 }
 
 /**
@@ -54,7 +54,7 @@ export function hasPairDot() {
  * @param {number} weight
  * @param {number} act
  */
-function first(bytes, weight, act) {
+function evaluate(bytes, weight, act) {
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(bytes)));
   return /** @type {(weight: number, act: number) => number} */ (exports.p)(weight, act);
 }

@@ -20,7 +20,7 @@ import { cachePrefix, isOptedOut, modeOf, withMode } from '../shared/service_wor
  * @property {boolean} appleMobile
  * @property {number} cores
  *
- * @typedef {object} Plan
+ * @typedef {object} IsolationPlan
  * @property {Mode | null} mode what to ask of the service worker; null: nothing
  * @property {string} obstacle why there is no service worker; '' where there is one
  * @property {string} reason why there is but one thread; '' where there may be more
@@ -28,7 +28,7 @@ import { cachePrefix, isOptedOut, modeOf, withMode } from '../shared/service_wor
  */
 
 /** Why there is but one thread, when that is not the visit's own doing. */
-export const REFUSED = 'the browser does not isolate this page, although it is asked to';
+export const NOT_ISOLATED = 'the browser does not isolate this page, although it is asked to';
 export const COMING = 'more are being set up';
 export const LATER = 'more are on from the next visit; reloading now would disturb this one';
 export const AGAIN = 'more are on from the next visit; this tab was reloaded for them before';
@@ -36,11 +36,11 @@ export const AGAIN = 'more are on from the next visit; this tab was reloaded for
 /**
  * Decide what a visit asks of the service worker.
  * @param {Visit} visit
- * @returns {Plan}
+ * @returns {IsolationPlan}
  */
 export function planFor(visit) {
   const { isolated, controller, appleMobile, cores } = visit;
-  /** @param {Mode} mode @param {string} reason @param {boolean} [reload] @returns {Plan} */
+  /** @param {Mode} mode @param {string} reason @param {boolean} [reload] @returns {IsolationPlan} */
   const plan = (mode, reason, reload = false) => ({ mode, obstacle: '', reason, reload });
   const obstacle = obstacleFor(visit);
   if (obstacle) return { mode: null, obstacle, reason: isolated ? '' : obstacle, reload: false };
@@ -48,7 +48,7 @@ export function planFor(visit) {
   if (isolated) return plan(controller === 'isolate' ? 'isolate' : 'host', '');
   if (appleMobile) return plan('plain', 'iPhones and iPads run out of memory with threads');
   if (cores < 2) return plan('plain', 'this device reports one core');
-  return controller === 'isolate' ? plan('isolate', REFUSED) : plan('isolate', COMING, true);
+  return controller === 'isolate' ? plan('isolate', NOT_ISOLATED) : plan('isolate', COMING, true);
 }
 
 /** Why there can be no service worker; '' when there can. @param {Visit} visit @returns {string} */
@@ -74,7 +74,7 @@ export function isAppleMobile({ userAgent, maxTouchPoints }) {
  * @param {{address: string, embedded: boolean}} page
  * @returns {Visit}
  */
-export function lookAtVisit(script, { address, embedded }) {
+export function describeVisit(script, { address, embedded }) {
   const supported = 'serviceWorker' in navigator;
   const controlling = supported ? navigator.serviceWorker.controller?.scriptURL : undefined;
   return {
@@ -127,7 +127,7 @@ function settled(coming, registration) {
 }
 
 /** Take the service worker away, with all that it kept of this site. @param {string} script absolute URL */
-export async function withdraw(script) {
+export async function unregister(script) {
   const folder = new URL('./', script).href;
   const registrations = (await navigator.serviceWorker?.getRegistrations()) ?? [];
   await Promise.all(registrations.filter(({ scope }) => scope === folder).map((one) => one.unregister()));
@@ -136,7 +136,7 @@ export async function withdraw(script) {
 }
 
 /** Why a registration failed, for a visitor. @param {unknown} error @returns {string} */
-export function whyNot(error) {
+export function describeFailure(error) {
   return `the service worker could not be set up (${messageOf(error)})`;
 }
 

@@ -1,8 +1,8 @@
-/** The classify page: wires the controls to the runtime. One wish at a time; the newest wins. */
+/** The classify page: wires the controls to the runtime. One task at a time; the newest wins. */
 
 import { asVitError, VitError } from '../shared/errors.js';
-import { readCatalog } from './catalog.js';
 import { createClient } from './client.js';
+import { readSiteData } from './site_data.js';
 import { Choices, labelLoadButton, sameSelection } from './ui/choices.js';
 import { elements } from './ui/elements.js';
 import { formatMs } from './ui/figures.js';
@@ -11,14 +11,14 @@ import { Measured } from './ui/measured.js';
 import { listenForPictures } from './ui/picture.js';
 import { clearPrediction, RANKS, showPrediction } from './ui/prediction.js';
 import {
+  clearFallbacks,
   clearProblem,
-  clearRefusals,
   READY,
   say,
   setRunning,
+  showFallback,
   showLoading,
   showProblem,
-  showRefusal,
   showRuns,
 } from './ui/state.js';
 
@@ -30,7 +30,7 @@ import {
 
 const WARMUP_MAX = 50;
 const RUNS = 50;
-/** Failures after which the session is not trusted: the next wish loads it anew. */
+/** Failures after which the session is not trusted: the next task loads it anew. */
 const LOST = new Set(['internal', 'not_loaded', 'out_of_memory', 'wrong_result']);
 
 /** The page's state, and what visitors can do to it. */
@@ -39,82 +39,82 @@ class App {
   #loading = null;
   /** @type {import('./ui/picture.js').Picture | null} */
   #picture = null;
-  /** The picture whose answer is shown. @type {import('./ui/picture.js').Picture | null} */
-  #answered = null;
-  /** @type {AbortController | null} of the wish that is being met */
+  /** The picture whose prediction is shown. @type {import('./ui/picture.js').Picture | null} */
+  #classified = null;
+  /** @type {AbortController | null} of the running task */
   #current = null;
   #measuring = false;
 
-  /** @param {import('../shared/site_data.js').SiteData} catalog */
-  constructor(catalog) {
+  /** @param {import('../shared/site_data.js').SiteData} siteData */
+  constructor(siteData) {
     const at = /** @param {string} path */ (path) => new URL(path, document.baseURI).href;
-    this.catalog = catalog;
+    this.siteData = siteData;
     this.base = at('.');
-    this.client = createClient(at(catalog.assets.worker), { wasmPath: at(catalog.assets.wasm) });
+    this.client = createClient(at(siteData.assets.worker), { wasmPath: at(siteData.assets.wasm) });
     say(READY);
     this.choices = new Choices(
-      catalog,
+      siteData,
       () => this.#changed(),
       (problem) => showProblem(problem, null),
     );
-    this.measured = new Measured(this.choices.selection, catalog.version);
+    this.measured = new Measured(this.choices.selection, siteData.version);
     this.#labelLoad();
     listenForPictures(
       (picture) => this.#take(picture),
       (problem) => showProblem(problem, null),
     );
-    elements.load.addEventListener('click', () => this.#loadAnew());
+    elements.load.addEventListener('click', () => this.#reload());
     elements.measure.addEventListener('click', () => this.#measure());
-    elements.forget.addEventListener('click', () => this.#attempt(() => this.#forget()));
+    elements.forget.addEventListener('click', () => this.#perform(() => this.#forget()));
     elements.cancel.addEventListener('click', () => this.#cancel());
-    this.#lookAround();
-    isolate(at(catalog.assets.service_worker), {
+    this.#probe();
+    isolate(at(siteData.assets.service_worker), {
       busy: () => this.#picture !== null || this.#loading !== null || this.#current !== null,
-      tell: (standing) => this.measured.setStanding(standing),
+      onStatus: (status) => this.measured.setIsolationStatus(status),
     });
   }
 
   /** Ask the runtime what works on this device; nothing else waits for it. */
-  async #lookAround() {
+  async #probe() {
     const { engine } = this.choices.selection.variant;
     try {
       this.choices.setBackends(engine, await this.client.backends(engine));
       if (!this.#loading) this.measured.reset(this.choices.selection);
       this.measured.setDevice(await this.client.device());
     } catch (error) {
-      showProblem(asVitError(error), () => this.#lookAround());
+      showProblem(asVitError(error), () => this.#probe());
     }
   }
 
-  /** Another variant or back end was chosen: the old session goes, the new one is loaded when asked for. */
+  /** Another variant or back end was chosen: the old session goes, the new one is loaded on request. */
   #changed() {
     this.#cancel();
     this.#loading = null;
     this.client.unload().catch((error) => showProblem(asVitError(error), null));
-    this.#answered = null;
+    this.#classified = null;
     clearPrediction();
     clearProblem();
-    clearRefusals();
+    clearFallbacks();
     this.measured.reset(this.choices.selection);
     this.#labelLoad();
     const { variant, backend } = this.choices.selection;
     const next = this.#picture ? 'Load it to classify the picture again.' : 'Choose a picture, or a sample.';
-    say(`${variant.title} on ${this.catalog.backends[backend]} chosen. ${next}`);
-    if (!this.choices.knows(variant.engine)) this.#lookAround();
+    say(`${variant.title} on ${this.siteData.backends[backend]} chosen. ${next}`);
+    if (!this.choices.knows(variant.engine)) this.#probe();
   }
 
   /** @param {import('./ui/picture.js').Picture} picture */
   #take(picture) {
     this.#picture = picture;
     clearPrediction();
-    this.#attempt((signal) => this.#classify(signal));
+    this.#perform((signal) => this.#classify(signal));
   }
 
   /** Load even what is loaded already, so that the start can be timed again. */
-  #loadAnew() {
+  #reload() {
     this.#loading?.controller.abort();
     this.#loading = null;
-    this.#attempt(async (signal) => {
+    this.#perform(async (signal) => {
       if (this.#picture) return this.#classify(signal);
       await this.#load();
       if (!signal.aborted) say('The model is loaded. Choose a picture.');
@@ -122,19 +122,19 @@ class App {
   }
 
   /**
-   * Meet one wish; an older one is given up, and only the newest shows how it ended.
-   * @param {(signal: AbortSignal) => Promise<void>} wish
+   * Run one task; an older one is aborted, and only the newest shows how it ended.
+   * @param {(signal: AbortSignal) => Promise<void>} task
    */
-  async #attempt(wish) {
+  async #perform(task) {
     this.#current?.abort();
     const current = new AbortController();
     this.#current = current;
     clearProblem();
     setRunning(true);
     try {
-      await wish(current.signal);
+      await task(current.signal);
     } catch (error) {
-      if (this.#current === current) this.#fail(asVitError(error), () => this.#attempt(wish));
+      if (this.#current === current) this.#fail(asVitError(error), () => this.#perform(task));
     }
     if (this.#current === current) this.#rest();
   }
@@ -158,7 +158,7 @@ class App {
     }
   }
 
-  /** Return the chosen variant's session, loading it once however many wishes wait for it. @returns {Promise<Loaded>} */
+  /** Return the chosen variant's session, loading it once however many tasks wait for it. @returns {Promise<Loaded>} */
   #load() {
     const { selection } = this.choices;
     if (this.#loading && sameSelection(this.#loading.selection, selection)) return this.#loading.promise;
@@ -169,7 +169,7 @@ class App {
       if (this.#loading?.controller === controller) showLoading(progress);
     };
     const options = { signal: controller.signal, onProgress };
-    const promise = this.#loadTrusted(selection, options);
+    const promise = this.#loadWithFallback(selection, options);
     const loading = { selection, controller, promise, done: false };
     this.#loading = loading;
     promise.then(
@@ -187,20 +187,20 @@ class App {
   }
 
   /**
-   * Load what is chosen; a back end that gives wrong answers is refused, visibly, and the next one taken.
+   * Load what is chosen; a back end that gives wrong answers is rejected, visibly, and the next one taken.
    * @param {Selection} selection
    * @param {{signal: AbortSignal, onProgress: (progress: import('../shared/protocol.js').LoadProgress) => void}} options
    * @returns {Promise<Loaded>}
    */
-  async #loadTrusted(selection, options) {
+  async #loadWithFallback(selection, options) {
     const { model, variant, backend } = selection;
     try {
       return await this.client.load({ model, variant, backend, base: this.base }, options);
     } catch (error) {
       const loading = this.#loading;
       if (asVitError(error).code !== 'wrong_result' || loading?.selection !== selection) throw error;
-      loading.selection = await this.#nextAfter(selection, asVitError(error));
-      return this.#loadTrusted(loading.selection, options);
+      loading.selection = await this.#fallBackFrom(selection, asVitError(error));
+      return this.#loadWithFallback(loading.selection, options);
     }
   }
 
@@ -208,22 +208,22 @@ class App {
    * Refuse a back end and choose the next: of the same engine, else of another that has the same numbers.
    *
    * Raises `wrong_result` when none is left.
-   * @param {Selection} refused
+   * @param {Selection} rejected
    * @param {VitError} error
    * @returns {Promise<Selection>}
    */
-  async #nextAfter(refused, error) {
-    this.#answered = null;
+  async #fallBackFrom(rejected, error) {
+    this.#classified = null;
     clearPrediction();
-    this.choices.refuse(refused, error.message);
+    this.choices.reject(rejected, error.message);
     for (const variant of this.choices.alike) {
       const { engine } = variant;
       if (!this.choices.knows(engine)) this.choices.setBackends(engine, await this.client.backends(engine));
-      if (this.#loading?.selection !== refused) throw error; // something else was chosen meanwhile
+      if (this.#loading?.selection !== rejected) throw error; // something else was chosen meanwhile
       const next = this.choices.fallBack(variant);
       if (!next) continue;
-      const other = variant === refused.variant ? '' : `${this.catalog.engines[engine].title} on `;
-      showRefusal(`${error.message} ${other}${this.catalog.backends[next.backend]} is used instead.`);
+      const other = variant === rejected.variant ? '' : `${this.siteData.engines[engine].title} on `;
+      showFallback(`${error.message} ${other}${this.siteData.backends[next.backend]} is used instead.`);
       this.measured.reset(next);
       return next;
     }
@@ -239,16 +239,16 @@ class App {
     await this.#load();
     if (signal.aborted) return;
     say('Classifying …');
-    const answer = await this.client.classify(picture.blob, { topk: Math.min(RANKS, model.outputs), signal });
+    const classification = await this.client.classify(picture.blob, { topk: Math.min(RANKS, model.outputs), signal });
     if (signal.aborted) return;
-    this.#answered = picture;
-    this.measured.setSingle(answer);
-    say(showPrediction(model, answer, picture.title));
+    this.#classified = picture;
+    this.measured.setSingle(classification);
+    say(showPrediction(model, classification, picture.title));
   }
 
   /** @param {AbortSignal} signal */
   async #benchmark(signal) {
-    if (this.#picture !== this.#answered) await this.#classify(signal);
+    if (this.#picture !== this.#classified) await this.#classify(signal);
     else await this.#load();
     if (signal.aborted) return;
     say('Measuring …');
@@ -265,7 +265,7 @@ class App {
     if (this.#measuring) return this.#cancel();
     this.#measuring = true;
     elements.measure.textContent = 'Stop';
-    await this.#attempt((signal) => this.#benchmark(signal));
+    await this.#perform((signal) => this.#benchmark(signal));
     this.#measuring = false;
     elements.measure.textContent = 'Measure';
   }
@@ -292,4 +292,4 @@ class App {
   }
 }
 
-new App(readCatalog());
+new App(readSiteData());

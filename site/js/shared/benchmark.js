@@ -9,7 +9,7 @@ import { throwIfAborted } from './errors.js';
 /** Warm-up looks at this many runs at a time. */
 const WINDOW = 5;
 /** Warm-up ends when a window is less than this much faster than the one before. */
-const FLAT = 0.02;
+const STEADY = 0.02;
 /** First and last third that differ by more than this are reported as drift. */
 const DRIFT = 0.1;
 
@@ -69,9 +69,9 @@ export async function benchmark(
     for (;;) {
       await untilVisible(visibility, signal);
       const { changes } = visibility;
-      const begun = performance.now();
+      const startedAt = performance.now();
       await task();
-      const duration = performance.now() - begun;
+      const duration = performance.now() - startedAt;
       await nextMessage();
       if (visibility.changes === changes) return duration;
       discarded++;
@@ -80,7 +80,7 @@ export async function benchmark(
   let unsettled = 0;
   /** @type {number[]} */
   const warming = [];
-  while (!settled() || (warming.length < warmup_max && !isFlat(warming))) {
+  while (!settled() || (warming.length < warmup_max && !isSteady(warming))) {
     const last_ms = await timed();
     if (settled()) warming.push(last_ms);
     else unsettled++;
@@ -94,7 +94,7 @@ export async function benchmark(
   }
   const timing = {
     warmup: unsettled + warming.length,
-    warm: isFlat(warming),
+    warm: isSteady(warming),
     discarded,
     timer_resolution_ms: timerResolution(),
     samples_ms,
@@ -131,11 +131,11 @@ function nextMessage() {
  * @param {number[]} samples
  * @returns {boolean}
  */
-export function isFlat(samples) {
+export function isSteady(samples) {
   if (samples.length < 2 * WINDOW) return false;
   const last = quantile(samples.slice(-WINDOW), 0.5);
   const before = quantile(samples.slice(-2 * WINDOW, -WINDOW), 0.5);
-  return last >= before * (1 - FLAT);
+  return last >= before * (1 - STEADY);
 }
 
 /**
@@ -185,9 +185,9 @@ export function summarise(samples) {
  * @returns {number}
  */
 export function timerResolution(now = () => performance.now()) {
-  const begun = now();
+  const startedAt = now();
   let smallest = Infinity;
-  for (let last = begun, time = begun; time - begun < 20; last = time) {
+  for (let last = startedAt, time = startedAt; time - startedAt < 20; last = time) {
     time = now();
     if (time > last) smallest = Math.min(smallest, time - last);
   }

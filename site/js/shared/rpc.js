@@ -2,7 +2,7 @@
  * Calls from one thread to a worker: the page's to its worker, and an engine's to the worker that its runtime lives in.
  *
  * A request {id, type, payload} is answered by any number of {id, progress} and then one {id, ok: true, result} or
- * {id, ok: false, error}. {abort: id} gives a request up. A notice {type, payload} has no answer.
+ * {id, ok: false, error}. {abort: id} aborts a request. A notice {type, payload} has no answer.
  *
  * A protocol is a type: request type → {payload, result, progress}. Both sides are checked against it.
  *

@@ -1,4 +1,4 @@
-/** What a self-test found, in words, for the page as for the runtime. */
+/** The result of a self-test, and how it is told: to visitors, and as an error. */
 
 import { VitError } from './errors.js';
 

@@ -22,8 +22,8 @@ export function withMode(script, mode) {
 
 /** The mode a service worker's URL carries; `plain` for any other. @param {string} script @returns {Mode} */
 export function modeOf(script) {
-  const asked = new URL(script).searchParams.get('mode');
-  return MODES.find((mode) => mode === asked) ?? 'plain';
+  const requested = new URL(script).searchParams.get('mode');
+  return MODES.find((mode) => mode === requested) ?? 'plain';
 }
 
 /** Whether the page's address asks for no isolation: `?isolation=off`. @param {string} address @returns {boolean} */

@@ -93,7 +93,7 @@ export class FileCache {
     }
   }
 
-  /** Delete every file kept by sites of this kind on this origin. @returns {Promise<void>} */
+  /** Delete every file cached by sites of this kind on this origin. @returns {Promise<void>} */
   async clear() {
     if (typeof caches !== 'undefined') await caches.delete(CACHE_NAME);
   }
@@ -145,30 +145,30 @@ async function inParallel(items, task, stop) {
 /** @param {FileRecord} record @param {Transfer} transfer @returns {Promise<[string, Uint8Array<ArrayBuffer>]>} */
 async function readFile(record, transfer) {
   throwIfAborted(transfer.signal);
-  const kept = await readKept(record, transfer);
-  if (kept) {
+  const cached = await readCached(record, transfer);
+  if (cached) {
     transfer.count(record.bytes);
-    return [record.path, kept];
+    return [record.path, cached];
   }
   const bytes = await download(record, transfer);
   transfer.downloaded++;
   await verify(bytes, record);
-  await keep(bytes, record, transfer);
+  await writeCached(bytes, record, transfer);
   return [record.path, bytes];
 }
 
 /**
- * Return the kept bytes when they are still right; evict them when not.
+ * Return the cached bytes when they are still right; evict them when not.
  * @param {FileRecord} record
  * @param {Transfer} transfer
  */
-async function readKept({ path, bytes, sha256 }, { store, notices }) {
+async function readCached({ path, bytes, sha256 }, { store, notices }) {
   const response = await store?.match(keyOf(sha256));
   if (!store || !response) return null;
-  const kept = new Uint8Array(await response.arrayBuffer());
-  if (kept.length === bytes && (await sha256Of(kept)) === sha256) return kept;
+  const cached = new Uint8Array(await response.arrayBuffer());
+  if (cached.length === bytes && (await sha256Of(cached)) === sha256) return cached;
   await store.delete(keyOf(sha256));
-  notices.add(`The kept copy of ${path} was damaged; it was downloaded again.`);
+  notices.add(`The cached copy of ${path} was damaged; it was downloaded again.`);
   return null;
 }
 
@@ -179,7 +179,7 @@ async function download(record, { folder, signal, count }) {
   try {
     // Not through the HTTP cache: a wrong answer would stay there, and a right one would be stored twice.
     const response = await fetch(url, { signal, cache: 'no-store' });
-    refuseWrongAnswer(response, record);
+    checkResponse(response, record);
     const bytes = new Uint8Array(record.bytes);
     for await (const chunk of chunksOf(response)) {
       if (received + chunk.length > record.bytes)
@@ -211,7 +211,7 @@ async function* chunksOf(response) {
 }
 
 /** @param {Response} response @param {FileRecord} record */
-function refuseWrongAnswer({ ok, status, headers }, { path }) {
+function checkResponse({ ok, status, headers }, { path }) {
   if (!ok) {
     const hint = status === 404 ? 'Reload the page: the site may just have been updated.' : undefined;
     throw new VitError('http_error', `The server answered ${path} with status ${status}.`, { hint });
@@ -249,7 +249,7 @@ async function verify(bytes, { path, sha256 }) {
 }
 
 /** @param {Uint8Array<ArrayBuffer>} bytes @param {FileRecord} record @param {Transfer} transfer */
-async function keep(bytes, { sha256 }, { store, notices }) {
+async function writeCached(bytes, { sha256 }, { store, notices }) {
   try {
     const headers = { 'content-type': 'application/octet-stream', 'content-length': String(bytes.length) };
     await store?.put(keyOf(sha256), new Response(bytes, { headers }));

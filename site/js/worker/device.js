@@ -1,4 +1,4 @@
-/** What the device and the browser are, as far as they tell. */
+/** The device and the browser, as far as they describe themselves. */
 
 import { webglName } from '../engines/probes.js';
 import { hasRelaxedSimd, hasSimd } from '../engines/wasm_features.js';
@@ -12,7 +12,7 @@ export async function describeDevice() {
     ...(await clientHints()),
     logical_cores,
     memory_gb: /** @type {{deviceMemory?: number}} */ (navigator).deviceMemory ?? null,
-    gpu: (await webgpuName()) || webglName() || 'none that the browser tells of',
+    gpu: (await webgpuName()) || webglName() || 'none reported by the browser',
     simd: hasSimd(),
     relaxed_simd: hasRelaxedSimd(),
     isolated,

@@ -14,7 +14,7 @@ import { readReference, selfTest } from './selftest.js';
  * @typedef {import('../shared/protocol.js').LoadRequest} LoadRequest
  * @typedef {import('../shared/protocol.js').LoadProgress} LoadProgress
  * @typedef {import('../engines/index.js').Session} Session
- * @typedef {{session: Session, model: LoadRequest['model'], last: Float32Array}} Current
+ * @typedef {{session: Session, model: LoadRequest['model'], lastInput: Float32Array}} Current
  */
 
 /** Holds at most one session; its methods must not overlap. */
@@ -45,7 +45,7 @@ export class Runtime {
    * @returns {Promise<import('../shared/protocol.js').Loaded>}
    */
   async load({ model, variant, backend, base, threads, batch, build }, { signal, onProgress }) {
-    const begun = performance.now();
+    const startedAt = performance.now();
     /** @param {LoadProgress['phase']} phase */
     const enter = (phase) => onProgress({ phase, loaded: variant.bytes, total: variant.bytes });
     const [engine, { files, from_cache, notices }] = await Promise.all([
@@ -55,7 +55,7 @@ export class Runtime {
         onProgress: (loaded, total) => onProgress({ phase: 'download', loaded, total }),
       }),
     ]);
-    const download_ms = performance.now() - begun;
+    const download_ms = performance.now() - startedAt;
     await this.unload();
     const reference = this.cache.fetch(new URL(model.selftest.folder, base).href, [model.selftest], { signal });
     reference.catch(() => {}); // it is awaited below, unless the engine fails first
@@ -63,12 +63,12 @@ export class Runtime {
     const session = await engine.load({ files }, options);
     enter('first_run');
     try {
-      const { last, first_run_ms } = await firstRun(session, model);
+      const { lastInput, first_run_ms } = await firstRun(session, model);
       throwIfAborted(signal);
       enter('selftest');
       const fetched = await reference;
       const selftest = await this.#test(session, { model, variant }, fetched.files, signal);
-      this.#current = { session, model, last };
+      this.#current = { session, model, lastInput };
       const { decode_ms, compile_ms, threads_reason, build } = session;
       const cold = { download_ms, decode_ms, compile_ms, first_run_ms };
       return {
@@ -102,7 +102,7 @@ export class Runtime {
     if (passed) return passed;
     const reference = readReference(/** @type {Uint8Array} */ (files.get(model.selftest.path)));
     /** @param {Float32Array} values */
-    const run = async (values) => finite(await session.run(values), session);
+    const run = async (values) => requireFinite(await session.run(values), session);
     const result = await selfTest(run, reference, variant.selftest, { preprocess: model.preprocess, signal });
     requirePassed(result, session.backend);
     this.#tested.set(key, result);
@@ -117,7 +117,7 @@ export class Runtime {
   }
 
   /**
-   * Classify one picture; raises what `decode` raises.
+   * Classify one image; raises what `decode` raises.
    * @param {Blob | ImageData} image
    * @param {{topk?: number, signal: AbortSignal}} options
    * @returns {Promise<import('../shared/protocol.js').Classification>}
@@ -125,18 +125,18 @@ export class Runtime {
   async classify(image, { topk = 5, signal }) {
     const current = this.#loaded();
     const { session, model } = current;
-    const begun = performance.now();
+    const startedAt = performance.now();
     const { values, width, height, notices } = await prepare(image, model, signal);
-    current.last = values;
+    current.lastInput = values;
     const ready = performance.now();
-    const logits = finite(await session.run(current.last), session);
+    const logits = requireFinite(await session.run(current.lastInput), session);
     const inference_ms = performance.now() - ready;
     const top = model.features ? [] : topClasses(logits, topk);
-    return { top, logits, width, height, notices, preprocess_ms: ready - begun, inference_ms };
+    return { top, logits, width, height, notices, preprocess_ms: ready - startedAt, inference_ms };
   }
 
   /**
-   * Classify pictures, through the model at once where the engine can; raises what `decode` raises, naming the picture.
+   * Classify images, through the model at once where the engine can; raises what `decode` raises, naming the image.
    * @param {(Blob | ImageData)[]} images
    * @param {{topk?: number, signal: AbortSignal}} options
    * @returns {Promise<import('../shared/protocol.js').Prediction[]>}
@@ -151,20 +151,20 @@ export class Runtime {
       });
       inputs.push(values);
     }
-    const runAll = session.runAll ?? ((/** @type {Float32Array[]} */ all) => inTurn(all, session.run));
-    const found = (await runAll(inputs)).map((logits) => finite(logits, session));
-    return found.map((logits) => ({ logits, top: model.features ? [] : topClasses(logits, topk) }));
+    const runAll = session.runAll ?? ((/** @type {Float32Array[]} */ all) => runSequentially(all, session.run));
+    const outputs = (await runAll(inputs)).map((logits) => requireFinite(logits, session));
+    return outputs.map((logits) => ({ logits, top: model.features ? [] : topClasses(logits, topk) }));
   }
 
   /**
-   * Time the model on the last picture, or on zeros before there was one; raises what `benchmark` raises.
+   * Time the model on the last image, or on zeros before there was one; raises what `benchmark` raises.
    * @param {import('../shared/benchmark.js').BenchmarkOptions} options
    * @returns {Promise<import('../shared/protocol.js').BenchmarkResult>}
    */
   async benchmark(options) {
-    const { session, last } = this.#loaded();
+    const { session, lastInput } = this.#loaded();
     const settled = () => session.settled !== false;
-    const result = await benchmark(() => session.run(last), { ...options, settled, visibility: this.#visibility });
+    const result = await benchmark(() => session.run(lastInput), { ...options, settled, visibility: this.#visibility });
     return { ...result, threads: session.threads, threads_reason: session.threads_reason };
   }
 
@@ -179,7 +179,7 @@ export class Runtime {
  * Run the session on zeros, and check that it fits the model.
  * @param {Session} session
  * @param {LoadRequest['model']} model
- * @returns {Promise<{last: Float32Array, first_run_ms: number}>}
+ * @returns {Promise<{lastInput: Float32Array, first_run_ms: number}>}
  */
 async function firstRun(session, model) {
   const [height, width, channels] = session.input;
@@ -190,18 +190,18 @@ async function firstRun(session, model) {
       `The model takes ${width}×${height} pixels, its preprocessing makes ${size}×${size}.`,
     );
   }
-  const last = new Float32Array(height * width * channels);
-  const begun = performance.now();
-  const logits = finite(await session.run(last), session);
-  const first_run_ms = performance.now() - begun;
+  const lastInput = new Float32Array(height * width * channels);
+  const startedAt = performance.now();
+  const logits = requireFinite(await session.run(lastInput), session);
+  const first_run_ms = performance.now() - startedAt;
   if (logits.length !== model.outputs) {
     throw new VitError('bad_model', `The model gives ${logits.length} outputs where ${model.outputs} are described.`);
   }
-  return { last, first_run_ms };
+  return { lastInput, first_run_ms };
 }
 
 /**
- * Return a picture as the model's input, with its size and what is to be said of it.
+ * Return an image as the model's input, with its size and what is to be said of it.
  * @param {Blob | ImageData} image
  * @param {Current['model']} model
  * @param {AbortSignal} signal
@@ -213,10 +213,10 @@ async function prepare(image, model, signal) {
 }
 
 /** @param {Float32Array[]} inputs @param {Session['run']} run */
-async function inTurn(inputs, run) {
-  const found = [];
-  for (const values of inputs) found.push(await run(values));
-  return found;
+async function runSequentially(inputs, run) {
+  const outputs = [];
+  for (const values of inputs) outputs.push(await run(values));
+  return outputs;
 }
 
 /**
@@ -225,7 +225,7 @@ async function inTurn(inputs, run) {
  * @param {Session} session
  * @returns {Float32Array}
  */
-function finite(logits, { backend }) {
+function requireFinite(logits, { backend }) {
   if (logits.every(Number.isFinite)) return logits;
   throw new VitError('wrong_result', `The back end “${backend}” computed values that are no numbers.`);
 }

@@ -1,9 +1,9 @@
 /**
  * Whether a back end computes what the published model computes: it is run on the model's reference images.
  *
- * The file holds eight tiny pictures and the float model's outputs for them. A variant of few bits honestly lies off
+ * The file holds eight tiny images and the float model's outputs for them. A variant of few bits honestly lies off
  * those, so the build has run each variant too and says how far it lies (`max_abs_diff`) and on which images its largest
- * output is the float model's (`agrees`). A back end is refused when an output is off by more than twice that and 2 % of
+ * output is the float model's (`agrees`). A back end is rejected when an output is off by more than twice that and 2 % of
  * the outputs' range, or when it agrees on fewer than half of those images. Twice: with activations of 7 bits instead of
  * 8, as some processors have them, the error doubles. 2 %: float16 all through is off by a tenth of a percent.
  */
@@ -13,16 +13,16 @@ import { readSafetensors } from '../shared/safetensors.js';
 import { fromImageData } from './image/decode.js';
 import { preprocess } from './image/preprocess.js';
 
-const TIMES_OWN = 2;
-const OF_RANGE = 0.02;
-const OF_AGREEING = 0.5;
+const OWN_ERROR_FACTOR = 2;
+const RANGE_TOLERANCE = 0.02;
+const AGREEMENT_FACTOR = 0.5;
 /** So many images are run however slow the back end is; others as long as there is time. */
-const LEAST_IMAGES = 2;
-const TIME_MS = 2000;
+const MIN_IMAGES = 2;
+const TIME_BUDGET_MS = 2000;
 
 /**
  * The reference images as raw pixels, and the float model's outputs: row by image, those at `outputs`.
- * @typedef {{pictures: ImageData[], logits: Float32Array[], outputs: Int32Array | null}} Reference
+ * @typedef {{images: ImageData[], logits: Float32Array[], outputs: Int32Array | null}} Reference
  *
  * @typedef {object} Options
  * @property {import('../shared/site_data.js').Preprocess} preprocess
@@ -42,13 +42,13 @@ export function readReference(file) {
   const [count, height, width, channels] = images.shape;
   const [rows, kept] = logits.shape;
   const outputs = tensors.has('outputs') ? tensorOf(tensors, 'outputs', 'I32', 1) : null;
-  if (channels !== 3 || rows !== count || count < LEAST_IMAGES || (outputs && outputs.shape[0] !== kept))
+  if (channels !== 3 || rows !== count || count < MIN_IMAGES || (outputs && outputs.shape[0] !== kept))
     throw bad(`images [${images.shape}], logits [${logits.shape}], outputs [${outputs?.shape}]`);
   const size = height * width;
   const values = floats(logits.bytes);
   const numbers = Array.from({ length: count }, (_, index) => index);
   return {
-    pictures: numbers.map((index) => picture(images.bytes.subarray(3 * size * index), width, height)),
+    images: numbers.map((index) => toImageData(images.bytes.subarray(3 * size * index), width, height)),
     logits: numbers.map((index) => values.subarray(kept * index, kept * (index + 1))),
     outputs: outputs && new Int32Array(outputs.bytes.slice().buffer),
   };
@@ -68,7 +68,7 @@ function tensorOf(tensors, name, dtype, rank) {
 }
 
 /** Return RGB pixels as a canvas would give them. @param {Uint8Array} rgb @param {number} width @param {number} height */
-function picture(rgb, width, height) {
+function toImageData(rgb, width, height) {
   const data = new Uint8ClampedArray(4 * width * height).fill(255);
   for (let pixel = 0; pixel < width * height; pixel++) {
     for (let channel = 0; channel < 3; channel++) data[4 * pixel + channel] = rgb[3 * pixel + channel];
@@ -79,11 +79,13 @@ function picture(rgb, width, height) {
 /** Return float16 values, little-endian, as float32. @param {Uint8Array} bytes @returns {Float32Array} */
 function floats(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Float32Array.from({ length: bytes.byteLength / 2 }, (_, index) => fromHalf(view.getUint16(2 * index, true)));
+  return Float32Array.from({ length: bytes.byteLength / 2 }, (_, index) =>
+    float16ToNumber(view.getUint16(2 * index, true)),
+  );
 }
 
 /** @param {number} bits @returns {number} */
-function fromHalf(bits) {
+function float16ToNumber(bits) {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 1023;
@@ -101,35 +103,35 @@ function fromHalf(bits) {
  * @param {Options} options
  * @returns {Promise<import('../shared/selftest_result.js').SelfTestResult>}
  */
-export async function selfTest(run, { pictures, logits, outputs }, expected, options) {
+export async function selfTest(run, { images, logits, outputs }, expected, options) {
   const { signal, now = () => performance.now() } = options;
-  const begun = now();
+  const startedAt = now();
   let n = 0;
   let agreement = 0;
   let max_abs_diff = 0;
-  for (; n < pictures.length && (n < LEAST_IMAGES || now() - begun < TIME_MS); n++) {
-    const { pixels, width, height } = fromImageData(pictures[n]);
-    const found = await run(preprocess(pixels, width, height, options.preprocess));
+  for (; n < images.length && (n < MIN_IMAGES || now() - startedAt < TIME_BUDGET_MS); n++) {
+    const { pixels, width, height } = fromImageData(images[n]);
+    const computed = await run(preprocess(pixels, width, height, options.preprocess));
     throwIfAborted(signal);
-    const largest = largestAt(logits[n]);
-    if (largestAt(found) === (outputs ? outputs[largest] : largest)) agreement++;
-    max_abs_diff = Math.max(max_abs_diff, furthest(found, logits[n], outputs));
+    const largest = argmax(logits[n]);
+    if (argmax(computed) === (outputs ? outputs[largest] : largest)) agreement++;
+    max_abs_diff = Math.max(max_abs_diff, maxAbsDiff(computed, logits[n], outputs));
   }
-  const allowed = TIMES_OWN * expected.max_abs_diff + OF_RANGE * rangeOf(logits);
+  const allowed = OWN_ERROR_FACTOR * expected.max_abs_diff + RANGE_TOLERANCE * rangeOf(logits);
   const agreeing = expected.agrees.slice(0, n).filter(Boolean).length;
-  const passed = max_abs_diff <= allowed && agreement >= OF_AGREEING * agreeing; // NaN passes nothing
-  return { n, agreement, max_abs_diff, allowed, passed, ms: now() - begun };
+  const passed = max_abs_diff <= allowed && agreement >= AGREEMENT_FACTOR * agreeing; // NaN passes nothing
+  return { n, agreement, max_abs_diff, allowed, passed, ms: now() - startedAt };
 }
 
 /** The first of the largest values' places. @param {Float32Array} values @returns {number} */
-function largestAt(values) {
+function argmax(values) {
   return values.reduce((best, value, index) => (value > values[best] ? index : best), 0);
 }
 
-/** @param {Float32Array} found @param {Float32Array} wanted @param {Int32Array | null} outputs @returns {number} */
-function furthest(found, wanted, outputs) {
+/** @param {Float32Array} computed @param {Float32Array} wanted @param {Int32Array | null} outputs @returns {number} */
+function maxAbsDiff(computed, wanted, outputs) {
   return wanted.reduce(
-    (most, value, index) => Math.max(most, Math.abs(found[outputs ? outputs[index] : index] - value)),
+    (most, value, index) => Math.max(most, Math.abs(computed[outputs ? outputs[index] : index] - value)),
     0,
   );
 }

@@ -44,7 +44,7 @@ function backends() {
  * @returns {Promise<Session>}
  */
 async function load(runtime, { files }, { backend, threads, wasmPath, signal, onPhase }) {
-  const begun = performance.now();
+  const startedAt = performance.now();
   requireBackend(backend, await backends());
   const model = files.get(runtime.file);
   if (!model) throw new VitError('bad_model', `The variant has no ${runtime.file}.`);
@@ -60,7 +60,7 @@ async function load(runtime, { files }, { backend, threads, wasmPath, signal, on
   };
   const session =
     backend === 'wasm' ? await startThreaded(threads, runtime.singleThreadReason(), start) : await start(1, '');
-  return { ...session, backend, decode_ms: 0, compile_ms: performance.now() - begun };
+  return { ...session, backend, decode_ms: 0, compile_ms: performance.now() - startedAt };
 }
 
 /**

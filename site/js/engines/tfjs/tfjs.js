@@ -31,7 +31,7 @@ export const engine = { name: 'tfjs', backends: probeBackends, load };
  * @returns {Promise<Session>}
  */
 async function load(artifact, options) {
-  const begun = performance.now();
+  const startedAt = performance.now();
   const build = options.build ?? buildFor(artifact.files, options.backend);
   const { artifacts, sharing } = readGraphModel(artifact.files, build);
   options.onPhase?.('compile');
@@ -45,7 +45,7 @@ async function load(artifact, options) {
       outputs: model.outputs.length,
       shape: model.inputs[0]?.shape ?? [],
     });
-    const compile_ms = performance.now() - begun - decode_ms;
+    const compile_ms = performance.now() - startedAt - decode_ms;
     return {
       backend: options.backend,
       ...started,
@@ -68,15 +68,15 @@ async function load(artifact, options) {
  * @returns {Promise<{model: GraphModel, decode_ms: number}>}
  */
 async function buildModel(artifacts, sharing) {
-  const begun = performance.now();
+  const startedAt = performance.now();
   const unpacked = unpackWeights(artifacts);
-  let decode_ms = performance.now() - begun;
+  let decode_ms = performance.now() - startedAt;
   /** @type {typeof tf.io.decodeWeights} */
   const decodeWeights = (data, specs) => {
-    const begun = performance.now();
+    const startedAt = performance.now();
     const stored = tf.io.decodeWeights(data, specs);
     const weights = sharing ? shareWeights(stored, sharing) : stored;
-    decode_ms += performance.now() - begun;
+    decode_ms += performance.now() - startedAt;
     return weights;
   };
   const model = new GraphModel({ load: async () => unpacked }, {}, { ...tf.io, decodeWeights });

@@ -65,7 +65,7 @@ async function orThreadError(start) {
   const failure = new Promise((_, reject) => {
     onError = (event) => {
       event.preventDefault();
-      reject(new Error('the browser refused their script'));
+      reject(new Error('their script could not be loaded'));
     };
   });
   globalThis.addEventListener('error', onError);

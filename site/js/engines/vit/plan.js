@@ -55,7 +55,7 @@ function parse(text) {
   }
   const numbers = plan?.sizes && typeof plan.sizes === 'object' && Object.values(plan.sizes).every(Number.isFinite);
   if (!numbers || !isInt32(plan.run) || !Array.isArray(plan.tensors) || !plan.tensors.every(Array.isArray))
-    throw new VitError('bad_model', 'The plan of the model is not one.');
+    throw new VitError('bad_model', 'The plan of the model is malformed.');
   return plan;
 }
 
@@ -63,7 +63,7 @@ function parse(text) {
 const isInt32 = (value) => typeof value === 'number' && (value | 0) === value;
 
 /**
- * Return the engine's description; raises `bad_model` where a size is left out or none.
+ * Return the engine's description; raises `bad_model` where a size is missing or no int32.
  * @param {Plan} plan
  * @param {number} threads
  * @param {number} images at once

@@ -5,8 +5,8 @@ import { link } from './wasm.js';
 /** @typedef {import('./wasm.js').Instance} Instance */
 /** @typedef {{module: WebAssembly.Module, memory: WebAssembly.Memory, thread: number, stack: number}} Task */
 
-/** How long a worker may take to be there. */
-const PATIENCE_MS = 10_000;
+/** How long a worker may take to start. */
+const START_TIMEOUT_MS = 10_000;
 
 /**
  * Start threads 1 … `threads` - 1, and return what ends them; raises an error when one cannot be started.
@@ -38,7 +38,7 @@ export async function startThreads({ module, memory, exports }, threads, script)
 /** Resolve when the worker says that it waits for work. @param {Worker} worker @param {Task} task @returns {Promise<void>} */
 function started(worker, task) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('a thread did not start in time')), PATIENCE_MS);
+    const timer = setTimeout(() => reject(new Error('a thread did not start in time')), START_TIMEOUT_MS);
     worker.onmessage = ({ data }) => {
       clearTimeout(timer);
       if (data === 'ready') resolve();
@@ -47,7 +47,7 @@ function started(worker, task) {
     worker.onerror = (event) => {
       clearTimeout(timer);
       event.preventDefault?.();
-      reject(new Error(event.message || 'the browser refused the script of a thread'));
+      reject(new Error(event.message || 'the script of a thread could not be loaded'));
     };
     worker.postMessage(task);
   });
@@ -58,7 +58,7 @@ function started(worker, task) {
  * @param {Task} task
  * @param {() => void} ready
  */
-export async function beThread({ module, memory, thread, stack }, ready) {
+export async function runThread({ module, memory, thread, stack }, ready) {
   const exports = await link(module, memory);
   exports.__stack_pointer.value = stack;
   ready();

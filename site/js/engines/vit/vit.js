@@ -10,8 +10,8 @@ import { startThreaded } from '../threads.js';
 import { hasSimd } from '../wasm_features.js';
 import { readPlan } from './plan.js';
 import { startThreads } from './threads.js';
-import { ThreadTrial } from './trial.js';
-import { compileBuild, fastestBuild, layOut } from './wasm.js';
+import { ThreadTuner } from './tuner.js';
+import { compileBuild, fastestBuild, instantiateModel } from './wasm.js';
 
 /** @typedef {import('../index.js').ArtifactBytes} ArtifactBytes */
 /** @typedef {import('../index.js').EngineOptions} EngineOptions */
@@ -51,7 +51,7 @@ async function backends() {
  * @returns {Promise<Session>}
  */
 async function load(artifact, options) {
-  const begun = performance.now();
+  const startedAt = performance.now();
   if (options.backend !== 'wasm')
     throw new VitError('backend_unavailable', `The vit engine has no back end “${options.backend}”; it has: wasm.`);
   if (!hasSimd()) throw new VitError('no_simd', 'The vit engine needs WebAssembly SIMD, which this browser lacks.');
@@ -66,7 +66,7 @@ async function load(artifact, options) {
     build: started.build,
     input: /** @type {[number, number, number]} */ ([height, width, 3]),
     decode_ms: started.decode_ms,
-    compile_ms: performance.now() - begun - started.decode_ms,
+    compile_ms: performance.now() - startedAt - started.decode_ms,
   });
 }
 
@@ -81,10 +81,10 @@ async function load(artifact, options) {
  * @returns {Promise<Started>}
  */
 function start(plan, options) {
-  const asked = options.threads === undefined ? undefined : Math.min(options.threads, ROOM_THREADS);
-  const fewer = asked === options.threads ? '' : `the engine has at most ${ROOM_THREADS} threads`;
+  const requested = options.threads === undefined ? undefined : Math.min(options.threads, ROOM_THREADS);
+  const fewer = requested === options.threads ? '' : `the engine has at most ${ROOM_THREADS} threads`;
   return startThreaded(
-    asked,
+    requested,
     '',
     (threads, reason) => startWith(plan, threads, reason || fewer, options),
     MOST_THREADS,
@@ -107,10 +107,10 @@ async function startWith(
   const module = await compileBuild(wasmPath, threads > 1, build, signal);
   throwIfAborted(signal);
   onPhase?.('decode');
-  const begun = performance.now();
+  const startedAt = performance.now();
   const images = Math.min(batch, threads);
-  const instance = await layOut(module, plan, threads, images);
-  const decode_ms = performance.now() - begun;
+  const instance = await instantiateModel(module, plan, threads, images);
+  const decode_ms = performance.now() - startedAt;
   const script = threadScript ?? fileUrl(THREAD_SCRIPT, wasmPath);
   const end = threads > 1 ? await startThreads(instance, threads, script) : () => {};
   return { instance, build, threads, images, reason, decode_ms, end };
@@ -123,7 +123,7 @@ async function startWith(
  * @returns {Pick<Session, 'run' | 'runAll' | 'dispose' | 'threads' | 'threads_reason' | 'settled'>}
  */
 function runner({ instance: { memory, exports }, threads, images, reason, end }, size, tune) {
-  const trial = tune ? new ThreadTrial(threads) : undefined;
+  const tuner = tune ? new ThreadTuner(threads) : undefined;
   let ended = false;
   /** @param {Float32Array} values @param {number} image */
   const place = (values, image) => {
@@ -141,27 +141,27 @@ function runner({ instance: { memory, exports }, threads, images, reason, end },
   };
   return {
     get threads() {
-      return trial?.fastest ?? threads;
+      return tuner?.fastest ?? threads;
     },
     get threads_reason() {
-      return reason || trial?.reason || '';
+      return reason || tuner?.reason || '';
     },
     get settled() {
-      return trial?.settled ?? true;
+      return tuner?.settled ?? true;
     },
     run: async (values) => {
       requireLoaded();
       place(values, 0);
-      const count = trial?.next ?? threads;
-      const begun = performance.now();
+      const count = tuner?.next ?? threads;
+      const startedAt = performance.now();
       require(exports.run(count));
-      trial?.record(performance.now() - begun);
+      tuner?.record(performance.now() - startedAt);
       return outputs(0);
     },
     // Threads with an image each need not wait for each other.
     runAll: async (inputs) => {
       requireLoaded();
-      const together = Math.min(images, trial?.fastest ?? threads);
+      const together = Math.min(images, tuner?.fastest ?? threads);
       const found = [];
       for (let from = 0; from < inputs.length; from += together) {
         const group = inputs.slice(from, from + together);

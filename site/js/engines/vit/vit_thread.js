@@ -1,7 +1,7 @@
 /** The script of a thread of our engine. */
 
-import { beThread } from './threads.js';
+import { runThread } from './threads.js';
 
 addEventListener('message', ({ data }) => {
-  beThread(data, () => postMessage('ready')).then(close, (error) => postMessage(String(error)));
+  runThread(data, () => postMessage('ready')).then(close, (error) => postMessage(String(error)));
 });

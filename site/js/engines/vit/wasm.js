@@ -74,7 +74,7 @@ export async function compileBuild(folder, threaded, build, signal) {
   try {
     return await WebAssembly.compile(bytes);
   } catch (cause) {
-    throw new VitError('backend_unavailable', `The browser refused the engine: ${messageOf(cause)}.`, { cause });
+    throw new VitError('backend_unavailable', `The browser cannot compile the engine: ${messageOf(cause)}.`, { cause });
   }
 }
 
@@ -105,7 +105,7 @@ export async function link(module, memory) {
  * @param {number} images that may be run at once
  * @returns {Promise<Instance>}
  */
-export async function layOut(module, plan, threads, images) {
+export async function instantiateModel(module, plan, threads, images) {
   const shared = threads > 1;
   const small = await instantiate(module, SMALL_PAGES, shared);
   writeDescription(small, plan, threads, images);
@@ -152,12 +152,12 @@ async function withMemory(make, bytes) {
   try {
     return await make();
   } catch (cause) {
-    const message = `The browser gives no ${Math.round(bytes / 1e6)} MB to the engine: ${messageOf(cause)}`;
+    const message = `The browser cannot give the engine ${Math.round(bytes / 1e6)} MB: ${messageOf(cause)}`;
     throw new VitError('out_of_memory', message, { cause });
   }
 }
 
 /** @param {Instance} instance @param {string} what */
 function fault({ exports }, what) {
-  return new VitError('bad_model', `${what}: ${FAULTS[exports.fault()] ?? 'for a reason unknown'}.`);
+  return new VitError('bad_model', `${what}: ${FAULTS[exports.fault()] ?? 'for an unknown reason'}.`);
 }

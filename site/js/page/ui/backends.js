@@ -10,13 +10,13 @@ export class BackendControls {
   #rows = new Map();
   #engine = '';
   /** @type {import('../../shared/site_data.js').SiteData} */
-  #catalog;
+  #siteData;
   /** @type {(backend: string) => void} */
   #onPick;
 
-  /** @param {import('../../shared/site_data.js').SiteData} catalog @param {(backend: string) => void} onPick */
-  constructor(catalog, onPick) {
-    this.#catalog = catalog;
+  /** @param {import('../../shared/site_data.js').SiteData} siteData @param {(backend: string) => void} onPick */
+  constructor(siteData, onPick) {
+    this.#siteData = siteData;
     this.#onPick = onPick;
   }
 
@@ -40,11 +40,11 @@ export class BackendControls {
   #build(engine) {
     this.#engine = engine;
     this.#rows.clear();
-    const options = this.#catalog.engines[engine].backends.map((name) => {
+    const options = this.#siteData.engines[engine].backends.map((name) => {
       const radio = make('input');
       Object.assign(radio, { type: 'radio', id: `backend-${name}`, name: 'backend', value: name, autocomplete: 'off' });
       radio.addEventListener('change', () => this.#onPick(name));
-      const label = make('label', { text: this.#catalog.backends[name] ?? name });
+      const label = make('label', { text: this.#siteData.backends[name] ?? name });
       label.htmlFor = radio.id;
       const reason = make('p', { className: 'fine' });
       reason.id = `${radio.id}-reason`;
@@ -58,7 +58,7 @@ export class BackendControls {
 
 /** @param {BackendState[] | undefined} states @param {string} name @returns {{available: boolean, text: string}} */
 function describe(states, name) {
-  if (!states) return { available: true, text: 'Looking whether it works here …' };
+  if (!states) return { available: true, text: 'Checking whether it works here …' };
   const state = states.find((one) => one.name === name);
   if (!state) return { available: false, text: 'Not available: the engine does not offer it.' };
   return { available: state.available, text: state.available ? state.reason : `Not available: ${state.reason}` };

@@ -6,44 +6,43 @@ import { elements } from './elements.js';
 import { formatBytes } from './figures.js';
 
 /**
- * @typedef {import('../../shared/site_data.js').SiteData} Catalog
  * @typedef {import('../../shared/site_data.js').Model} Model
  * @typedef {import('../../shared/site_data.js').Variant} Variant
  * @typedef {import('../../shared/protocol.js').BackendState} BackendState
  * @typedef {{model: Model, variant: Variant, backend: string}} Selection
  */
 
-/** The controls of one catalog, and what they say. */
+/** The controls, and what they say. */
 export class Choices {
   /** @type {Map<string, BackendState[]>} by engine */
   #states = new Map();
   /** @type {Map<string, string>} why a back end is not trusted, by variant and back end */
-  #refused = new Map();
-  /** @type {string | undefined} the back end that was asked for, by link or by hand */
-  #asked;
+  #rejected = new Map();
+  /** @type {string | undefined} the back end that was requested, by link or by hand */
+  #requested;
   /** @type {Selection} */
   #selection;
   /** @type {(selection: Selection) => void} */
   #onChange;
-  /** @type {Catalog} */
-  #catalog;
+  /** @type {import('../../shared/site_data.js').SiteData} */
+  #siteData;
   /** @type {BackendControls} */
   #backends;
 
   /**
-   * @param {Catalog} catalog
+   * @param {import('../../shared/site_data.js').SiteData} siteData
    * @param {(selection: Selection) => void} onChange
-   * @param {(problem: {message: string, hint: string}) => void} onProblem for a link that asks for what is not here
+   * @param {(problem: {message: string, hint: string}) => void} onProblem for a link that requests what the page does not have
    */
-  constructor(catalog, onChange, onProblem) {
-    this.#catalog = catalog;
+  constructor(siteData, onChange, onProblem) {
+    this.#siteData = siteData;
     this.#onChange = onChange;
-    this.#backends = new BackendControls(catalog, (backend) => this.#choose({ ...this.#wish(), backend }));
+    this.#backends = new BackendControls(siteData, (backend) => this.#choose({ ...this.#request(), backend }));
     this.#selection = this.#resolve(onProblem);
     this.#show();
     elements.model.addEventListener('change', () => this.#choose({ model: elements.model.value }));
     for (const radio of variantRadios()) {
-      radio.addEventListener('change', () => this.#choose({ ...this.#wish(), variant: radio.value }));
+      radio.addEventListener('change', () => this.#choose({ ...this.#request(), variant: radio.value }));
     }
     window.addEventListener('hashchange', () => {
       const selection = this.#resolve(onProblem);
@@ -75,9 +74,9 @@ export class Choices {
     return this.#states.has(engine);
   }
 
-  /** Trust a back end no more with a variant. @param {Selection} selection @param {string} reason */
-  refuse({ variant, backend }, reason) {
-    this.#refused.set(refusalKey(variant, backend), reason);
+  /** Stop trusting a back end with a variant. @param {Selection} selection @param {string} reason */
+  reject({ variant, backend }, reason) {
+    this.#rejected.set(rejectionKey(variant, backend), reason);
     this.#show();
   }
 
@@ -99,7 +98,7 @@ export class Choices {
   /** @param {Variant} variant @returns {BackendState[] | undefined} */
   #statesOf(variant) {
     return this.#states.get(variant.engine)?.map((state) => {
-      const reason = this.#refused.get(refusalKey(variant, state.name));
+      const reason = this.#rejected.get(rejectionKey(variant, state.name));
       return reason ? { ...state, available: false, reason } : state;
     });
   }
@@ -109,14 +108,14 @@ export class Choices {
     return this.#statesOf(variant)?.find(({ available }) => available);
   }
 
-  /** @returns {import('../link.js').Wish} */
-  #wish() {
-    return { model: this.#selection.model.name, variant: this.#selection.variant.id, backend: this.#asked };
+  /** @returns {import('../link.js').LinkRequest} */
+  #request() {
+    return { model: this.#selection.model.name, variant: this.#selection.variant.id, backend: this.#requested };
   }
 
-  /** @param {import('../link.js').Wish} wish */
-  #choose(wish) {
-    history.replaceState(null, '', writeLink({ backend: this.#asked, ...wish }));
+  /** @param {import('../link.js').LinkRequest} request */
+  #choose(request) {
+    history.replaceState(null, '', writeLink({ backend: this.#requested, ...request }));
     this.#selection = this.#resolve(() => {});
     this.#show();
     this.#onChange(this.#selection);
@@ -124,39 +123,40 @@ export class Choices {
 
   /** @param {(problem: {message: string, hint: string}) => void} onProblem @returns {Selection} */
   #resolve(onProblem) {
-    const wish = readLink(location.hash);
-    const { models } = this.#catalog;
-    const model = models.find(({ name }) => name === wish.model) ?? models[0];
-    const variant = model.variants.find(({ id }) => id === wish.variant) ?? model.variants[0];
-    const known = this.#catalog.engines[variant.engine].backends;
-    this.#asked = wish.backend && known.includes(wish.backend) ? wish.backend : undefined;
-    if (wish.model && wish.model !== model.name) {
+    const request = readLink(location.hash);
+    const { models } = this.#siteData;
+    const model = models.find(({ name }) => name === request.model) ?? models[0];
+    const variant = model.variants.find(({ id }) => id === request.variant) ?? model.variants[0];
+    const known = this.#siteData.engines[variant.engine].backends;
+    this.#requested = request.backend && known.includes(request.backend) ? request.backend : undefined;
+    if (request.model && request.model !== model.name) {
       onProblem(
         missing(
           'model',
-          wish.model,
+          request.model,
           models.map(({ name }) => name),
         ),
       );
-    } else if (wish.variant && wish.variant !== variant.id) {
+    } else if (request.variant && request.variant !== variant.id) {
       onProblem(
         missing(
           'variant',
-          wish.variant,
+          request.variant,
           model.variants.map(({ id }) => id),
         ),
       );
-    } else if (wish.backend && !this.#asked) {
-      onProblem(missing('back end', wish.backend, known));
+    } else if (request.backend && !this.#requested) {
+      onProblem(missing('back end', request.backend, known));
     }
     return { model, variant, backend: this.#backend(variant) };
   }
 
-  /** The back end asked for, else the first that works here, else the engine's first. @param {Variant} variant @returns {string} */
+  /** The back end requested, else the first that works here, else the engine's first. @param {Variant} variant @returns {string} */
   #backend(variant) {
     const usable = this.#usable(variant)?.name;
-    const asked = this.#asked && !this.#refused.has(refusalKey(variant, this.#asked)) ? this.#asked : undefined;
-    return asked ?? usable ?? this.#asked ?? this.#catalog.engines[variant.engine].backends[0];
+    const requested =
+      this.#requested && !this.#rejected.has(rejectionKey(variant, this.#requested)) ? this.#requested : undefined;
+    return requested ?? usable ?? this.#requested ?? this.#siteData.engines[variant.engine].backends[0];
   }
 
   #show() {
@@ -178,7 +178,7 @@ export function sameSelection(a, b) {
 }
 
 /** @param {Variant} variant @param {string} backend */
-const refusalKey = ({ sha256 }, backend) => `${sha256} ${backend}`;
+const rejectionKey = ({ sha256 }, backend) => `${sha256} ${backend}`;
 
 /** Say on the button what loading costs. @param {Selection} selection @param {{loaded: boolean, picture: boolean}} now */
 export function labelLoadButton({ variant }, { loaded, picture }) {
@@ -192,10 +192,10 @@ function variantRadios() {
   return document.querySelectorAll('input[name^="variant "]');
 }
 
-/** @param {string} kind @param {string} asked @param {string[]} known */
-function missing(kind, asked, known) {
+/** @param {string} kind @param {string} requested @param {string[]} known */
+function missing(kind, requested, known) {
   return {
-    message: `The link asks for the ${kind} “${asked}”, which is not here.`,
-    hint: `Here are: ${known.join(', ')}.`,
+    message: `The link asks for the ${kind} “${requested}”, which this page does not have.`,
+    hint: `Available: ${known.join(', ')}.`,
   };
 }

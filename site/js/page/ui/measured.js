@@ -50,8 +50,8 @@ export class Measured {
   #forgotten = false;
   /** @type {Device | null} */
   #device = null;
-  /** @type {import('./isolation.js').Standing} */
-  #standing = { reason: '', offline: '' };
+  /** @type {import('./isolation.js').IsolationStatus} */
+  #isolation = { reason: '', offline: '' };
   #version;
 
   /** @param {import('./choices.js').Selection} selection @param {string} version of the site */
@@ -76,9 +76,9 @@ export class Measured {
     this.refresh();
   }
 
-  /** Take in why there is but one thread, and whether the page is kept. @param {import('./isolation.js').Standing} standing */
-  setStanding(standing) {
-    this.#standing = standing;
+  /** Take in why there is but one thread, and whether the page is kept. @param {import('./isolation.js').IsolationStatus} status */
+  setIsolationStatus(status) {
+    this.#isolation = status;
     this.refresh();
   }
 
@@ -122,7 +122,7 @@ export class Measured {
       build: this.#loaded?.build ?? null,
       threads: this.#loaded?.threads ?? null,
       threads_reason: this.#loaded?.threads_reason ?? null,
-      isolation_reason: this.#standing.reason,
+      isolation_reason: this.#isolation.reason,
       from_cache: this.#loaded?.from_cache ?? null,
       cold: this.#loaded?.cold ?? null,
       selftest: this.#loaded?.selftest ?? null,
@@ -150,10 +150,10 @@ export class Measured {
     }
     for (const [key, title] of DEVICE_TITLES) {
       if (!this.#device || this.#device[key] === '') continue;
-      const why = key === 'threads' && this.#standing.reason ? `: ${this.#standing.reason}` : '';
+      const why = key === 'threads' && this.#isolation.reason ? `: ${this.#isolation.reason}` : '';
       rows.push([title, spell(this.#device[key]) + why]);
     }
-    if (this.#standing.offline) rows.push(['Opens without a network', this.#standing.offline]);
+    if (this.#isolation.offline) rows.push(['Opens without a network', this.#isolation.offline]);
     const entries = rows.map(([term, text]) => make('div', {}, make('dt', { text: term }), make('dd', { text })));
     elements.device.replaceChildren(...entries);
   }
@@ -196,11 +196,12 @@ function warmNote(warm) {
   if (!warm) return 'Press “Measure” to time many runs, after warm-up, with the result read back.';
   const notes = [
     `After ${warm.warmup} warm-up runs; every run ends with its result read back.`,
-    `The clock here is ${formatMs(warm.timer_resolution_ms)} fine.`,
+    `The timer here has a resolution of ${formatMs(warm.timer_resolution_ms)}.`,
   ];
   if (!warm.warm) notes.push('The runs had not become steady when the warm-up ended.');
-  if (warm.drifting) notes.push('The device changed its speed meanwhile: measure again for a figure to trust.');
-  if (warm.discarded) notes.push(`${warm.discarded} runs were thrown away because the page was hidden.`);
+  if (warm.drifting)
+    notes.push('The device’s speed drifted during the measurement: measure again for a reliable figure.');
+  if (warm.discarded) notes.push(`${warm.discarded} runs were discarded because the page was hidden.`);
   return notes.join(' ');
 }
 
@@ -216,5 +217,5 @@ function cacheNote(loaded) {
 /** @param {string | number | boolean | null} value @returns {string} */
 function spell(value) {
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  return value === null || value === 0 ? 'not told by the browser' : String(value);
+  return value === null || value === 0 ? 'not reported by the browser' : String(value);
 }

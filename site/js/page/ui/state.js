@@ -61,14 +61,14 @@ export function showProblem({ message, hint }, retry) {
   elements.problem.hidden = false;
 }
 
-/** Show that a back end was refused, and what is used instead. @param {string} text */
-export function showRefusal(text) {
+/** Show that a back end was rejected, and what is used instead. @param {string} text */
+export function showFallback(text) {
   elements.refusals.append(make('p', { text }));
   elements.refusals.hidden = false;
 }
 
-/** Take the refusals away: they were of another choice. */
-export function clearRefusals() {
+/** Remove the notes on fallbacks: they were about another choice. */
+export function clearFallbacks() {
   elements.refusals.replaceChildren();
   elements.refusals.hidden = true;
 }

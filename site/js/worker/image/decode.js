@@ -4,7 +4,7 @@ import { VitError } from '../../shared/errors.js';
 import { inspect, noticesOf, overWhite } from './inspect.js';
 
 /**
- * @typedef {object} Picture
+ * @typedef {object} DecodedImage
  * @property {Uint8ClampedArray} pixels RGBA, opaque
  * @property {number} width after the EXIF orientation
  * @property {number} height
@@ -18,7 +18,7 @@ const ON_WHITE = 'The image has transparent parts: they were put on white.';
  *
  * Raises `empty_file`, `not_an_image`, `image_too_large`, `damaged_image`.
  * @param {Blob} blob
- * @returns {Promise<Picture>}
+ * @returns {Promise<DecodedImage>}
  */
 export async function decode(blob) {
   const info = inspect(new Uint8Array(await blob.arrayBuffer()));
@@ -39,7 +39,7 @@ export async function decode(blob) {
  * Return raw pixels as a picture; transparent ones are put on white.
  * @param {ImageData} imageData
  * @param {string[]} [notices]
- * @returns {Picture}
+ * @returns {DecodedImage}
  */
 export function fromImageData({ data, width, height }, notices = []) {
   const pixels = /** @type {Uint8ClampedArray} */ (data);

@@ -1,7 +1,7 @@
 /** The image formats: how each is recognised, and what its headers say. A read beyond the end raises `RangeError`. */
 
-/** @typedef {Partial<import('./inspect.js').ImageInfo>} Found */
-/** @typedef {{type: string, matches: (bytes: Uint8Array) => boolean, read: (bytes: Uint8Array) => Found}} Reader */
+/** @typedef {Partial<import('./inspect.js').ImageInfo>} ImageHeader */
+/** @typedef {{type: string, matches: (bytes: Uint8Array) => boolean, read: (bytes: Uint8Array) => ImageHeader}} Reader */
 
 /** @type {Reader[]} */
 export const READERS = [
@@ -26,13 +26,13 @@ function viewOf(bytes) {
 /**
  * Chunks up to IEND: IHDR has the size, acTL announces an animation, tRNS transparency.
  * @param {Uint8Array} bytes
- * @returns {Found}
+ * @returns {ImageHeader}
  */
 function readPng(bytes) {
   const view = viewOf(bytes);
   const colour = view.getUint8(25);
-  /** @type {Found} */
-  const found = {
+  /** @type {ImageHeader} */
+  const header = {
     width: view.getUint32(16),
     height: view.getUint32(20),
     bits: Math.max(8, view.getUint8(24)),
@@ -40,29 +40,29 @@ function readPng(bytes) {
   };
   let kind = '';
   for (let at = 8; kind !== 'IEND'; ) {
-    if (at + 8 > bytes.length) return { ...found, truncated: true };
+    if (at + 8 > bytes.length) return { ...header, truncated: true };
     const length = view.getUint32(at);
     kind = text(bytes, at + 4, 4);
-    if (kind === 'acTL') found.animated = true;
-    if (kind === 'tRNS') found.alpha = true;
+    if (kind === 'acTL') header.animated = true;
+    if (kind === 'tRNS') header.alpha = true;
     at += 12 + length;
-    if (at > bytes.length) return { ...found, truncated: true };
+    if (at > bytes.length) return { ...header, truncated: true };
   }
-  return found;
+  return header;
 }
 
 /**
  * Segments up to the scan; the end marker cannot occur inside the scan's data.
  * @param {Uint8Array} bytes
- * @returns {Found}
+ * @returns {ImageHeader}
  */
 function readJpeg(bytes) {
   const view = viewOf(bytes);
-  /** @type {Found} */
-  const found = {};
+  /** @type {ImageHeader} */
+  const header = {};
   for (let at = 2; ; ) {
-    if (at + 4 > bytes.length) return { ...found, truncated: true };
-    if (bytes[at] !== 0xff) return { ...found, truncated: true };
+    if (at + 4 > bytes.length) return { ...header, truncated: true };
+    if (bytes[at] !== 0xff) return { ...header, truncated: true };
     const marker = bytes[at + 1];
     if (marker === 0xff) {
       at++;
@@ -71,14 +71,14 @@ function readJpeg(bytes) {
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
     if (isFrame) {
       const components = view.getUint8(at + 9);
-      Object.assign(found, {
+      Object.assign(header, {
         bits: view.getUint8(at + 4),
         height: view.getUint16(at + 5),
         width: view.getUint16(at + 7),
         cmyk: components === 4,
       });
     }
-    if (marker === 0xda) return { ...found, truncated: !hasEndMarker(bytes, at) };
+    if (marker === 0xda) return { ...header, truncated: !hasEndMarker(bytes, at) };
     at += 2 + view.getUint16(at + 2);
   }
 }
@@ -91,29 +91,29 @@ function hasEndMarker(bytes, from) {
   return false;
 }
 
-/** Blocks up to the trailer: a second picture makes it an animation. @param {Uint8Array} bytes @returns {Found} */
+/** Blocks up to the trailer: a second picture makes it an animation. @param {Uint8Array} bytes @returns {ImageHeader} */
 function readGif(bytes) {
   const view = viewOf(bytes);
-  /** @type {Found} */
-  const found = { width: view.getUint16(6, true), height: view.getUint16(8, true) };
+  /** @type {ImageHeader} */
+  const header = { width: view.getUint16(6, true), height: view.getUint16(8, true) };
   let frames = 0;
   let at = 13 + tableSize(view.getUint8(10));
   for (; at < bytes.length && bytes[at] !== 0x3b; ) {
     const block = view.getUint8(at);
     if (block === 0x21) {
-      if (view.getUint8(at + 1) === 0xf9 && view.getUint8(at + 3) & 1) found.alpha = true;
+      if (view.getUint8(at + 1) === 0xf9 && view.getUint8(at + 3) & 1) header.alpha = true;
       at += 2;
     } else if (block === 0x2c) {
       frames++;
       at += 11 + tableSize(view.getUint8(at + 9));
     } else {
-      return { ...found, animated: frames > 1, truncated: true };
+      return { ...header, animated: frames > 1, truncated: true };
     }
     while (view.getUint8(at) !== 0) at += 1 + view.getUint8(at);
     at++;
   }
   // Many programs leave the trailer out; without it the first frame is whole all the same.
-  return { ...found, animated: frames > 1, truncated: frames === 0 };
+  return { ...header, animated: frames > 1, truncated: frames === 0 };
 }
 
 /** Bytes of the colour table that the packed flags announce. @param {number} flags @returns {number} */
@@ -121,7 +121,7 @@ function tableSize(flags) {
   return flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0;
 }
 
-/** The first chunk is VP8 (lossy), VP8L (lossless) or VP8X (extended). @param {Uint8Array} bytes @returns {Found} */
+/** The first chunk is VP8 (lossy), VP8L (lossless) or VP8X (extended). @param {Uint8Array} bytes @returns {ImageHeader} */
 function readWebp(bytes) {
   const view = viewOf(bytes);
   const truncated = view.getUint32(4, true) + 8 > bytes.length;
@@ -162,7 +162,7 @@ function isBmp(bytes) {
   );
 }
 
-/** A negative height means that the rows begin at the top. @param {Uint8Array} bytes @returns {Found} */
+/** A negative height means that the rows begin at the top. @param {Uint8Array} bytes @returns {ImageHeader} */
 function readBmp(bytes) {
   const view = viewOf(bytes);
   const core = view.getUint32(14, true) === 12;
@@ -185,33 +185,33 @@ function isAvif(bytes) {
  * The properties of all items lie in the meta box: the largest `ispe` is the picture's size (thumbnails and tiles have
  * smaller ones), `pixi` its bits, an auxiliary item of type alpha its transparency.
  * @param {Uint8Array} bytes
- * @returns {Found}
+ * @returns {ImageHeader}
  */
 function readAvif(bytes) {
   const view = viewOf(bytes);
-  /** @type {Found} */
-  const found = { width: 0, height: 0, animated: text(bytes, 8, 4) === 'avis' };
+  /** @type {ImageHeader} */
+  const header = { width: 0, height: 0, animated: text(bytes, 8, 4) === 'avis' };
   let at = 0;
   while (at < bytes.length) {
     const length = view.getUint32(at) || bytes.length - at;
     const kind = text(bytes, at + 4, 4);
     if (length < 8) break;
-    if (kind === 'meta') Object.assign(found, readAvifMeta(bytes.subarray(at, at + length)));
+    if (kind === 'meta') Object.assign(header, readAvifMeta(bytes.subarray(at, at + length)));
     at += length;
   }
-  return { ...found, truncated: at > bytes.length };
+  return { ...header, truncated: at > bytes.length };
 }
 
-/** @param {Uint8Array} meta @returns {Found} */
+/** @param {Uint8Array} meta @returns {ImageHeader} */
 function readAvifMeta(meta) {
   const view = viewOf(meta);
   const all = text(meta, 0, Math.min(meta.length, 65_536));
-  /** @type {Found} */
-  const found = { width: 0, height: 0, alpha: all.includes('auxiliary:alpha'), bits: 8 };
+  /** @type {ImageHeader} */
+  const header = { width: 0, height: 0, alpha: all.includes('auxiliary:alpha'), bits: 8 };
   for (const { index } of all.matchAll(/ispe/g)) {
     const [width, height] = [view.getUint32(index + 8), view.getUint32(index + 12)];
-    if (width * height > Number(found.width) * Number(found.height)) Object.assign(found, { width, height });
+    if (width * height > Number(header.width) * Number(header.height)) Object.assign(header, { width, height });
   }
-  for (const { index } of all.matchAll(/pixi/g)) found.bits = Math.max(Number(found.bits), view.getUint8(index + 9));
-  return found;
+  for (const { index } of all.matchAll(/pixi/g)) header.bits = Math.max(Number(header.bits), view.getUint8(index + 9));
+  return header;
 }

@@ -8,7 +8,7 @@
 import { VitError } from '../../shared/errors.js';
 import { READERS } from './formats.js';
 
-/** Pictures of more pixels than this are refused: decoded, they take 4 bytes a pixel, twice. */
+/** Pictures of more pixels than this are rejected: decoded, they take 4 bytes a pixel, twice. */
 export const MAX_PIXELS = 64_000_000;
 
 /**

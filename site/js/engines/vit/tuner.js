@@ -1,11 +1,11 @@
-/** Finds out, by the first runs of a session, how many threads are the fastest on this device. */
+/** Tunes the number of threads: the first runs of a session show how many are the fastest on this device. */
 
 /** Numbers of threads that are tried. */
 const TRIED = 3;
 /** Less than this is no difference. */
 const WORTH = 0.03;
 /**
- * The trial ends when nothing has become faster for so many rounds, and for so long. The first tenths of a second tell
+ * Tuning ends when nothing has become faster for so many rounds, and for so long. The first tenths of a second tell
  * little: the browser compiles the code anew, in threads of its own, and the system has yet to spread ours over the cores.
  */
 const STEADY_ROUNDS = 2;
@@ -14,7 +14,7 @@ const STEADY_MS = 150;
 const MOST_ROUNDS = 100;
 
 /** Tries all threads, half of them and a quarter, in turn; then stays with the fastest. */
-export class ThreadTrial {
+export class ThreadTuner {
   /** Numbers of threads that a round tries, the most first. @type {number[]} */
   #counts;
   /** Fastest run of each number of threads, in ms: others are slow for reasons of their own. @type {Map<number, number>} */
