@@ -79,7 +79,7 @@ for (const model of models) {
       const { session, input } = await open(model, threads);
       assert.equal(session.threads, threads, session.threads_reason);
       outputs.push(await session.run(input));
-      await ended(session.dispose);
+      await ended(() => session.dispose());
     }
     for (const output of outputs) assert.deepEqual(output, outputs[0]);
   });
@@ -105,7 +105,7 @@ for (const model of models) {
       await assert.rejects(session.runAll?.([images[0], images[1].subarray(1)]) ?? Promise.resolve(), {
         code: 'bad_request',
       });
-      await ended(session.dispose);
+      await ended(() => session.dispose());
     }
   });
 
@@ -134,7 +134,7 @@ test('runs leave nothing behind', async () => {
   await held();
   const before = await held();
   assert.ok((await held()) - before < 2e6);
-  await ended(session.dispose);
+  await ended(() => session.dispose());
 });
 
 test('threads sleep between runs', async () => {
@@ -145,7 +145,7 @@ test('threads sleep between runs', async () => {
   await sleep(1000);
   const { user, system } = process.cpuUsage(before);
   assert.ok((user + system) / 1e6 < IDLE_SHARE, `${user + system} µs of work in a second without any`);
-  await ended(session.dispose);
+  await ended(() => session.dispose());
 });
 
 test('left to itself, a session finds out its threads and answers alike all the while', async () => {
@@ -153,13 +153,13 @@ test('left to itself, a session finds out its threads and answers alike all the 
   const first = await session.run(input);
   for (let index = 0; index < 30; index++) assert.deepEqual(await session.run(input), first);
   assert.ok(session.threads >= 1);
-  await ended(session.dispose);
+  await ended(() => session.dispose());
 });
 
 test('what was disposed of does not run, and can be disposed of again', async () => {
   for (const threads of [1, 2]) {
     const { session, input } = await open(models[0], threads);
-    await ended(session.dispose);
+    await ended(() => session.dispose());
     await assert.rejects(session.run(input), { code: 'not_loaded' });
     await session.dispose();
   }
@@ -169,7 +169,7 @@ test('more threads than the engine has are not had, which is said', async () => 
   const { session, input } = await open(models[0], 40);
   assert.deepEqual([session.threads, session.threads_reason], [16, 'the engine has at most 16 threads']);
   assert.ok((await session.run(input)).every(Number.isFinite));
-  await ended(session.dispose);
+  await ended(() => session.dispose());
 });
 
 test('a thread that does not start leaves one, with the reason', async () => {

@@ -151,8 +151,8 @@ export class Runtime {
       });
       inputs.push(values);
     }
-    const runAll = session.runAll ?? ((/** @type {Float32Array[]} */ all) => runSequentially(all, session.run));
-    const outputs = (await runAll(inputs)).map((logits) => requireFinite(logits, session));
+    const all = session.runAll ? await session.runAll(inputs) : await runSequentially(inputs, session);
+    const outputs = all.map((logits) => requireFinite(logits, session));
     return outputs.map((logits) => ({ logits, top: model.features ? [] : topClasses(logits, topk) }));
   }
 
@@ -212,10 +212,10 @@ async function prepare(image, model, signal) {
   return { values: preprocess(pixels, width, height, model.preprocess), width, height, notices };
 }
 
-/** @param {Float32Array[]} inputs @param {Session['run']} run */
-async function runSequentially(inputs, run) {
+/** @param {Float32Array[]} inputs @param {Session} session */
+async function runSequentially(inputs, session) {
   const outputs = [];
-  for (const values of inputs) outputs.push(await run(values));
+  for (const values of inputs) outputs.push(await session.run(values));
   return outputs;
 }
 

@@ -9,14 +9,14 @@ import { fileUrl } from '../files.js';
 import { startThreaded } from '../threads.js';
 import { hasSimd } from '../wasm_features.js';
 import { readPlan } from './plan.js';
+import { VitSession } from './session.js';
 import { startThreads } from './threads.js';
-import { ThreadTuner } from './tuner.js';
 import { compileBuild, fastestBuild, instantiateModel } from './wasm.js';
 
 /** @typedef {import('../index.js').ArtifactBytes} ArtifactBytes */
 /** @typedef {import('../index.js').EngineOptions} EngineOptions */
 /** @typedef {import('../index.js').Session} Session */
-/** @typedef {import('./wasm.js').Instance} Instance */
+/** @typedef {import('./session.js').Started} Started */
 
 /** The file of a variant. */
 const FILE = 'model.vit';
@@ -60,20 +60,9 @@ async function load(artifact, options) {
   const plan = readPlan(file);
   options.onPhase?.('compile');
   const started = await start(plan, options);
-  const { height, width } = plan.sizes;
-  return Object.assign(runner(started, 3 * height * width, options.threads === undefined), {
-    backend: 'wasm',
-    build: started.build,
-    input: /** @type {[number, number, number]} */ ([height, width, 3]),
-    decode_ms: started.decode_ms,
-    compile_ms: performance.now() - startedAt - started.decode_ms,
-  });
+  const compile_ms = performance.now() - startedAt - started.decode_ms;
+  return new VitSession(started, plan.sizes, { compile_ms, tune: options.threads === undefined });
 }
-
-/**
- * An instance that is ready to run, with its threads.
- * @typedef {{instance: Instance, build: string, threads: number, images: number, reason: string, decode_ms: number, end: () => void}} Started
- */
 
 /**
  * @param {import('./plan.js').Plan} plan
@@ -114,66 +103,4 @@ async function startWith(
   const script = threadScript ?? fileUrl(THREAD_SCRIPT, wasmPath);
   const end = threads > 1 ? await startThreads(instance, threads, script) : () => {};
   return { instance, build, threads, images, reason, decode_ms, end };
-}
-
-/**
- * @param {Started} started
- * @param {number} size
- * @param {boolean} tune whether to find out how many of the threads are the fastest
- * @returns {Pick<Session, 'run' | 'runAll' | 'dispose' | 'threads' | 'threads_reason' | 'settled'>}
- */
-function runner({ instance: { memory, exports }, threads, images, reason, end }, size, tune) {
-  const tuner = tune ? new ThreadTuner(threads) : undefined;
-  let ended = false;
-  /** @param {Float32Array} values @param {number} image */
-  const place = (values, image) => {
-    if (values.length !== size)
-      throw new VitError('bad_request', `The input has ${values.length} values; the model takes ${size}.`);
-    new Float32Array(memory.buffer, exports.input(image), size).set(values);
-  };
-  /** @param {number} image */
-  const outputs = (image) => new Float32Array(memory.buffer, exports.output(image), exports.outputs()).slice();
-  const require = (/** @type {unknown} */ ready) => {
-    if (!ready) throw new VitError('internal', 'The engine was not ready to run.');
-  };
-  const requireLoaded = () => {
-    if (ended) throw new VitError('not_loaded', 'The model was unloaded.'); // its threads would be waited for
-  };
-  return {
-    get threads() {
-      return tuner?.fastest ?? threads;
-    },
-    get threads_reason() {
-      return reason || tuner?.reason || '';
-    },
-    get settled() {
-      return tuner?.settled ?? true;
-    },
-    run: async (values) => {
-      requireLoaded();
-      place(values, 0);
-      const count = tuner?.next ?? threads;
-      const startedAt = performance.now();
-      require(exports.run(count));
-      tuner?.record(performance.now() - startedAt);
-      return outputs(0);
-    },
-    // Threads with an image each need not wait for each other.
-    runAll: async (inputs) => {
-      requireLoaded();
-      const together = Math.min(images, tuner?.fastest ?? threads);
-      const found = [];
-      for (let from = 0; from < inputs.length; from += together) {
-        const group = inputs.slice(from, from + together);
-        group.forEach(place);
-        require(exports.run_images(group.length));
-        found.push(...group.map((_, image) => outputs(image)));
-      }
-      return found;
-    },
-    dispose: async () => {
-      ended = true;
-      end();
-    },
-  };
 }
