@@ -22,6 +22,7 @@ lint: setup      ## static checks and the tests of the page's scripts
 	.venv/bin/ruff check export tests
 	.venv/bin/ruff format --check export tests
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
 	npm run --silent --prefix site check
 	npm test --silent --prefix site
 	npm run --silent --prefix site lint:workflows

@@ -1,7 +1,7 @@
 """List the commands: `python -m export`."""
 
 from export import __version__
-from export.console import say
+from export.core.console import say
 
 COMMANDS = {
     "build": "model + recipes → verified artifacts → the page in _site/",

@@ -13,20 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.bundle import make_bundle
-from export.console import run, say, stage
-from export.engines import AUTO, ENGINES, find_engines
-from export.errors import RequestError
+from export.core.console import run, say, stage
+from export.core.errors import RequestError
+from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
+from export.core.records import Artifact
 from export.models.request import ModelRequest
-from export.page import RenderReport, render
-from export.pipeline import convert
-from export.published import variant_id
-from export.recipes import DEFAULT_RECIPES, Recipe, find_recipe, find_recipes
-from export.spec import Artifact
-from export.store import Store
-
-ARTIFACTS, SITE_OUT, MEASUREMENTS = Path("artifacts"), Path("_site"), Path("artifacts/measurements.json")
-BENCHMARK = ARTIFACTS / "benchmark.json"
+from export.page.bundle import make_bundle
+from export.page.inventory import variant_id
+from export.page.render import RenderReport, render
+from export.pipeline.build import convert
+from export.pipeline.runtimes import AUTO, ENGINES, find_engines
+from export.pipeline.store import Store
+from export.quantization.recipes import DEFAULT_RECIPES, Recipe, find_recipe, find_recipes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +81,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
     p.add_argument(
-        "--engine", default=AUTO, metavar="A,B",
+        "--engine",
+        default=AUTO,
+        metavar="A,B",
         help=f"what runs it: {AUTO} (the fastest for each recipe), or of {', '.join(ENGINES)} (default: %(default)s)",
-    )  # fmt: skip
+    )
     p.add_argument(
         "--weights",
         choices=("pretrained", "random"),
@@ -102,9 +102,11 @@ def parser() -> argparse.ArgumentParser:
         "--measurements", type=Path, default=MEASUREMENTS, help="figures for the page (default: %(default)s)"
     )
     p.add_argument(
-        "--benchmark", type=Path, default=BENCHMARK,
+        "--benchmark",
+        type=Path,
+        default=BENCHMARK,
         help="a comparison of all engines for the page (default: %(default)s)",
-    )  # fmt: skip
+    )
     p.add_argument("--out", type=Path, default=SITE_OUT, help="the page (default: %(default)s)")
     p.add_argument("--force", action="store_true", help="convert again although nothing has changed")
     return p
@@ -124,10 +126,16 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
     if args.data is not None and not args.data.exists():
         raise RequestError(f"--data {args.data}: there is no such folder or archive")
     return BuildRequest(
-        models=models, recipes=find_recipes(args.recipe), engines=find_engines(args.engine), data=args.data,
-        artifacts=args.artifacts, measurements=args.measurements, benchmark=args.benchmark, out=args.out,
+        models=models,
+        recipes=find_recipes(args.recipe),
+        engines=find_engines(args.engine),
+        data=args.data,
+        artifacts=args.artifacts,
+        measurements=args.measurements,
+        benchmark=args.benchmark,
+        out=args.out,
         force=args.force,
-    )  # fmt: skip
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

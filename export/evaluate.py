@@ -13,15 +13,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.build import ARTIFACTS
-from export.console import run, say
-from export.errors import RequestError
-from export.evaluation import WIDTHS, judge, markdown
-from export.methods import METHODS
+from export.core.console import run, say
+from export.core.errors import RequestError
+from export.core.paths import ARTIFACTS
 from export.models.request import ModelRequest
-from export.pipeline import float_artifact
-from export.recipes import find_recipe
-from export.store import Store
+from export.pipeline.build import float_artifact
+from export.pipeline.store import Store
+from export.quantization.evaluation.records import WIDTHS, judge, markdown
+from export.quantization.methods import METHODS
+from export.quantization.recipes import find_recipe
 
 BASELINES = ("torchao_dynamic", "torch_ao_dynamic")
 
@@ -50,9 +50,11 @@ def parser() -> argparse.ArgumentParser:
         "--recipe", default="all", metavar="A,B", help=f"recipes, {', '.join(BASELINES)}, or all (default: all)"
     )
     p.add_argument(
-        "--data", type=Path, metavar="DIR",
+        "--data",
+        type=Path,
+        metavar="DIR",
         help="images to evaluate on: folder of class folders, of images, .zip or .tar (default: the model's own)",
-    )  # fmt: skip
+    )
     p.add_argument("--calibration-data", type=Path, metavar="DIR", help="images to calibrate on")
     p.add_argument("--limit", type=int, metavar="N", help="images at most, drawn evenly over the classes")
     p.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="where models are kept (default: %(default)s)")
@@ -73,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     request = ModelRequest(model=args.model, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels)
     folder = float_artifact(request, Store(args.artifacts))
-    from export.evaluator import evaluate
+    from export.quantization.evaluation.run import evaluate
 
     path = args.out / f"evaluation-{request.name}.json"
     table = evaluate(

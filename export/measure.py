@@ -25,21 +25,21 @@ from typing import Any
 
 from playwright.sync_api import Browser
 
-from export.browser import chromium
-from export.build import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
-from export.bundle import make_bundle
-from export.console import run, say
-from export.driver import read_site_data
-from export.errors import MeasurementError, RequestError
-from export.latency import measure_latency
-from export.measurements import merge, table, write
+from export.core.console import run, say
+from export.core.errors import MeasurementError, RequestError
+from export.core.files import write_atomically
+from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
+from export.core.records import Measurement
+from export.measuring.browser.chromium import chromium
+from export.measuring.browser.page_client import read_site_data
+from export.measuring.browser.server import serving
+from export.measuring.latency import measure_latency
+from export.measuring.selection import Plan, Selection, make_plan
 from export.models.request import ModelRequest
-from export.page import render
-from export.plan import Plan, Selection, make_plan
-from export.results import read_measurements
-from export.serve import serving
-from export.spec import Measurement
-from export.store import write_atomically
+from export.page.bundle import make_bundle
+from export.page.render import render
+from export.page.reports.measurements import merge, table, write
+from export.page.results_view import read_measurements
 
 CHECKS = ARTIFACTS / "measurements-software-gpu.json"
 
@@ -78,7 +78,7 @@ def measure(request: MeasureRequest) -> tuple[Plan, list[Measurement]]:
 
 
 def _accuracy(browser: Browser, plan: Plan, request: MeasureRequest) -> list[Measurement]:
-    from export.accuracy import measure_accuracy  # brings PyTorch
+    from export.measuring.accuracy import measure_accuracy  # brings PyTorch
 
     return measure_accuracy(browser, plan, artifacts=request.artifacts, data=request.data, limit=request.limit)
 
@@ -107,20 +107,26 @@ def parser() -> argparse.ArgumentParser:
 def _add_accuracy_options(group: Any) -> None:
     group.add_argument("--limit", type=int, default=1000, help="images; 0: no accuracy (default: %(default)s)")
     group.add_argument(
-        "--data", type=Path, metavar="DIR",
+        "--data",
+        type=Path,
+        metavar="DIR",
         help="labelled images, a folder a class, or an archive (default: the model's own)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--accuracy-backend", type=_names, default=(), metavar="NAME,…",
+        "--accuracy-backend",
+        type=_names,
+        default=(),
+        metavar="NAME,…",
         help="where to check it (default: the first available back end, as a rule wasm)",
-    )  # fmt: skip
+    )
     group.add_argument(
         "--artifacts", type=Path, default=ARTIFACTS, help="the float model's place (default: %(default)s)"
     )
     group.add_argument(
-        "--software-gpu", action="store_true",
+        "--software-gpu",
+        action="store_true",
         help=f"let the CPU stand in for a GPU, to check answers; not timed, kept apart in {CHECKS}",
-    )  # fmt: skip
+    )
 
 
 def _add_latency_options(group: Any) -> None:
@@ -168,31 +174,45 @@ def read_request(args: argparse.Namespace) -> MeasureRequest:
     if args.rounds == 0 and args.limit == 0:
         raise RequestError("--rounds 0 --limit 0 leaves nothing to measure")
     selection = Selection(
-        models=args.model, variants=args.variant, engines=args.engine, backends=args.backend, threads=args.threads,
+        models=args.model,
+        variants=args.variant,
+        engines=args.engine,
+        backends=args.backend,
+        threads=args.threads,
         accuracy_backends=args.accuracy_backend,
-    )  # fmt: skip
+    )
     return MeasureRequest(
-        selection=selection, site=args.site, artifacts=args.artifacts, data=args.data, limit=args.limit,
-        rounds=args.rounds, runs=args.runs, software_gpu=args.software_gpu,
-    )  # fmt: skip
+        selection=selection,
+        site=args.site,
+        artifacts=args.artifacts,
+        data=args.data,
+        limit=args.limit,
+        rounds=args.rounds,
+        runs=args.runs,
+        software_gpu=args.software_gpu,
+    )
 
 
 def _render_again(request: MeasureRequest, measurements: Path) -> None:
     models = read_site_data(request.site)["models"]
     recipes = dict.fromkeys(variant["recipe"] for model in models for variant in model["variants"])
     render(
-        artifacts=request.artifacts, models=[model["name"] for model in models], recipes=list(recipes),
-        bundle=make_bundle(), measurements=measurements, out=request.site,
+        artifacts=request.artifacts,
+        models=[model["name"] for model in models],
+        recipes=list(recipes),
+        bundle=make_bundle(),
+        measurements=measurements,
+        out=request.site,
         benchmark=BENCHMARK if BENCHMARK.exists() else None,
         variants={variant["id"] for model in models for variant in model["variants"]},
-    )  # fmt: skip
+    )
 
 
 def _benchmark(args: argparse.Namespace) -> None:
-    from export.benchmark import joined
-    from export.benchmark_tables import markdown
-    from export.benchmark_view import read_benchmark
-    from export.contest import ContestRequest, contest
+    from export.measuring.benchmark.run import ContestRequest, contest
+    from export.page.reports.benchmark import joined
+    from export.page.reports.benchmark_tables import markdown
+    from export.page.reports.benchmark_view import read_benchmark
 
     if args.rounds < 1 or args.runs < 1 or args.starts < 0:
         raise RequestError("--benchmark needs --rounds and --runs of at least 1, --starts of at least 0")
@@ -206,10 +226,14 @@ def _benchmark(args: argparse.Namespace) -> None:
     for name in args.model or ("fashion",):
         measured = contest(
             ContestRequest(
-                model=ModelRequest(model=name, weights=args.weights), folder=args.artifacts / "benchmark",
-                rounds=args.rounds, runs=args.runs, starts=args.starts, calibration=args.calibration,
+                model=ModelRequest(model=name, weights=args.weights),
+                folder=args.artifacts / "benchmark",
+                rounds=args.rounds,
+                runs=args.runs,
+                starts=args.starts,
+                calibration=args.calibration,
             )
-        )  # fmt: skip
+        )
         found = measured if old is None else joined(old, measured)
         if found is None:
             say(f"note: the older figures in {out} are dropped: they were measured elsewhere")

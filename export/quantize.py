@@ -14,21 +14,23 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from export.build import ARTIFACTS
-from export.console import run, say
-from export.errors import RequestError
-from export.figures import format_bytes
-from export.methods import METHODS, Calibration, LayerRule
+from export.core.console import run, say
+from export.core.errors import RequestError
+from export.core.files import replacing_file
+from export.core.paths import ARTIFACTS
+from export.core.units import format_bytes
 from export.models.request import ModelRequest
-from export.pipeline import quantize
-from export.recipes import Recipe, find_recipe, quantizing
-from export.store import Store, replacing_file
+from export.pipeline.build import quantize
+from export.pipeline.store import Store
+from export.quantization.methods import METHODS, Calibration, LayerRule
+from export.quantization.recipes import Recipe, find_recipe, quantizing
 
 # Suffix → format and file of the artifact.
 FORMATS = {
-    ".safetensors": ("safetensors", "model.safetensors"), ".onnx": ("qdq", "model.onnx"),
+    ".safetensors": ("safetensors", "model.safetensors"),
+    ".onnx": ("qdq", "model.onnx"),
     ".tflite": ("tflite", "model.tflite"),
-}  # fmt: skip
+}
 RULE = "PATTERN=W or PATTERN=W,A"
 
 
@@ -52,10 +54,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--weights-bits", type=int, metavar="B", help="with --method (default: 8)")
     p.add_argument("--activation-bits", type=int, metavar="B", help="with --method (default: float activations)")
     p.add_argument(
-        "--rule", action="append", default=[], metavar=RULE,
+        "--rule",
+        action="append",
+        default=[],
+        metavar=RULE,
         help="other bits for the layers of a name or role, - for float: 'blocks.0.*=8,8', head=8, stem=-; "
         "repeatable, the first that fits counts",
-    )  # fmt: skip
+    )
     p.add_argument("--metric", choices=("hessian", "cosine", "mse", "l1"), help="what a search makes small")
     p.add_argument("--calibration", type=int, metavar="N", help="number of calibration images")
     p.add_argument("--seed", type=int, help="of the images drawn and the labels sampled")
@@ -66,9 +71,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--smooth", type=float, metavar="A", help="SmoothQuant's strength, 0 to 1")
     p.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="where models are kept (default: %(default)s)")
     p.add_argument(
-        "--out", type=Path, action="append", default=[], metavar="FILE",
+        "--out",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
         help="a copy of the result, by its suffix: .safetensors (packed integers), .onnx or .tflite; repeatable",
-    )  # fmt: skip
+    )
     p.add_argument("--force", action="store_true", help="quantize again although nothing has changed")
     return p
 

@@ -12,17 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from export.benchmark import Benchmark
-from export.benchmark_tables import markdown
-from export.benchmark_view import read_benchmark
-from export.console import run, say
-from export.errors import RequestError
-from export.evaluation import EvaluationTable, judge, pivot, read_table, write_table
-from export.figures import format_bytes, format_ms, format_percent
-from export.measurements import SIZE
-from export.results import AGREEMENT, LATENCY, NATIVE, TOP1, read_measurements
-from export.spec import Measurement, MeasurementFile
-from export.store import write_atomically
+from export.core.console import run, say
+from export.core.errors import RequestError
+from export.core.files import write_atomically
+from export.core.records import Measurement, MeasurementFile
+from export.core.units import format_bytes, format_ms, format_percent
+from export.page.reports.benchmark import Benchmark
+from export.page.reports.benchmark_tables import markdown
+from export.page.reports.benchmark_view import read_benchmark
+from export.page.reports.measurements import SIZE
+from export.page.results_view import AGREEMENT, LATENCY, NATIVE, TOP1, read_measurements
+from export.quantization.evaluation.records import EvaluationTable, judge, pivot, read_table, write_table
 
 KEPT, EVALUATION, README = Path(".github/measurements.json"), Path(".github/evaluation.json"), Path("README.md")
 BITWIDTHS, BENCHMARK = Path(".github/bitwidths.json"), Path(".github/benchmark.json")
@@ -47,10 +47,14 @@ def results_table(file: MeasurementFile) -> str:
         on = backend if threads == 1 else f"{backend}, {threads} threads"
         size = figures.get(SIZE)
         cells = [
-            model, variant, on, format_bytes(int(size.value)) if size else UNKNOWN,
-            _cell(figures.get(LATENCY), format_ms), _cell(figures.get(TOP1), format_percent),
+            model,
+            variant,
+            on,
+            format_bytes(int(size.value)) if size else UNKNOWN,
+            _cell(figures.get(LATENCY), format_ms),
+            _cell(figures.get(TOP1), format_percent),
             _cell(figures.get(AGREEMENT), format_percent),
-        ]  # fmt: skip
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     references = [one for one in file.measurements if (one.engine, one.metric) == (NATIVE, TOP1)]
     lines += [
@@ -134,9 +138,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     for section, (kept, command, _) in SOURCES.items():
         p.add_argument(
-            f"--{OPTIONS[section]}", type=Path, default=kept, metavar="FILE",
+            f"--{OPTIONS[section]}",
+            type=Path,
+            default=kept,
+            metavar="FILE",
             help=f"what export.{command} wrote (default: %(default)s)",
-        )  # fmt: skip
+        )
     p.add_argument("--keep", action="store_true", help=f"copy them to {KEPT.parent}, from which the tables are made")
     p.add_argument("--readme", type=Path, default=README, help="the file to fill (default: %(default)s)")
     args = p.parse_args(argv)

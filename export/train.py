@@ -24,34 +24,63 @@ import timm
 import torch
 from safetensors.torch import save as to_safetensors
 
-from export.bitwidths import Study, beside, check_resumable, check_trains, obtain, write_table
-from export.catalog import MODELS
-from export.console import run, say
-from export.data.fashion import ASSETS, LabelledImages, read_full, write_embedded
-from export.errors import RequestError
-from export.finetuning import FinetuneOptions, load_trained
-from export.recipes import RECIPES, find_recipes
-from export.store import write_atomically
-from export.training import Training, TrainOptions, accuracy
+from export.core.console import run, say
+from export.core.errors import RequestError
+from export.core.files import write_atomically
+from export.core.paths import ASSETS
+from export.data.fashion import LabelledImages, read_full, write_embedded
+from export.models.catalog import MODELS
+from export.quantization.recipes import RECIPES, find_recipes
+from export.quantization.training.bitwidth_study import (
+    Study,
+    beside,
+    check_resumable,
+    check_trains,
+    obtain,
+    write_table,
+)
+from export.quantization.training.float_training import Training, TrainOptions, accuracy
+from export.quantization.training.qat_training import FinetuneOptions, load_trained
 
 OUT = Path(".cache/train")
 RESNET: dict[str, Any] = {
-    "optimizer": "adamw", "phases": ((2, 0.0),), "batch_size": 128, "lr": 2e-3, "weight_decay": 0.05,
-    "warmup_epochs": 0.2, "erase_prob": 0.0, "smoothing": 0.1, "ema_decay": 0.99, "seed": 0,
-}  # fmt: skip
+    "optimizer": "adamw",
+    "phases": ((2, 0.0),),
+    "batch_size": 128,
+    "lr": 2e-3,
+    "weight_decay": 0.05,
+    "warmup_epochs": 0.2,
+    "erase_prob": 0.0,
+    "smoothing": 0.1,
+    "ema_decay": 0.99,
+    "seed": 0,
+}
 # What each model is trained with unless told otherwise.
 FLOAT: dict[str, dict[str, Any]] = {
     "fashion": {
-        "optimizer": "nadamuon", "phases": ((8, 0.75), (8, 0.5), (2, 0.0)), "batch_size": 256, "lr": 4e-3,
-        "weight_decay": 0.05, "warmup_epochs": 0.5, "erase_prob": 0.1, "smoothing": 0.1, "ema_decay": 0.998, "seed": 0,
+        "optimizer": "nadamuon",
+        "phases": ((8, 0.75), (8, 0.5), (2, 0.0)),
+        "batch_size": 256,
+        "lr": 4e-3,
+        "weight_decay": 0.05,
+        "warmup_epochs": 0.5,
+        "erase_prob": 0.1,
+        "smoothing": 0.1,
+        "ema_decay": 0.998,
+        "seed": 0,
     },
     "resnet18": RESNET,
     "resnet50": RESNET,
-}  # fmt: skip
+}
 QAT: dict[str, Any] = {
-    "epochs": 2.0, "batch_size": 128, "lr": 1e-4, "weight_decay": 0.01, "smoothing": 0.0, "distillation": 0.5,
+    "epochs": 2.0,
+    "batch_size": 128,
+    "lr": 1e-4,
+    "weight_decay": 0.01,
+    "smoothing": 0.0,
+    "distillation": 0.5,
     "seed": 0,
-}  # fmt: skip
+}
 
 
 def write_result(training: Training, top1: float, test: LabelledImages, out: Path) -> None:
@@ -62,15 +91,25 @@ def write_result(training: Training, top1: float, test: LabelledImages, out: Pat
     write_atomically(out / f"{model}.safetensors", to_safetensors(weights, metadata={"format": "pt"}))
     entry, data = MODELS[model], MODELS["fashion"]
     card = {
-        "model": model, "architecture": entry.timm_name, "arguments": dict(entry.arguments),
+        "model": model,
+        "architecture": entry.timm_name,
+        "arguments": dict(entry.arguments),
         "data": "Fashion-MNIST, 60,000 training images (Zalando Research)",
-        "licence": data.licence, "source": data.source,
+        "licence": data.licence,
+        "source": data.source,
         "command": command(),
         "options": training.options.to_json(),
-        "top1_percent": top1, "n": len(test), "dtype": "float16",
-        "environment": {"machine": platform.machine(), "device": training.device.type, "torch": torch.__version__,
-                        "timm": timm.__version__, "threads": torch.get_num_threads()},
-    }  # fmt: skip
+        "top1_percent": top1,
+        "n": len(test),
+        "dtype": "float16",
+        "environment": {
+            "machine": platform.machine(),
+            "device": training.device.type,
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+            "threads": torch.get_num_threads(),
+        },
+    }
     write_atomically(out / f"{model}.json", (json.dumps(card, indent=2) + "\n").encode())
 
 
@@ -106,9 +145,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--model", choices=FLOAT, default="fashion", help="(default: %(default)s)")
     p.add_argument(
-        "--out", type=Path, help="checkpoint, weights and card; with --qat a folder for each recipe, and the table "
-        "(default: " + str(OUT / "MODEL") + ")"
-    )  # fmt: skip
+        "--out",
+        type=Path,
+        help="checkpoint, weights and card; with --qat a folder for each recipe, and the table "
+        "(default: " + str(OUT / "MODEL") + ")",
+    )
     p.add_argument("--resume", action="store_true", help="go on from what an interrupted run left in --out")
     p.add_argument("--batch-size", type=int, help=_default("batch_size"))
     p.add_argument("--lr", type=float, help="peak learning rate " + _default("lr"))
@@ -133,9 +174,13 @@ def _float_arguments(p: argparse._ArgumentGroup) -> None:
     p.add_argument(
         "--install", action="store_true", help="when done, replace the embedded weights, card and image sets"
     )
-    p.add_argument("--phases", type=parse_phases, metavar="EPOCHS:DROP,…",
-                   help="epochs, each phase with the share of patches left out (default: 8:0.75,8:0.5,2:0 for "
-                   "fashion, 2:0 for others)")  # fmt: skip
+    p.add_argument(
+        "--phases",
+        type=parse_phases,
+        metavar="EPOCHS:DROP,…",
+        help="epochs, each phase with the share of patches left out (default: 8:0.75,8:0.5,2:0 for "
+        "fashion, 2:0 for others)",
+    )
     p.add_argument(
         "--stop-after", type=int, metavar="EPOCHS", help="end early, on the schedule of all phases (default: run all)"
     )
@@ -149,14 +194,18 @@ def _float_arguments(p: argparse._ArgumentGroup) -> None:
 def _qat_arguments(p: argparse._ArgumentGroup) -> None:
     p.add_argument("--qat", metavar="RECIPE,…", help="start from the float weights and train each, as w4a4_lsq")
     p.add_argument(
-        "--checkpoint", type=Path, metavar="FILE",
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
         help="the float weights (default: the embedded ones; for others what training left in " + str(OUT) + ")",
-    )  # fmt: skip
+    )
     p.add_argument("--epochs", type=float, help="may be a fraction " + _default("epochs"))
     p.add_argument(
-        "--distillation", type=float, metavar="SHARE",
+        "--distillation",
+        type=float,
+        metavar="SHARE",
         help="share of the float model's answers in the loss " + _default("distillation"),
-    )  # fmt: skip
+    )
     p.add_argument("--ptq", metavar="METHOD,…", help="calibrate by these methods at the same bits, to compare")
 
 

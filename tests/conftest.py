@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
-from export.browser import Troubles, launch
-from export.serve import serving
+from export.measuring.browser.chromium import Troubles, launch
+from export.measuring.browser.server import serving
 
 PATIENCE_MS = 60_000  # what a busy machine may take; only a failing test waits so long
 expect.set_options(timeout=PATIENCE_MS)
@@ -24,15 +24,18 @@ def built_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The embedded model's page with two variants, u8 and f32, and no measurements."""
     from export.build import BuildRequest, build
     from export.models.request import ModelRequest
-    from export.recipes import find_recipes
+    from export.quantization.recipes import find_recipes
 
     folder = tmp_path_factory.mktemp("built")
     build(
         BuildRequest(
-            models=(ModelRequest(model="fashion"),), recipes=find_recipes("u8,f32"), artifacts=artifacts,
-            measurements=folder / "none.json", out=folder / "_site",
+            models=(ModelRequest(model="fashion"),),
+            recipes=find_recipes("u8,f32"),
+            artifacts=artifacts,
+            measurements=folder / "none.json",
+            out=folder / "_site",
         )
-    )  # fmt: skip
+    )
     return folder / "_site"
 
 

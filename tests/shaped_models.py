@@ -10,8 +10,13 @@ from torch import Tensor, nn
 from export.models.randomise import randomise
 
 SMALL: dict[str, Any] = {
-    "img_size": 28, "patch_size": 7, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 10,
-}  # fmt: skip
+    "img_size": 28,
+    "patch_size": 7,
+    "embed_dim": 48,
+    "depth": 2,
+    "num_heads": 3,
+    "num_classes": 10,
+}
 VIT, DEIT = "vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"
 
 # kind: (timm's name, arguments beside `SMALL`)

@@ -7,19 +7,20 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from export.core.records import ModelSpec, Preprocess
 from export.models.randomise import randomise
-from export.spec import ModelSpec, Preprocess
 
 # family: (input size, timm's name, arguments)
 TINY: dict[str, tuple[int, str, dict[str, Any]]] = {
     "vit": (28, "vit_tiny_patch16_224", {"img_size": 28, "patch_size": 7, "embed_dim": 48, "depth": 2}),
     "distilled": (32, "deit_tiny_distilled_patch16_224", {"img_size": 32, "embed_dim": 36, "depth": 1}),
     "swin": (
-        56, "swin_tiny_patch4_window7_224",
+        56,
+        "swin_tiny_patch4_window7_224",
         {"img_size": 56, "embed_dim": 16, "depths": [2, 1], "num_heads": [2, 4], "window_size": 7},
     ),
     "resnet": (32, "resnet18", {"layers": [1, 1, 1, 1], "channels": [8, 12, 16, 20]}),
-}  # fmt: skip
+}
 
 
 @lru_cache(maxsize=8)
@@ -29,14 +30,22 @@ def tiny(family: str) -> tuple[ModelSpec, nn.Module, Tensor]:
     arguments = arguments | {"num_classes": 10}
     module = randomise(timm.create_model(name, pretrained=False, **arguments).eval(), seed=1).requires_grad_(False)
     spec = ModelSpec(
-        name=family, title=family, timm_name=name, weights="random", weights_sha256="0" * 64,
+        name=family,
+        title=family,
+        timm_name=name,
+        weights="random",
+        weights_sha256="0" * 64,
         preprocess=Preprocess(
             size=size, crop_pct=1.0, crop_mode="center", interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
         ),
-        labels=tuple(f"class {index}" for index in range(10)), features=False, outputs=10,
-        parameters=sum(value.numel() for value in module.parameters()), licence="none", source="none",
+        labels=tuple(f"class {index}" for index in range(10)),
+        features=False,
+        outputs=10,
+        parameters=sum(value.numel() for value in module.parameters()),
+        licence="none",
+        source="none",
         arguments=arguments,
-    )  # fmt: skip
+    )
     return spec, module, torch.randn(16, 3, size, size, generator=torch.Generator().manual_seed(2))
 
 

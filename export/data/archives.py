@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from export.errors import RequestError
+from export.core.errors import RequestError
 
 Read = Callable[[str], bytes]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.console import say
+from export.core.console import say
+from export.core.errors import RequestError
+from export.core.records import ModelSpec
 from export.data.datasets import draw, open_dataset
 from export.data.fashion import LABELS, read_embedded
-from export.data.golden import photograph_like
 from export.data.preprocess import normalise, preprocess, read_image
-from export.errors import RequestError
-from export.spec import ModelSpec
+from export.data.synthetic import photograph_like
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
+from export.core.errors import RequestError
+from export.core.records import ModelSpec
 from export.data.labels import imagenet_labels, imagenet_synsets
-from export.errors import RequestError
-from export.spec import ModelSpec
 
 SHOWN = 5
 SYNSET = re.compile(r"n\d{8}")

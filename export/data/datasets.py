@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from export.console import say
+from export.core.console import say
+from export.core.errors import RequestError
+from export.core.records import ModelSpec
 from export.data.archives import Read, list_files, reading
 from export.data.class_folders import match_folders
 from export.data.fashion import LABELS, read_embedded
 from export.data.preprocess import SUFFIXES, read_image, resize_and_crop
-from export.errors import RequestError
-from export.spec import ModelSpec
 
 SEED = 0
 SHOWN = 3

@@ -9,14 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.errors import ExportError, RequestError
+from export.core.errors import ExportError, RequestError
+from export.core.paths import ASSETS
 
-ASSETS = Path(__file__).parent / "assets"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-LABELS = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-)  # fmt: skip
+LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 MEAN, STD = 0.2860, 0.3530  # of the 60,000 training images, in every channel
 CALIBRATION_SEED = 0
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from export.errors import RequestError
+from export.core.errors import RequestError
 
 FORMS = 'one label a line, or JSON: a list, or {"0": "label", …}'
 

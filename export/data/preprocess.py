@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from export.errors import RequestError
-from export.spec import Preprocess
+from export.core.errors import RequestError
+from export.core.records import Preprocess
 
 MAX_PIXELS = 64_000_000
 # What browsers show, and the lossless formats data sets come in; nothing that is drawn by another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "TIFF", "PPM", "JPEG2000")
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2",
-)  # fmt: skip
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,

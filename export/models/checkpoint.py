@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from export.errors import RequestError
+from export.core.errors import RequestError
 
 # Where training scripts keep the weights, the averaged ones first, as timm reads its own checkpoints.
 PLACES = ("state_dict_ema", "model_ema", "state_dict", "model")

@@ -12,8 +12,8 @@ from huggingface_hub import constants
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from timm.models import PretrainedCfg
 
-from export.errors import RequestError
-from export.store import hash_file
+from export.core.errors import RequestError
+from export.core.files import hash_file
 
 FIRST_ANSWER_SECONDS = 8  # a hub that is up answers within one; the hub's own client would try for minutes
 FILES = ("model.safetensors", "pytorch_model.bin")  # in order of preference, as timm has it

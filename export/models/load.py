@@ -11,17 +11,17 @@ from timm.data.model_config import resolve_input_data_config
 from timm.models import PretrainedCfg
 from torch import nn
 
-from export.catalog import HUB, WHERE_ALL_ARE, CatalogEntry
-from export.console import say
+from export.core.console import say
+from export.core.errors import RequestError
+from export.core.files import hash_bytes, hash_file
+from export.core.records import ModelSpec, Preprocess
 from export.data.fashion import LABELS, MEAN, STD
 from export.data.labels import imagenet_labels, numbered_labels, read_labels
-from export.errors import RequestError
+from export.models.catalog import HUB, WHERE_ALL_ARE, CatalogEntry
 from export.models.checkpoint import class_count, fit, read_checkpoint
 from export.models.hub import fetch_weights
 from export.models.randomise import randomise
 from export.models.request import ModelRequest, weights_file
-from export.spec import ModelSpec, Preprocess
-from export.store import hash_bytes, hash_file
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 FASHION_PREPROCESS = Preprocess(

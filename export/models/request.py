@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.catalog import CatalogEntry, find_model
-from export.errors import ArtifactError, RequestError
-from export.spec import Weights
-from export.store import hash_file
+from export.core.errors import ArtifactError, RequestError
+from export.core.files import hash_file
+from export.core.paths import ASSETS
+from export.core.records import Weights
+from export.models.catalog import CatalogEntry, find_model
 
-EMBEDDED = Path(__file__).parents[1] / "data" / "assets"
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
@@ -87,7 +87,7 @@ def weights_file(request: ModelRequest) -> Path | None:
     """
     if request.kind != "embedded":
         return request.checkpoint
-    path = EMBEDDED / f"{request.name}.safetensors"
+    path = ASSETS / f"{request.name}.safetensors"
     if not path.is_file():
         raise ArtifactError(
             f"the embedded weights of {request.name} are missing: {path.name} is not in export/data/assets",

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext
 from visits import Handler, Release
 
-from export.browser import Troubles
+from export.measuring.browser.chromium import Troubles
 
 PATIENCE_MS = 60_000
 

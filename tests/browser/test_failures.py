@@ -11,9 +11,9 @@ from typing import ClassVar
 import pytest
 from playwright.sync_api import Locator, Page, Playwright, expect
 
-from export.browser import Troubles, launch
-from export.driver import read_site_data
-from export.serve import PagesHandler, serving
+from export.measuring.browser.chromium import Troubles, launch
+from export.measuring.browser.page_client import read_site_data
+from export.measuring.browser.server import PagesHandler, serving
 
 pytestmark = pytest.mark.browser
 
@@ -127,9 +127,15 @@ def files_of(site: Path, variant: str) -> dict[str, str]:
     ids=lambda value: value.__name__ if callable(value) else "",
 )
 def test_bad_download_is_named_not_kept_and_can_be_retried(
-    page: Page, troubles: Troubles, url: str, handler: type[TrickyHandler], built_site: Path,
-    trick: Trick, message: str, console: str | None,
-) -> None:  # fmt: skip
+    page: Page,
+    troubles: Troubles,
+    url: str,
+    handler: type[TrickyHandler],
+    built_site: Path,
+    trick: Trick,
+    message: str,
+    console: str | None,
+) -> None:
     if console:
         troubles.expect(console)
     files = files_of(built_site, "f32-tfjs")  # whose weights come in several files

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from export.browser import Troubles
-from export.serve import serving
+from export.measuring.browser.chromium import Troubles
+from export.measuring.browser.server import serving
 
 pytestmark = pytest.mark.browser
 

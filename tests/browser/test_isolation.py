@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from visits import CHOICE, Handler, Visit, classify, device, expect_in_charge, isolated, shells
 
-from export.serve import serving
+from export.measuring.browser.server import serving
 
 pytestmark = [
     pytest.mark.browser,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from export.figures import format_ms
-from export.measurements import SIZE, SQNR
-from export.results import AGREEMENT, COLD, LATENCY, NATIVE, TOP1, read_measurements
-from export.spec import Measurement
-from export.store import Store
+from export.core.records import Measurement
+from export.core.units import format_ms
+from export.page.reports.measurements import SIZE, SQNR
+from export.page.results_view import AGREEMENT, COLD, LATENCY, NATIVE, TOP1, read_measurements
+from export.pipeline.store import Store
 
 pytestmark = pytest.mark.browser
 
@@ -150,8 +150,11 @@ def test_interrupt_leaves_nothing_behind(built_site: Path, tmp_path: Path) -> No
     out = tmp_path / "out.json"
     with subprocess.Popen(
         command(built_site, out, "--rounds", "200", "--limit", "0"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    ) as process:  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
         assert process.stdout and process.stderr
         for line in process.stdout:
             if line.startswith("  ["):

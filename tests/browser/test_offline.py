@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 from visits import SHELLS, UPDATED, Handler, Release, Visit, classify, device, isolated, shells
 
-from export.serve import serving
+from export.measuring.browser.server import serving
 
 pytestmark = [
     pytest.mark.browser,

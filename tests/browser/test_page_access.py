@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from export.serve import serving
+from export.measuring.browser.server import serving
 
 pytestmark = pytest.mark.browser
 

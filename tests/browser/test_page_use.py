@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Request, expect
 
-from export.browser import Troubles
-from export.driver import read_site_data
-from export.serve import serving
+from export.measuring.browser.chromium import Troubles
+from export.measuring.browser.page_client import read_site_data
+from export.measuring.browser.server import serving
 
 pytestmark = pytest.mark.browser
 

@@ -11,17 +11,17 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 from tiny import tiny
 
-from export.convert.verify import sqnr_db
-from export.data.golden import photograph_like
+from export.core.errors import MeasurementError, RequestError
+from export.core.fidelity import sqnr_db
 from export.data.preprocess import preprocess, read_image
-from export.errors import MeasurementError, RequestError
-from export.models.artifact import read_model, run_model, write_model
-from export.network import slow_line, throttle, transferred
-from export.peers.hub_folder import FLOAT, Q8, run_pixels
-from export.peers.page import blank_page, open_peer, peer_first_prediction, peer_latency
-from export.peers.site import CACHE, MODEL, MODELS, peer_site
-from export.serve import serving
-from export.slowdown import PROCESSES, slow_processor
+from export.data.synthetic import photograph_like
+from export.measuring.benchmark.peer.hub_folder import FLOAT, Q8, run_pixels
+from export.measuring.benchmark.peer.page import blank_page, open_peer, peer_first_prediction, peer_latency
+from export.measuring.benchmark.peer.site import CACHE, MODEL, MODELS, peer_site
+from export.measuring.browser.network import slow_line, throttle, transferred
+from export.measuring.browser.server import serving
+from export.measuring.browser.throttle import PROCESSES, slow_processor
+from export.models.float_artifact import read_model, run_model, write_model
 
 pytestmark = pytest.mark.browser
 
@@ -106,10 +106,7 @@ def test_latency_has_the_samples_asked_for(chromium: Browser, site: Path) -> Non
 
 
 def test_threads_without_isolation_are_an_error(chromium: Browser, url: str) -> None:
-    with (
-        pytest.raises(MeasurementError, match="1 threads, not 2"),
-        blank_page(chromium) as page,
-    ):
+    with pytest.raises(MeasurementError, match="1 threads, not 2"), blank_page(chromium) as page:
         open_peer(page, url, threads=2, build="plain")
 
 

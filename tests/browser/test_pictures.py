@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from export.core.records import Preprocess
 from export.data.preprocess import preprocess, read_image, resize_and_crop
-from export.driver import PageClient, page_client, read_site_data
-from export.serve import serving
-from export.spec import Preprocess
+from export.measuring.browser.page_client import PageClient, page_client, read_site_data
+from export.measuring.browser.server import serving
 
 pytestmark = pytest.mark.browser
 
@@ -133,7 +133,7 @@ def client(chromium: Browser, built_site: Path) -> Iterator[PageClient]:
 
 
 def test_whole_path_answers_as_pytorch_does(client: PageClient, artifacts: Path) -> None:
-    from export.models.artifact import read_model, run_model
+    from export.models.float_artifact import read_model, run_model
 
     spec, module = read_model(artifacts / "fashion" / "f32" / "torch")
     (outputs,) = client.classify(list(EXACT.values()))

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Playwright
 
-from export.browser import launch
-from export.bundle import make_bundle
-from export.driver import page_client, read_site_data
+from export.measuring.benchmark.gpu_dispatches import count_programs
+from export.measuring.browser.chromium import launch
+from export.measuring.browser.page_client import page_client, read_site_data
+from export.measuring.browser.server import serving
 from export.models.request import ModelRequest
-from export.page import render
-from export.pipeline import make_formats
-from export.programs import count_programs
-from export.recipes import find_recipe
-from export.serve import serving
-from export.store import Store
+from export.page.bundle import make_bundle
+from export.page.render import render
+from export.pipeline.build import make_formats
+from export.pipeline.store import Store
+from export.quantization.recipes import find_recipe
 
 pytestmark = pytest.mark.browser
 
@@ -29,9 +29,14 @@ def site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_formats(ModelRequest(model="fashion"), pairs, Store(artifacts), force=False)
     folder = tmp_path_factory.mktemp("programs") / "_site"
     render(
-        artifacts=artifacts, models=["fashion"], recipes=["u8"], bundle=make_bundle(), measurements=None, out=folder,
+        artifacts=artifacts,
+        models=["fashion"],
+        recipes=["u8"],
+        bundle=make_bundle(),
+        measurements=None,
+        out=folder,
         variants=set(ROLES),
-    )  # fmt: skip
+    )
     return folder
 
 
@@ -54,6 +59,8 @@ def test_gpus_run_their_graph_and_the_page_is_told(site: Path, playwright: Playw
                     loaded = client.load(data["models"][0], variant, backend, 1)
                     builds[variant["id"], backend] = loaded.get("build")
     assert builds == {
-        ("u8-tfjs", "wasm"): None, ("u8-tfjs", "webgl"): "gpu",
-        ("u8-tfjs_stock", "wasm"): None, ("u8-tfjs_stock", "webgl"): None,
-    }  # fmt: skip
+        ("u8-tfjs", "wasm"): None,
+        ("u8-tfjs", "webgl"): "gpu",
+        ("u8-tfjs_stock", "wasm"): None,
+        ("u8-tfjs_stock", "webgl"): None,
+    }

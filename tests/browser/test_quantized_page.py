@@ -8,13 +8,13 @@ from playwright.sync_api import Browser
 
 from export.build import BuildRequest, build
 from export.data.preprocess import preprocess, read_image
-from export.driver import page_client, read_site_data
-from export.models.artifact import run_model
+from export.measuring.browser.page_client import page_client, read_site_data
+from export.measuring.browser.server import serving
+from export.models.float_artifact import run_model
 from export.models.request import ModelRequest
-from export.quant.integer_file import load_quantized
-from export.quant.rounding import dequantized
-from export.recipes import find_recipes
-from export.serve import serving
+from export.quantization.calibration.assemble import dequantized
+from export.quantization.integer_file import load_quantized
+from export.quantization.recipes import find_recipes
 
 pytestmark = pytest.mark.browser
 
@@ -26,10 +26,13 @@ def quantized_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("quantized")
     build(
         BuildRequest(
-            models=(ModelRequest(model="fashion"),), recipes=find_recipes("w4_rtn"), artifacts=artifacts,
-            measurements=folder / "none.json", out=folder / "_site",
+            models=(ModelRequest(model="fashion"),),
+            recipes=find_recipes("w4_rtn"),
+            artifacts=artifacts,
+            measurements=folder / "none.json",
+            out=folder / "_site",
         )
-    )  # fmt: skip
+    )
     return folder / "_site"
 
 

@@ -14,14 +14,14 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 from safetensors.numpy import load_file, save
 
-from export.browser import launch
 from export.build import BuildRequest, build
-from export.driver import page_client, read_site_data
-from export.errors import WrongAnswersError
+from export.core.errors import WrongAnswersError
+from export.measuring.browser.chromium import launch
+from export.measuring.browser.page_client import page_client, read_site_data
+from export.measuring.browser.server import serving
 from export.models.request import ModelRequest
-from export.recipes import find_recipes
-from export.results import LATENCY, read_measurements
-from export.serve import serving
+from export.page.results_view import LATENCY, read_measurements
+from export.quantization.recipes import find_recipes
 
 pytestmark = pytest.mark.browser
 
@@ -142,10 +142,14 @@ def two_engines(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("two")
     build(
         BuildRequest(
-            models=(ModelRequest(model="fashion"),), recipes=find_recipes("w8_dynamic"), engines=("vit", "ort"),
-            artifacts=artifacts, measurements=folder / "none.json", out=folder / "_site",
+            models=(ModelRequest(model="fashion"),),
+            recipes=find_recipes("w8_dynamic"),
+            engines=("vit", "ort"),
+            artifacts=artifacts,
+            measurements=folder / "none.json",
+            out=folder / "_site",
         )
-    )  # fmt: skip
+    )
     return folder / "_site"
 
 

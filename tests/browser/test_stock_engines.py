@@ -13,18 +13,18 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, Playwright, expect
 
-from export.browser import launch
 from export.build import BuildRequest, build
-from export.convert.tflite_integers import run_tflite
-from export.convert.to_onnx import run_onnx
-from export.convert.toolrun import ConverterProcess
+from export.conversion.converter_process import ConverterProcess
+from export.conversion.litert.integers import run_tflite
+from export.conversion.onnx.export import run_onnx
+from export.core.errors import MeasurementError
+from export.core.records import Preprocess
 from export.data.preprocess import preprocess, read_image
-from export.driver import PageClient, page_client, read_site_data
-from export.errors import MeasurementError
+from export.measuring.browser.chromium import launch
+from export.measuring.browser.page_client import PageClient, page_client, read_site_data
+from export.measuring.browser.server import serving
 from export.models.request import ModelRequest
-from export.recipes import find_recipes
-from export.serve import serving
-from export.spec import Preprocess
+from export.quantization.recipes import find_recipes
 
 pytestmark = pytest.mark.browser
 
@@ -39,10 +39,14 @@ def site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stock")
     build(
         BuildRequest(
-            models=(ModelRequest(model="fashion"),), recipes=find_recipes("w8_dynamic,w8_rtn"),
-            engines=("tfjs", *ENGINES), artifacts=artifacts, measurements=folder / "none.json", out=folder / "_site",
+            models=(ModelRequest(model="fashion"),),
+            recipes=find_recipes("w8_dynamic,w8_rtn"),
+            engines=("tfjs", *ENGINES),
+            artifacts=artifacts,
+            measurements=folder / "none.json",
+            out=folder / "_site",
         )
-    )  # fmt: skip
+    )
     return folder / "_site"
 
 
@@ -88,9 +92,14 @@ def sqnr_db(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float
 @pytest.mark.parametrize("recipe", ["w8_dynamic", "w8_rtn"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_answers_as_in_python(
-    isolated: str, data: dict[str, Any], expected: dict[str, Any], chromium: Browser, engine: str, recipe: str,
+    isolated: str,
+    data: dict[str, Any],
+    expected: dict[str, Any],
+    chromium: Browser,
+    engine: str,
+    recipe: str,
     threads: int,
-) -> None:  # fmt: skip
+) -> None:
     variant = variant_of(data, engine, recipe)
     assert variant["compute_dtype"] == ("int8" if recipe == "w8_dynamic" else "float32")
     with page_client(chromium, isolated, data) as client:

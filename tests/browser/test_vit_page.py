@@ -10,17 +10,17 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
 
-from export.browser import Troubles
 from export.build import BuildRequest, build
-from export.convert.to_engine import FILE, run_vit
+from export.conversion.engine.compile import BUILDS, MOST_BYTES, make_engine
+from export.conversion.engine.export import FILE, run_vit
+from export.core.errors import MeasurementError
 from export.data.preprocess import preprocess, read_image
-from export.driver import page_client, read_site_data
-from export.engine_build import BUILDS, MOST_BYTES, make_engine
-from export.errors import MeasurementError
+from export.measuring.browser.chromium import Troubles
+from export.measuring.browser.page_client import page_client, read_site_data
+from export.measuring.browser.server import serving
 from export.models.request import ModelRequest
-from export.quant.integer_file import load_quantized
-from export.recipes import find_recipes
-from export.serve import serving
+from export.quantization.integer_file import load_quantized
+from export.quantization.recipes import find_recipes
 
 pytestmark = pytest.mark.browser
 
@@ -35,10 +35,13 @@ def vit_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vit")
     build(
         BuildRequest(
-            models=(ModelRequest(model="fashion"),), recipes=find_recipes(",".join(RECIPES)), artifacts=artifacts,
-            measurements=folder / "none.json", out=folder / "_site",
+            models=(ModelRequest(model="fashion"),),
+            recipes=find_recipes(",".join(RECIPES)),
+            artifacts=artifacts,
+            measurements=folder / "none.json",
+            out=folder / "_site",
         )
-    )  # fmt: skip
+    )
     return folder / "_site"
 
 

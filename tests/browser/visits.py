@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from playwright.sync_api import BrowserContext, Frame, Page, expect
 
-from export.serve import PagesHandler
-from export.store import hash_json
+from export.core.files import hash_json
+from export.measuring.browser.server import PagesHandler
 
 CHOICE = "#variant=u8-tfjs&backend=wasm"
 SHELLS = "(await caches.keys()).filter((name) => name.startsWith('vit-pages:shell:'))"

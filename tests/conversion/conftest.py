@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from families import Chain, carry
 
-from export.convert.toolrun import ConverterProcess
+from export.conversion.converter_process import ConverterProcess
 
 
 @pytest.fixture(scope="session")

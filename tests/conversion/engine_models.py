@@ -15,14 +15,14 @@ from safetensors import safe_open
 from tiny import tiny
 from torch import Tensor, nn
 
-from export.convert.to_engine import to_engine
-from export.convert.toolrun import run_node
-from export.engine_build import Build, compile_build, engine_key, make_engine
+from export.conversion.converter_process import run_node
+from export.conversion.engine.compile import Build, compile_build, engine_key, make_engine
+from export.conversion.engine.export import to_engine
+from export.core.files import hash_file, hash_json, replacing_folder
 from export.models.randomise import randomise
-from export.quant.calibrate import calibrate
-from export.quant.integer_file import QuantizedModel
-from export.recipes import Recipe, find_recipe
-from export.store import hash_file, hash_json, replacing_folder
+from export.quantization.calibration.calibrate import calibrate
+from export.quantization.integer_file import QuantizedModel
+from export.quantization.recipes import Recipe, find_recipe
 
 ENGINE_TESTS = Path(__file__).parents[1] / "engine"
 CACHE = Path(".cache/tests/engine")
@@ -110,9 +110,13 @@ def run_modes(file: Path, images: Tensor, modes: list[tuple[str | None, int]], f
     source, target, log = folder / "images.f32", folder / "outputs.f32", folder / "log"
     values.tofile(source)
     request = {
-        "model": str(file), "wasm": str(all_builds()), "inputs": str(source), "size": values[0].size,
-        "output": str(target), "modes": [{"build": build, "threads": threads} for build, threads in modes],
-    }  # fmt: skip
+        "model": str(file),
+        "wasm": str(all_builds()),
+        "inputs": str(source),
+        "size": values[0].size,
+        "output": str(target),
+        "modes": [{"build": build, "threads": threads} for build, threads in modes],
+    }
     (folder / "request.json").write_text(json.dumps(request))
     run_node(ENGINE_TESTS / "run_modes.mjs", [str(folder / "request.json")], log)
     return np.fromfile(target, "<f4").reshape(len(modes), len(values), -1)

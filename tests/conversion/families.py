@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from export.convert.to_onnx import MODEL, to_onnx
-from export.convert.to_tf import SAVED_MODEL, to_tf
-from export.convert.to_tfjs import STORAGES, Stored, to_tfjs
-from export.convert.toolrun import ConverterProcess
+from export.conversion.converter_process import ConverterProcess
+from export.conversion.onnx.export import MODEL, to_onnx
+from export.conversion.tensorflow import SAVED_MODEL, to_tf
+from export.conversion.tfjs.export import STORAGES, Stored, to_tfjs
+from export.core.fidelity import Comparison
 from export.models.randomise import randomise
-from export.spec import Verification
 
 # family: (input size, timm's name, arguments that make it tiny)
 FAMILIES: dict[str, tuple[int, str, dict[str, Any]]] = {
@@ -23,11 +23,12 @@ FAMILIES: dict[str, tuple[int, str, dict[str, Any]]] = {
     "deit": (48, "deit_tiny_patch16_224", {"embed_dim": 36, "depth": 1, "num_classes": 5}),
     "dino": (32, "vit_small_patch16_224.dino", {"patch_size": 8, "embed_dim": 48, "depth": 1, "num_classes": 0}),
     "swin": (
-        56, "swin_tiny_patch4_window7_224",
+        56,
+        "swin_tiny_patch4_window7_224",
         {"embed_dim": 16, "depths": (2, 1), "num_heads": (2, 4), "window_size": 7, "num_classes": 10},
     ),
     "resnet": (64, "resnet50", {"layers": (1, 1, 1, 1), "channels": (8, 12, 16, 20), "num_classes": 10}),
-}  # fmt: skip
+}
 IMAGES = 4
 
 
@@ -39,7 +40,7 @@ class Chain:
     inputs: NDArray[np.float32]
     outputs: NDArray[np.float32]
     folder: Path
-    verifications: dict[str, Verification]
+    comparisons: dict[str, Comparison]
     stored: dict[str, Stored]
 
 
@@ -62,5 +63,7 @@ def carry(family: str, tools: ConverterProcess, folder: Path) -> Chain:
     stored = {}
     for recipe in STORAGES:
         saved_model = folder / "tf" / SAVED_MODEL
-        found[recipe], stored[recipe] = to_tfjs(tools, saved_model, inputs, folder / recipe, recipe=recipe, name=family)
+        (found[recipe],), stored[recipe] = to_tfjs(
+            tools, saved_model, inputs, folder / recipe, recipe=recipe, name=family
+        )
     return Chain(module, inputs, outputs, folder, found, stored)

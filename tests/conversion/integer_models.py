@@ -8,16 +8,16 @@ from families import tiny
 from numpy.typing import NDArray
 from torch import nn
 
-from export.convert.to_onnx import MODEL, to_onnx
-from export.convert.to_tf import SAVED_MODEL, to_tf
-from export.convert.toolrun import ConverterProcess
-from export.data.golden import golden_inputs
+from export.conversion.converter_process import ConverterProcess
+from export.conversion.onnx.export import MODEL, to_onnx
+from export.conversion.tensorflow import SAVED_MODEL, to_tf
+from export.data.synthetic import golden_inputs
 from export.models.load import load
 from export.models.request import ModelRequest
-from export.quant.calibrate import calibrate
-from export.quant.integer_file import QuantizedModel, load_quantized, write_quantized
-from export.quant.rounding import dequantized
-from export.recipes import find_recipe
+from export.quantization.calibration.assemble import dequantized
+from export.quantization.calibration.calibrate import calibrate
+from export.quantization.integer_file import QuantizedModel, load_quantized, write_quantized
+from export.quantization.recipes import find_recipe
 
 
 def quantized(model: str, recipe: str, folder: Path) -> tuple[nn.Module, NDArray[np.float32]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from export.store import hash_file
+from export.core.files import hash_file
 
 pytestmark = pytest.mark.conversion
 ROOT = Path(__file__).parents[2]
@@ -19,8 +19,11 @@ ROOT = Path(__file__).parents[2]
 def build(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "export.build", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+    )
 
 
 def fingerprint(folder: Path) -> dict[str, str]:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from export.convert.graph import Node, rename
-from export.convert.to_tfjs import STORAGES, choose
-from export.errors import ConversionError
+from export.conversion.tfjs.export import STORAGES, choose
+from export.conversion.tfjs.graph import Node, rename
+from export.core.errors import ConversionError
 
 
 def node(name: str, op: str, *inputs: str) -> Node:
@@ -19,8 +19,12 @@ def node(name: str, op: str, *inputs: str) -> Node:
 
 
 NODES = [
-    node("noise/w", "Const"), node("noise/b", "Const"), node("eps", "Const"), node("axis", "Const"),
-    node("tied", "Const"), node("unused", "Const"),
+    node("noise/w", "Const"),
+    node("noise/b", "Const"),
+    node("eps", "Const"),
+    node("axis", "Const"),
+    node("tied", "Const"),
+    node("unused", "Const"),
     node("out", "Identity", "zz"),
     node("zz", "_FusedMatMul", "split:1", "tied", "noise/b"),
     node("aa", "MatMul", "in", "noise/w"),
@@ -28,18 +32,26 @@ NODES = [
     node("split", "Split", "axis", "scaled", "^aa"),
     node("scaled", "Mul", "shift", "eps"),
     node("in", "Placeholder"),
-]  # fmt: skip
+]
 CONSTANTS = {
-    "noise/w": np.ones((4, 4), np.float32), "noise/b": np.ones(4, np.float32), "eps": np.float32(1e-6).reshape(()),
-    "axis": np.zeros((), np.int32), "unused": np.ones(9, np.float32), "tied": np.ones((4, 4), np.float32),
-}  # fmt: skip
+    "noise/w": np.ones((4, 4), np.float32),
+    "noise/b": np.ones(4, np.float32),
+    "eps": np.float32(1e-6).reshape(()),
+    "axis": np.zeros((), np.int32),
+    "unused": np.ones(9, np.float32),
+    "tied": np.ones((4, 4), np.float32),
+}
 
 
 def test_constants_are_named_after_what_they_are_for() -> None:
     graph = rename(NODES, CONSTANTS, {"in": "pixels"}, {"out": "logits"})
     assert set(graph.weights) == {
-        "matmul_0/weight", "matmul_1/parameter", "addv2_0/parameter", "mul_0/scalar", "split_0/index",
-    }, "a matrix that is also added is no weight, and what nothing uses is gone"  # fmt: skip
+        "matmul_0/weight",
+        "matmul_1/parameter",
+        "addv2_0/parameter",
+        "mul_0/scalar",
+        "split_0/index",
+    }, "a matrix that is also added is no weight, and what nothing uses is gone"
 
 
 def test_nodes_come_after_their_inputs_and_keep_how_they_are_wired() -> None:

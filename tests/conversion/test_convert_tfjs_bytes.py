@@ -12,8 +12,8 @@ from families import FAMILIES, Chain
 from numpy.typing import NDArray
 from torch import nn
 
-from export.convert.tfjs_files import check_tensors, read_tensors
-from export.errors import ConversionError
+from export.conversion.tfjs.files import check_tensors, read_tensors
+from export.core.errors import ConversionError
 
 pytestmark = pytest.mark.conversion
 GetChain = Callable[[str], Chain]

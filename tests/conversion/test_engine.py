@@ -10,11 +10,11 @@ import torch
 from engine_models import quantized, run_modes, run_of
 from tiny import sqnr
 
-from export.convert.engine_reference import EngineReference
-from export.errors import ConversionError
-from export.methods import METHODS, LayerRule
-from export.quant.layers import integer_arithmetic
-from export.recipes import Recipe, quantizing
+from export.conversion.engine.reference import EngineReference
+from export.core.errors import ConversionError
+from export.quantization.layers.modules import integer_arithmetic
+from export.quantization.methods import METHODS, LayerRule
+from export.quantization.recipes import Recipe, quantizing
 
 pytestmark = pytest.mark.conversion
 
@@ -54,10 +54,14 @@ CASES: dict[str, tuple[str, dict[str, Any], str | Recipe]] = {
     "mean without class token": (VIT, {"class_token": False, "global_pool": "avg"}, "w8a8_repq"),
     "mean of patches": (VIT, {"global_pool": "avg"}, "w8_dynamic"),
     "mean of all, normalised before": (
-        VIT, {"global_pool": "avg", "pool_include_prefix": True, "fc_norm": False}, "w8a8_minmax",
+        VIT,
+        {"global_pool": "avg", "pool_include_prefix": True, "fc_norm": False},
+        "w8a8_minmax",
     ),
     "mean of all, features": (
-        VIT, {"global_pool": "avg", "pool_include_prefix": True, "num_classes": 0, "depth": 1}, "w8_dynamic",
+        VIT,
+        {"global_pool": "avg", "pool_include_prefix": True, "num_classes": 0, "depth": 1},
+        "w8_dynamic",
     ),
     "pooled token normalised": (VIT, {"fc_norm": True, "num_classes": 13}, "w8a8_smoothquant"),
     "never normalised": (VIT, {"final_norm": False, "num_classes": 1}, "w8_dynamic"),
@@ -74,7 +78,8 @@ CASES: dict[str, tuple[str, dict[str, Any], str | Recipe]] = {
     "patches of one pixel": (VIT, {"img_size": 5, "patch_size": 1}, "w8a8_minmax"),
     "patches of 16": (VIT, {"img_size": 48, "patch_size": 16, "embed_dim": 40, "num_heads": 5}, "w8_dynamic"),
     "more rows than fit a cache": (
-        VIT, {"img_size": 44, "patch_size": 4, "embed_dim": 16, "num_heads": 1, "mlp_ratio": 64.5, "depth": 1},
+        VIT,
+        {"img_size": 44, "patch_size": 4, "embed_dim": 16, "num_heads": 1, "mlp_ratio": 64.5, "depth": 1},
         "w8_dynamic",
     ),
     # Widths.
@@ -95,7 +100,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str | Recipe]] = {
     "patches by a known range": (DISTILLED, {"img_size": 32, "patch_size": 8}, ruled("minmax", 8, {"stem": 8})),
     "patches in 6 bits": (CLIP, {"img_size": (21, 35)}, ruled("gptq", 6, {"stem": 6, "head": None})),
     "patches by symmetric levels": (VIT, {"patch_size": 14}, ruled("repq", 8, {"stem": 8, "qkv": 6})),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)

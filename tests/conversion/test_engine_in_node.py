@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from engine_models import ENGINE_TESTS, all_builds, quantized
 
-from export.convert.to_engine import RUNNER, run_vit
-from export.engine_build import make_engine
+from export.conversion.engine.compile import make_engine
+from export.conversion.engine.export import RUNNER, run_vit
 
 pytestmark = pytest.mark.conversion
 

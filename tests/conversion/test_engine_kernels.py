@@ -12,10 +12,10 @@ import torch
 from engine_models import EMULATED, ENGINE_TESTS, kernel_builds
 from numpy.typing import NDArray
 
-from export.convert.engine_reference import Quantizer, gelu, layernorm, linear, power_of_two, sum_lanes, wide
-from export.convert.toolrun import run_node
-from export.quant.packing import pack
-from export.quant.runs import RUNS, longest_run
+from export.conversion.converter_process import run_node
+from export.conversion.engine.reference import Quantizer, gelu, layernorm, linear, power_of_two, sum_lanes, wide
+from export.quantization.layers.accumulation import RUNS, longest_run
+from export.quantization.layers.packing import pack
 
 pytestmark = pytest.mark.conversion
 
@@ -71,9 +71,18 @@ def call_of(case: dict[str, Any], row: int) -> Call:
     else:
         how, is_float = case["name"].split(", ")[0], case["name"].endswith("float")
         args = [
-            x, OUTS, count // 4, {"u8": given["packed"]}, BITS, {"f32": given["scale"]}, {"f32": given["bias"]},
-            {"f32": given["numbers"]}, int(is_float), EPILOGUES.index(how), {"f32": padded(given["before"])},
-        ]  # fmt: skip
+            x,
+            OUTS,
+            count // 4,
+            {"u8": given["packed"]},
+            BITS,
+            {"f32": given["scale"]},
+            {"f32": given["bias"]},
+            {"f32": given["numbers"]},
+            int(is_float),
+            EPILOGUES.index(how),
+            {"f32": padded(given["before"])},
+        ]
     name = "gelu" if kernel == "gelu_tanh" else kernel
     return {"name": f"test_{name}", "args": args}
 
@@ -139,9 +148,18 @@ def linear_call(codes: NDArray[np.uint8], acts: NDArray[np.float32], *, is_wide:
     ones, zeros = (np.full(OUTS, value, np.float32).view(np.int32).tolist() for value in (1, 0))
     numbers = np.array([1, 0, 255], np.float32).view(np.int32).tolist()
     args = [
-        {"f32": acts.view(np.int32).ravel().tolist()}, OUTS, codes.shape[1], {"u8": pack(codes, 8).ravel().tolist()}, 8,
-        {"f32": ones}, {"f32": zeros}, {"f32": numbers}, int(is_wide), 0, {"f32": [0] * (4 * WIDTH)},
-    ]  # fmt: skip
+        {"f32": acts.view(np.int32).ravel().tolist()},
+        OUTS,
+        codes.shape[1],
+        {"u8": pack(codes, 8).ravel().tolist()},
+        8,
+        {"f32": ones},
+        {"f32": zeros},
+        {"f32": numbers},
+        int(is_wide),
+        0,
+        {"f32": [0] * (4 * WIDTH)},
+    ]
     return {"name": "test_linear", "args": args}
 
 

@@ -16,13 +16,13 @@ from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock
 from tiny import tiny
 from torch import Tensor, nn
 
-from export.convert.to_engine import plan_of, to_engine
-from export.errors import UnsupportedError
-from export.methods import METHODS, LayerRule
-from export.quant.calibrate import calibrate
-from export.quant.integer_file import QuantizedModel
-from export.quant.quantizers import Dynamic
-from export.recipes import Recipe, find_recipe, quantizing
+from export.conversion.engine.export import plan_of, to_engine
+from export.core.errors import UnsupportedError
+from export.quantization.calibration.calibrate import calibrate
+from export.quantization.integer_file import QuantizedModel
+from export.quantization.layers.quantizers import Dynamic
+from export.quantization.methods import METHODS, LayerRule
+from export.quantization.recipes import Recipe, find_recipe, quantizing
 
 pytestmark = pytest.mark.conversion
 ROOT = Path(__file__).parents[2]

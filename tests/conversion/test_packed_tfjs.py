@@ -9,19 +9,19 @@ import pytest
 import torch
 from tiny import tiny
 
-from export.convert.packed_tfjs import integer_weights, pack_weights
-from export.convert.tfjs_files import read_tensors
-from export.convert.to_onnx import MODEL, to_onnx
-from export.convert.to_tf import SAVED_MODEL, to_tf
-from export.convert.to_tfjs import to_tfjs
-from export.convert.toolrun import ConverterProcess
-from export.errors import ConversionError
-from export.methods import METHODS
-from export.models.artifact import run_model
-from export.quant.calibrate import calibrate
-from export.quant.integer_file import QuantizedModel, load_quantized, write_quantized
-from export.quant.rounding import dequantized
-from export.recipes import quantizing
+from export.conversion.converter_process import ConverterProcess
+from export.conversion.onnx.export import MODEL, to_onnx
+from export.conversion.tensorflow import SAVED_MODEL, to_tf
+from export.conversion.tfjs.export import to_tfjs
+from export.conversion.tfjs.files import read_tensors
+from export.conversion.tfjs.packed import integer_weights, pack_weights
+from export.core.errors import ConversionError
+from export.models.float_artifact import run_model
+from export.quantization.calibration.assemble import dequantized
+from export.quantization.calibration.calibrate import calibrate
+from export.quantization.integer_file import QuantizedModel, load_quantized, write_quantized
+from export.quantization.methods import METHODS
+from export.quantization.recipes import quantizing
 
 pytestmark = pytest.mark.conversion
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from export.convert.held import Held
-from export.convert.to_onnx import MODEL
-from export.convert.to_qdq import check_integers, to_qdq
-from export.errors import ConversionError
-from export.quant.layers import QuantLinear, Weight
-from export.quant.quantizers import Dynamic, Uniform
-from export.spec import Verification
+from export.conversion.coverage import Held
+from export.conversion.onnx.export import MODEL
+from export.conversion.onnx.quantized import check_integers, to_qdq
+from export.core.errors import ConversionError
+from export.core.records import Verification
+from export.quantization.layers.modules import QuantLinear, Weight
+from export.quantization.layers.quantizers import Dynamic, Uniform
 
 pytestmark = pytest.mark.conversion
 
@@ -177,8 +177,9 @@ def test_what_onnx_cannot_round_stays_float_and_is_recorded(tmp_path: Path) -> N
 @pytest.mark.parametrize("recipe", ["w4_rtn", "w8a8_minmax"])
 def test_other_families(model: str, recipe: str, tmp_path: Path) -> None:
     module, _, held, _ = made(model, recipe, tmp_path)
-    assert set(held.weights) == {name for name, layer in module.named_modules() if hasattr(layer, "weight") and
-                                 isinstance(layer.weight, Weight)}  # fmt: skip
+    assert set(held.weights) == {
+        name for name, layer in module.named_modules() if hasattr(layer, "weight") and isinstance(layer.weight, Weight)
+    }
     assert set(held.activations.values()) == (set() if recipe == "w4_rtn" else {"recipe"})
 
 

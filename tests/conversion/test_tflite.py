@@ -8,14 +8,14 @@ import pytest
 from integer_models import quantized, saved_model
 from torch import nn
 
-from export.convert.held import Held, weighted_layers
-from export.convert.tflite_integers import read_integers
-from export.convert.to_tflite import MODEL, to_tflite
-from export.convert.toolrun import ConverterProcess
-from export.errors import ConversionError
-from export.quant.layers import QuantLinear
-from export.spec import Verification
-from export.store import hash_file
+from export.conversion.converter_process import ConverterProcess
+from export.conversion.coverage import Held, weighted_layers
+from export.conversion.litert.export import MODEL, to_tflite
+from export.conversion.litert.integers import read_integers
+from export.core.errors import ConversionError
+from export.core.files import hash_file
+from export.core.records import Verification
+from export.quantization.layers.modules import QuantLinear
 
 pytestmark = pytest.mark.conversion
 
@@ -38,9 +38,12 @@ def tensors(path: Path) -> dict[str, tuple[str, Any, Any, Any, int]]:
         if tensor["name"].endswith(".weight"):
             numbers = tensor["quantization_parameters"]
             found[tensor["name"]] = (
-                np.dtype(tensor["dtype"]).name, interpreter.get_tensor(tensor["index"]),
-                numbers["scales"], numbers["zero_points"], numbers["quantized_dimension"],
-            )  # fmt: skip
+                np.dtype(tensor["dtype"]).name,
+                interpreter.get_tensor(tensor["index"]),
+                numbers["scales"],
+                numbers["zero_points"],
+                numbers["quantized_dimension"],
+            )
     return found
 
 

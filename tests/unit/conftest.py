@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rendering import make_bundle, make_site, make_store
 
-from export.spec import Artifact, Environment, Measurement, MeasurementFile
-from export.store import Store
+from export.core.records import Artifact, Environment, Measurement, MeasurementFile
+from export.pipeline.store import Store
 
 
 @pytest.fixture
@@ -47,22 +47,40 @@ def measurements(store: Store, tmp_path: Path) -> Path:
 
     def figure(metric: str, value: float, artifact: Artifact, **other: Any) -> Measurement:
         values = {
-            "unit": "ms", "n": 30, "p10": None, "p90": None, "model": "plain", "variant": "u8-tfjs", "engine": "tfjs",
-            "backend": "wasm", "threads": 1, "artifact_sha256": artifact.sha256, **other,
-        }  # fmt: skip
+            "unit": "ms",
+            "n": 30,
+            "p10": None,
+            "p90": None,
+            "model": "plain",
+            "variant": "u8-tfjs",
+            "engine": "tfjs",
+            "backend": "wasm",
+            "threads": 1,
+            "artifact_sha256": artifact.sha256,
+            **other,
+        }
         return Measurement(metric=metric, value=value, **values)
 
     gone = figure("latency_ms", 1.0, u8, artifact_sha256="0" * 64, model="gone")
     share = {"unit": "share", "n": 1000, "p10": 0.901, "p90": 0.931}
     figures = (
-        figure("latency_ms", 12.34, u8, p10=11.1, p90=15.6), figure("compile_ms", 77.7, u8),
-        figure("top1", 0.917, u8, **share), figure("agreement", 0.989, u8, **share),
-        figure("top1", 0.918, torch, engine="pytorch", variant="f32-torch", **share), gone,
-    )  # fmt: skip
+        figure("latency_ms", 12.34, u8, p10=11.1, p90=15.6),
+        figure("compile_ms", 77.7, u8),
+        figure("top1", 0.917, u8, **share),
+        figure("agreement", 0.989, u8, **share),
+        figure("top1", 0.918, torch, engine="pytorch", variant="f32-torch", **share),
+        gone,
+    )
     place = Environment(
-        machine="x86_64", os="Debian 12", cpu="A <fast> one", logical_cores=2, browser="Chromium 1", user_agent="UA",
-        isolated=False, gpu="none",
-    )  # fmt: skip
+        machine="x86_64",
+        os="Debian 12",
+        cpu="A <fast> one",
+        logical_cores=2,
+        browser="Chromium 1",
+        user_agent="UA",
+        isolated=False,
+        gpu="none",
+    )
     path = tmp_path / "measurements.json"
     path.write_text(json.dumps(MeasurementFile(schema_version=1, environment=place, measurements=figures).to_json()))
     return path

@@ -6,28 +6,45 @@ from pathlib import Path
 
 import pytest
 
-from export.benchmark import Benchmark, Programs, Row, Start, joined, ratio
-from export.benchmark_bars import BARS
-from export.benchmark_tables import markdown
-from export.benchmark_view import read_benchmark, views
-from export.contest import GPU_BACKENDS, ROLES
-from export.contest_peer import PEERS
-from export.errors import RequestError
+from export.core.errors import RequestError
+from export.core.records import SCHEMA_VERSION, Environment
 from export.measure import main
-from export.spec import SCHEMA_VERSION, Environment
-from export.starts import packed_sizes
+from export.measuring.benchmark.first_visit import packed_sizes
+from export.measuring.benchmark.peer.target import PEERS
+from export.measuring.benchmark.run import GPU_BACKENDS, ROLES
+from export.page.reports.acceptance import BARS
+from export.page.reports.benchmark import Benchmark, Programs, Row, Start, joined, ratio
+from export.page.reports.benchmark_tables import markdown
+from export.page.reports.benchmark_view import read_benchmark, views
 
 PLACE = Environment(
-    machine="x86_64", os="an OS", cpu="a CPU", logical_cores=2, browser="Chromium 1", user_agent="agent", isolated=True,
+    machine="x86_64",
+    os="an OS",
+    cpu="a CPU",
+    logical_cores=2,
+    browser="Chromium 1",
+    user_agent="agent",
+    isolated=True,
     gpu="none",
-)  # fmt: skip
+)
 
 
 def row(role: str, threads: int, rounds: tuple[float, ...], sqnr: float | None = None, backend: str = "wasm") -> Row:
     return Row(
-        model="m", role=role, title=f"`{role}`", engine=role, threads=threads, rounds_ms=rounds, n=9,
-        latency_ms=rounds[1], p10=min(rounds), p90=max(rounds), cold={"decode_ms": 1.0}, sqnr_db=sqnr, backend=backend,
-    )  # fmt: skip
+        model="m",
+        role=role,
+        title=f"`{role}`",
+        engine=role,
+        threads=threads,
+        rounds_ms=rounds,
+        n=9,
+        latency_ms=rounds[1],
+        p10=min(rounds),
+        p90=max(rounds),
+        cold={"decode_ms": 1.0},
+        sqnr_db=sqnr,
+        backend=backend,
+    )
 
 
 def start(role: str, size: int, seconds: tuple[float, ...]) -> Start:
@@ -41,13 +58,19 @@ def programs(role: str, backend: str, count: int) -> Programs:
 
 
 FOUND = Benchmark(
-    schema_version=SCHEMA_VERSION, environment=PLACE, mbit_per_s=10, delay_ms=40, cpu_slowdown=4,
+    schema_version=SCHEMA_VERSION,
+    environment=PLACE,
+    mbit_per_s=10,
+    delay_ms=40,
+    cpu_slowdown=4,
     rows=(
-        row("vit", 1, (10.0, 20.0, 30.0), 40.0), row("litert_stock", 1, (20.0, 50.0, 30.0), 39.0),
-        row("ort", 1, (40.0, 80.0, 120.0), 41.0), row("vit", 2, (5.0, 6.0, 7.0)),
+        row("vit", 1, (10.0, 20.0, 30.0), 40.0),
+        row("litert_stock", 1, (20.0, 50.0, 30.0), 39.0),
+        row("ort", 1, (40.0, 80.0, 120.0), 41.0),
+        row("vit", 2, (5.0, 6.0, 7.0)),
     ),
     starts=(start("vit", 5_000_000, (4.0, 6.0, 5.0)), start("transformers", 9_000_000, (10.0, 11.0, 9.0))),
-)  # fmt: skip
+)
 
 
 def test_a_ratio_is_that_of_the_same_rounds() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from export.build import read_request
-from export.errors import RequestError
-from export.recipes import DEFAULT_RECIPES, find_recipes
+from export.core.errors import RequestError
+from export.quantization.recipes import DEFAULT_RECIPES, find_recipes
 
 ROOT = Path(__file__).parents[2]
 

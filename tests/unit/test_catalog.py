@@ -6,13 +6,28 @@ from typing import get_args
 import pytest
 import timm
 
-from export.catalog import MODELS, TIMM_TWINS, CatalogEntry, find_model
-from export.spec import CropMode, Interpolation
+from export.core.records import CropMode, Interpolation
+from export.models.catalog import MODELS, TIMM_TWINS, CatalogEntry, find_model
 
 NAMES = [
-    "vit_t", "vit_s", "vit_s_32", "vit_b", "vit_b_384", "deit_t", "deit_s", "deit_b", "deit_b_384", "swin_t", "swin_s",
-    "swin_b", "swin_b_384", "dino_s", "resnet18", "resnet50", "fashion",
-]  # fmt: skip
+    "vit_t",
+    "vit_s",
+    "vit_s_32",
+    "vit_b",
+    "vit_b_384",
+    "deit_t",
+    "deit_s",
+    "deit_b",
+    "deit_b_384",
+    "swin_t",
+    "swin_s",
+    "swin_b",
+    "swin_b_384",
+    "dino_s",
+    "resnet18",
+    "resnet50",
+    "fashion",
+]
 
 
 def test_the_catalog_holds_what_was_promised() -> None:

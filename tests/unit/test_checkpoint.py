@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from export.errors import RequestError
+from export.core.errors import RequestError
 from export.models.checkpoint import class_count, fit, read_checkpoint
 from export.models.randomise import randomise
 

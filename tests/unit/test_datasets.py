@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from export.core.errors import RequestError
+from export.core.records import ModelSpec, Preprocess
 from export.data.datasets import Dataset, draw, open_dataset
 from export.data.fashion import LABELS, read_embedded
 from export.data.labels import imagenet_labels
 from export.data.preprocess import read_image
-from export.errors import RequestError
-from export.spec import ModelSpec, Preprocess
 
 PREPROCESS = Preprocess(
     size=28, crop_pct=1.0, crop_mode="center", interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
@@ -26,9 +26,19 @@ PREPROCESS = Preprocess(
 
 def spec_for(labels: tuple[str, ...]) -> ModelSpec:
     return ModelSpec(
-        name="model", title="Model", timm_name="test_vit", weights="random", weights_sha256="", preprocess=PREPROCESS,
-        labels=labels, features=not labels, outputs=len(labels) or 64, parameters=1, licence="MIT", source="",
-    )  # fmt: skip
+        name="model",
+        title="Model",
+        timm_name="test_vit",
+        weights="random",
+        weights_sha256="",
+        preprocess=PREPROCESS,
+        labels=labels,
+        features=not labels,
+        outputs=len(labels) or 64,
+        parameters=1,
+        licence="MIT",
+        source="",
+    )
 
 
 PETS = spec_for(("cat", "golden retriever", "T-shirt/top"))
@@ -60,8 +70,11 @@ def opened(
 def test_class_folders_give_labels(tmp_path: Path) -> None:
     data, said = opened(fill(tmp_path / "pets", {"cat": 2, "Golden_Retriever": 1, "t-shirt top": 1}))
     assert [(example.name, example.label) for example in data] == [
-        ("Golden_Retriever/0.png", 1), ("cat/0.png", 0), ("cat/1.png", 0), ("t-shirt top/0.png", 2),
-    ]  # fmt: skip
+        ("Golden_Retriever/0.png", 1),
+        ("cat/0.png", 0),
+        ("cat/1.png", 0),
+        ("t-shirt top/0.png", 2),
+    ]
     assert [read_image(example.data)[0, 0, 0] for example in data] == [2, 0, 1, 3]
     assert (data.title, len(data), data.total, data.unreadable, said) == ("pets", 4, 4, (), [])
 

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import COMMANDS
-from export.benchmark_tables import markdown
-from export.benchmark_view import read_benchmark
-from export.catalog import MODELS
-from export.engines import ENGINES
 from export.evaluate import everything
-from export.evaluation import read_table
-from export.methods import METHODS
+from export.models.catalog import MODELS
+from export.page.reports.benchmark_tables import markdown
+from export.page.reports.benchmark_view import read_benchmark
+from export.page.results_view import read_measurements
+from export.pipeline.runtimes import ENGINES
+from export.quantization.evaluation.records import read_table
+from export.quantization.methods import METHODS
+from export.quantization.recipes import RECIPES
 from export.readme import (
     BENCHMARK,
     BITWIDTHS,
@@ -27,8 +29,6 @@ from export.readme import (
     fill,
     results_table,
 )
-from export.recipes import RECIPES
-from export.results import read_measurements
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -66,7 +66,7 @@ def test_listing_the_commands() -> None:
     assert done.returncode == 0 and all(f"export.{name}" in done.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("module", ["export.page", "export.build", "export.serve", "export.bundle"])
+@pytest.mark.parametrize("module", ["export.page.render", "export.build", "export.serve", "export.page.bundle"])
 def test_imports_stay_light(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

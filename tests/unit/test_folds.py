@@ -8,11 +8,11 @@ import torch
 from shaped_models import model
 from torch import Tensor
 
-from export.models import folds
-from export.models.anatomy import Affine, Anatomy, Attention, Block, Norm, dissect
-from export.models.shaped import SHAPES, ShapedTransformer
-from export.models.shaped_layers import HeadsApart, HeadsTogether, Linear
-from export.models.shaped_layers import Norm as NormLayer
+from export.conversion.reshape import folds
+from export.conversion.reshape.layers import HeadsApart, HeadsTogether, Linear
+from export.conversion.reshape.layers import Norm as NormLayer
+from export.conversion.reshape.model import SHAPES, ShapedTransformer
+from export.conversion.reshape.parts import Affine, Anatomy, Attention, Block, Norm, dissect
 
 HEADS, WIDTH, TOKENS = 2, 6, 5
 SAME = {"rtol": 0.0, "atol": 1e-12}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from export.convert.gpu_graph import GPU_MODEL, PREFIX, SHARD, find_parts, write_sharing
-from export.convert.graph import Graph
-from export.errors import ConversionError
+from export.conversion.tfjs.gpu_graph import GPU_MODEL, PREFIX, SHARD, find_parts, write_sharing
+from export.conversion.tfjs.graph import Graph
+from export.core.errors import ConversionError
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -18,9 +18,13 @@ Arrays = dict[str, NDArray[Any]]
 def constants() -> Arrays:
     draw = np.random.default_rng(0).standard_normal
     return {
-        "a": draw((3, 2), np.float32), "b": draw((3, 4), np.float32), "c": draw((3, 2), np.float32),
-        "row": draw(4, np.float32), "one": draw(1, np.float32), "list": np.array([1, 2], np.int32),
-    }  # fmt: skip
+        "a": draw((3, 2), np.float32),
+        "b": draw((3, 4), np.float32),
+        "c": draw((3, 2), np.float32),
+        "row": draw(4, np.float32),
+        "one": draw(1, np.float32),
+        "list": np.array([1, 2], np.int32),
+    }
 
 
 def test_what_stands_side_by_side_is_found() -> None:
@@ -63,8 +67,9 @@ def test_only_what_is_new_is_stored(tmp_path: Path) -> None:
     assert model["shared"] == [{"name": "gpu/joined/weight", "of": ["b", "a"]}]
     (group,) = model["weightsManifest"]
     assert group["paths"] == [SHARD] and [entry["name"] for entry in group["weights"]] == [
-        "gpu/mean/weight", "gpu/list/index",
-    ]  # fmt: skip
+        "gpu/mean/weight",
+        "gpu/list/index",
+    ]
     assert (tmp_path / SHARD).read_bytes() == column.tobytes() + np.array([3], np.int32).tobytes()
 
 

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 from timm.models import PretrainedCfg
 
-from export.errors import RequestError
+from export.core.errors import RequestError
 from export.models.hub import fetch_weights
 from export.models.randomise import randomise
 
@@ -35,14 +35,14 @@ WHOLE, OLD, GONE, SHORT, BREAKS, FORGED, OTHER = (
     "test_efficientnet.r160_in1k",
     "test_byobnet.r160_in1k",
 )
-SILENT = "test_convnext.r160_in1k"  # fmt: skip
+SILENT = "test_convnext.r160_in1k"
 BY_URL = "weights-by-url.pth"
 
 # Loads each model and prints what came of it, one JSON line each; what follows `--` is loaded as a command would.
 PROGRAM = """
 import json, sys, time
-from export.console import run
-from export.errors import RequestError
+from export.core.console import run
+from export.core.errors import RequestError
 from export.models.load import load
 from export.models.request import ModelRequest
 

@@ -10,10 +10,19 @@ import pytest
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from tiny import tiny
 
-from export.convert.verify import sqnr_db
-from export.errors import RequestError
-from export.models.artifact import read_golden, write_model
-from export.peers.hub_folder import FLOAT, PIXELS, Q8, REPORT, config, preprocessor_config, run_pixels, write_hub_folder
+from export.core.errors import RequestError
+from export.core.fidelity import sqnr_db
+from export.measuring.benchmark.peer.hub_folder import (
+    FLOAT,
+    PIXELS,
+    Q8,
+    REPORT,
+    config,
+    preprocessor_config,
+    run_pixels,
+    write_hub_folder,
+)
+from export.models.float_artifact import read_golden, write_model
 
 
 def store(family: str, folder: Path) -> Path:
@@ -47,9 +56,13 @@ def test_float_file_agrees_with_torch_and_q8_nearly(artifact: Path, hub: Path) -
 def test_q8_is_what_the_tool_makes_of_the_float_file(hub: Path, tmp_path: Path) -> None:
     made = tmp_path / "made.onnx"
     quantize_dynamic(
-        hub / FLOAT, made, weight_type=QuantType.QUInt8, per_channel=True, reduce_range=True,
+        hub / FLOAT,
+        made,
+        weight_type=QuantType.QUInt8,
+        per_channel=True,
+        reduce_range=True,
         extra_options={"EnableSubgraph": True, "MatMulConstBOnly": True},
-    )  # fmt: skip
+    )
     expected, found = onnx.load(made).graph, onnx.load(hub / Q8).graph
     assert [node.op_type for node in found.node] == [node.op_type for node in expected.node]
     weights = {value.name: onnx.numpy_helper.to_array(value) for value in expected.initializer}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from export.core.errors import RequestError
 from export.data.labels import imagenet_labels, imagenet_synsets, read_labels
-from export.errors import RequestError
 
 
 def read(

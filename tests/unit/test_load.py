@@ -11,13 +11,13 @@ from safetensors.torch import load_file, save_file
 from timm.data import resolve_model_data_config
 from torch import nn
 
+from export.core.errors import RequestError
+from export.core.records import ModelSpec
 from export.data.fashion import ASSETS, LABELS, read_embedded
 from export.data.preprocess import preprocess
-from export.errors import RequestError
 from export.models.load import load
 from export.models.randomise import randomise
 from export.models.request import ModelRequest
-from export.spec import ModelSpec
 
 TINY = "timm/test_vit.r160_in1k"
 

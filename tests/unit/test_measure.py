@@ -9,24 +9,41 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.driver import batches, read_site_data
-from export.environment import cpu_model, is_software, operating_system
-from export.errors import MeasurementError, RequestError
+from export.core.console import format_seconds
+from export.core.errors import MeasurementError, RequestError
+from export.core.machine import cpu_model, operating_system
+from export.core.records import Environment, Measurement, ModelSpec, Preprocess
+from export.core.stats import proportion, quantile, summarise
 from export.measure import main, parser, read_request
-from export.measurements import merge, table, write
-from export.progress import format_seconds
-from export.results import LATENCY, NATIVE, TOP1, read_measurements
-from export.spec import Environment, Measurement, ModelSpec, Preprocess
-from export.statistics import proportion, quantile, summarise
+from export.measuring.browser.environment import is_software
+from export.measuring.browser.page_client import batches, read_site_data
+from export.page.reports.measurements import merge, table, write
+from export.page.results_view import LATENCY, NATIVE, TOP1, read_measurements
 
 HERE = Environment(
-    machine="x86_64", os="Debian", cpu="Some CPU", logical_cores=2, browser="Chromium 1", user_agent="Mozilla",
-    isolated=False, gpu="none",
-)  # fmt: skip
+    machine="x86_64",
+    os="Debian",
+    cpu="Some CPU",
+    logical_cores=2,
+    browser="Chromium 1",
+    user_agent="Mozilla",
+    isolated=False,
+    gpu="none",
+)
 LATENCY_OF_U8 = Measurement(
-    metric=LATENCY, value=10.0, unit="ms", n=90, p10=9.0, p90=12.0, model="fashion", variant="u8-tfjs", engine="tfjs",
-    backend="wasm", threads=1, artifact_sha256="a" * 64,
-)  # fmt: skip
+    metric=LATENCY,
+    value=10.0,
+    unit="ms",
+    n=90,
+    p10=9.0,
+    p90=12.0,
+    model="fashion",
+    variant="u8-tfjs",
+    engine="tfjs",
+    backend="wasm",
+    threads=1,
+    artifact_sha256="a" * 64,
+)
 
 
 def change(**values: object) -> Measurement:
@@ -140,10 +157,14 @@ def test_folder_without_our_page_is_refused(tmp_path: Path, page: str | None, me
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--rounds", "-1"], ["--limit", "-5"], ["--runs", "0"], ["--rounds", "0", "--limit", "0"],
-        ["--weights", "random"], ["--calibration", "8"],
+        ["--rounds", "-1"],
+        ["--limit", "-5"],
+        ["--runs", "0"],
+        ["--rounds", "0", "--limit", "0"],
+        ["--weights", "random"],
+        ["--calibration", "8"],
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_met_is_refused(arguments: list[str]) -> None:
     with pytest.raises(RequestError, match=arguments[0]):
         read_request(parser().parse_args(arguments))
@@ -203,13 +224,24 @@ def spec_of(features: bool) -> ModelSpec:
         size=28, crop_pct=1.0, crop_mode="center", interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
     )
     return ModelSpec(
-        name="m", title="M", timm_name="vit", weights="random", weights_sha256="0", preprocess=preprocess, outputs=2,
-        labels=() if features else ("a", "b"), features=features, parameters=1, licence="MIT", source="",
-    )  # fmt: skip
+        name="m",
+        title="M",
+        timm_name="vit",
+        weights="random",
+        weights_sha256="0",
+        preprocess=preprocess,
+        outputs=2,
+        labels=() if features else ("a", "b"),
+        features=features,
+        parameters=1,
+        licence="MIT",
+        source="",
+    )
 
 
 def test_outputs_are_compared_with_the_float_models() -> None:
-    from export.reference import EQUAL_DB, Reference, compare_outputs
+    from export.core.fidelity import EQUAL_DB
+    from export.measuring.float_reference import Reference, compare_outputs
 
     expected = np.array([[3, 1], [1, 3], [2, 1], [1, 2]], np.float32)
     labels = np.array([0, 1, 1, 0], np.int64)
@@ -225,7 +257,7 @@ def test_outputs_are_compared_with_the_float_models() -> None:
 
 
 def test_features_are_compared_by_their_angle() -> None:
-    from export.reference import Reference, compare_outputs
+    from export.measuring.float_reference import Reference, compare_outputs
 
     reference = Reference(spec_of(True), [b""] * 2, None, np.array([[1, 0], [1, 1]], np.float32), 1)
     found = {m: f for m, _, f in compare_outputs(reference, np.array([[2, 0], [2, 2]], np.float32))}
@@ -233,7 +265,7 @@ def test_features_are_compared_by_their_angle() -> None:
 
 
 def test_outputs_that_are_not_numbers_are_an_error() -> None:
-    from export.reference import Reference, compare_outputs
+    from export.measuring.float_reference import Reference, compare_outputs
 
     reference = Reference(spec_of(False), [b""] * 2, None, np.ones((2, 2), np.float32), 1)
     with pytest.raises(MeasurementError, match="1 of 2 outputs are not numbers, the first for image 1"):

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from tiny import tiny
 from torch import nn
 
-from export.convert.packed_tfjs import pack_weights
-from export.convert.tfjs_files import read_tensors
-from export.errors import ConversionError
-from export.methods import METHODS
-from export.quant.integer_file import QuantizedModel, write_quantized
-from export.quant.layers import QuantConv2d, QuantLinear, Weight
-from export.quant.rounding import largest_scale, round_weight, round_weight_asymmetric
-from export.recipes import quantizing
+from export.conversion.tfjs.files import read_tensors
+from export.conversion.tfjs.packed import pack_weights
+from export.core.errors import ConversionError
+from export.quantization.integer_file import QuantizedModel, write_quantized
+from export.quantization.layers.modules import QuantConv2d, QuantLinear, Weight
+from export.quantization.layers.rounding import largest_scale, round_weight, round_weight_asymmetric
+from export.quantization.methods import METHODS
+from export.quantization.recipes import quantizing
 
 Arrays = dict[str, NDArray[Any]]
 BITS = (3, 4, 5, 6, 7, 8)
@@ -122,7 +122,7 @@ def test_every_bit_width_keeps_every_weight_bit_for_bit(bits: int, symmetric: bo
         "epsilon": np.array(1e-12, np.float32),
         "conv2d_1/weight": values[4].transpose(2, 3, 1, 0).copy(),
         "full": rest.astype(np.float32),
-    }  # fmt: skip
+    }
     folder = graph_model(constants, tmp_path / "tfjs")
     own = pack_weights(folder, integer_file(weights, tmp_path / "model.safetensors"))
     kinds = assert_same_bytes(folder, constants)

@@ -11,13 +11,13 @@ from jinja2 import meta, nodes
 from PIL import Image
 from rendering import LABELS, PAGES, Tags, make_site, read_site_data
 
-from export.contexts import CSP, IndexContext, MethodContext, PageContext, ResultsContext
-from export.errors import RequestError
-from export.figures import format_bytes, format_ms, format_percent
-from export.page import page_environment
-from export.published import SAMPLES, Sample
-from export.spec import StoredFile
-from export.store import Store
+from export.core.errors import RequestError
+from export.core.records import StoredFile
+from export.core.units import format_bytes, format_ms, format_percent
+from export.page.contexts import CSP, IndexContext, MethodContext, PageContext, ResultsContext
+from export.page.inventory import SAMPLES, Sample
+from export.page.render import page_environment
+from export.pipeline.store import Store
 
 ROOT = Path(__file__).parents[2]
 

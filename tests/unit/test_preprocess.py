@@ -14,10 +14,10 @@ import timm
 from PIL import Image
 from timm.data import create_transform
 
-from export.catalog import MODELS
+from export.core.errors import RequestError
+from export.core.records import Preprocess
 from export.data.preprocess import normalise, preprocess, read_image, resize_and_crop
-from export.errors import RequestError
-from export.spec import Preprocess
+from export.models.catalog import MODELS
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -36,9 +36,15 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def timm_transform(settings: Preprocess, **options: Any) -> Any:
     return create_transform(
-        input_size=(3, settings.size, settings.size), is_training=False, interpolation=settings.interpolation,
-        crop_pct=settings.crop_pct, crop_mode=settings.crop_mode, mean=settings.mean, std=settings.std, **options,
-    )  # fmt: skip
+        input_size=(3, settings.size, settings.size),
+        is_training=False,
+        interpolation=settings.interpolation,
+        crop_pct=settings.crop_pct,
+        crop_mode=settings.crop_mode,
+        mean=settings.mean,
+        std=settings.std,
+        **options,
+    )
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"])
@@ -58,9 +64,13 @@ def test_it_equals_timm_bit_for_bit(interpolation: Any, crop_mode: Any, crop_pct
 def test_it_equals_timm_with_the_settings_of_the_catalog(name: str) -> None:
     config = timm.get_pretrained_cfg(MODELS[name].timm_name)
     settings = Preprocess(
-        size=config.input_size[1], crop_pct=config.crop_pct, crop_mode=config.crop_mode,
-        interpolation=config.interpolation, mean=config.mean, std=config.std,
-    )  # fmt: skip
+        size=config.input_size[1],
+        crop_pct=config.crop_pct,
+        crop_mode=config.crop_mode,
+        interpolation=config.interpolation,
+        mean=config.mean,
+        std=config.std,
+    )
     image = noise(451, 333)
     assert np.array_equal(preprocess(image, settings), timm_transform(settings)(Image.fromarray(image)).numpy())
 
@@ -114,10 +124,7 @@ def test_exif_orientation_is_honoured(orientation: int) -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [
-        Image.new("RGBA", (2, 2), (255, 0, 0, 128)),
-        Image.new("LA", (2, 2), (0, 128)),
-    ],
+    [Image.new("RGBA", (2, 2), (255, 0, 0, 128)), Image.new("LA", (2, 2), (0, 128))],
     ids=lambda image: image.mode,
 )
 def test_transparency_lies_on_white(image: Image.Image) -> None:

@@ -13,14 +13,16 @@ import timm
 import torch
 from torch import nn
 
+from export.core.errors import RequestError
+from export.core.records import ModelSpec
 from export.data.fashion import LabelledImages
-from export.errors import RequestError
-from export.finetuning import FinetuneOptions, Finetuning, calibration_images, load_trained
 from export.models.randomise import randomise
-from export.quant.calibrate import calibrate
-from export.quant.integer_file import FILE, QuantizedModel, as_stored, load_quantized, write_quantized
-from export.quant.layers import QuantConv2d, QuantLinear, integer_arithmetic
-from export.quant.learned import (
+from export.quantization.calibration.calibrate import calibrate
+from export.quantization.integer_file import FILE, QuantizedModel, as_stored, load_quantized, write_quantized
+from export.quantization.layers.modules import QuantConv2d, QuantLinear, integer_arithmetic
+from export.quantization.layers.quantizers import Uniform
+from export.quantization.recipes import Recipe, find_recipe, quantizing
+from export.quantization.training.fake_quantize import (
     LearnedUniform,
     LearnedWeight,
     TrackedUniform,
@@ -28,16 +30,12 @@ from export.quant.learned import (
     spanning_weight,
     straight_levels,
 )
-from export.quant.qat import freeze_trained, tracking, trainable
-from export.quant.quantizers import Uniform
-from export.recipes import Recipe, find_recipe, quantizing
-from export.spec import ModelSpec
+from export.quantization.training.qat import freeze_trained, tracking, trainable
+from export.quantization.training.qat_training import FinetuneOptions, Finetuning, calibration_images, load_trained
 from export.train import main
 
 CPU = torch.device("cpu")
-OPTIONS = FinetuneOptions(
-    epochs=1.5, batch_size=8, lr=1e-3, weight_decay=0.01, smoothing=0.1, distillation=0.5, seed=0
-)  # fmt: skip
+OPTIONS = FinetuneOptions(epochs=1.5, batch_size=8, lr=1e-3, weight_decay=0.01, smoothing=0.1, distillation=0.5, seed=0)
 VIT = {"img_size": 28, "patch_size": 7, "embed_dim": 24, "depth": 2, "num_heads": 2, "num_classes": 10}
 
 
@@ -117,18 +115,26 @@ def test_a_tracked_range_widens_in_training_alone() -> None:
     assert not quantizer.training
     assert quantizer.seen.tolist() == [-3, 2]
     assert quantizer.frozen().to_json() == {
-        "kind": "uniform", "bits": 4, "signed": False, "scale": pytest.approx(1 / 3), "zero_point": 9.0,
-    }  # fmt: skip
+        "kind": "uniform",
+        "bits": 4,
+        "signed": False,
+        "scale": pytest.approx(1 / 3),
+        "zero_point": 9.0,
+    }
 
 
 @pytest.mark.parametrize(
     ("make", "recipe"),
     [
-        (vit, find_recipe("w4a4_lsq")), (vit, find_recipe("w3a8_affine_qat")), (vit, find_recipe("w5_lsq")),
-        (vit, per_tensor()), (resnet, find_recipe("w4a4_lsq")), (resnet, find_recipe("w4a4_affine_qat")),
+        (vit, find_recipe("w4a4_lsq")),
+        (vit, find_recipe("w3a8_affine_qat")),
+        (vit, find_recipe("w5_lsq")),
+        (vit, per_tensor()),
+        (resnet, find_recipe("w4a4_lsq")),
+        (resnet, find_recipe("w4a4_affine_qat")),
     ],
     ids=["lsq", "affine_qat", "weights", "per_tensor", "resnet", "resnet_affine_qat"],
-)  # fmt: skip
+)
 def test_what_is_frozen_computes_what_was_trained_bit_for_bit(
     make: Callable[[], nn.Module], recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -289,9 +295,12 @@ def test_a_resnet_from_float_to_the_table(tmp_path: Path, monkeypatch: pytest.Mo
     out = tmp_path / ".cache/train/resnet18"
     table = json.loads((out / "table.json").read_text())
     assert [(row["kind"], row["recipe"]) for row in table["rows"]] == [
-        ("float", "f32"), ("ptq", "w8a8_affine"), ("ptq", "w8a8_minmax"), ("qat", "w8a8_lsq"),
+        ("float", "f32"),
+        ("ptq", "w8a8_affine"),
+        ("ptq", "w8a8_minmax"),
+        ("qat", "w8a8_lsq"),
         ("qat", "w8a8_affine_qat"),
-    ]  # fmt: skip
+    ]
     for row in table["rows"]:
         assert row["n"] == 32 and row["low"] <= row["top1"] <= row["high"]
         assert row["steps"] == (1 if row["kind"] == "qat" else 0)

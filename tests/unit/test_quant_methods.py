@@ -12,22 +12,22 @@ import torch
 from tiny import TINY, sqnr, tiny
 from torch import nn
 
-from export.errors import ArtifactError, ConversionError, RequestError
-from export.methods import METHODS, LayerRule
-from export.quant.baselines import BASELINES
-from export.quant.calibrate import assign_bits, calibrate, prepare
-from export.quant.capture import capture
-from export.quant.choices import Kept
-from export.quant.folds import find_pairs, fold, layernorm_fold, smooth_fold
-from export.quant.gptq import gptq, ridge_step
-from export.quant.integer_file import QuantizedModel, load_quantized, write_quantized
-from export.quant.layers import Weight, integer_arithmetic
-from export.quant.prepare import PRODUCTS, find_sites, fold_batch_norm, open_attention
-from export.quant.probe import linear_probe, nearest_neighbours, split
-from export.quant.rounding import largest_scale, round_weight
-from export.quant.runs import longest_run
-from export.quant.search import gram, search_channels
-from export.recipes import find_recipe, quantizing
+from export.core.errors import ArtifactError, ConversionError, RequestError
+from export.quantization.calibration.calibrate import assign_bits, calibrate, prepare
+from export.quantization.calibration.equalization import find_pairs, fold, layernorm_fold, smooth_fold
+from export.quantization.calibration.gptq import gptq, ridge_step
+from export.quantization.calibration.observers import capture
+from export.quantization.calibration.qparams import Kept
+from export.quantization.calibration.scale_search import gram, search_channels
+from export.quantization.evaluation.baselines import BASELINES
+from export.quantization.evaluation.probe import linear_probe, nearest_neighbours, split
+from export.quantization.integer_file import QuantizedModel, load_quantized, write_quantized
+from export.quantization.layers.accumulation import longest_run
+from export.quantization.layers.discovery import PRODUCTS, find_sites, fold_batch_norm, open_attention
+from export.quantization.layers.modules import Weight, integer_arithmetic
+from export.quantization.layers.rounding import largest_scale, round_weight
+from export.quantization.methods import METHODS, LayerRule
+from export.quantization.recipes import find_recipe, quantizing
 
 CALIBRATED = [name for name, method in METHODS.items() if not method.trains]
 TRANSFORMERS = ("vit", "distilled", "swin")

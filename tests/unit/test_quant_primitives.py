@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from export.errors import ArtifactError
-from export.quant.layers import Product, QuantConv2d, QuantLinear, integer_arithmetic
-from export.quant.packing import pack, row_bytes, unpack
-from export.quant.quantizers import Dynamic, Quantizer, Twin, Uniform, quantizer_from_json
-from export.quant.rounding import largest_scale, round_weight, round_weight_asymmetric
+from export.core.errors import ArtifactError
+from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear, integer_arithmetic
+from export.quantization.layers.packing import pack, row_bytes, unpack
+from export.quantization.layers.quantizers import Dynamic, Quantizer, Twin, Uniform, quantizer_from_json
+from export.quantization.layers.rounding import largest_scale, round_weight, round_weight_asymmetric
 
 BITS = st.integers(3, 8)
 SEEDS = st.integers(0, 2**31)

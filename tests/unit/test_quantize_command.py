@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 
 from export import evaluate, quantize
-from export.convert.to_onnx import run_onnx
+from export.conversion.onnx.export import run_onnx
+from export.core.errors import RequestError
 from export.data.calibration import calibration_images
 from export.data.fashion import LABELS, read_embedded
-from export.errors import RequestError
 from export.evaluate import everything
-from export.evaluation import read_table
-from export.models.artifact import run_model
-from export.quant.integer_file import load_quantized
+from export.models.float_artifact import run_model
+from export.quantization.evaluation.records import read_table
+from export.quantization.integer_file import load_quantized
+from export.quantization.recipes import RECIPES, find_recipe, find_recipes
 from export.quantize import parser, read_recipe, read_rule
-from export.recipes import RECIPES, find_recipe, find_recipes
 
 ARTIFACTS = ["--artifacts", ".cache/tests/artifacts"]
 
@@ -43,10 +43,15 @@ def test_recipes_are_named_by_bits_and_method() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("w8a8_ptq5vit", "ptq4vit"), ("w9_rtn", "3 to 8"), ("w8a2_minmax", "3 to 8"), ("w8_minmax", "w8a8_minmax"),
-        ("w8a8_rtn", "w8_rtn"), ("", "known"), ("no.json", "no.json"),
+        ("w8a8_ptq5vit", "ptq4vit"),
+        ("w9_rtn", "3 to 8"),
+        ("w8a2_minmax", "3 to 8"),
+        ("w8_minmax", "w8a8_minmax"),
+        ("w8a8_rtn", "w8_rtn"),
+        ("", "known"),
+        ("no.json", "no.json"),
     ],
-)  # fmt: skip
+)
 def test_recipes_that_cannot_be_are_refused(name: str, words: str) -> None:
     with pytest.raises(RequestError) as refused:
         find_recipes(name)
@@ -68,30 +73,55 @@ def test_options_change_the_recipe_and_its_name() -> None:
     plain = recipe("--recipe", "w8a8_ptq4vit")
     assert plain == find_recipe("w8a8_ptq4vit")
     own = recipe(
-        "--method", "ptq4vit", "--weights-bits", "4", "--activation-bits", "6", "--metric", "cosine",
-        "--calibration", "64", "--seed", "3", "--rounds", "2", "--candidates", "20", "--search-range", "0.5,1.1",
-        "--rule", "head=8,-", "--rule", "stem=-",
-    )  # fmt: skip
+        "--method",
+        "ptq4vit",
+        "--weights-bits",
+        "4",
+        "--activation-bits",
+        "6",
+        "--metric",
+        "cosine",
+        "--calibration",
+        "64",
+        "--seed",
+        "3",
+        "--rounds",
+        "2",
+        "--candidates",
+        "20",
+        "--search-range",
+        "0.5,1.1",
+        "--rule",
+        "head=8,-",
+        "--rule",
+        "stem=-",
+    )
     assert own.name == "w4a6_ptq4vit_custom" and own.quantization is not None
     how = own.quantization.calibration
     assert (how.metric, how.images, how.seed, how.rounds, how.candidates) == ("cosine", 64, 3, 2, 20)
     assert how.search_range == (0.5, 1.1)
     assert [(rule.pattern, rule.weight_bits, rule.activation_bits) for rule in own.quantization.rules] == [
-        ("head", 8, None), ("stem", None, None),
-    ]  # fmt: skip
+        ("head", 8, None),
+        ("stem", None, None),
+    ]
     assert read_rule("blocks.*=4").weight_bits == 4
 
 
 @pytest.mark.parametrize(
     "argv",
     [
-        ("--recipe", "w8_rtn", "--weights-bits", "4"), ("--recipe", "u8"), ("--method", "rtn", "--rule", "head"),
-        ("--method", "rtn", "--rule", "head=9"), ("--method", "rtn", "--rule", "head=8,8,8"),
-        ("--method", "ptq4vit", "--search-range", "1"), ("--method", "ptq4vit", "--search-range", "2,1"),
-        ("--method", "rtn", "--calibration", "0"), ("--method", "percentile", "--activation-bits", "8", "--percentile", "2"),  # noqa: E501
+        ("--recipe", "w8_rtn", "--weights-bits", "4"),
+        ("--recipe", "u8"),
+        ("--method", "rtn", "--rule", "head"),
+        ("--method", "rtn", "--rule", "head=9"),
+        ("--method", "rtn", "--rule", "head=8,8,8"),
+        ("--method", "ptq4vit", "--search-range", "1"),
+        ("--method", "ptq4vit", "--search-range", "2,1"),
+        ("--method", "rtn", "--calibration", "0"),
+        ("--method", "percentile", "--activation-bits", "8", "--percentile", "2"),
         ("--method", "smoothquant", "--activation-bits", "8", "--smooth", "2"),
     ],
-)  # fmt: skip
+)
 def test_options_that_cannot_be_are_refused(argv: tuple[str, ...]) -> None:
     with pytest.raises(RequestError):
         recipe(*argv)
@@ -132,9 +162,18 @@ def test_any_labelled_folder_or_archive_is_evaluated_and_calibrated_on(tmp_path:
     tables = []
     for data in (folder, archive):
         evaluate.main(
-            ["--recipe", "w8a8_minmax,w3_rtn", "--data", str(data), "--calibration-data", str(archive),
-             "--out", str(tmp_path / data.name.replace(".", "_")), *ARTIFACTS]
-        )  # fmt: skip
+            [
+                "--recipe",
+                "w8a8_minmax,w3_rtn",
+                "--data",
+                str(data),
+                "--calibration-data",
+                str(archive),
+                "--out",
+                str(tmp_path / data.name.replace(".", "_")),
+                *ARTIFACTS,
+            ]
+        )
         tables.append(read_table(tmp_path / data.name.replace(".", "_") / "evaluation-fashion.json"))
     first, second = tables
     assert first.n == second.n == 40 and first.calibration_data == "images.zip"
@@ -166,9 +205,21 @@ def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.C
 def test_a_model_without_a_head_is_judged_by_its_neighbours(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "images", 24)
     evaluate.main(
-        ["--model", "dino_s", "--weights", "random", "--recipe", "w8_rtn", "--data", str(folder), "--out",
-         str(tmp_path), "--artifacts", str(tmp_path / "artifacts")]
-    )  # fmt: skip
+        [
+            "--model",
+            "dino_s",
+            "--weights",
+            "random",
+            "--recipe",
+            "w8_rtn",
+            "--data",
+            str(folder),
+            "--out",
+            str(tmp_path),
+            "--artifacts",
+            str(tmp_path / "artifacts"),
+        ]
+    )
     row = read_table(tmp_path / "evaluation-dino_s.json").rows[1]
     assert row.knn is not None and row.linear_probe is not None and row.top1 is None and row.agreement is None
     assert row.cosine is not None and row.cosine > 0.99

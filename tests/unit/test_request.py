@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from export.errors import ArtifactError, RequestError
+from export.core.errors import ArtifactError, RequestError
 from export.models import request as request_module
 from export.models.request import ModelRequest, describe
 
@@ -102,7 +102,7 @@ def test_a_description_changes_with_everything_that_decides_the_weights(weights:
 
 
 def test_missing_embedded_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_module, "EMBEDDED", tmp_path)
+    monkeypatch.setattr(request_module, "ASSETS", tmp_path)
     with pytest.raises(ArtifactError, match=r"fashion\.safetensors is not in export/data/assets"):
         describe(ModelRequest(model="fashion"))
 

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from export.errors import RequestError
-from export.serve import main, read_base_path, serving
+from export.core.errors import RequestError
+from export.measuring.browser.server import read_base_path, serving
+from export.serve import main
 
 SCRIPT = b"export const answer = 42; // " + b"x" * 5000
 

@@ -9,12 +9,12 @@ from shaped_models import KINDS, SMALL, VIT, model
 from tiny import tiny
 from torch import nn
 
-from export.errors import ConversionError
-from export.models.shaped import SHAPES, shape
-from export.models.shaped_layers import SIGMOID, HeadsApart, Linear, SigmoidGelu
-from export.quant.calibrate import calibrate
-from export.quant.rounding import dequantized
-from export.recipes import find_recipe
+from export.conversion.reshape.layers import SIGMOID, HeadsApart, Linear, SigmoidGelu
+from export.conversion.reshape.model import SHAPES, shape
+from export.core.errors import ConversionError
+from export.quantization.calibration.assemble import dequantized
+from export.quantization.calibration.calibrate import calibrate
+from export.quantization.recipes import find_recipe
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,23 +10,31 @@ from pathlib import Path
 
 import pytest
 
-from export.errors import ArtifactError
-from export.spec import Verification
-from export.store import MANIFEST, Plan, Store, hash_json, replacing_folder, write_atomically
+from export.core.errors import ArtifactError
+from export.core.files import hash_json, replacing_folder, write_atomically
+from export.core.records import ParentArtifact, Verification
+from export.pipeline.store import MANIFEST, Made, Plan, Store
 
 ROOT = Path(__file__).parents[2]
 PLAN = Plan(
-    model="deit_t", recipe="u8", format="tfjs", key="first", parent_sha256="p", storage_dtype="uint8",
-    compute_dtype="float32", tools={"tool": "1"},
-)  # fmt: skip
-VERIFICATION = Verification(parent="tf", n=8, max_abs_diff=0.1, sqnr_db=30.0, top1_agreement=1.0, bound_sqnr_db=15.0)
+    model="deit_t",
+    recipe="u8",
+    format="tfjs",
+    key="first",
+    parents=(ParentArtifact(format="tf", recipe="f32", sha256="p"),),
+    storage_dtype="uint8",
+    tools={"tool": "1"},
+)
+VERIFICATION = Verification(
+    edge="u8", parent="tf", n=8, max_abs_diff=0.1, sqnr_db=30.0, top1_agreement=1.0, bound_sqnr_db=15.0
+)
 
 
-def make(folder: Path) -> Verification:
+def make(folder: Path) -> Made:
     (folder / "shards").mkdir()
     (folder / "shards/a.bin").write_bytes(bytes(1000))
     (folder / "model.json").write_text("{}")
-    return VERIFICATION
+    return Made(VERIFICATION)
 
 
 @pytest.fixture
@@ -104,12 +112,12 @@ def test_a_failing_make_leaves_the_old_artifact_and_nothing_else(store: Store, e
 def test_an_empty_folder_is_no_artifact(store: Store) -> None:
     before = everything(store.root)
     with pytest.raises(ArtifactError, match="left no files"):
-        store.write(replace(PLAN, key="second"), lambda folder: None)
+        store.write(replace(PLAN, key="second"), lambda folder: Made())
     assert everything(store.root) == before
 
 
 def test_a_new_artifact_replaces_all_of_the_old_one(store: Store) -> None:
-    store.write(replace(PLAN, key="second"), lambda folder: (folder / "only.bin").write_bytes(b"1") and None)
+    store.write(replace(PLAN, key="second"), lambda folder: Made() if (folder / "only.bin").write_bytes(b"1") else None)
     assert sorted(everything(store.folder("deit_t", "u8", "tfjs"))) == [MANIFEST, "only.bin"]
 
 
@@ -134,8 +142,9 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from export.console import run
-from export.store import Store, write_atomically
+from export.core.console import run
+from export.pipeline.store import Store
+from export.core.files import write_atomically
 from tests.unit.test_store import PLAN
 from dataclasses import replace
 

@@ -12,16 +12,31 @@ import pytest
 import torch
 from timm.data.random_erasing import RandomErasing
 
+from export.core.errors import RequestError
 from export.data.fashion import MEAN, STD, LabelledImages, read_full, read_idx, write_embedded
-from export.errors import RequestError
+from export.quantization.training.float_training import (
+    PATCHES,
+    PatchSubset,
+    Training,
+    TrainOptions,
+    augment,
+    batches,
+    normalise,
+)
 from export.train import parse_phases
-from export.training import PATCHES, PatchSubset, Training, TrainOptions, augment, batches, normalise
 
 CPU = torch.device("cpu")
 OPTIONS = TrainOptions(
-    phases=((1, 0.75), (2, 0.0)), batch_size=4, lr=1e-3, weight_decay=0.05, warmup_epochs=0.5, erase_prob=0.5,
-    smoothing=0.1, ema_decay=0.9, seed=0,
-)  # fmt: skip
+    phases=((1, 0.75), (2, 0.0)),
+    batch_size=4,
+    lr=1e-3,
+    weight_decay=0.05,
+    warmup_epochs=0.5,
+    erase_prob=0.5,
+    smoothing=0.1,
+    ema_decay=0.9,
+    seed=0,
+)
 
 
 def images(count: int) -> LabelledImages:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.convert.engine_reference import Quantizer, gelu, layernorm, linear, power_of_two, sum_lanes, wide
-from export.quant.packing import pack
+from export.conversion.engine.reference import Quantizer, gelu, layernorm, linear, power_of_two, sum_lanes, wide
+from export.quantization.layers.packing import pack
 
 Arrays = dict[str, NDArray[Any]]
 # Scale, least and greatest level; a scale of 0 is found from the largest magnitude, -1 from the range.
@@ -123,9 +123,13 @@ def vectors() -> list[dict[str, Any]]:
     """Return all."""
     random = np.random.default_rng(0)
     return [
-        *quantize_cases(random), *norm_cases(random), *power_cases(random), *gelu_cases(), *half_cases(),
+        *quantize_cases(random),
+        *norm_cases(random),
+        *power_cases(random),
+        *gelu_cases(),
+        *half_cases(),
         *linear_cases(random),
-    ]  # fmt: skip
+    ]
 
 
 if __name__ == "__main__":

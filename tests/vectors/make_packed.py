@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from export.quant.packing import pack
+from export.quantization.layers.packing import pack
 
 SHAPES: dict[tuple[int, ...], list[tuple[int, ...]]] = {
     (5, 7): [(0, 1), (1, 0)],

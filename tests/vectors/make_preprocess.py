@@ -74,9 +74,13 @@ def main() -> None:
     cases = []
     for seed, (width, height, size, crop_pct, crop_mode, interpolation, (mean, std)) in enumerate(CASES):
         preprocess = {
-            "size": size, "crop_pct": crop_pct, "crop_mode": crop_mode, "interpolation": interpolation,
-            "mean": mean, "std": std,
-        }  # fmt: skip
+            "size": size,
+            "crop_pct": crop_pct,
+            "crop_mode": crop_mode,
+            "interpolation": interpolation,
+            "mean": mean,
+            "std": std,
+        }
         image = make_image(width, height, seed)
         before, after = expected(image, preprocess)
         tensor = np.ascontiguousarray(after.transpose(1, 2, 0), "<f4")

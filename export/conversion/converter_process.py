@@ -1,0 +1,146 @@
+"""The converter process: TensorFlow and the converters in a process of their own, their noise in a log file."""
+
+import importlib
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from export.core.errors import ConversionError, ExportError
+
+Result = TypeVar("Result")
+
+# oneDNN fuses LayerNorm into an operation that TF.js lacks; the converters speak Keras 2; no GPU is needed.
+ENVIRONMENT = {
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_USE_LEGACY_KERAS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "CUDA_VISIBLE_DEVICES": "-1",
+}
+IMPORTED_EARLY = ("tensorflow", "onnxsim", "onnx2tf", "tensorflowjs.converters.tf_saved_model_conversion_v2")
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+CHATTER = re.compile(r"^(INFO|DEBUG|WARNING: All log messages)|^[EWI]\d{4} |Try https?://|^[=\s~^]*$")
+TAIL_LINES = 12
+EXIT_SECONDS = 5.0
+
+
+class ConverterProcess:
+    """One process for all conversions of a build: TensorFlow is imported once, while torch still works here.
+
+    Use it as a context manager; the process begins to import its tools at once. Everything that they print goes
+    to the end of `log`; `scratch` is a folder for their own files (and their working folder) that vanishes at the end.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self.log = log.absolute()
+
+    def __enter__(self) -> Self:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.scratch = Path(tempfile.mkdtemp(prefix="vit-pages-convert-"))
+        spawn = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
+        self._connection, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=_serve, args=(theirs, str(self.log), str(self.scratch)), daemon=True)
+        self._process.start()
+        theirs.close()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+        self._process.kill()  # it owns nothing but its scratch folder, and may be in the middle of something
+        self._process.join()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a module-level function in the process and return what it returns.
+
+        Raises the `ExportError` that it raised; any other failure, an exit or a crash of the tools becomes a
+        `ConversionError` with the last meaningful lines of the log.
+        """
+        start = self.log.stat().st_size if self.log.exists() else 0  # before the process opened it, there is none
+        try:
+            self._connection.send((function, arguments))
+            succeeded, result = self._connection.recv()
+        except (EOFError, OSError) as error:
+            self._process.join(EXIT_SECONDS)
+            what = f"the converter process ended within {function.__name__} (exit code {self._process.exitcode})"
+            raise _failure(what, self.log, start) from error
+        if succeeded:
+            return result  # type: ignore[no-any-return]
+        if isinstance(result, ExportError):
+            raise result
+        raise _failure(f"{function.__name__} failed", self.log, start)
+
+
+def run_node(script: Path, arguments: Sequence[str], log: Path) -> None:
+    """Run a script in Node.js with its output in the log; raises `ConversionError` when Node is missing or fails."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        start = stream.tell()
+        command = ["node", str(script), *arguments]
+        try:
+            done = subprocess.run(command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, check=False)
+        except FileNotFoundError as error:
+            message = "Node.js is not on PATH; it runs the page's own engine to verify what was converted"
+            raise ConversionError(message, hint="install Node.js 20 or newer") from error
+    if done.returncode != 0:
+        raise _failure(f"node {script.name} ended with exit code {done.returncode}", log, start)
+
+
+def meaningful_lines(text: str, count: int = TAIL_LINES) -> list[str]:
+    """Return the last lines of a tool's output that say something, without colours and routine chatter."""
+    lines = [COLOURS.sub("", line).rstrip() for line in text.splitlines()]
+    return [line for line in lines if line and not CHATTER.search(line)][-count:]
+
+
+def _failure(what: str, log: Path, start: int) -> ConversionError:
+    with log.open("rb") as stream:
+        stream.seek(start)
+        lines = meaningful_lines(stream.read().decode(errors="replace"))
+    return ConversionError("\n    ".join([what, *lines]), hint=f"the whole log: {log}")
+
+
+def _serve(connection: Connection, log: str, scratch: str) -> None:
+    """Answer calls until the other end closes; runs in the converter process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends this process
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(handle, stream)
+    os.environ.update(ENVIRONMENT)
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    os.chdir(scratch)
+    _answer(_import_tools, ())
+    with suppress(EOFError, OSError):  # the parent is gone
+        while True:
+            connection.send(_answer(*connection.recv()))
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _import_tools() -> None:
+    for module in IMPORTED_EARLY:
+        importlib.import_module(module)
+
+
+def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
+    try:
+        return True, function(*arguments)
+    except ExportError as error:
+        return False, error
+    except BaseException:  # the tools call sys.exit; whatever it was, the log has it and the caller is told
+        traceback.print_exc()
+        return False, None
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()

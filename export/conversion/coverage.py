@@ -1,0 +1,57 @@
+"""What a file of another format holds of a recipe: not every format can say everything that a recipe chose."""
+
+import copy
+from dataclasses import dataclass
+
+from torch import nn
+
+from export.core.records import Record
+from export.quantization.layers.modules import Product, QuantConv2d, QuantLayer, QuantLinear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held(Record):
+    """Which of a recipe's numbers a file holds, by layer.
+
+    `weights`: the type that the file keeps a layer's integers in. `activations`, for every layer whose activations the
+    recipe rounds: `recipe` where the file rounds them as the recipe does, `runtime` where the runtime rounds them by
+    scales of its own, `runtime_tensor` where it does so by a single one for the whole tensor, `float32` where they are
+    not rounded. `compute_dtype` is int8 where any layer multiplies integers.
+    """
+
+    compute_dtype: str
+    weights: dict[str, str]
+    activations: dict[str, str]
+
+
+def held(weights: dict[str, str], activations: dict[str, str]) -> Held:
+    """Return the record."""
+    integer = any(kind != "float32" for kind in activations.values())
+    return Held(compute_dtype="int8" if integer else "float32", weights=weights, activations=activations)
+
+
+def weighted_layers(module: nn.Module) -> dict[str, QuantLinear | QuantConv2d]:
+    """Return the layers with integer weights, by name, in the module's order."""
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, QuantLinear | QuantConv2d)}
+
+
+def rounding_layers(module: nn.Module) -> dict[str, QuantLayer]:
+    """Return the layers and products whose activations are rounded, by name."""
+    return {
+        name: layer
+        for name, layer in module.named_modules()
+        if (isinstance(layer, QuantLinear | QuantConv2d) and layer.input is not None)
+        or (isinstance(layer, Product) and layer.left is not None)
+    }
+
+
+def keeping_float(module: nn.Module, activations: dict[str, str]) -> nn.Module:
+    """Return a copy in which the layers whose activations the file does not round do not round them either."""
+    copied = copy.deepcopy(module)
+    for name, kind in activations.items():
+        layer = copied.get_submodule(name)
+        if kind == "float32" and isinstance(layer, Product):
+            layer.left = layer.right = None
+        elif kind == "float32" and isinstance(layer, QuantLinear | QuantConv2d):
+            layer.input = None
+    return copied

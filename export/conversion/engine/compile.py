@@ -1,0 +1,125 @@
+"""Our engine's WebAssembly: compiled from `site/engine/` by Zig's C compiler, once per content."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from export.core.errors import ExportError, RequestError
+from export.core.files import hash_file, hash_json, replacing_folder
+from export.core.paths import ENGINE_SOURCE
+
+CACHE = Path(".cache/engine")
+COMPILER = "ziglang"
+MOST_BYTES = 40 * 1024  # of a build: the page's first visitor waits for it
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One of the engine's builds: its file, what of WebAssembly it uses, and sources and macros of its own."""
+
+    name: str
+    relaxed: bool
+    threads: bool
+    sources: tuple[Path, ...] = ()
+    macros: tuple[str, ...] = ()
+
+
+BUILDS = (
+    Build("vit-relaxed.wasm", relaxed=True, threads=False),
+    Build("vit-relaxed-threads.wasm", relaxed=True, threads=True),
+    Build("vit-pairs.wasm", relaxed=True, threads=False, macros=("PAIRS",)),
+    Build("vit-pairs-threads.wasm", relaxed=True, threads=True, macros=("PAIRS",)),
+    Build("vit-plain.wasm", relaxed=False, threads=False),
+    Build("vit-plain-threads.wasm", relaxed=False, threads=True),
+)
+
+# No contraction: every build is to give the same bits. No standard library: there is none.
+FLAGS = (
+    "-target",
+    "wasm32-freestanding",
+    "-std=c11",
+    "-O3",
+    "-g0",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-ffp-contract=off",
+    "-fno-sanitize=all",
+    "-nostdlib",
+    "-Wl,--no-entry",
+    "-Wl,--import-memory",
+    "-Wl,-z,stack-size=65536",
+    "-Wl,-s",
+)
+# Loop strength reduction turns constant offsets of loads, which cost nothing, into additions.
+RELAXED_FLAGS = ("-mllvm", "-disable-lsr")
+THREAD_FLAGS = (
+    "-mthread-model",
+    "posix",
+    "-Wl,--shared-memory",
+    "-Wl,--max-memory=2147483648",
+    "-Wl,--export=__stack_pointer",
+)
+
+
+def make_engine() -> Path:
+    """Return the folder of the engine's builds, compiling them when their sources have changed.
+
+    Raises `RequestError` when the compiler is missing, `ExportError` when compiling fails or a build has become too
+    large.
+    """
+    folder = CACHE / engine_key()[:16]
+    if (folder / BUILDS[-1].name).exists():
+        return folder
+    with replacing_folder(folder) as partial:
+        for build in BUILDS:
+            target = partial / build.name
+            compile_build(build, target)
+            if target.stat().st_size > MOST_BYTES:
+                raise ExportError(f"{build.name} has {target.stat().st_size} bytes, more than {MOST_BYTES}")
+    return folder
+
+
+def engine_key() -> str:
+    """Return the hash of everything the builds are made from."""
+    sources = [[path.name, hash_file(path)] for path in sorted(ENGINE_SOURCE.glob("*.[ch]"))]
+    builds = [[build.name, build.relaxed, build.threads, build.macros] for build in BUILDS]
+    return hash_json([sources, builds, [*FLAGS, *RELAXED_FLAGS, *THREAD_FLAGS], _compiler_version()])
+
+
+@cache
+def _compiler_version() -> str:
+    try:
+        return version(COMPILER)
+    except PackageNotFoundError as error:
+        raise RequestError(
+            f"the package {COMPILER} is not installed; it compiles the vit engine", hint="run: make setup"
+        ) from error
+
+
+def compile_build(build: Build, target: Path) -> None:
+    """Write a build; raises `RequestError` when the compiler is missing, `ExportError` when compiling fails."""
+    _compiler_version()
+    features = ["generic", "simd128", "bulk_memory"]
+    features += ["relaxed_simd"] * build.relaxed + ["atomics"] * build.threads
+    command = [
+        sys.executable,
+        "-m",
+        COMPILER,
+        "cc",
+        *FLAGS,
+        f"-mcpu={'+'.join(features)}",
+        *(RELAXED_FLAGS if build.relaxed else ()),
+        *(THREAD_FLAGS if build.threads else ()),
+        "-o",
+        str(target.resolve()),
+        *(f"-D{macro}" for macro in build.macros),
+        f"-I{ENGINE_SOURCE}",
+        *(str(path) for path in (*sorted(ENGINE_SOURCE.glob("*.c")), *build.sources)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ExportError(f"compiling {build.name} failed:\n{(done.stderr or done.stdout).strip()}")

@@ -1,0 +1,1 @@
+"""LiteRT (.tflite) files; most of it runs in the converter process."""

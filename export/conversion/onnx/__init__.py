@@ -1,0 +1,1 @@
+"""ONNX: float, and with a recipe’s own integers."""

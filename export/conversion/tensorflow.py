@@ -1,0 +1,86 @@
+"""ONNX → TensorFlow: onnx2tf's conversion, saved as a SavedModel with images in NHWC order."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.conversion.converter_process import ConverterProcess
+from export.core.errors import ConversionError
+from export.core.fidelity import Comparison, compare
+
+SAVED_MODEL = "saved_model"
+INPUT, OUTPUT = "pixels", "logits"
+SIGNATURE = "serving_default"
+# onnx2tf looks for this file in its working folder and downloads it when it is not there.
+CALIBRATION = "calibration_image_sample_data_20x128x128x3_float32.npy"
+CALIBRATION_SHAPE = (20, 128, 128, 3)
+
+
+def to_tf(
+    tools: ConverterProcess, onnx_model: Path, golden_inputs: NDArray[np.float32], folder: Path, *, name: str
+) -> Comparison:
+    """Write `folder/saved_model`: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
+
+    `golden_inputs` is [n, 3, H, W]. Raises `ConversionError` when a tool fails.
+    """
+    target = (folder / SAVED_MODEL).absolute()
+    tools.run(simplify, onnx_model.absolute(), tools.scratch / "simplified.onnx")
+    tools.run(convert, tools.scratch / "simplified.onnx", target)
+    parent, child = tools.run(run_both, onnx_model.absolute(), target, golden_inputs)
+    return compare(parent, child, edge="tf", parent="onnx", subject=f"{name}: TensorFlow")
+
+
+def simplify(source: Path, target: Path) -> None:
+    """Fold constants and fuse what can be; onnx2tf needs the result (and would otherwise overwrite its input)."""
+    import onnx
+    import onnxsim
+
+    simplified, _ = onnxsim.simplify(str(source))  # its own check is not needed: the outcome is compared with `source`
+    onnx.save(simplified, str(target))
+
+
+def convert(source: Path, target: Path) -> None:
+    """Convert a simplified ONNX file, which may be overwritten, and save what serves one image."""
+    import onnx2tf
+    import tensorflow as tf
+    import tf_keras  # type: ignore[import-untyped]
+
+    np.save(source.parent / CALIBRATION, np.random.default_rng(0).random(CALIBRATION_SHAPE, dtype=np.float32))
+    tf_keras.backend.clear_session()  # its counters name the nodes: the first model's names for every model
+    model = onnx2tf.convert(
+        input_onnx_file_path=str(source),
+        output_folder_path=str(source.parent / "onnx2tf"),
+        not_use_onnxsim=True,
+        disable_model_save=True,
+        non_verbose=True,
+    )
+    (pixels,), (logits,) = model.inputs, model.outputs
+    serve = tf.function(
+        lambda pixels: {OUTPUT: model(pixels)}, input_signature=[tf.TensorSpec(pixels.shape, tf.float32, INPUT)]
+    )
+    if logits.shape.rank != 2 or pixels.shape[-1] != 3:
+        raise ConversionError(f"onnx2tf made {pixels.shape} → {logits.shape} of {source}, not [1, H, W, 3] → [1, K]")
+    served = tf.Module()
+    served.weights = model.weights  # a SavedModel keeps the variables of what it tracks; Keras' own trace is not wanted
+    tf.saved_model.save(served, str(target), signatures={SIGNATURE: serve})
+    (target / "fingerprint.pb").unlink(missing_ok=True)  # a random number
+
+
+def run_both(
+    onnx_model: Path, saved_model: Path, inputs: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Run parent and child on the same images; [n, 3, H, W] → two times [n, K]."""
+    from export.conversion.onnx.export import run_onnx
+
+    return run_onnx(onnx_model, inputs), run_tf(saved_model, inputs)
+
+
+def run_tf(saved_model: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a SavedModel one image at a time: [n, 3, H, W] → [n, K]."""
+    import tensorflow as tf
+
+    serve: Any = tf.saved_model.load(str(saved_model)).signatures[SIGNATURE]
+    images = np.ascontiguousarray(inputs.transpose(0, 2, 3, 1))
+    return np.concatenate([serve(**{INPUT: tf.constant(image[None])})[OUTPUT].numpy() for image in images])

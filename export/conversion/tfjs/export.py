@@ -1,0 +1,143 @@
+"""TensorFlow → TF.js: a graph model whose weights are stored as float32, float16, uint8 or a recipe's integers."""
+
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.conversion.converter_process import ConverterProcess, run_node
+from export.conversion.tensorflow import run_tf
+from export.conversion.tfjs.files import MODEL, check_tensors
+from export.conversion.tfjs.gpu_graph import write_gpu_graph
+from export.conversion.tfjs.graph import named_graph
+from export.conversion.tfjs.packed import pack_weights
+from export.core.errors import ConversionError
+from export.core.fidelity import Comparison, compare
+from export.core.paths import SITE
+
+RUNNER = SITE / "tools" / "run_tfjs.mjs"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How a recipe stores constants: those whose name matches a pattern as `dtype`, all others as they are."""
+
+    dtype: str
+    patterns: tuple[str, ...]
+
+
+# The names are those of `graph.rename`: <consumer>/<role>. uint8 takes the factors of matrix products and
+# convolutions and leaves biases, LayerNorm, class token, position embeddings and masks alone; float16 takes
+# every array, but no scalar: an epsilon of 1e-12 would become zero.
+STORAGES: dict[str, Storage] = {
+    "f32": Storage("float32", ()),
+    "f16": Storage("float16", ("*/weight", "*/parameter")),
+    "u8": Storage("uint8", ("*/weight",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a variant holds: the constants stored as `dtype`, their bytes, and the bytes of all others."""
+
+    dtype: str
+    names: tuple[str, ...]
+    bytes: int
+    other_bytes: int
+
+
+def to_tfjs(
+    tools: ConverterProcess,
+    saved_model: Path,
+    golden_inputs: NDArray[np.float32],
+    folder: Path,
+    *,
+    recipe: str,
+    name: str,
+    integers: Path | None = None,
+    for_gpu: Path | None = None,
+) -> tuple[tuple[Comparison, ...], Stored]:
+    """Write `folder/model.json` and its shards: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
+
+    `golden_inputs` is [n, 3, H, W]; `recipe` one of `STORAGES`, or, with `integers` the artifact that the graph's
+    weights come from, any that quantizes: then those integers are what is stored. `for_gpu` is the same model as a
+    GPU likes it, which becomes a second graph of the same weights; each is compared with its TensorFlow model.
+    Raises `ConversionError` when a tool fails, no constant matches a pattern or the bytes are not what they should be.
+    """
+    storage = STORAGES["f32" if integers else recipe]
+    stored = tools.run(write_graph_model, saved_model.absolute(), folder.absolute(), storage)
+    if integers:
+        packed = pack_weights(folder, integers)
+        own = sum(packed.values())
+        stored = Stored("integers", tuple(packed), own, _shard_bytes(folder) - own)
+    if for_gpu:
+        tools.run(write_gpu_graph, saved_model.absolute(), for_gpu.absolute(), folder.absolute())
+    found = []
+    for parent, build in ((saved_model, "cpu"), (for_gpu, "gpu")):
+        if parent:
+            wanted = tools.run(run_tf, parent.absolute(), golden_inputs)
+            outputs = run_tfjs(folder, golden_inputs, tools.scratch, tools.log, build=build)
+            edge = "integers" if integers else recipe
+            subject = f"{name}: TF.js with {recipe} weights, graph for {build.upper()}s"
+            found.append(compare(wanted, outputs, edge=edge, parent="tf", subject=subject))
+    return tuple(found), stored
+
+
+def run_tfjs(
+    model: Path, inputs: NDArray[np.float32], scratch: Path, log: Path, *, build: str = "cpu"
+) -> NDArray[np.float32]:
+    """Run a graph model with the page's own engine in Node, one image at a time: [n, 3, H, W] → [n, K].
+
+    `build` is the graph that is run: `cpu`, or `gpu` where there is one.
+    """
+    images = np.ascontiguousarray(inputs.transpose(0, 2, 3, 1), "<f4")
+    source, target = scratch / "images.f32", scratch / "logits.f32"
+    images.tofile(source)
+    target.unlink(missing_ok=True)  # an earlier model's outputs
+    shape = ",".join(str(size) for size in images.shape)
+    arguments = {"model": model, "build": build, "inputs": source, "shape": shape, "output": target}
+    run_node(RUNNER, [text for key, value in arguments.items() for text in (f"--{key}", str(value))], log)
+    return np.fromfile(target, "<f4").reshape(len(images), -1)
+
+
+def write_graph_model(saved_model: Path, folder: Path, storage: Storage) -> Stored:
+    """Write one variant and prove from its bytes that it is what it claims to be; runs in the converter process."""
+    from tensorflowjs import write_weights
+
+    graph = named_graph(saved_model)
+    chosen = choose(list(graph.weights), storage.patterns)
+    manifest = write_weights.write_weights(
+        [[{"name": key, "data": value} for key, value in graph.weights.items()]],
+        str(folder),
+        write_manifest=False,
+        quantization_dtype_map={storage.dtype: chosen} if chosen else None,
+    )
+    model = {
+        "format": "graph-model",
+        "signature": graph.signature,
+        "modelTopology": {"node": graph.nodes, "versions": {}},
+        "weightsManifest": manifest,
+    }
+    (folder / MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
+    check_tensors(folder, graph.weights, set(chosen), storage.dtype)
+    width = np.dtype(storage.dtype).itemsize
+    own = sum(graph.weights[key].size * width for key in chosen)
+    return Stored(storage.dtype, tuple(chosen), own, _shard_bytes(folder) - own)
+
+
+def _shard_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.bin"))
+
+
+def choose(names: list[str], patterns: tuple[str, ...]) -> list[str]:
+    """Return the names that match a pattern, in order; raises `ConversionError` for a pattern that matches none."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ConversionError(
+                f"no constant of the model matches {pattern!r}: nothing would be stored in fewer bits",
+                hint=f"the model's constants begin: {', '.join(names[:8])}",
+            )
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]

@@ -1,0 +1,85 @@
+"""A second graph over the weights of a TF.js graph model: what a GPU computes in fewer programs.
+
+`model_gpu.json` lies beside `model.json` and is a graph model too, but most of its constants are that one's: `shared`
+lists them, each with the `name` it has here and the constants that it consists `of`, side by side along the last axis.
+The few others lie in a shard of its own.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from export.conversion.tfjs.files import read_tensors, same_bits
+from export.conversion.tfjs.graph import WEIGHT, Graph, named_graph
+from export.core.errors import ConversionError
+
+GPU_MODEL, SHARD = "model_gpu.json", "group1_gpu.bin"
+PREFIX = "gpu/"  # of its constants' names: those of the other graph have none
+Arrays = dict[str, NDArray[Any]]
+
+
+def write_gpu_graph(saved_model: Path, for_gpu: Path, folder: Path) -> None:
+    """Write `folder/model_gpu.json` of `for_gpu`, whose weights are those of `saved_model`, stored in `folder` before.
+
+    Raises what `write_sharing` raises; runs in the converter process.
+    """
+    write_sharing(named_graph(for_gpu, PREFIX), named_graph(saved_model).weights, folder)
+
+
+def write_sharing(graph: Graph, constants: Arrays, folder: Path) -> None:
+    """Write a graph whose weights are `constants`, those of the graph in `folder`.
+
+    Raises `ConversionError` when a matrix of it is not among them bit for bit, for pages would load it twice, and when
+    the bytes are not what they should be.
+    """
+    shared = {name: parts for name, values in graph.weights.items() if (parts := find_parts(values, constants))}
+    own = {name: values for name, values in graph.weights.items() if name not in shared}
+    for name, values in own.items():
+        if name.endswith(f"/{WEIGHT}") and min(values.shape[-2:]) > 1:
+            raise ConversionError(
+                f"{name} {list(values.shape)} of the graph for GPUs is none of the other graph's weights: a converter "
+                "has changed it"
+            )
+    entries = [{"name": name, "shape": values.shape, "dtype": values.dtype.name} for name, values in own.items()]
+    (folder / SHARD).write_bytes(b"".join(values.tobytes() for values in own.values()))
+    model = {
+        "format": "graph-model",
+        "signature": graph.signature,
+        "modelTopology": {"node": graph.nodes, "versions": {}},
+        "weightsManifest": [{"paths": [SHARD], "weights": entries}],
+        "shared": [{"name": name, "of": parts} for name, parts in shared.items()],
+    }
+    (folder / GPU_MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
+    for name, tensor in read_tensors(folder, GPU_MODEL).items():
+        if not same_bits(tensor.values, own[name]):
+            raise ConversionError(f"{folder / SHARD}: {name}, stored as {tensor.dtype}, is not what it was")
+
+
+def find_parts(wanted: NDArray[Any], constants: Arrays) -> list[str]:
+    """Return the constants that side by side along the last axis equal an array bit for bit; none: the empty list.
+
+    Lists are not put together, only found whole.
+    """
+    found: list[str] = []
+    column = 0
+    while wanted.ndim and column < wanted.shape[-1]:
+        rest = wanted[..., column:]
+        name = next((name for name, part in constants.items() if _begins(rest, part)), None)
+        if name is None or (wanted.ndim == 1 and constants[name].size < wanted.size):
+            return []
+        found.append(name)
+        column += constants[name].shape[-1]
+    return found
+
+
+def _begins(values: NDArray[Any], part: NDArray[Any]) -> bool:
+    """Tell whether an array's first columns are those of `part`, and no more are there than that has."""
+    if part.ndim != values.ndim or part.dtype != values.dtype or part.shape[:-1] != values.shape[:-1]:
+        return False
+    columns = part.shape[-1]
+    if not part.size or columns > values.shape[-1]:
+        return False
+    first = bool(values.flat[0] == part.flat[0])  # all but a few are told apart by that
+    return first and same_bits(values[..., :columns], part)

@@ -1,0 +1,79 @@
+"""The one place that prints, shows progress and decides exit codes."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from export.core.errors import ExportError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+
+
+def say(text: str = "") -> None:
+    """Print one line for the person at the terminal."""
+    print(text, flush=True)
+
+
+@contextmanager
+def stage(title: str) -> Iterator[Callable[[str], None]]:
+    """Announce a stage and, when it ends well, say how long it took and what it noted (the yielded function)."""
+    notes: list[str] = []
+    print(f"  {title} …", end="", flush=True)
+    started = time.perf_counter()
+    try:
+        yield notes.append
+    except BaseException:
+        print(" failed", flush=True)
+        raise
+    print("; ".join([f" {time.perf_counter() - started:.1f} s", *notes]), flush=True)
+
+
+def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 1 failed, 2 the request cannot be met, 130 interrupted."""
+    try:
+        command(argv)
+    except ExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing that was published has been changed", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has seen enough (head, less); Python must not flush to it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        print(f"error: {error}\n  → check free disk space and permissions, then run the command again", file=sys.stderr)
+        sys.exit(1)
+
+
+class Progress:
+    """Counts steps and says, at each one, the time left at the pace so far."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.started = total, 0, time.perf_counter()
+
+    def step(self, text: str, count: int = 1) -> None:
+        """Count steps as done and say so."""
+        self.done += count
+        left = (time.perf_counter() - self.started) / self.done * (self.total - self.done)
+        say(f"  [{self.done}/{self.total}] {text}" + (f"   about {format_seconds(left)} left" if left > 0 else ""))
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a duration as people say it: `40 s`, `3 min`."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def bar(title: str, total: int | None = None, unit: str = "it") -> "tqdm[Any]":
+    """Return a bar with the time left, which vanishes when it is done and is not drawn where nobody looks."""
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own would be a semaphore between processes, of which there is one
+    return tqdm(desc=f"    {title}", total=total, unit=unit, leave=False, disable=None)

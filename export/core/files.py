@@ -1,0 +1,84 @@
+"""Files: hashed, described, and written whole or not at all."""
+
+import gzip
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from export.core.records import StoredFile
+
+
+def hash_bytes(data: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_json(values: Any) -> str:
+    """Return the SHA-256 of values as canonical JSON."""
+    return hash_bytes(json.dumps(values, sort_keys=True, separators=(",", ":")).encode())
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file without reading it whole."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path` for a file that takes its place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _beside(path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing_file(path) as partial:
+        partial.write_bytes(data)
+
+
+def _beside(target: Path) -> Path:
+    """Return a new name beside the target; known before anything is made, so that no interrupt leaves it behind."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+
+
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes `target`'s place when the block ends well, and vanishes when not."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = _beside(target)
+    retired = partial.with_name(partial.name + ".old")
+    try:
+        partial.mkdir()
+        yield partial
+        if target.exists():
+            target.rename(retired)
+        partial.rename(target)
+    except BaseException:
+        if retired.exists() and not target.exists():
+            retired.rename(target)
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def describe_file(path: Path, root: Path) -> StoredFile:
+    """Return a file's record, its path relative to `root`."""
+    data = path.read_bytes()
+    packed = len(gzip.compress(data, 9, mtime=0))
+    return StoredFile(
+        path=path.relative_to(root).as_posix(), bytes=len(data), gzip_bytes=packed, sha256=hash_bytes(data)
+    )

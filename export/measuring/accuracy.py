@@ -1,0 +1,119 @@
+"""Accuracy in the browser beside PyTorch's, on the same encoded images; imports PyTorch."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Browser
+
+from export.core.console import Progress
+from export.core.errors import RequestError, WrongAnswersError
+from export.core.records import Artifact, Measurement
+from export.measuring.browser.page_client import page_client
+from export.measuring.float_reference import Outputs, Reference, compare_outputs, float_reference, top1
+from export.measuring.selection import Combination, Plan
+from export.page.results_view import NATIVE, TOP1
+from export.pipeline.store import Store
+
+EVERY = 250  # images between two lines of progress
+
+
+def measure_accuracy(
+    browser: Browser, plan: Plan, *, artifacts: Path, data: Path | None, limit: int
+) -> list[Measurement]:
+    """Return accuracy and agreement of every combination to be checked, and PyTorch's accuracy beside them.
+
+    A back end that fails the page's self-test is left out, aloud.
+
+    Raises `RequestError` when the artifacts are not those the page was built from.
+    """
+    measured: list[Measurement] = []
+    store = Store(artifacts)
+    for model in {combination.model["name"]: combination.model for combination in plan.checked}.values():
+        own = [combination for combination in plan.checked if combination.model is model]
+        original = _original(store, model)
+        reference = _reference(
+            store.folder(model["name"], original.recipe, original.format), data, limit, model["name"]
+        )
+        measured += _native(original, reference)
+        progress = Progress(len(own) * len(reference.images))
+        for combination in own:
+            try:
+                outputs = _outputs(browser, plan, combination, reference, progress)
+            except WrongAnswersError as error:
+                progress.step(f"{combination}: left out, {error.message}", len(reference.images))
+                continue
+            for metric, unit, figure in compare_outputs(reference, outputs):
+                measured.append(combination.measurement(metric, unit, figure))
+    return measured
+
+
+def _original(store: Store, model: dict[str, Any]) -> Artifact:
+    """Return the float model's artifact, having made sure that the page's variants were made from these artifacts."""
+    name = model["name"]
+    original = store.read(name, "f32", "torch")
+    stored = {variant["id"]: store.read(name, variant["recipe"], variant["format"]) for variant in model["variants"]}
+    stale = [
+        variant["id"]
+        for variant in model["variants"]
+        if (artifact := stored[variant["id"]]) is None or artifact.sha256 != variant["sha256"]
+    ]
+    if original is None or stale:
+        raise RequestError(
+            f"{store.root / name} is not what the page was built from"
+            + (f" ({', '.join(stale)} differ)" if original else " (it holds no float model to compare with)"),
+            hint=f"build again: python -m export.build --model {name}   (--limit 0 measures latency alone)",
+        )
+    return original
+
+
+def _reference(folder: Path, data: Path | None, limit: int, name: str) -> Reference:
+    progress: list[Progress] = []
+
+    def report(done: int, total: int) -> None:
+        if not progress:
+            progress.append(Progress(total))
+        if done % EVERY == 0 or done == total:
+            progress[0].step(f"{name} in PyTorch", done - progress[0].done)
+
+    return float_reference(folder, data, limit, report)
+
+
+def _native(original: Artifact, reference: Reference) -> list[Measurement]:
+    if reference.labels is None or reference.spec.features:
+        return []
+    figure = top1(reference.outputs, reference.labels)
+    return [
+        Measurement(
+            metric=TOP1,
+            value=figure.value,
+            unit="share",
+            n=figure.n,
+            p10=figure.low,
+            p90=figure.high,
+            model=original.model,
+            variant=f"{original.recipe}-{original.format}",
+            engine=NATIVE,
+            backend="cpu",
+            threads=reference.threads,
+            artifact_sha256=original.sha256,
+        )
+    ]
+
+
+def _outputs(
+    browser: Browser, plan: Plan, combination: Combination, reference: Reference, progress: Progress
+) -> Outputs:
+    collected: list[Outputs] = []
+    unsaid = 0
+    with page_client(browser, plan.url, plan.site_data) as client:
+        combination.load_into(client, batch=combination.threads)
+        for outputs in client.classify(reference.images):
+            collected.append(outputs)
+            unsaid += len(outputs)
+            if unsaid >= EVERY:
+                progress.step(f"{combination}: accuracy", unsaid)
+                unsaid = 0
+    if unsaid:
+        progress.step(f"{combination}: accuracy", unsaid)
+    return np.concatenate(collected)

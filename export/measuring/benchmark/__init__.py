@@ -1,0 +1,1 @@
+"""All engines against each other on one page."""

@@ -1,0 +1,1 @@
+"""A real browser and a server that answers as a static host would."""

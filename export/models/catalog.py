@@ -1,0 +1,111 @@
+"""Facts as data: the models offered by name, each pinned to the timm tag of the published tables."""
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from export.core.errors import RequestError
+
+APACHE, MIT = "Apache-2.0", "MIT"
+AUGREG = "https://github.com/google-research/vision_transformer"
+DEIT = "https://github.com/facebookresearch/deit"
+SWIN = "https://github.com/microsoft/Swin-Transformer"
+DINO = "https://github.com/facebookresearch/dino"
+HUB = "https://huggingface.co"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """A model: which timm architecture and tag, under which licence, from where.
+
+    `arguments` are those of `timm.create_model` beside the name. An empty licence or source is filled in
+    from timm's own record when the model is loaded.
+    """
+
+    name: str
+    title: str
+    timm_name: str
+    licence: str
+    source: str
+    arguments: MappingProxyType[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    embedded: bool = False
+
+
+def _entry(
+    name: str, title: str, timm_name: str, licence: str, source: str, **arguments: Any
+) -> tuple[str, CatalogEntry]:
+    return name, CatalogEntry(name, title, timm_name, licence, source, MappingProxyType(arguments))
+
+
+MODELS: dict[str, CatalogEntry] = dict(
+    [
+        _entry("vit_t", "ViT-T/16", "vit_tiny_patch16_224.augreg_in21k_ft_in1k", APACHE, AUGREG),
+        _entry("vit_s", "ViT-S/16", "vit_small_patch16_224.augreg_in21k_ft_in1k", APACHE, AUGREG),
+        _entry("vit_s_32", "ViT-S/32", "vit_small_patch32_224.augreg_in21k_ft_in1k", APACHE, AUGREG),
+        _entry("vit_b", "ViT-B/16", "vit_base_patch16_224.augreg_in21k_ft_in1k", APACHE, AUGREG),
+        _entry("vit_b_384", "ViT-B/16-384", "vit_base_patch16_384.augreg_in21k_ft_in1k", APACHE, AUGREG),
+        _entry("deit_t", "DeiT-T/16", "deit_tiny_patch16_224.fb_in1k", APACHE, DEIT),
+        _entry("deit_s", "DeiT-S/16", "deit_small_patch16_224.fb_in1k", APACHE, DEIT),
+        _entry("deit_b", "DeiT-B/16", "deit_base_patch16_224.fb_in1k", APACHE, DEIT),
+        _entry("deit_b_384", "DeiT-B/16-384", "deit_base_patch16_384.fb_in1k", APACHE, DEIT),
+        _entry("swin_t", "Swin-T", "swin_tiny_patch4_window7_224.ms_in1k", MIT, SWIN),
+        _entry("swin_s", "Swin-S", "swin_small_patch4_window7_224.ms_in1k", MIT, SWIN),
+        _entry("swin_b", "Swin-B", "swin_base_patch4_window7_224.ms_in22k_ft_in1k", MIT, SWIN),
+        _entry("swin_b_384", "Swin-B-384", "swin_base_patch4_window12_384.ms_in22k_ft_in1k", MIT, SWIN),
+        _entry("dino_s", "DINO ViT-S/16", "vit_small_patch16_224.dino", APACHE, DINO, num_classes=0),
+        _entry("resnet18", "ResNet-18", "resnet18.tv_in1k", "BSD-3-Clause", "https://github.com/pytorch/vision"),
+        _entry("resnet50", "ResNet-50", "resnet50.tv_in1k", "BSD-3-Clause", "https://github.com/pytorch/vision"),
+    ]
+)
+MODELS["fashion"] = CatalogEntry(
+    "fashion",
+    "Fashion ViT",
+    "vit_tiny_patch16_224",
+    MIT,
+    "https://github.com/zalandoresearch/fashion-mnist",
+    MappingProxyType(
+        {"img_size": 28, "patch_size": 4, "embed_dim": 192, "depth": 6, "num_heads": 3, "num_classes": 10}
+    ),
+    embedded=True,
+)
+
+# Hugging Face names of checkpoints that timm carries under a name of its own.
+TIMM_TWINS = {
+    "google/vit-base-patch16-224": "vit_base_patch16_224.orig_in21k_ft_in1k",
+    "facebook/deit-tiny-patch16-224": "deit_tiny_patch16_224.fb_in1k",
+    "facebook/deit-small-patch16-224": "deit_small_patch16_224.fb_in1k",
+    "facebook/deit-base-patch16-224": "deit_base_patch16_224.fb_in1k",
+    "facebook/deit-base-patch16-384": "deit_base_patch16_384.fb_in1k",
+    "microsoft/swin-tiny-patch4-window7-224": "swin_tiny_patch4_window7_224.ms_in1k",
+    "microsoft/swin-small-patch4-window7-224": "swin_small_patch4_window7_224.ms_in1k",
+}
+
+WHERE_ALL_ARE = (
+    f"models by name: {', '.join(MODELS)}; any model of timm: timm/NAME, all of them listed by "
+    "`python -c 'import timm; print(*timm.list_pretrained())'`; Hugging Face names with a timm twin: "
+    f"{', '.join(TIMM_TWINS)}"
+)
+
+
+def find_model(asked: str) -> CatalogEntry:
+    """Return the entry of a catalog name, of `timm/NAME[.TAG]`, or of a Hugging Face name with a timm twin.
+
+    Its `name` is fit to be a folder. Whether timm knows a NAME is seen when it is loaded (timm is not imported
+    here); raises `RequestError` for every other form, with the nearest names.
+    """
+    if asked in MODELS:
+        return MODELS[asked]
+    name = re.sub(r"^hf[-_]hub:", "", asked)
+    if name in TIMM_TWINS:
+        return CatalogEntry(name.replace("/", "-"), name, TIMM_TWINS[name], "", f"{HUB}/{name}")
+    owner, _, architecture = name.partition("/")
+    if owner == "timm" and re.fullmatch(r"[a-z0-9_]+(\.[a-zA-Z0-9_]+)?", architecture):
+        return CatalogEntry(name.replace("/", "-"), architecture, architecture, "", "")
+    raise RequestError(f"--model {asked!r}: there is no such model" + _nearest(asked), hint=WHERE_ALL_ARE)
+
+
+def _nearest(asked: str) -> str:
+    close = difflib.get_close_matches(asked.lower(), [*MODELS, *TIMM_TWINS], n=3, cutoff=0.5)
+    return f"; the nearest names are {', '.join(close)}" if close else ""

@@ -1,0 +1,241 @@
+"""What each page's template is given: one frozen dataclass a page, made from artifacts and measurements alone."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from export import __version__
+from export.core.files import hash_file
+from export.core.records import SCHEMA_VERSION, Artifact, Environment, MeasurementFile, ModelSpec
+from export.page.inventory import ICON, LICENCES, SERVICE_WORKER, Bundle, PublishedModel, Reference, Sample, Variant
+from export.page.reports.benchmark import Benchmark
+from export.page.reports.benchmark_view import BenchmarkView, views
+from export.page.results_view import ModelResults, lay_out, match
+from export.pipeline.formats import FORMATS
+from export.pipeline.runtimes import BACKENDS, ENGINES, Engine
+
+CSP = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self' 'wasm-unsafe-eval'",
+        "worker-src 'self' blob:",
+        "connect-src 'self'",
+        "img-src 'self' blob: data:",
+        "style-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageContext:
+    """What every page needs; `page` is its file name, paths are relative to it."""
+
+    page: str
+    title: str
+    description: str
+    css: str
+    icon: str
+    csp: str = CSP
+    version: str = __version__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """A model as the classify page offers it."""
+
+    spec: ModelSpec
+    variants: tuple[Variant, ...]
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexContext(PageContext):
+    """The page that classifies; `site_data` is all that its scripts know."""
+
+    models: tuple[ModelChoice, ...]
+    site_data: dict[str, Any]
+    main_script: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultsContext(PageContext):
+    """The page of measured tables; `environment` is None where nothing was measured."""
+
+    models: tuple[ModelResults, ...]
+    environment: Environment | None
+    backends: dict[str, str]
+    benchmarks: tuple[BenchmarkView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """An artifact with the titles of its format and of its parent's."""
+
+    artifact: Artifact
+    title: str
+    parent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelMethod:
+    """How one model was made and checked."""
+
+    spec: ModelSpec
+    steps: tuple[Step, ...]
+    variants: tuple[Variant, ...]
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodContext(PageContext):
+    """The page that says how everything was made, from what, and how to check it."""
+
+    models: tuple[ModelMethod, ...]
+    tools: dict[str, tuple[str, ...]]
+    engines: tuple[Engine, ...]
+    licences: str
+
+
+def _site_data(models: tuple[PublishedModel, ...], bundle: Bundle) -> dict[str, Any]:
+    """Return the JSON that the classify page carries for its scripts."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
+        "assets": {
+            "worker": f"assets/{bundle.worker}",
+            "client": f"assets/{bundle.client}",
+            "wasm": "assets/",
+            "service_worker": SERVICE_WORKER,
+        },
+        "engines": {
+            engine.name: {"title": engine.title, "backends": list(engine.backends)} for engine in ENGINES.values()
+        },
+        "backends": BACKENDS,
+        "models": [_model_data(model) for model in models],
+    }
+
+
+def _model_data(model: PublishedModel) -> dict[str, Any]:
+    shown = (
+        "name",
+        "title",
+        "licence",
+        "source",
+        "weights",
+        "features",
+        "labels",
+        "preprocess",
+        "outputs",
+        "parameters",
+    )
+    values = model.spec.to_json()
+    return {
+        **{name: values[name] for name in shown},
+        "selftest": _reference_data(model.reference),
+        "variants": [_variant_data(variant) for variant in model.variants],
+        "samples": [
+            {
+                "file": f"samples/{sample.file}",
+                "title": sample.title,
+                "attribution": sample.attribution,
+                "licence": sample.licence,
+            }
+            for sample in model.samples
+        ],
+    }
+
+
+def _reference_data(reference: Reference) -> dict[str, Any]:
+    file = reference.file
+    return {"folder": quote(reference.folder), "path": reference.name, "bytes": file.bytes, "sha256": file.sha256}
+
+
+def _variant_data(variant: Variant) -> dict[str, Any]:
+    artifact = variant.artifact
+    shown = ("recipe", "format", "storage_dtype", "compute_dtype", "files", "bytes", "gzip_bytes", "sha256")
+    values = artifact.to_json()
+    return {
+        "id": variant.id,
+        "title": variant.recipe.title,
+        "note": variant.note,
+        "engine": variant.engine.name,
+        "folder": quote(variant.folder),
+        "selftest": variant.selftest.to_json(),
+        **{name: values[name] for name in shown},
+    }
+
+
+def _choose(model: PublishedModel) -> ModelChoice:
+    """Return a model as the classify page offers it."""
+    return ModelChoice(spec=model.spec, variants=model.variants, samples=model.samples)
+
+
+def _method(model: PublishedModel) -> ModelMethod:
+    """Return how a model was made, step by step."""
+    steps = tuple(
+        Step(
+            artifact=step,
+            title=FORMATS[step.format].title,
+            parent=FORMATS[step.parents[0].format].title if step.parents else "",
+        )
+        for step in model.steps
+    )
+    return ModelMethod(spec=model.spec, steps=steps, variants=model.variants, samples=model.samples)
+
+
+def _tool_versions(models: tuple[PublishedModel, ...]) -> dict[str, tuple[str, ...]]:
+    """Return every tool that made something on the page, with the versions that were used."""
+    used: dict[str, set[str]] = {}
+    for model in models:
+        for step in model.steps:
+            for tool, version in step.tools.items():
+                used.setdefault(tool, set()).add(version)
+    return {tool: tuple(sorted(used[tool])) for tool in sorted(used)}
+
+
+def page_contexts(
+    published: tuple[PublishedModel, ...], scripts: Bundle, measured: MeasurementFile | None, compared: Benchmark | None
+) -> tuple[tuple[PageContext, ...], list[str]]:
+    """Return every page's context, and notes on measurements that belong to nothing published."""
+    figures, notes = match(measured, published)
+    names = ", ".join(model.spec.title for model in published)
+    shared: dict[str, Any] = {"css": f"assets/{scripts.css}", "icon": icon_path()}
+    index = IndexContext(
+        page="index.html",
+        title=f"{names} on your own device",
+        description=f"Classify pictures with {names} in the browser. Nothing is uploaded.",
+        models=tuple(_choose(model) for model in published),
+        site_data=_site_data(published, scripts),
+        main_script=f"assets/{scripts.main}",
+        **shared,
+    )
+    results = ResultsContext(
+        page="results.html",
+        title="Measured results",
+        description=f"Size, accuracy and latency of {names}, measured in a real browser.",
+        models=tuple(lay_out(model, figures) for model in published),
+        environment=measured.environment if measured and figures else None,
+        backends=BACKENDS,
+        benchmarks=views(compared),
+        **shared,
+    )
+    how = MethodContext(
+        page="method.html",
+        title="How it is made",
+        description=f"How {names} was converted, verified and published.",
+        models=tuple(_method(model) for model in published),
+        tools=_tool_versions(published),
+        engines=tuple(ENGINES.values()),
+        licences=f"assets/{LICENCES}",
+        **shared,
+    )
+    lost = PageContext(page="404.html", title="Page not found", description="There is no such page here.", **shared)
+    return (index, results, how, lost), notes
+
+
+def icon_path() -> str:
+    """Return the icon's place in the site, named by its content."""
+    return f"assets/icon.{hash_file(ICON)[:10]}.svg"

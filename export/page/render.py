@@ -1,0 +1,258 @@
+"""The page: artifacts + measurements + script bundle → `_site/`, with the standard library and Jinja alone."""
+
+import json
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from export import __version__
+from export.core.errors import ArtifactError, ExportError, RequestError
+from export.core.files import hash_file, replacing_folder, write_atomically
+from export.core.paths import TEMPLATES
+from export.core.records import SCHEMA_VERSION
+from export.core.units import FILTERS, format_bytes, format_count
+from export.page.contexts import PageContext, icon_path, page_contexts
+from export.page.inventory import ICON, SAMPLES, SERVICE_WORKER, Bundle, PublishedModel, gather_model, read_bundle
+from export.page.reports.benchmark_view import read_benchmark
+from export.page.results_view import read_measurements
+from export.page.service_worker import Shell, find_shell
+from export.pipeline.store import Store
+
+MARKER = "vit-pages.json"
+SITE_LIMIT = 1_000_000_000  # bytes; what GitHub Pages publishes at most
+MONTHLY_TRAFFIC = 100_000_000_000  # bytes; its soft limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderReport:
+    """What was rendered: sizes in bytes; `cold_visit_bytes` is the first visit's transfer with the first variant.
+
+    `kept` files are kept for visits without a network from the first visit on, `later` ones once they are used.
+    """
+
+    out: Path
+    variants: int
+    files: int
+    bytes: int
+    largest_path: str
+    largest_bytes: int
+    cold_visit_bytes: int
+    visits_per_month: int
+    kept: int
+    kept_bytes: int
+    later: int
+    later_bytes: int
+    notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return the report for the terminal."""
+        return [
+            f"{self.variants} variants, {self.files} files, {format_bytes(self.bytes)} "
+            f"of {format_bytes(SITE_LIMIT)} allowed; largest: {self.largest_path} ({format_bytes(self.largest_bytes)})",
+            f"a first visit transfers at most {format_bytes(self.cold_visit_bytes)}: "
+            f"{format_count(self.visits_per_month)} visits a month within {format_bytes(MONTHLY_TRAFFIC)}",
+            f"kept for visits without a network: {self.kept} files ({format_bytes(self.kept_bytes)}) at once, "
+            f"{self.later} ({format_bytes(self.later_bytes)}) when they are used",
+            *(f"note: {note}" for note in self.notes),
+        ]
+
+
+def render(
+    *,
+    artifacts: Path,
+    models: list[str],
+    recipes: list[str],
+    bundle: Path,
+    measurements: Path | None,
+    out: Path,
+    benchmark: Path | None = None,
+    variants: Collection[str] | None = None,
+) -> RenderReport:
+    """Gather everything, write the whole site beside `out`, then put it in place.
+
+    `variants` are the ids of those to publish; without it, all that are stored of these recipes are.
+    Raises `RequestError` when `out` holds anything that a render did not put there, `ArtifactError` when
+    an artifact is missing or altered, and `ExportError` when the site would exceed what may be published.
+    """
+    out = out.resolve()
+    _refuse_foreign(out)
+    published = tuple(gather_model(Store(artifacts), name, recipes, variants) for name in models)
+    engines = {variant.engine.name for model in published for variant in model.variants}
+    scripts = read_bundle(bundle, engines)
+    measured = read_measurements(measurements)
+    contexts, notes = page_contexts(published, scripts, measured, read_benchmark(benchmark))
+    pages = _render_pages(contexts)
+    _refuse_oversize(published, scripts)
+    with replacing_folder(out) as folder:
+        _copy_files(published, scripts, folder)
+        for name, text in pages.items():
+            write_atomically(folder / name, text.encode())
+        shell = find_shell(folder, scripts, published[0].variants[0].engine.name)
+        write_atomically(folder / SERVICE_WORKER, shell.script(scripts))
+        files = _list_files(folder)
+        marker = json.dumps(_manifest(published, files), indent=1, ensure_ascii=False) + "\n"
+        write_atomically(folder / MARKER, marker.encode())
+    return _report(out, published, shell, files, notes)
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raise `RequestError` unless `out` is absent, empty, or holds nothing but what a render wrote."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise RequestError(f"{out} is a file; the site needs a folder", hint="name another one with --out")
+    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    if not present:
+        return
+    try:
+        ours = {file["path"] for file in json.loads((out / MARKER).read_text())["files"]} | {MARKER}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(
+            f"{out} is not empty and was not made by this command (it has no readable {MARKER})",
+            hint="empty it, or name another folder with --out",
+        ) from error
+    foreign = sorted(present - ours)
+    if foreign:
+        shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+        raise RequestError(
+            f"{out} would be replaced, but holds files that are not of the site: {shown}",
+            hint="move them elsewhere, or name another folder with --out",
+        )
+
+
+def _refuse_oversize(published: tuple[PublishedModel, ...], scripts: Bundle) -> None:
+    weights = [variant.artifact for model in published for variant in model.variants]
+    total = sum(artifact.bytes for artifact in weights) + sum(file.bytes for file in scripts.files)
+    if total > SITE_LIMIT:
+        largest = max(weights, key=lambda artifact: artifact.bytes)
+        raise ExportError(
+            f"the site would take {format_bytes(total)}; GitHub Pages publishes at most {format_bytes(SITE_LIMIT)}",
+            hint=f"build fewer models or recipes: {largest.model}/{largest.recipe} takes {format_bytes(largest.bytes)}",
+        )
+
+
+def page_environment() -> Environment:
+    """Return the Jinja environment: autoescaping, and an undefined name is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(FILTERS)
+    return environment
+
+
+def _render_pages(contexts: tuple[PageContext, ...]) -> dict[str, str]:
+    environment = page_environment()
+    pages = {".nojekyll": ""}
+    for context in contexts:
+        values = {field.name: getattr(context, field.name) for field in fields(context)}
+        pages[context.page] = environment.get_template(context.page).render(**values)
+    return pages
+
+
+def _copy_files(published: tuple[PublishedModel, ...], scripts: Bundle, folder: Path) -> None:
+    """Copy what the pages refer to, and nothing else; raises `ArtifactError` for bytes that have changed."""
+    for file in scripts.files:
+        _copy(scripts.folder / file.path, folder / "assets" / file.path)
+    _copy(ICON, folder / icon_path())
+    for model in published:
+        for sample in model.samples:
+            _copy(SAMPLES / sample.file, folder / "samples" / sample.file)
+        reference = model.reference
+        _copy_verified(reference.origin, folder / reference.folder / reference.name, reference.file.sha256)
+        for variant in model.variants:
+            for file in variant.artifact.files:
+                _copy_verified(variant.origin / file.path, folder / variant.folder / file.path, file.sha256)
+
+
+def _copy_verified(source: Path, target: Path, sha256: str) -> None:
+    _copy(source, target)
+    if hash_file(target) != sha256:
+        raise ArtifactError(f"{source} is not what its manifest says", hint="build again with --force")
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not source.is_file():
+        raise ArtifactError(f"{source} is missing", hint="build again with --force")
+    shutil.copyfile(source, target)
+
+
+def _list_files(folder: Path) -> list[dict[str, Any]]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [
+        {"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": hash_file(path)}
+        for path in paths
+    ]
+
+
+def _manifest(published: tuple[PublishedModel, ...], files: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what `vit-pages.json` says: the mark that a folder is ours, and a machine's view of the site."""
+    models = [
+        {
+            "name": model.spec.name,
+            "timm_name": model.spec.timm_name,
+            "weights": model.spec.weights,
+            "weights_sha256": model.spec.weights_sha256,
+            "licence": model.spec.licence,
+            "source": model.spec.source,
+            "variants": [
+                {
+                    "id": variant.id,
+                    "engine": variant.engine.name,
+                    "folder": variant.folder,
+                    "bytes": variant.artifact.bytes,
+                    "gzip_bytes": variant.artifact.gzip_bytes,
+                    "sha256": variant.artifact.sha256,
+                }
+                for variant in model.variants
+            ],
+        }
+        for model in published
+    ]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "generator": "vit-pages",
+        "version": __version__,
+        "models": models,
+        "files": files,
+    }
+
+
+def _report(
+    out: Path, published: tuple[PublishedModel, ...], shell: Shell, files: list[dict[str, Any]], notes: list[str]
+) -> RenderReport:
+    largest = max(files, key=lambda file: file["bytes"])
+    cold = _cold_visit(published, shell)
+    return RenderReport(
+        out=out,
+        variants=sum(len(model.variants) for model in published),
+        files=len(files) + 1,
+        bytes=sum(file["bytes"] for file in files),
+        largest_path=largest["path"],
+        largest_bytes=largest["bytes"],
+        cold_visit_bytes=cold,
+        visits_per_month=MONTHLY_TRAFFIC // cold,
+        kept=len(shell.kept),
+        kept_bytes=sum(file.bytes for file in shell.kept),
+        later=len(shell.later),
+        later_bytes=sum(file.bytes for file in shell.later),
+        notes=tuple(notes),
+    )
+
+
+def _cold_visit(published: tuple[PublishedModel, ...], shell: Shell) -> int:
+    """Return the gzipped bytes of a first visit: what it keeps, and the first variant with its largest runtime."""
+    kept = sum(file.gzip_bytes for file in shell.kept)
+    scripts = sum(file.gzip_bytes for file in shell.runtimes if not file.path.endswith(".wasm"))
+    binaries = [file.gzip_bytes for file in shell.runtimes if file.path.endswith(".wasm")]
+    weights = published[0].variants[0].artifact.gzip_bytes + published[0].reference.file.gzip_bytes
+    return kept + scripts + max(binaries, default=0) + weights

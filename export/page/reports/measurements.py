@@ -1,0 +1,88 @@
+"""`measurements.json`: merged with what was measured before in the same place, written whole, shown as a table."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from export.core.files import write_atomically
+from export.core.records import SCHEMA_VERSION, Environment, Measurement, MeasurementFile
+from export.core.units import format_bytes, format_ms, format_percent
+from export.page.results_view import AGREEMENT, COSINE, LATENCY, NATIVE, TOP1, read_measurements
+
+SIZE, SQNR = "download_bytes", "sqnr_db"
+ACCURACY = (TOP1, AGREEMENT, COSINE, SQNR)  # of one model, comparable only when measured on the same images
+
+
+def merge(path: Path, environment: Environment, measured: Sequence[Measurement]) -> tuple[MeasurementFile, str]:
+    """Return the new file's content and a note on what became of the old figures.
+
+    Old figures stay when they were measured in the same environment and are neither measured anew, nor of bytes
+    that a newer build has replaced, nor accuracies of a model whose accuracy is measured anew, perhaps on other
+    images. Raises `RequestError` when `path` is something else.
+    """
+    old = read_measurements(path) if path.exists() else None
+    kept: list[Measurement] = []
+    note = ""
+    if old is not None and old.environment != environment:
+        before, now = old.environment.to_json(), environment.to_json()
+        names = ", ".join(name for name in now if before[name] != now[name])
+        note = f"the {len(old.measurements)} older figures are dropped: they were measured elsewhere ({names} differ)"
+    elif old is not None:
+        kept = [one for one in old.measurements if not _is_replaced(one, measured)]
+        note = f"{len(kept)} older figures of the same environment are kept" if kept else ""
+    everything = sorted([*kept, *measured], key=lambda one: (one.model, one.variant, *map(str, _key(one)[1:])))
+    return MeasurementFile(schema_version=SCHEMA_VERSION, environment=environment, measurements=tuple(everything)), note
+
+
+def _is_replaced(old: Measurement, measured: Sequence[Measurement]) -> bool:
+    for new in measured:
+        if new.model != old.model:
+            continue
+        same_variant_rebuilt = new.variant == old.variant and new.artifact_sha256 != old.artifact_sha256
+        if same_variant_rebuilt or _key(new) == _key(old) or (new.metric in ACCURACY and old.metric in ACCURACY):
+            return True
+    return False
+
+
+def _key(one: Measurement) -> tuple[str, str, str, int, str]:
+    return one.artifact_sha256, one.engine, one.backend, one.threads, one.metric
+
+
+def write(path: Path, file: MeasurementFile) -> None:
+    """Write the file whole or not at all."""
+    write_atomically(path, (json.dumps(file.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def table(measured: Sequence[Measurement]) -> list[str]:
+    """Return the figures as the lines of a table, one row per variant, engine, back end and threads."""
+    rows: dict[tuple[Any, ...], dict[str, Measurement]] = {}
+    for one in measured:
+        rows.setdefault((one.model, one.variant, one.engine, one.backend, one.threads), {})[one.metric] = one
+    lines = [["model", "variant", "engine", "on", "threads", "size", "warm (p10 – p90)", "top-1 (95 %)", "as float"]]
+    for place, figures in rows.items():
+        size, warm = figures.get(SIZE), figures.get(LATENCY)
+        same = figures.get(AGREEMENT)
+        lines.append(
+            [
+                *map(str, place),
+                format_bytes(int(size.value)) if size else "",
+                f"{format_ms(warm.value)} ({_range(warm, format_ms)}, n={warm.n})" if warm else "",
+                _share(figures.get(TOP1)),
+                "reference" if place[2] == NATIVE else _share(same) if same else _cosine(figures.get(COSINE)),
+            ]
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _range(one: Measurement, format: Any) -> str:
+    return f"{format(one.p10)} – {format(one.p90)}"
+
+
+def _share(one: Measurement | None) -> str:
+    return f"{format_percent(one.value)} ({_range(one, format_percent)}, n={one.n})" if one else ""
+
+
+def _cosine(one: Measurement | None) -> str:
+    return f"cosine {one.value:.4f} (n={one.n})" if one else ""

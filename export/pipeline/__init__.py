@@ -1,0 +1,1 @@
+"""From a request to verified artifacts: the table of formats, the store, and the build that walks them."""

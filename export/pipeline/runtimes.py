@@ -1,0 +1,105 @@
+"""Facts as data: the JavaScript runtimes a page can run a variant with, and what they run on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from export.core.errors import RequestError
+from export.pipeline.formats import FORMATS
+from export.quantization.recipes import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A JavaScript runtime with its back ends, the preferred first; `FORMATS` says what it loads.
+
+    `takes` says of which recipes: any, those that quantize weights, or only those that quantize activations too.
+    """
+
+    name: str
+    title: str
+    source: str
+    backends: tuple[str, ...]
+    takes: Literal["any", "quantized", "integers"] = "any"
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats that it loads, its default first."""
+        return tuple(format.name for format in FORMATS.values() if format.engine == self.name)
+
+    def runs(self, recipe: Recipe) -> bool:
+        """Whether there are files of a recipe for this engine."""
+        quantization = recipe.quantization
+        integers = quantization is not None and quantization.activation_bits is not None
+        return self.takes == "any" or (quantization is not None and (integers or self.takes == "quantized"))
+
+
+# Fastest first: `auto` takes the first that runs a recipe.
+ENGINES: dict[str, Engine] = {
+    engine.name: engine
+    for engine in (
+        Engine(name="vit", title="ViT Pages' own engine", source="", backends=("wasm",), takes="integers"),
+        Engine(
+            name="tfjs",
+            title="TensorFlow.js",
+            source="https://github.com/tensorflow/tfjs",
+            backends=("wasm", "webgl", "webgpu", "cpu"),
+        ),
+        Engine(
+            name="litert",
+            title="LiteRT.js",
+            source="https://github.com/google-ai-edge/LiteRT",
+            backends=("wasm", "webgpu"),
+            takes="quantized",
+        ),
+        Engine(
+            name="ort",
+            title="ONNX Runtime Web",
+            source="https://github.com/microsoft/onnxruntime",
+            backends=("wasm", "webgpu"),
+            takes="quantized",
+        ),
+    )
+}
+
+BACKENDS: dict[str, str] = {
+    "wasm": "WebAssembly (CPU)",
+    "webgl": "WebGL (GPU)",
+    "webgpu": "WebGPU (GPU)",
+    "cpu": "JavaScript (CPU)",
+}
+
+
+def engine_for(format: str) -> Engine | None:
+    """Return the engine that loads a format in the browser, or None for an intermediate one."""
+    return ENGINES.get(FORMATS[format].engine)
+
+
+AUTO = "auto"  # the fastest engine that runs a recipe
+
+
+def engines_of(recipe: Recipe, chosen: tuple[str, ...]) -> tuple[Engine, ...]:
+    """Return the engines that a recipe is built for; raises `RequestError` when it is none of those chosen."""
+    able = tuple(engine for engine in ENGINES.values() if engine.runs(recipe))
+    if chosen == (AUTO,):
+        return able[:1]
+    found = tuple(engine for engine in able if engine.name in chosen)
+    if not found:
+        raise RequestError(
+            f"--engine {','.join(chosen)}: nothing of it runs the recipe {recipe.name}",
+            hint=f"what does: {', '.join(engine.name for engine in able)}",
+        )
+    return found
+
+
+def find_engines(names: str) -> tuple[str, ...]:
+    """Read `auto` or `vit,tfjs`; raises `RequestError` naming what exists."""
+    if names.strip() == AUTO:
+        return (AUTO,)
+    chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    unknown = [name for name in chosen if name not in ENGINES]
+    if unknown or not chosen:
+        raise RequestError(
+            f"--engine {names!r}: " + (f"unknown engine {', '.join(unknown)}" if unknown else "names no engine"),
+            hint=f"known engines: {AUTO}, {', '.join(ENGINES)}",
+        )
+    return chosen

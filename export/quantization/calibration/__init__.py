@@ -1,0 +1,1 @@
+"""From a float model and images to scales and integers."""

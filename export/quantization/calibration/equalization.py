@@ -1,0 +1,79 @@
+"""Range moved from activations into weights, exactly: what LayerNorm gives is rescaled, what follows undoes it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from export.core.errors import ConversionError
+
+# A LayerNorm and the layer it feeds, by their names within the module that holds both.
+PAIRS = (("norm1", "attn.qkv"), ("norm2", "mlp.fc1"), ("norm", "reduction"))
+LEAST_SPREAD = 1e-5  # of the mean scale: channels that hardly vary are not blown up
+
+
+@dataclass(frozen=True)
+class FoldPair:
+    """A LayerNorm and the linear layer that multiplies its output, `layer` being the latter's name."""
+
+    norm: nn.LayerNorm
+    linear: nn.Linear
+    layer: str
+
+
+def find_pairs(module: nn.Module) -> list[FoldPair]:
+    """Return every foldable LayerNorm with its layer; raises `ConversionError` when the model has none."""
+    found = []
+    for name, parent in module.named_modules():
+        for first, second in PAIRS:
+            try:
+                norm, linear = parent.get_submodule(first), parent.get_submodule(second)
+            except AttributeError:
+                continue
+            if isinstance(norm, nn.LayerNorm) and norm.elementwise_affine and isinstance(linear, nn.Linear):
+                found.append(FoldPair(norm, linear, f"{name}.{second}" if name else second))
+    if not found:
+        raise ConversionError(
+            f"{type(module).__name__} has no LayerNorm before a linear layer: there is nothing to fold",
+            hint="choose a method without a fold, such as ptq4vit, minmax or gptq",
+        )
+    return found
+
+
+@torch.no_grad()
+def fold(pair: FoldPair, ratio: Tensor, shift: Tensor | None = None) -> None:
+    """Change x to x / ratio - shift, `[in]` each, and the next layer so that its output stays the same, in place."""
+    offset = torch.zeros_like(ratio) if shift is None else shift
+    weight = pair.linear.weight * ratio
+    if pair.linear.bias is None and shift is not None:
+        pair.linear.bias = nn.Parameter(torch.zeros(len(weight), device=weight.device), requires_grad=False)
+    if pair.linear.bias is not None:
+        pair.linear.bias.add_(weight @ offset)
+    pair.linear.weight.copy_(weight)
+    pair.norm.weight.div_(ratio)
+    pair.norm.bias.div_(ratio).sub_(offset)
+
+
+def layernorm_fold(inputs: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Return ratio and shift `[in]` that give all channels of `inputs [t, in]` one scale and zero point.
+
+    With each channel's own scale s and zero point z (its min and max), and their means s̃ and z̃: ratio = s / s̃,
+    shift = min / ratio + z̃·s̃ (Li et al. 2023, "RepQ-ViT", eq. 8 to 12).
+    """
+    low, high = inputs.amin(0).clamp_max(0), inputs.amax(0).clamp_min(0)
+    scale = (high - low) / (2**bits - 1)
+    scale = scale.clamp_min(scale.mean() * LEAST_SPREAD)
+    zero_point = -low / scale
+    mean_scale, mean_point = scale.mean(), zero_point.mean()
+    ratio = scale / mean_scale
+    return ratio, low / ratio + mean_point * mean_scale
+
+
+def smooth_fold(inputs: Tensor, weights: Sequence[Tensor], strength: float) -> Tensor:
+    """Return the ratio `[in]` = max|x|^α / max|w|^(1-α), geometric mean 1 (Xiao et al. 2023, "SmoothQuant", eq. 4)."""
+    activation = inputs.abs().amax(0)
+    weight = torch.stack([value.detach().abs().amax(0) for value in weights]).amax(0)
+    floor = activation.mean() * LEAST_SPREAD
+    ratio = activation.clamp_min(floor) ** strength / weight.clamp_min(weight.mean() * LEAST_SPREAD) ** (1 - strength)
+    return ratio / ratio.log().mean().exp()

@@ -1,0 +1,86 @@
+"""PyTorch's own dynamic quantization, to compare with: torchao, and torch.ao where it still exists.
+
+Both change Linear layers alone. torch.ao is asked for Conv2d too, as several published scripts do, and leaves it as it
+is: its default mapping has no dynamic Conv2d. Attention's products stay in float.
+"""
+
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from export.core.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A quantized copy by a library: `converted` counts the layers it changed, by kind, `left` those it did not."""
+
+    module: nn.Module
+    converted: dict[str, int]
+    left: dict[str, int]
+    bytes: int
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hush what the libraries say of their own future while they are imported and used."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def torchao_dynamic(module: nn.Module) -> Baseline:
+    """Return int8 weights per channel with int8 activations per token, by torchao; raises `RequestError` without it."""
+    with _quiet():
+        try:
+            from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+        except ImportError as error:
+            raise RequestError(f"torchao is not installed: {error}", hint="pip install torchao") from error
+        copied = copy.deepcopy(module).eval()
+        quantize_(copied, Int8DynamicActivationInt8WeightConfig())
+    return _describe(copied, lambda layer: type(layer.weight) is not nn.Parameter)
+
+
+def torch_ao_dynamic(module: nn.Module) -> Baseline:
+    """Return `quantize_dynamic` of Linear and Conv2d, by torch.ao; raises `RequestError` where it is gone."""
+    with _quiet():
+        try:
+            from torch.ao.quantization import quantize_dynamic
+        except ImportError as error:
+            raise RequestError(
+                f"this PyTorch ({torch.__version__}) has no torch.ao.quantization any more", hint="use torchao"
+            ) from error
+        copied = quantize_dynamic(copy.deepcopy(module).eval(), {nn.Linear, nn.Conv2d})  # type: ignore[no-untyped-call]
+    return _describe(copied, lambda layer: "quantized" in type(layer).__module__)
+
+
+def _describe(module: nn.Module, is_converted: Callable[[nn.Module], bool]) -> Baseline:
+    converted: dict[str, int] = {}
+    left: dict[str, int] = {}
+    for layer in module.modules():
+        kind = type(layer).__name__
+        if kind in ("Linear", "Conv2d"):
+            counted = converted if is_converted(layer) else left
+            counted[kind] = counted.get(kind, 0) + 1
+    stream = io.BytesIO()
+    with _quiet():
+        torch.save(module.state_dict(), stream)
+    return Baseline(module, converted, left, stream.tell())
+
+
+BASELINES: dict[str, Callable[[nn.Module], Baseline]] = {
+    "torchao_dynamic": torchao_dynamic,
+    "torch_ao_dynamic": torch_ao_dynamic,
+}

@@ -1,0 +1,193 @@
+"""The records of an evaluation: what each recipe keeps of a model, its size and cost; as JSON and Markdown."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.core.errors import ArtifactError, RequestError
+from export.core.files import write_atomically
+from export.core.records import Record
+from export.core.stats import Figure
+from export.core.units import format_bytes, format_percent
+from export.quantization.recipes import NAME as RECIPE
+
+SCHEMA_VERSION = 1
+UNKNOWN = "not measured"
+WIDTHS = ("w8a8", "w6a6", "w4a8", "w4a4", "w8", "w6", "w5", "w4", "w3")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share(Record):
+    """A share of `n` images with its 95 % Wilson interval."""
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRow(Record):
+    """One recipe on one model; `key` says what it was computed from. None: not measured, or without a meaning here.
+
+    `top1` needs labels, `knn` and `linear_probe` labels and a model without a head, `cosine` (mean) the latter.
+    `agreement` is the share of images with the float model's answer; `sqnr_db` that of all outputs.
+    `calibration_peak_bytes` is the largest memory of the whole process while calibrating.
+    """
+
+    recipe: str
+    title: str
+    key: str
+    bytes: int
+    sqnr_db: float | None
+    top1: Share | None = None
+    agreement: Share | None = None
+    knn: Share | None = None
+    linear_probe: Share | None = None
+    cosine: float | None = None
+    calibration_seconds: float | None = None
+    calibration_peak_bytes: int | None = None
+    evaluation_seconds: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationTable(Record):
+    """The whole file: model, data and machine, the float model's row first."""
+
+    schema_version: int
+    model: str
+    weights_sha256: str
+    data: str
+    calibration_data: str
+    n: int
+    machine: str
+    threads: int
+    tools: dict[str, str]
+    rows: tuple[EvaluationRow, ...]
+
+
+def share(figure: Figure) -> Share:
+    """Return a proportion as a record."""
+    assert figure.low is not None and figure.high is not None
+    return Share(value=figure.value, n=figure.n, low=figure.low, high=figure.high)
+
+
+def write_table(table: EvaluationTable, path: Path) -> None:
+    """Write the table as JSON, and as Markdown beside it."""
+    write_atomically(path, (json.dumps(table.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(path.with_suffix(".md"), (markdown(table) + "\n").encode())
+
+
+def read_table(path: Path) -> EvaluationTable:
+    """Read what `write_table` wrote; raises `RequestError` when it is none."""
+    try:
+        return EvaluationTable.from_json(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError, ArtifactError) as error:
+        raise RequestError(f"{path} is not a table of evaluations: {error}") from error
+
+
+def markdown(table: EvaluationTable) -> str:
+    """Return the table as Markdown, columns that no row has a figure for left out."""
+    columns: dict[str, Callable[[EvaluationRow], str]] = {
+        "recipe": lambda row: row.recipe,
+        "file": lambda row: format_bytes(row.bytes),
+        "top-1": lambda row: _share(row.top1),
+        "k-NN": lambda row: _share(row.knn),
+        "linear probe": lambda row: _share(row.linear_probe),
+        "same answer as float": lambda row: _share(row.agreement),
+        "cosine to float": lambda row: UNKNOWN if row.cosine is None else f"{row.cosine:.4f}",
+        "SQNR of the outputs": lambda row: UNKNOWN if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB",
+        "calibration": lambda row: UNKNOWN if row.calibration_seconds is None else f"{row.calibration_seconds:.1f} s",
+        "peak memory": lambda row: (
+            UNKNOWN if row.calibration_peak_bytes is None else format_bytes(row.calibration_peak_bytes)
+        ),
+    }
+    cells = {name: [write(row) for row in table.rows] for name, write in columns.items()}
+    shown = {name: column for name, column in cells.items() if set(column) != {UNKNOWN}}
+    lines = [
+        f"{table.model} on {table.n:,} images ({table.data}), calibrated on {table.calibration_data}; "
+        f"{table.machine}, {table.threads} threads. Shares with their 95 % Wilson interval.",
+        "",
+        f"| {' | '.join(shown)} |",
+        f"|{'---|' * len(shown)}",
+    ]
+    lines += [f"| {' | '.join(cells)} |" for cells in zip(*shown.values(), strict=True)]
+    lines += ["", *(f"* `{row.recipe}`: {row.note}." for row in table.rows if row.note)]
+    return "\n".join(lines)
+
+
+def _share(found: Share | None) -> str:
+    if found is None:
+        return UNKNOWN
+    return f"{format_percent(found.value)} ({format_percent(found.low)} – {format_percent(found.high)})"
+
+
+def pivot(table: EvaluationTable) -> str:
+    """Return the accuracies as Markdown, a row per method, a column per width; of a model without labels agreement."""
+    accuracy = {row.recipe: row.top1 or row.knn or row.agreement for row in table.rows}
+    named = [match for name in accuracy if (match := RECIPE.fullmatch(name))]
+    widths = list(dict.fromkeys(_width(match) for match in named))
+    methods = dict.fromkeys(match["method"] for match in named)
+    reference = accuracy.get("f32")
+    lines = [
+        f"{table.model}, {table.n:,} images ({table.data}), float: {_share(reference)}; calibrated on "
+        f"{table.calibration_data}.",
+        "",
+        f"| method | {' | '.join(widths)} |",
+        f"|---|{'---|' * len(widths)}",
+    ]
+    for method in methods:
+        found = {_width(match): accuracy[match.string] for match in named if match["method"] == method}
+        cells = [format_percent(one.value) if (one := found.get(width)) else "–" for width in widths]
+        lines.append(f"| `{method}` | {' | '.join(cells)} |")
+    others = [row for row in table.rows if row.note]
+    lines += ["", *(f"* `{row.recipe}`: {_share(accuracy[row.recipe])}, {_about(row)}." for row in others)]
+    return "\n".join(lines)
+
+
+def _about(row: EvaluationRow) -> str:
+    return f"{format_bytes(row.bytes)}; {row.note}"
+
+
+def _width(match: "re.Match[str]") -> str:
+    activation = match["activation"] or ("8" if match["method"] == "dynamic" else "")
+    return f"W{match['weight']}" + (f"A{activation}" if activation else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a recipe should keep: at most `points` below float, or no less than `other` beyond its interval."""
+
+    recipe: str
+    points: float | None = None
+    other: str | None = None
+
+
+BARS = (
+    Bar("w8a8_ptq4vit", points=0.3),
+    Bar("w6_rtn", points=0.3),
+    Bar("w6_gptq", points=0.3),
+    Bar("w4_gptq", points=1.0),
+    *(Bar(f"{width}_ptq4vit", other=f"{width}_basic") for width in WIDTHS),
+    *(Bar(f"{width}_gptq", other=f"{width}_rtn") for width in WIDTHS if "a" not in width),
+)
+
+
+def judge(table: EvaluationTable) -> list[str]:
+    """Return a sentence for every bar whose recipes are in the table: what was found, and whether it holds."""
+    found = {row.recipe: row.top1 for row in table.rows if row.top1 is not None}
+    lines = []
+    for bar in BARS:
+        own, other = found.get(bar.recipe), found.get(bar.other or "f32")
+        if own is None or other is None:
+            continue
+        loss = 100 * (other.value - own.value)
+        if bar.points is not None:
+            holds, said = loss <= bar.points, f"at most {bar.points} points below float"
+        else:
+            holds, said = own.value >= other.low, f"not below {bar.other} beyond its interval"
+        lines.append(f"{'holds' if holds else 'DOES NOT HOLD'}: {bar.recipe} {said} ({-loss:+.2f} points)")
+    return lines

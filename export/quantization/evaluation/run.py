@@ -1,0 +1,263 @@
+"""Quantizes a model by one recipe after another and measures each on the same images; imports PyTorch."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from export.core.console import bar, format_seconds, say
+from export.core.fidelity import capped_sqnr_db, cosines
+from export.core.files import hash_json
+from export.core.machine import cpu_model
+from export.core.records import ModelSpec
+from export.core.source_code import code_key
+from export.core.stats import proportion
+from export.data.calibration import CalibrationImages, calibration_images
+from export.data.datasets import open_dataset
+from export.data.fashion import LABELS
+from export.data.preprocess import normalise, read_image, resize_and_crop
+from export.data.synthetic import synthetic_images
+from export.models.float_artifact import read_model
+from export.quantization.calibration.calibrate import calibrate
+from export.quantization.evaluation.baselines import BASELINES
+from export.quantization.evaluation.memory import peak_memory
+from export.quantization.evaluation.probe import linear_probe, nearest_neighbours, split
+from export.quantization.evaluation.records import (
+    SCHEMA_VERSION,
+    EvaluationRow,
+    EvaluationTable,
+    Share,
+    read_table,
+    share,
+    write_table,
+)
+from export.quantization.integer_file import QuantizedModel, write_quantized
+from export.quantization.recipes import Recipe
+
+BATCH = 200
+SYNTHETIC = 50
+
+
+@dataclass(frozen=True)
+class Images:
+    """Cropped images `uint8 [n, H, W, 3]` with their classes `[n]`, or None where those are not known."""
+
+    pixels: NDArray[np.uint8]
+    labels: Tensor | None
+    title: str
+
+
+@contextmanager
+def open_images(spec: ModelSpec, data: Path | None, limit: int | None) -> Iterator[Images]:
+    """Decode and crop all images once, into a file that vanishes at the end; raises what `open_dataset` does.
+
+    A model that has none of its own gets synthetic ones without classes, and that is said.
+    """
+    labels: tuple[int | None, ...]
+    if data is None and spec.labels != LABELS:
+        files = synthetic_images(spec, min(limit or SYNTHETIC, SYNTHETIC))
+        say(f"  note: {spec.name} has no test images here; {len(files)} synthetic ones say nothing of its accuracy")
+        examples, labels, title = iter(files), (None,) * len(files), "synthetic images"
+    else:
+        dataset = open_dataset(data, spec, limit)
+        examples, labels, title = (example.data for example in dataset), dataset.labels, dataset.title
+    size = spec.preprocess.size
+    with tempfile.TemporaryFile() as stream:
+        stream.truncate(len(labels) * size * size * 3)
+        pixels = np.memmap(stream, np.uint8, "r+", shape=(len(labels), size, size, 3))
+        with bar("images", len(labels)) as drawn:
+            for index, encoded in enumerate(examples):
+                pixels[index] = resize_and_crop(read_image(encoded), spec.preprocess)
+                drawn.update()
+        known = None if None in labels else torch.tensor(labels)
+        yield Images(pixels, known, title)
+
+
+def evaluate(
+    folder: Path,
+    recipes: Sequence[Recipe | str],
+    *,
+    data: Path | None,
+    calibration_data: Path | None,
+    limit: int | None,
+    path: Path,
+) -> EvaluationTable:
+    """Return the table of a float artifact by recipes, a `str` being a library's own; rows in `path` are kept.
+
+    Several GPUs take a recipe each. Raises what `calibrate` and `open_dataset` do.
+    """
+    spec, module = read_model(folder)
+    with open_images(spec, data, limit) as images:
+        float_outputs = run(module.to(devices()[0]), spec, images.pixels, devices()[0], "float")
+        code = code_key(__name__)
+        work = _Work(spec, module, images, float_outputs, calibration_data, code)
+        empty = EvaluationTable(
+            schema_version=SCHEMA_VERSION,
+            model=spec.name,
+            weights_sha256=spec.weights_sha256,
+            data=images.title,
+            calibration_data=work.calibration(1, 0).title,
+            n=len(images.pixels),
+            machine=machine(),
+            threads=torch.get_num_threads(),
+            tools={name: version(name) for name in ("torch", "timm", "numpy")},
+            rows=(work.float_row(folder),),
+        )
+        kept = {row.key: row for row in read_table(path).rows} if path.exists() else {}
+        with ThreadPoolExecutor(len(devices())) as pool:
+            places = [devices()[index % len(devices())] for index in range(len(recipes))]
+            rows = pool.map(lambda pair: work.row(pair[0], pair[1], kept), zip(recipes, places, strict=True))
+            table = empty
+            started = time.perf_counter()
+            for done, row in enumerate(rows, start=1):
+                table = replace(table, rows=(*table.rows, row))
+                write_table(_with_kept(table, kept), path)
+                left = (time.perf_counter() - started) / done * (len(recipes) - done)
+                say(f"  [{done}/{len(recipes)}] {describe(row)}   about {format_seconds(left)} left")
+        write_table(table, path)
+    return table
+
+
+def _with_kept(table: EvaluationTable, kept: dict[str, EvaluationRow]) -> EvaluationTable:
+    """Return the table with rows of an earlier run that this one has not reached."""
+    own = {row.key for row in table.rows}
+    return replace(table, rows=(*table.rows, *(row for key, row in kept.items() if key not in own)))
+
+
+def describe(row: EvaluationRow) -> str:
+    """Return a row in one line."""
+    found = row.top1 or row.knn or row.agreement
+    kind = "top-1" if row.top1 else "k-NN" if row.knn else "agreement"
+    accuracy = f"{kind} {found.value:.2%}" if found else f"cosine {row.cosine}"
+    return f"{row.recipe}: {accuracy}, {row.sqnr_db or float('inf'):.1f} dB, {row.bytes / 1e6:.2f} MB"
+
+
+def devices() -> list[torch.device]:
+    """Return the GPUs, or the CPU."""
+    return [torch.device("cuda", index) for index in range(torch.cuda.device_count())] or [torch.device("cpu")]
+
+
+def machine() -> str:
+    """Return what computes, in words."""
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else cpu_model()
+
+
+@torch.inference_mode()
+def run(module: nn.Module, spec: ModelSpec, pixels: NDArray[np.uint8], device: torch.device, title: str) -> Tensor:
+    """Return the outputs `[n, K]` of cropped images `uint8 [n, H, W, 3]`, in batches; the module is on `device`."""
+    outputs = []
+    with bar(title, len(pixels)) as drawn:
+        for start in range(0, len(pixels), BATCH):
+            batch = np.stack([normalise(image, spec.preprocess) for image in pixels[start : start + BATCH]])
+            outputs.append(module(torch.from_numpy(batch).to(device)).float().cpu())
+            drawn.update(len(batch))
+    return torch.cat(outputs)
+
+
+@dataclass(frozen=True)
+class _Work:
+    spec: ModelSpec
+    module: nn.Module
+    images: Images
+    float_outputs: Tensor
+    calibration_data: Path | None
+    code: str
+
+    def calibration(self, count: int, seed: int) -> CalibrationImages:
+        return calibration_images(self.spec, self.calibration_data, count, seed, tell=lambda text: None)
+
+    def float_row(self, folder: Path) -> EvaluationRow:
+        size = (folder / "weights.safetensors").stat().st_size
+        row = EvaluationRow(
+            recipe="f32", title="Float weights", key="float", bytes=size, sqnr_db=None, evaluation_seconds=0.0
+        )
+        return replace(row, **{**self.figures(self.float_outputs), "sqnr_db": None})
+
+    def row(self, recipe: Recipe | str, device: torch.device, kept: dict[str, EvaluationRow]) -> EvaluationRow:
+        key = self.key(recipe)
+        if key in kept:
+            return kept[key]
+        if isinstance(recipe, str):
+            device = torch.device("cpu")  # what these libraries' own scripts measure
+            row, module = self.baseline(recipe, key)
+        else:
+            row, module = self.quantized(recipe, key, device)
+        started = time.perf_counter()
+        outputs = run(module, self.spec, self.images.pixels, device, row.recipe)
+        return replace(row, evaluation_seconds=time.perf_counter() - started, **self.figures(outputs))
+
+    def key(self, recipe: Recipe | str) -> str:
+        named: Any = recipe if isinstance(recipe, str) else recipe.to_json()
+        data = [self.images.title, len(self.images.pixels), str(self.calibration_data)]
+        return hash_json([named, self.spec.weights_sha256, data, self.code])
+
+    def quantized(self, recipe: Recipe, key: str, device: torch.device) -> tuple[EvaluationRow, nn.Module]:
+        assert recipe.quantization is not None
+        how = recipe.quantization.calibration
+        images = torch.from_numpy(self.calibration(how.images, how.seed).images).to(device)
+        started = time.perf_counter()
+        with peak_memory(device) as peak:
+            module = calibrate(self.module.to(device), recipe, images, features=self.spec.features)
+        seconds = time.perf_counter() - started
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.safetensors"
+            write_quantized(QuantizedModel(self.spec, recipe, module), file)
+            size = file.stat().st_size
+        return EvaluationRow(
+            recipe=recipe.name,
+            title=recipe.title,
+            key=key,
+            bytes=size,
+            sqnr_db=None,
+            evaluation_seconds=0.0,
+            calibration_seconds=seconds,
+            calibration_peak_bytes=peak.bytes,
+        ), module
+
+    def baseline(self, name: str, key: str) -> tuple[EvaluationRow, nn.Module]:
+        started = time.perf_counter()
+        found = BASELINES[name](self.module.cpu())
+        note = f"quantized {_counted(found.converted)}, left in float {_counted(found.left)}"
+        return EvaluationRow(
+            recipe=name,
+            title=name.replace("_", " "),
+            key=key,
+            bytes=found.bytes,
+            sqnr_db=None,
+            note=note,
+            evaluation_seconds=0.0,
+            calibration_seconds=time.perf_counter() - started,
+        ), found.module
+
+    def figures(self, outputs: Tensor) -> dict[str, Any]:
+        reference = self.float_outputs
+        found: dict[str, Any] = {"sqnr_db": capped_sqnr_db(reference.numpy(), outputs.numpy())}
+        labels = self.images.labels
+        if not self.spec.features:
+            found["agreement"] = _hits(outputs.argmax(1) == reference.argmax(1))
+            return found if labels is None else found | {"top1": _hits(outputs.argmax(1) == labels)}
+        found["cosine"] = float(cosines(reference.numpy(), outputs.numpy()).mean())
+        if labels is None:
+            return found
+        train, test = split(labels)
+        for name, predict in (("knn", nearest_neighbours), ("linear_probe", linear_probe)):
+            found[name] = _hits(predict(outputs[train], labels[train], outputs[test]) == labels[test])
+        return found
+
+
+def _counted(layers: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in layers.items()) or "nothing"
+
+
+def _hits(right: Tensor) -> Share:
+    return share(proportion(int(right.sum()), len(right)))

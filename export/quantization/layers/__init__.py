@@ -1,0 +1,1 @@
+"""Quantized layers and the arithmetic of their numbers."""

@@ -1,0 +1,74 @@
+"""The stage from a float artifact to an integer one: calibrate, write, read back, compare."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from export.core.console import bar
+from export.core.errors import VerificationError
+from export.core.fidelity import Comparison, compare
+from export.core.records import ModelSpec
+from export.data.calibration import CalibrationImages
+from export.models.float_artifact import read_golden, read_model, run_model
+from export.quantization.calibration.calibrate import calibrate
+from export.quantization.calibration.qparams import Kept, key_of
+from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
+from export.quantization.recipes import Recipe
+
+RECIPE = "recipe.json"
+
+
+def device() -> torch.device:
+    """Return where to compute: the GPU when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def quantize(parent: Path, recipe: Recipe, images: CalibrationImages, folder: Path, kept: Path) -> Comparison:
+    """Write `model.safetensors` and `recipe.json` into `folder` from the float artifact in `parent`, and verify them.
+
+    Choices are kept in `kept` until the file is written. Raises what `calibrate` does and `VerificationError` when the
+    file does not give what was calibrated.
+    """
+    spec, module = read_model(parent)
+    place = device()
+    calibration = torch.from_numpy(images.images).to(place)
+    store = Kept(kept, key_of(json.dumps(recipe.to_json()), spec.weights_sha256, images=calibration))
+    with bar(recipe.name, unit="layer") as drawn:
+
+        def tell(done: int, total: int, name: str) -> None:
+            drawn.total = total
+            drawn.update(done - drawn.n)
+            drawn.set_postfix_str(name, refresh=False)
+
+        calibrated = calibrate(
+            module.to(place), recipe, calibration, features=spec.features, tell=tell, kept=store
+        ).cpu()
+    write_quantized(QuantizedModel(spec, recipe, calibrated), folder / FILE)
+    (folder / RECIPE).write_text(json.dumps(recipe.to_json(), indent=1) + "\n")
+    comparison = verify_quantized(spec, recipe, calibrated, parent, folder / FILE)
+    store.remove()
+    return comparison
+
+
+def verify_quantized(
+    spec: ModelSpec, recipe: Recipe, calibrated: torch.nn.Module, parent: Path, file: Path
+) -> Comparison:
+    """Return how far the file's model lies from the float one; raises `VerificationError` if it is not `calibrated`."""
+    inputs, outputs = read_golden(parent)
+    found = run_model(load_quantized(file).module, inputs)
+    expected = run_model(calibrated, inputs)
+    if not np.array_equal(found, expected):
+        raise VerificationError(
+            f"{spec.name}: the integer file gives other outputs than the model it was written from "
+            f"(largest difference {np.abs(found - expected).max():.3g})"
+        )
+    return compare(outputs, found, edge=edge_of(recipe), parent="torch", subject=f"{spec.name}: {recipe.name}")
+
+
+def edge_of(recipe: Recipe) -> str:
+    """Return the name of the bound: the recipe's fewest bits decide."""
+    how = recipe.quantization
+    assert how is not None
+    return f"int{min(how.weight_bits, how.activation_bits or 8)}"

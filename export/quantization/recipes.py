@@ -1,0 +1,153 @@
+"""Facts as data: the recipes, that is, which numbers a variant stores and which it multiplies.
+
+`u8`, `f16` and `f32` only store; all others quantize and are named by their bits and method: `w8a8_ptq4vit` has 8-bit
+weights and 8-bit activations, `w4_gptq` 4-bit weights and float activations.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from export.core.errors import ExportError, RequestError
+from export.core.records import Record
+from export.quantization.methods import BITS, METHODS, Calibration, LayerRule, Method
+
+NAME = re.compile(r"w(?P<weight>\d+)(?:a(?P<activation>\d+))?_(?P<method>\w+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization(Record):
+    """How a model is quantized: `activation_bits` is None where activations stay float; the first fitting rule wins."""
+
+    method: Method
+    weight_bits: int
+    activation_bits: int | None
+    rules: tuple[LayerRule, ...] = ()
+    calibration: Calibration = field(default_factory=Calibration)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(Record):
+    """A named choice of numbers; `storage_dtype` is what the files hold, `compute_dtype` what is multiplied."""
+
+    name: str
+    title: str
+    storage_dtype: str
+    compute_dtype: str
+    note: str
+    quantization: Quantization | None = None
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="u8",
+            title="8-bit weights",
+            storage_dtype="uint8",
+            compute_dtype="float32",
+            note="The weights of matrix products and convolutions are stored as uint8 with one scale and minimum per "
+            "tensor and become float32 when they are loaded: a quarter of the download, the speed of float32.",
+        ),
+        Recipe(
+            name="f16",
+            title="16-bit weights",
+            storage_dtype="float16",
+            compute_dtype="float32",
+            note="Every weight is stored as float16 and becomes float32 when it is loaded: half the download, the "
+            "speed of float32.",
+        ),
+        Recipe(
+            name="f32",
+            title="Float weights",
+            storage_dtype="float32",
+            compute_dtype="float32",
+            note="The model as it was trained: the yardstick for the others.",
+        ),
+    )
+}
+
+DEFAULT_RECIPES = ("w8a8_gptq", "w4a8_gptq", "u8", "f16", "f32")
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return a recipe by its name, or from a JSON file of a `Recipe`; raises `RequestError` naming what exists."""
+    if name in RECIPES:
+        return RECIPES[name]
+    if name.endswith(".json"):
+        return _read_recipe(Path(name))
+    matched = NAME.fullmatch(name)
+    if not matched or matched["method"] not in METHODS:
+        raise RequestError(
+            f"--recipe {name!r}: unknown recipe",
+            hint=f"known: {', '.join(RECIPES)}, wB_METHOD and wBaB_METHOD with B of {BITS[0]} to {BITS[-1]} bits "
+            f"(w8a8_ptq4vit, w4_gptq) and METHOD of {', '.join(METHODS)}, or a .json file",
+        )
+    activation = int(matched["activation"]) if matched["activation"] else None
+    return quantizing(METHODS[matched["method"]], int(matched["weight"]), activation)
+
+
+def quantizing(
+    method: Method,
+    weight_bits: int,
+    activation_bits: int | None,
+    rules: tuple[LayerRule, ...] = (),
+    calibration: Calibration | None = None,
+) -> Recipe:
+    """Return the recipe of a method at given bits; raises `RequestError` for bits that it does not take."""
+    if activation_bits is None and method.activations == "dynamic" and not method.weight_only:
+        activation_bits = 8
+    name = f"w{weight_bits}" + (f"a{activation_bits}" if activation_bits else "") + f"_{method.name}"
+    for bits in (weight_bits, activation_bits):
+        if bits is not None and bits not in BITS:
+            raise RequestError(f"--recipe {name}: {bits} bits", hint=f"bits are {BITS[0]} to {BITS[-1]}")
+    if activation_bits is None and not method.weight_only:
+        raise RequestError(
+            f"--recipe {name}: {method.name} quantizes activations, so their bits are needed",
+            hint=f"for instance w{weight_bits}a8_{method.name}",
+        )
+    if activation_bits is not None and method.activations == "none":
+        raise RequestError(
+            f"--recipe {name}: {method.name} quantizes weights alone", hint=f"for instance w{weight_bits}_{method.name}"
+        )
+    short = "dynamic" if name == f"w{weight_bits}a8_dynamic" else None
+    return Recipe(
+        name=f"w{weight_bits}_{short}" if short else name,
+        title=_title(method, weight_bits, activation_bits),
+        storage_dtype=f"int{weight_bits}",
+        compute_dtype="float32" if activation_bits is None else "int8",
+        note=method.note,
+        quantization=Quantization(
+            method=method,
+            weight_bits=weight_bits,
+            activation_bits=activation_bits,
+            rules=rules,
+            calibration=calibration or method.calibration,
+        ),
+    )
+
+
+def _title(method: Method, weight_bits: int, activation_bits: int | None) -> str:
+    activations = f", {activation_bits}-bit activations" if activation_bits else ""
+    return f"{weight_bits}-bit weights{activations} ({method.title})"
+
+
+def _read_recipe(path: Path) -> Recipe:
+    try:
+        recipe = Recipe.from_json(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError, ExportError) as error:
+        raise RequestError(f"--recipe {path} is not a recipe: {error}") from error
+    if recipe.quantization is None or not re.fullmatch(r"[\w-]+", recipe.name) or recipe.name in RECIPES:
+        raise RequestError(f"--recipe {path}: it needs a name of its own (letters, digits, _) and a quantization")
+    chosen = recipe.quantization
+    checked = quantizing(chosen.method, chosen.weight_bits, chosen.activation_bits, chosen.rules, chosen.calibration)
+    return replace(checked, name=recipe.name, title=recipe.title, note=recipe.note)
+
+
+def find_recipes(names: str) -> tuple[Recipe, ...]:
+    """Read `u8,w4_gptq`; raises `RequestError` naming what exists."""
+    chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not chosen:
+        raise RequestError(f"--recipe {names!r} names no recipe", hint=f"known recipes: {', '.join(RECIPES)}")
+    return tuple(find_recipe(name) for name in chosen)

@@ -1,0 +1,192 @@
+"""Quantized models beside each other: trained ones (QAT) and calibrated ones (PTQ), each a file, and one table."""
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from torch import nn
+
+from export.core.console import format_seconds, say
+from export.core.errors import RequestError
+from export.core.files import hash_bytes, hash_file, hash_json, write_atomically
+from export.core.records import ModelSpec, Record
+from export.core.stats import proportion
+from export.data.fashion import LabelledImages
+from export.quantization.calibration.calibrate import calibrate
+from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
+from export.quantization.methods import METHODS
+from export.quantization.recipes import Recipe, quantizing
+from export.quantization.training.float_training import hits
+from export.quantization.training.qat import freeze_trained
+from export.quantization.training.qat_training import FinetuneOptions, Finetuning, calibration_images
+
+ROW, TABLE, CHECKPOINT = "result.json", "table.json", "checkpoint.pt"
+KEEP_EVERY = 100  # steps between two checkpoints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row(Record):
+    """What came of one recipe: top-1 as a share of `n` test images with its 95 % Wilson interval, and the file.
+
+    `kind` is `float`, `ptq` or `qat`; `steps` how many it was trained on for; `key` hashes all it was made from.
+    """
+
+    key: str
+    recipe: str
+    kind: str
+    method: str
+    weight_bits: int | None
+    activation_bits: int | None
+    steps: int
+    top1: float
+    n: int
+    low: float
+    high: float
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One float model, and how its quantized versions are trained, calibrated, and judged; `out` keeps them."""
+
+    spec: ModelSpec
+    module: nn.Module
+    options: FinetuneOptions
+    train: LabelledImages
+    test: LabelledImages
+    device: torch.device
+    out: Path
+
+    def key(self, recipe: Recipe) -> str:
+        """Return the hash of all that decides a recipe's row."""
+        images = [hash_bytes(part.tobytes()) for data in (self.train, self.test) for part in (data.images, data.labels)]
+        trains = recipe.quantization is not None and recipe.quantization.method.trains
+        options = self.options.to_json() if trains else None
+        return hash_json([self.spec.to_json(), recipe.to_json(), options, images])
+
+    def row(self, recipe: Recipe, kind: str, module: nn.Module, *, steps: int = 0, path: Path | None = None) -> Row:
+        """Judge a module on the test images."""
+        figure = proportion(hits(module.to(self.device), self.test, self.device), len(self.test))
+        how = recipe.quantization
+        assert figure.low is not None and figure.high is not None
+        return Row(
+            key=self.key(recipe),
+            recipe=recipe.name,
+            kind=kind,
+            method=how.method.name if how else "",
+            weight_bits=how.weight_bits if how else None,
+            activation_bits=how.activation_bits if how else None,
+            steps=steps,
+            top1=figure.value,
+            n=figure.n,
+            low=figure.low,
+            high=figure.high,
+            bytes=path.stat().st_size if path else 4 * self.spec.parameters,
+            sha256=hash_file(path) if path else "",
+        )
+
+
+def beside(trained: Sequence[Recipe], methods: str) -> list[Recipe]:
+    """Return the recipes of the calibration `methods` (`affine,minmax`) at the same bits as the trained ones.
+
+    Raises `RequestError` for an unknown method and for one of training.
+    """
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    for name in names:
+        if name not in METHODS or METHODS[name].trains:
+            known = ", ".join(name for name, method in METHODS.items() if not method.trains)
+            raise RequestError(f"--ptq {name!r}: no method of calibration", hint=f"known: {known}")
+    bits = [(how.weight_bits, how.activation_bits) for recipe in trained if (how := recipe.quantization)]
+    return [quantizing(METHODS[name], *pair) for name in names for pair in dict.fromkeys(bits)]
+
+
+def check_trains(recipes: Sequence[Recipe]) -> None:
+    """Raise `RequestError` for a recipe that is not one of training."""
+    for recipe in recipes:
+        if recipe.quantization is None or not recipe.quantization.method.trains:
+            trained = ", ".join(f"w4a4_{name}" for name, method in METHODS.items() if method.trains)
+            raise RequestError(f"--qat {recipe.name}: not a recipe of training", hint=f"for instance {trained}")
+
+
+def check_resumable(out: Path) -> None:
+    """Raise `RequestError` when nothing that an earlier run left is in `out`."""
+    if not any(path.parent.parent == out for name in (ROW, CHECKPOINT) for path in out.glob(f"*/{name}")):
+        raise RequestError(f"--resume: there is nothing to go on from in {out}", hint="run without --resume first")
+
+
+def obtain(study: Study, recipe: Recipe, *, resume: bool) -> Row:
+    """Train or calibrate a recipe, write its file, and judge what that file holds; with `resume` keep what is done."""
+    folder = study.out / recipe.name
+    if resume and (kept := _kept(folder, study.key(recipe))):
+        say(f"{_line(kept)}   kept")
+        return kept
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    assert recipe.quantization is not None
+    if recipe.quantization.method.trains:
+        kind, (module, steps) = "qat", _train(study, recipe, folder / CHECKPOINT, resume=resume)
+    else:
+        calibration = recipe.quantization.calibration
+        images = calibration_images(study.train, calibration.images, calibration.seed).to(study.device)
+        kind, module, steps = "ptq", calibrate(study.module.to(study.device), recipe, images), 0
+    path = folder / FILE
+    write_quantized(QuantizedModel(study.spec, recipe, module), path)
+    row = study.row(recipe, kind, load_quantized(path).module, steps=steps, path=path)
+    write_atomically(folder / ROW, (json.dumps(row.to_json(), indent=1) + "\n").encode())
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    say(f"{_line(row)}   {format_seconds(time.perf_counter() - started)}")
+    return row
+
+
+def _kept(folder: Path, key: str) -> Row | None:
+    if not ((folder / ROW).is_file() and (folder / FILE).is_file()):
+        return None
+    row = Row.from_json(json.loads((folder / ROW).read_text()))
+    return row if row.key == key and row.sha256 == hash_file(folder / FILE) else None
+
+
+def _train(study: Study, recipe: Recipe, checkpoint: Path, *, resume: bool) -> tuple[nn.Module, int]:
+    training = Finetuning(study.module, recipe, study.options, study.train, study.device)
+    key = study.key(recipe)
+    if resume and checkpoint.exists():
+        training.load(checkpoint, key)
+        say(f"{recipe.name}: resuming after step {training.step}")
+    while training.step < training.steps:
+        loss = training.run(KEEP_EVERY)
+        training.save(checkpoint, key)
+        say(f"{recipe.name}: step {training.step}/{training.steps}  loss {loss:.4f}")
+    return freeze_trained(training.module), training.steps
+
+
+def _line(row: Row) -> str:
+    share = f"{100 * row.top1:.2f} % ({100 * row.low:.2f} – {100 * row.high:.2f}, n={row.n:,})"
+    return f"{row.kind:<5} {row.recipe:<16} {share}  {row.bytes / 1e6:.2f} MB"
+
+
+def write_table(study: Study, rows: Sequence[Row], command: str) -> Path:
+    """Write the rows with all that they were made from, and return the file."""
+    table = {
+        "schema_version": 1,
+        "model": study.spec.to_json(),
+        "data": "Fashion-MNIST (Zalando Research)",
+        "images": {"train": len(study.train), "test": len(study.test)},
+        "command": command,
+        "options": study.options.to_json(),
+        "rows": [row.to_json() for row in rows],
+        "environment": {
+            "machine": platform.machine(),
+            "device": study.device.type,
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+            "threads": torch.get_num_threads(),
+        },
+    }
+    path = study.out / TABLE
+    write_atomically(path, (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode())
+    return path

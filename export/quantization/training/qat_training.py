@@ -1,0 +1,183 @@
+"""Training a quantized model on: AdamW on a cosine, with the float model's answers beside the labels."""
+
+import io
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from timm.data.random_erasing import RandomErasing
+from timm.scheduler import CosineLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from export.core.errors import RequestError
+from export.core.files import write_atomically
+from export.core.records import ModelSpec, Record
+from export.data.fashion import LABELS, LabelledImages
+from export.models.catalog import MODELS
+from export.models.load import FASHION_PREPROCESS, load
+from export.models.request import ModelRequest
+from export.quantization.recipes import Recipe
+from export.quantization.training.float_training import augment, batches, normalise
+from export.quantization.training.qat import tracking, trainable
+
+STEP_RATE = 10.0  # how much faster learned steps move than weights: they are few, and relative (see `learned_scale`)
+WARMUP = 0.05  # of all steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneOptions(Record):
+    """Everything that decides the result beside data, weights and recipe.
+
+    `epochs` may be a fraction; `distillation` is the share of the loss that the float model's answers have.
+    """
+
+    epochs: float
+    batch_size: int
+    lr: float
+    weight_decay: float
+    smoothing: float
+    distillation: float
+    seed: int
+
+
+def load_trained(model: str, checkpoint: Path | None) -> tuple[ModelSpec, nn.Module]:
+    """Return a float model that was trained on Fashion-MNIST, in evaluation mode; None for the embedded weights.
+
+    Raises `RequestError` when there are none or they are for another number of classes, and what `load` does.
+    """
+    entry = MODELS[model]
+    if checkpoint is None and not entry.embedded:
+        raise RequestError(f"--model {model}: no weights for it are embedded", hint="pass --checkpoint FILE")
+    spec, module = load(ModelRequest(model=model, checkpoint=checkpoint), tell=lambda _: None)
+    if spec.outputs != len(LABELS):
+        raise RequestError(f"{checkpoint} has {spec.outputs} classes; Fashion-MNIST has {len(LABELS)}")
+    own = MODELS["fashion"]
+    if not entry.embedded:
+        spec = replace(
+            spec,
+            name=f"{model}_fashion",
+            title=f"{spec.title} (Fashion-MNIST)",
+            preprocess=FASHION_PREPROCESS,
+            labels=LABELS,
+            source=own.source,
+        )
+    return spec, module
+
+
+def calibration_images(data: LabelledImages, count: int, seed: int) -> Tensor:
+    """Return `count` images drawn from `data`, normalised, `[count, 3, 28, 28]`; raises `RequestError` if too few."""
+    if count > len(data):
+        raise RequestError(f"calibration takes {count} images, but there are {len(data)}")
+    chosen = np.sort(np.random.default_rng(seed).choice(len(data), count, replace=False))
+    return normalise(torch.from_numpy(data.images[chosen].copy()))
+
+
+class Finetuning:
+    """A quantized model in training: the state that a checkpoint holds, and the work on it."""
+
+    def __init__(
+        self, module: nn.Module, recipe: Recipe, options: FinetuneOptions, data: LabelledImages, device: torch.device
+    ) -> None:
+        assert recipe.quantization is not None
+        calibration = recipe.quantization.calibration
+        self.recipe, self.options, self.data, self.device, self.step = recipe, options, data, device, 0
+        self.teacher = module.to(device).eval()
+        images = calibration_images(data, calibration.images, calibration.seed).to(device)
+        self.module = trainable(self.teacher, recipe, images)
+        self.per_epoch = len(data) // options.batch_size
+        self.steps = round(options.epochs * self.per_epoch)
+        if self.steps < 1:
+            raise RequestError(
+                f"--epochs {options.epochs} of {len(data)} images are not one batch of {options.batch_size}"
+            )
+        self.optimizer = torch.optim.AdamW(self._groups(), lr=options.lr)
+        self.scheduler = CosineLRScheduler(
+            self.optimizer,
+            t_initial=self.steps,
+            lr_min=0.0,
+            warmup_t=int(WARMUP * self.steps),
+            warmup_lr_init=0.0,
+            t_in_epochs=False,
+        )
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Return weights, which decay, learned steps, and the rest."""
+        weights: dict[str, Any] = {"params": [], "weight_decay": self.options.weight_decay}
+        steps: dict[str, Any] = {"params": [], "weight_decay": 0.0, "lr": self.options.lr * STEP_RATE}
+        rest: dict[str, Any] = {"params": [], "weight_decay": 0.0}
+        for name, parameter in self.module.named_parameters():
+            if parameter.requires_grad:
+                last = name.rpartition(".")[2]
+                {"value": weights, "log_scale": steps}.get(last, rest)["params"].append(parameter)
+        return [group for group in (weights, steps, rest) if group["params"]]
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what comes after the steps that are done."""
+        epoch, done = divmod(self.step, self.per_epoch)
+        while True:
+            generator = torch.Generator().manual_seed(self.options.seed + epoch)
+            yield from itertools.islice(batches(self.data, self.options.batch_size, generator), done, None)
+            epoch, done = epoch + 1, 0
+
+    def run(self, count: int) -> float:
+        """Do up to `count` steps and return their mean loss."""
+        until, total = min(self.step + count, self.steps), 0.0
+        whole = RandomErasing(probability=0.0, device="cpu")
+        ahead = itertools.islice(self._batches(), until - self.step)
+        begun = self.step
+        bar = tqdm(
+            ahead, total=self.steps, initial=begun, unit="step", leave=False, mininterval=5, desc=self.recipe.name
+        )
+        with tracking(self.module):
+            for images, labels in bar:
+                torch.manual_seed(self.options.seed + self.step)  # so that a resumed run repeats an uninterrupted one
+                self.scheduler.step_update(self.step)
+                loss = self._loss(augment(images, whole).to(self.device), labels.to(self.device))
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+                self.step += 1
+                total += loss.item()
+        return total / max(1, self.step - begun)
+
+    def _loss(self, pixels: Tensor, labels: Tensor) -> Tensor:
+        share = self.options.distillation
+        logits = self.module(pixels)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.options.smoothing)
+        if share == 0:
+            return loss
+        with torch.no_grad():
+            answers = self.teacher(pixels).log_softmax(1)
+        same = F.kl_div(logits.log_softmax(1), answers, reduction="batchmean", log_target=True)
+        return (1 - share) * loss + share * same
+
+    def save(self, path: Path, key: str) -> None:
+        """Write the checkpoint whole or not at all; `key` says what is trained from what."""
+        state = {
+            "key": key,
+            "step": self.step,
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(path, buffer.getvalue())
+
+    def load(self, path: Path, key: str) -> None:
+        """Go on from a checkpoint with the same key; raises `RequestError` otherwise."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["key"] != key:
+            raise RequestError(
+                f"{path} was made with other options, weights or data",
+                hint="resume with the same, or start anew in another --out folder",
+            )
+        self.step = state["step"]
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
