@@ -45,7 +45,7 @@ def test_the_file_has_every_field_but_those_that_the_page_chooses() -> None:
 
 
 def test_the_page_reads_the_same_contract() -> None:
-    script = "import * as contract from './js/engines/vit_contract.js'; console.log(JSON.stringify(contract))"
+    script = "import * as contract from './js/engines/vit/contract.js'; console.log(JSON.stringify(contract))"
     done = subprocess.run(
         ["node", "--input-type=module", "--eval", script], cwd=SITE, capture_output=True, text=True, check=False
     )
