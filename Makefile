@@ -23,6 +23,7 @@ lint: setup      ## static checks and the tests of the page's scripts
 	.venv/bin/ruff format --check export tests
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/clang-format --dry-run --Werror $$(find site/engine tests/engine -name '*.[ch]')
 	npm run --silent --prefix site check
 	npm test --silent --prefix site
 	npm run --silent --prefix site lint:workflows

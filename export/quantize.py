@@ -19,16 +19,12 @@ from export.core.paths import ARTIFACTS
 from export.core.units import format_bytes
 from export.models.request import ModelRequest
 from export.pipeline.build import quantize
+from export.pipeline.formats import FORMATS
 from export.pipeline.store import Store
 from export.quantization.methods import METHODS
 from export.quantization.recipe_options import add_recipe_options, read_recipe
 
-# Suffix → format and file of the artifact.
-FORMATS = {
-    ".safetensors": ("safetensors", "model.safetensors"),
-    ".onnx": ("qdq", "model.onnx"),
-    ".tflite": ("tflite", "model.tflite"),
-}
+EXPORTS = {Path(format.file).suffix: format for format in FORMATS.values() if format.file}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,16 +61,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Quantize, copy the files asked for, and print their sizes."""
     args, started = parser().parse_args(argv), time.perf_counter()
     for path in args.out:
-        if path.suffix not in FORMATS:
-            raise RequestError(f"--out {path}: a quantized model is {', '.join(FORMATS)}")
+        if path.suffix not in EXPORTS:
+            raise RequestError(f"--out {path}: a quantized model is {', '.join(EXPORTS)}")
     recipe = read_recipe(args)
     request = ModelRequest(model=args.model, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels)
     store = Store(args.artifacts)
     say(f"{request.name}: {recipe.title}")
-    formats = tuple(dict.fromkeys(FORMATS[path.suffix][0] for path in args.out)) or ("safetensors",)
+    formats = tuple(dict.fromkeys(EXPORTS[path.suffix].name for path in args.out)) or ("safetensors",)
     quantize(request, recipe, formats, store, force=args.force, data=args.data)
     made = {
-        suffix: store.folder(request.name, recipe.name, format) / file for suffix, (format, file) in FORMATS.items()
+        suffix: store.folder(request.name, recipe.name, format.name) / format.file for suffix, format in EXPORTS.items()
     }
     for path in args.out:
         with replacing_file(path) as partial:

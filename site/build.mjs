@@ -18,7 +18,12 @@ import { copyHashed, engineFiles, scriptsByEngine } from './engine_files.mjs';
 
 const SITE = dirname(fileURLToPath(import.meta.url));
 /** Name in bundle.json → source. */
-const ENTRIES = { main: 'js/main.js', worker: 'js/worker.js', client: 'js/client.js', css: 'css/main.css' };
+const ENTRIES = {
+  main: 'js/page/main.js',
+  worker: 'js/worker/worker.js',
+  client: 'js/page/client.js',
+  css: 'css/main.css',
+};
 /** One script without chunks, under one name for ever, as browsers want it; the renderer puts a list of files before it. */
 const SERVICE_WORKER = { source: 'sw/sw.js', name: 'sw.js' };
 
@@ -147,7 +152,10 @@ async function main() {
     .filter((name) => name !== 'bundle.json')
     .sort();
   await bundleServiceWorker(folder);
-  writeFileSync(join(folder, 'bundle.json'), `${JSON.stringify({ ...entryFiles(metafile), files, engines }, null, 2)}\n`);
+  writeFileSync(
+    join(folder, 'bundle.json'),
+    `${JSON.stringify({ ...entryFiles(metafile), files, engines }, null, 2)}\n`,
+  );
   console.log(`${files.length} files in ${relative(process.cwd(), folder) || '.'}`);
 }
 

@@ -29,7 +29,7 @@ export const engineFiles = (vit) => ({
     files: readdirSync(vit)
       .filter((name) => name.endsWith('.wasm'))
       .map((name) => join(vit, name)),
-    workers: { 'js/engines/vit_thread.js': 'esm' },
+    workers: { 'js/engines/vit/vit_thread.js': 'esm' },
   },
   tfjs: {
     files: [`${TFJS}/tfjs-backend-wasm-simd.wasm`, `${TFJS}/tfjs-backend-wasm-threaded-simd.wasm`],
@@ -37,11 +37,11 @@ export const engineFiles = (vit) => ({
   },
   litert: {
     files: LITERT_BUILDS.flatMap((build) => [`${build}.js`, `${build}.wasm`]),
-    workers: { 'js/engines/litert_worker.js': 'iife' },
+    workers: { 'js/engines/litert/litert_worker.js': 'iife' },
   },
   ort: {
     files: ORT_BUILDS.flatMap((build) => [`${build}.mjs`, `${build}.wasm`]),
-    workers: { 'js/engines/ort_worker.js': 'esm' },
+    workers: { 'js/engines/ort/ort_worker.js': 'esm' },
   },
 });
 
@@ -68,7 +68,7 @@ export function copyHashed(path, out) {
  * @returns {Record<string, string[]>}
  */
 export function scriptsByEngine(metafile, entries, engines) {
-  const modules = engines.map((engine) => /** @type {const} */ ([engine, `js/engines/${engine}.js`]));
+  const modules = engines.map((engine) => /** @type {const} */ ([engine, `js/engines/${engine}/${engine}.js`]));
   const own = modules.map(([, source]) => source);
   /** @param {string[]} sources @param {string[]} except */
   const reached = (sources, except) => {

@@ -1,16 +1,14 @@
 """What a file of another format holds of a recipe: not every format can say everything that a recipe chose."""
 
 import copy
-from dataclasses import dataclass
 
 from torch import nn
 
-from export.core.records import Record
+from export.core.schema import Record
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLayer, QuantLinear
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held(Record):
+class Held(Record, frozen=True, kw_only=True):
     """Which of a recipe's numbers a file holds, by layer.
 
     `weights`: the type that the file keeps a layer's integers in. `activations`, for every layer whose activations the

@@ -1,4 +1,4 @@
-"""How figures are written on the pages; `site/js/ui/figures.js` writes them in the same way."""
+"""How figures are written on the pages; `site/js/page/ui/figures.js` writes them in the same way."""
 
 NO_BREAK = "\u00a0"  # between a number and its unit, so that a line never breaks there
 

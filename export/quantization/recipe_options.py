@@ -1,24 +1,15 @@
 """The command-line options that describe a recipe: declared for argparse, and read into a `Recipe`."""
 
 import argparse
-from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
-from export.core.errors import RequestError
-from export.quantization.methods import METHODS, LayerRule
+from msgspec.structs import replace
+
+from export.core.errors import ArtifactError, RequestError
+from export.quantization.methods import METHODS, Calibration, LayerRule, Metric
 from export.quantization.recipes import Recipe, find_recipe, quantizing
 
 RULE = "PATTERN=W or PATTERN=W,A"
-# Field of `Calibration` → its option; the range of a search is read apart.
-CALIBRATION_OPTIONS = {
-    "images": "calibration",
-    "seed": "seed",
-    "metric": "metric",
-    "candidates": "candidates",
-    "rounds": "rounds",
-    "percentile": "percentile",
-    "smooth": "smooth",
-}
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +28,7 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         "repeatable, the first match wins",
     )
     calibration = parser.add_argument_group("calibration")
-    calibration.add_argument(
-        "--metric", choices=("hessian", "cosine", "mse", "l1"), help="objective that the search of scales minimises"
-    )
+    calibration.add_argument("--metric", choices=get_args(Metric), help="objective that the search of scales minimises")
     calibration.add_argument("--calibration", type=int, metavar="N", help="number of calibration images")
     calibration.add_argument("--seed", type=int, help="seed of the images drawn and the labels sampled")
     calibration.add_argument("--candidates", type=int, metavar="N", help="number of scales that the search tries")
@@ -75,28 +64,20 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
 
 
 def _read_calibration(args: argparse.Namespace) -> dict[str, Any]:
-    given = {name: getattr(args, option) for name, option in CALIBRATION_OPTIONS.items()}
-    changes = {name: value for name, value in given.items() if value is not None}
+    options = {name: name for name in Calibration.__struct_fields__} | {"images": "calibration"}
+    changes = {name: value for name, option in options.items() if (value := getattr(args, option)) is not None}
     if args.search_range is not None:
-        changes["search_range"] = _read_range(args.search_range)
-    for name in ("images", "candidates", "rounds"):
-        if changes.get(name, 1) < 1:
-            raise RequestError(f"--{CALIBRATION_OPTIONS[name]} {changes[name]}: at least 1 is needed")
-    if not 50 < changes.get("percentile", 100) <= 100:
-        raise RequestError(f"--percentile {changes['percentile']}: above 50, at most 100")
-    if not 0 <= changes.get("smooth", 0) <= 1:
-        raise RequestError(f"--smooth {changes['smooth']}: 0 to 1")
+        try:
+            changes["search_range"] = tuple(float(part) for part in args.search_range.split(","))
+        except ValueError:
+            raise RequestError(f"--search-range {args.search_range!r} is not two numbers LO,HI") from None
+    for name, value in changes.items():
+        try:
+            Calibration.from_json({name: value})
+        except ArtifactError as error:
+            option = options[name].replace("_", "-")
+            raise RequestError(f"--{option} {getattr(args, options[name])}: {error}") from error
     return changes
-
-
-def _read_range(text: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise RequestError(f"--search-range {text!r} is not two numbers LO,HI") from None
-    if not 0 < low < high:
-        raise RequestError(f"--search-range {text}: 0 < LO < HI is needed")
-    return low, high
 
 
 def read_rule(text: str) -> LayerRule:

@@ -6,10 +6,10 @@
 
 typedef struct {
   char *base;     // NULL: only count
-  uint64_t used;  // of more than there can be, too
+  uint64_t used;  // may exceed what there is
 } Arena;
 
 // Bytes of zeros, aligned to 64; while only counting, NULL.
-void *take(Arena *arena, uint64_t bytes);
+void *arena_alloc(Arena *arena, uint64_t bytes);
 
-#define TAKE(arena, type, count) ((type *)take(arena, (uint64_t)(count) * sizeof(type)))
+#define ARENA_ALLOC(arena, type, count) ((type *)arena_alloc(arena, (uint64_t)(count) * sizeof(type)))

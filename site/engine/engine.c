@@ -1,51 +1,54 @@
-// What the page calls, in this order: description, bytes_needed (in a first, small instance), then in an instance whose
-// memory has so many bytes: description, prepare, for each tensor staging and fill, finish; then input, run, output, or
-// input of several images, run_images, output of each.
+// What the page calls, in this order: contract, description, bytes_needed (in a first, small instance), then in an
+// instance whose memory has so many bytes: description, prepare, for each tensor staging and fill, finish; then input,
+// run, output, or input of several images, run_images, output of each. Other threads call work.
+#include "attention/attention.h"
+#include "contract.h"
 #include "forward.h"
+#include "loading/slots.h"
 #include "model.h"
-#include "slots.h"
+#include "threads.h"
 
 extern char __heap_base;
 
 static Description described;
 static char *staging_area;
-static Fault fault_found;
-static enum { NOTHING, PREPARED, READY } state;
+static Fault last_fault;
+static enum { EMPTY, PREPARED, READY } state;
 
 static int is_fault(Fault fault) {
-  fault_found = fault;
-  return fault != FINE;
+  last_fault = fault;
+  return fault != FAULT_NONE;
 }
 
 static uint64_t lay_out(char *base) {
   Arena arena = {base, 0};
-  slots.count = 0, slots.largest = 0;
-  place_model(&model, &arena);
-  staging_area = take(&arena, slots.largest + sizeof(V));  // weights are read 8 bytes at a time
+  slots.count = 0, slots.max_bytes = 0;
+  alloc_model(&model, &arena);
+  staging_area = arena_alloc(&arena, slots.max_bytes + sizeof(V));  // weights are read 8 bytes at a time
   return arena.used;
 }
 
 INLINE char *arena_base(void) { return (char *)(((uintptr_t)&__heap_base + 63) & ~(uintptr_t)63); }
 
-static double whole_bytes(void) { return (double)(uintptr_t)arena_base() + (double)lay_out(NULL); }
+static double memory_bytes(void) { return (double)(uintptr_t)arena_base() + (double)lay_out(NULL); }
 
+EXPORT(contract) uint32_t contract(void) { return CONTRACT_FINGERPRINT; }
 EXPORT(description) Description *description(void) { return &described; }
-EXPORT(description_bytes) int description_bytes(void) { return sizeof described; }
-EXPORT(fault) int fault(void) { return fault_found; }
+EXPORT(fault) int fault(void) { return last_fault; }
 
 // Bytes of memory that the described model needs; 0 with a fault.
 EXPORT(bytes_needed) double bytes_needed(void) {
   if (is_fault(describe_model(&model, &described))) return 0;
-  const double bytes = whole_bytes();
-  return is_fault(slots.count > MOST_SLOTS || bytes > 2147483647.0 ? TOO_LARGE : FINE) ? 0 : bytes;
+  const double bytes = memory_bytes();
+  return is_fault(slots.count > MAX_SLOTS || bytes > 2147483647.0 ? FAULT_TOO_LARGE : FAULT_NONE) ? 0 : bytes;
 }
 
 // Lay out the described model; return how many tensors it has, 0 with a fault.
 EXPORT(prepare) int prepare(void) {
-  state = NOTHING;
+  state = EMPTY;
   const double bytes = bytes_needed();
   if (bytes == 0) return 0;
-  if (is_fault(bytes > (double)__builtin_wasm_memory_size(0) * 65536 ? NO_MEMORY : FINE)) return 0;
+  if (is_fault(bytes > (double)__builtin_wasm_memory_size(0) * 65536 ? FAULT_NO_MEMORY : FAULT_NONE)) return 0;
   lay_out(arena_base());
   state = PREPARED;
   return slots.count;
@@ -53,26 +56,27 @@ EXPORT(prepare) int prepare(void) {
 
 EXPORT(staging) char *staging(void) { return staging_area; }
 
-// Take the tensor that lies in the staging area as that of a slot.
+// Store the tensor that lies in the staging area as that of a slot.
 EXPORT(fill) int fill(int slot, size_t bytes, int bits) {
-  const int fits = state == PREPARED && bytes <= slots.largest && fill_slot(slot, staging_area, bytes, bits);
-  return !is_fault(fits ? FINE : BAD_SLOT);
+  const int fits = state == PREPARED && bytes <= slots.max_bytes && fill_slot(slot, staging_area, bytes, bits);
+  return !is_fault(fits ? FAULT_NONE : FAULT_TENSOR);
 }
 
 // Derive all that runs need on this machine; all slots must be filled.
 EXPORT(finish) int finish(void) {
-  if (is_fault(state == PREPARED && all_filled() ? FINE : BAD_STATE)) return 0;
-  dot_kind = probe_dot();
-  if (is_fault(dot_kind == DOT_OTHER ? BAD_MACHINE : FINE)) return 0;
-  int fits = finish_linear(&model.embed);
-  for (int i = 0; i < model.sizes.classifiers && model.sizes.classes; i++) fits &= finish_linear(&model.classifiers[i]);
+  if (is_fault(state == PREPARED && all_filled() ? FAULT_NONE : FAULT_STATE)) return 0;
+  act_type = detect_act_type();
+  if (is_fault(act_type == ACT_UNKNOWN ? FAULT_MACHINE : FAULT_NONE)) return 0;
+  int fits = prepare_linear(&model.patch_embed);
+  for (int i = 0; i < model.sizes.classifiers && model.sizes.classes; i++)
+    fits &= prepare_linear(&model.classifiers[i]);
   for (int i = 0; i < model.sizes.depth; i++) {
     Block *block = model.blocks + i;
-    fits &= finish_linear(&block->qkv) & finish_linear(&block->projection);
-    fits &= finish_linear(&block->expand) & finish_linear(&block->contract);
+    fits &= prepare_linear(&block->qkv) & prepare_linear(&block->proj);
+    fits &= prepare_linear(&block->fc1) & prepare_linear(&block->fc2);
     fits &= attention_fits(&block->attention, &model.attention);
   }
-  if (is_fault(fits ? FINE : NO_ROOM)) return 0;
+  if (is_fault(fits ? FAULT_NONE : FAULT_INT16_OVERFLOW)) return 0;
   state = READY;
   return 1;
 }
@@ -82,18 +86,30 @@ EXPORT(output) float *output(int image) { return model.buffers[image].output; }
 EXPORT(outputs) int outputs(void) { return model.sizes.classes ? model.sizes.classes : model.sizes.dim; }
 EXPORT(stack_top) char *stack_top(int thread) { return model.scratch[thread].stack + STACK_BYTES; }
 
-// Run with so many of the threads that the model was described with.
+// Run one image in so many of the threads that the model was described with.
 EXPORT(run) int run(int threads) {
-  if (is_fault(state == READY && threads >= 1 && threads <= model.sizes.threads ? FINE : BAD_STATE)) return 0;
-  if (threads > 1) start_work(threads, 0);
+  if (is_fault(state == READY && threads >= 1 && threads <= model.sizes.threads ? FAULT_NONE : FAULT_STATE)) return 0;
+  if (threads > 1) start_job(threads, 0);
   forward(0, threads);
   return 1;
 }
 
 // Run so many images at once, each in a thread of its own.
 EXPORT(run_images) int run_images(int images) {
-  if (is_fault(state == READY && images >= 1 && images <= model.sizes.images ? FINE : BAD_STATE)) return 0;
-  if (images > 1) start_work(images, 1);
-  forward_alone(0, images);
+  if (is_fault(state == READY && images >= 1 && images <= model.sizes.images ? FAULT_NONE : FAULT_STATE)) return 0;
+  if (images > 1) start_job(images, 1);
+  forward_batch(0, images);
   return 1;
 }
+
+#ifdef __wasm_atomics__
+// Do a share of every job that this thread is in, asleep between them, until `quit`.
+EXPORT(work) void work(int thread) {
+  for (Job job = {0}; wait_for_job(thread, &job);) {
+    if (job.batch) forward_batch(thread, job.threads);
+    else forward(thread, job.threads);
+  }
+}
+
+EXPORT(quit) void quit(void) { end_jobs(); }
+#endif

@@ -1,8 +1,8 @@
-// Runs of the model, in which each of the first `threads` threads takes part.
+// The model applied to images, in which each of the first `threads` threads takes part.
 #pragma once
 
-// Do a thread's share of the run of one image.
+// Do a thread's share of one image.
 void forward(int thread, int threads);
 
-// Run the thread's own image, and wait until the others have run theirs.
-void forward_alone(int thread, int threads);
+// Do the thread's own image of a batch, and wait until the others have done theirs.
+void forward_batch(int thread, int threads);

@@ -1,17 +1,28 @@
 // Several instances on one memory: who does which rows, and how they wait for each other.
 #pragma once
 
-enum { MOST_THREADS = 16 };
+#include <stdint.h>
 
-// Rows of thread `thread` of `threads` when `rows`, a multiple of 4, are dealt out in groups of 4.
+// Rows begin … end - 1.
 typedef struct {
-  int first, last;
-} Share;
+  int begin, end;
+} RowRange;
 
-Share share_of(int rows, int thread, int threads);
+// The rows of thread `thread` of `threads`, when `rows`, a multiple of 4, are dealt out in groups of 4.
+RowRange rows_of_thread(int rows, int thread, int threads);
 
 // Wait until all threads are here. Spins for some microseconds, then sleeps.
-void meet(int threads);
+void barrier(int threads);
 
-// Begin a run in the other threads of the first `threads`, which wait in `work`: of one image, or each one's own.
-void start_work(int threads, int alone);
+// A job of the first `threads` threads: one image, or a batch of one image each.
+typedef struct {
+  uint32_t number;  // in the order of jobs; its low bits say the rest
+  int threads, batch;
+} Job;
+
+// Begin a job in the other threads than the first, which wait for one.
+void start_job(int threads, int batch);
+
+// Sleep until there is another job than `last` that the thread is in, and put it there; 0 once jobs have ended.
+int wait_for_job(int thread, Job *last);
+void end_jobs(void);

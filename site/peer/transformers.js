@@ -16,10 +16,10 @@
  */
 
 import { env, pipeline, RawImage } from '@huggingface/transformers';
-import { benchmark } from '../js/benchmark.js';
+import { benchmark } from '../js/shared/benchmark.js';
 
 /**
- * @typedef {{label: string, score: number}} Answer
+ * @typedef {{label: string, score: number}} ClassScore
  * @typedef {{runs?: number, warmup_max?: number}} Runs
  * @typedef {import('@huggingface/transformers').ImageClassificationPipeline} Pipeline
  */
@@ -29,11 +29,11 @@ const query = new URLSearchParams(location.search);
 const BUILDS = { asyncify: '.asyncify', plain: '' };
 
 /** Return a query value, or undefined where it is absent or empty. @param {string} name */
-const asked = (name) => query.get(name) || undefined;
+const queryValue = (name) => query.get(name) || undefined;
 
 /** Send every request to this server, and heed the query. */
 function setUp() {
-  const build = asked('build') ?? 'asyncify';
+  const build = queryValue('build') ?? 'asyncify';
   if (!(build in BUILDS)) throw new Error(`no build ${build}; there are ${Object.keys(BUILDS).join(', ')}`);
   const file = new URL(`ort/ort-wasm-simd-threaded${BUILDS[build]}`, location.href).href;
   env.allowRemoteModels = false;
@@ -42,15 +42,15 @@ function setUp() {
   env.localModelPath = new URL('models/', location.href).pathname;
   const wasm = /** @type {NonNullable<import('onnxruntime-common').Env['wasm']>} */ (env.backends.onnx.wasm);
   wasm.wasmPaths = { mjs: `${file}.mjs`, wasm: `${file}.wasm` };
-  if (asked('threads')) wasm.numThreads = Number(asked('threads'));
+  if (queryValue('threads')) wasm.numThreads = Number(queryValue('threads'));
   return wasm;
 }
 
 /** Load the model the query names. @returns {Promise<Pipeline>} */
 async function load() {
-  const model = asked('model');
+  const model = queryValue('model');
   if (!model) throw new Error('the address names no model: ?model=NAME');
-  const dtype = /** @type {'q8' | 'fp32' | undefined} */ (asked('dtype'));
+  const dtype = /** @type {'q8' | 'fp32' | undefined} */ (queryValue('dtype'));
   const classifier = await pipeline('image-classification', model, { device: 'wasm', dtype });
   return /** @type {Pipeline} */ (/** @type {unknown} */ (classifier));
 }
@@ -62,7 +62,7 @@ const loading = load();
 async function start() {
   await loading;
   peer.loaded_ms = performance.now();
-  const image = asked('image');
+  const image = queryValue('image');
   if (!image) return;
   peer.first_prediction = await peer.classify(image);
   peer.first_prediction_ms = performance.now();
@@ -71,10 +71,10 @@ async function start() {
 }
 
 const peer = {
-  /** Milliseconds from the start of navigation until the model could be called, and until the first answer. */
+  /** Milliseconds from the start of navigation until the model could be called, and until the first prediction. */
   loaded_ms: NaN,
   first_prediction_ms: NaN,
-  /** @type {Answer[]} */
+  /** @type {ClassScore[]} */
   first_prediction: [],
   /** @type {Promise<void>} settles when the model is loaded and the query's image classified */
   ready: Promise.resolve(),
@@ -87,11 +87,11 @@ const peer = {
   /**
    * Return the five likeliest classes of the image at an address.
    * @param {string} url
-   * @returns {Promise<Answer[]>}
+   * @returns {Promise<ClassScore[]>}
    */
   async classify(url) {
     const classifier = await loading;
-    return /** @type {Answer[]} */ (await classifier(new URL(url, location.href).href));
+    return /** @type {ClassScore[]} */ (await classifier(new URL(url, location.href).href));
   },
 
   /**

@@ -1,6 +1,6 @@
 /** Which requests the service worker answers, and the headers that its answers get. */
 
-import { isOptedOut } from './terms.js';
+import { isOptedOut } from '../js/shared/service_worker.js';
 
 /**
  * - `page`: as the host has it now; what was kept where there is no network
@@ -8,10 +8,10 @@ import { isOptedOut } from './terms.js';
  * - `asset`: what was kept, for files named by their content
  *
  * @typedef {{kind: 'page' | 'loose' | 'asset', path: string}} Route
- * @typedef {import('./terms.js').Mode} Mode
+ * @typedef {import('../js/shared/service_worker.js').Mode} Mode
  *
  * The part of a request that is used.
- * @typedef {Pick<Request, 'url' | 'method' | 'mode' | 'cache' | 'headers'>} Asked
+ * @typedef {Pick<Request, 'url' | 'method' | 'mode' | 'cache' | 'headers'>} RequestParts
  */
 
 const ASSETS = 'assets/';
@@ -26,7 +26,7 @@ const ISOLATION = { 'cross-origin-opener-policy': 'same-origin', ...EMBEDDER };
 /**
  * Return what a request asks of this site, or null for one to leave alone: another origin or site, weights, a part of
  * a file, anything but reading.
- * @param {Asked} request
+ * @param {RequestParts} request
  * @param {string} folder the site's, with a final slash
  * @param {Record<string, string>} files that are kept, at once or later, by their path inside the folder
  * @returns {Route | null}
@@ -48,10 +48,10 @@ export function routeOf(request, folder, files) {
 }
 
 /**
- * Return the headers that an answer gets beside its own.
+ * Return the headers that are added to a response.
  * @param {Route} route
  * @param {Mode} mode
- * @param {string} address that was asked for
+ * @param {string} address that was requested
  * @returns {Record<string, string>}
  */
 export function headersFor({ kind, path }, mode, address) {
@@ -61,15 +61,15 @@ export function headersFor({ kind, path }, mode, address) {
 }
 
 /**
- * Return an answer with more headers; one that the browser keeps closed (a redirect) stays as it is.
- * @param {Response} answer
+ * Return a response with more headers; one that the browser keeps closed (a redirect) stays as it is.
+ * @param {Response} response
  * @param {Record<string, string>} more
  * @returns {Response}
  */
-export function withHeaders(answer, more) {
-  const closed = answer.type === 'opaque' || answer.type === 'opaqueredirect' || answer.type === 'error';
-  if (closed || Object.keys(more).length === 0) return answer;
-  const headers = new Headers(answer.headers);
+export function withHeaders(response, more) {
+  const closed = response.type === 'opaque' || response.type === 'opaqueredirect' || response.type === 'error';
+  if (closed || Object.keys(more).length === 0) return response;
+  const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(more)) headers.set(name, value);
-  return new Response(answer.body, { status: answer.status, statusText: answer.statusText, headers });
+  return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
 }

@@ -5,56 +5,56 @@
  * pages themselves come from the host first, so that the next visit sees the new version all the same.
  */
 
-import { dropEarlier, keepShell, keepUsed, readKept } from './keep.js';
+import { modeOf } from '../js/shared/service_worker.js';
 import { headersFor, routeOf, withHeaders } from './routes.js';
-import { modeOf } from './terms.js';
+import { cacheUsed, deleteOldCaches, precache, readCached } from './shell_cache.js';
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const mode = modeOf(worker.location.href);
-/** @type {import('./keep.js').Shell} */
+/** @type {import('./shell_cache.js').Shell} */
 const shell = { ...SHELL, folder: new URL('./', worker.location.href).href };
 
 /** How long a host may take to answer for a page that is kept. */
-const PATIENCE_MS = 4000;
+const NETWORK_TIMEOUT_MS = 4000;
 
-worker.addEventListener('install', (event) => event.waitUntil(keepShell(shell)));
+worker.addEventListener('install', (event) => event.waitUntil(precache(shell)));
 
 worker.addEventListener('activate', (event) => {
-  event.waitUntil(Promise.all([dropEarlier(shell), worker.clients.claim()]));
+  event.waitUntil(Promise.all([deleteOldCaches(shell), worker.clients.claim()]));
 });
 
 worker.addEventListener('fetch', (event) => {
   const { request } = event;
   const route = routeOf(request, shell.folder, { ...shell.files, ...shell.later });
   if (!route) return;
-  const answering = route.kind === 'asset' ? keptFirst(event, route.path) : hostFirst(request, route.path);
+  const pending = route.kind === 'asset' ? cacheFirst(event, route.path) : networkFirst(request, route.path);
   const more = headersFor(route, mode, request.url);
-  event.respondWith(answering.then((answer) => withHeaders(answer, more)));
+  event.respondWith(pending.then((response) => withHeaders(response, more)));
 });
 
 /** @param {FetchEvent} event @param {string} path */
-async function keptFirst(event, path) {
-  const kept = await readKept(shell, path);
+async function cacheFirst(event, path) {
+  const kept = await readCached(shell, path);
   if (kept) return kept;
-  const answer = await fetch(event.request);
+  const response = await fetch(event.request);
   // It is stored after it was used; where that fails, the host has it still.
-  if (path in shell.later) event.waitUntil(keepUsed(shell, path, answer.clone()).catch(() => {}));
-  return answer;
+  if (path in shell.later) event.waitUntil(cacheUsed(shell, path, response.clone()).catch(() => {}));
+  return response;
 }
 
 /** @param {Request} request @param {string} path */
-async function hostFirst(request, path) {
-  const answering = fetch(request, { cache: 'no-cache' });
+async function networkFirst(request, path) {
+  const pending = fetch(request, { cache: 'no-cache' });
   try {
-    const answer = await Promise.race([answering, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))]);
-    if (answer && !isOverloaded(answer)) return answer;
+    const response = await Promise.race([pending, new Promise((resolve) => setTimeout(resolve, NETWORK_TIMEOUT_MS))]);
+    if (response && !isOverloaded(response)) return response;
   } catch {
     // No network: what is kept answers.
   }
-  return (await readKept(shell, path)) ?? answering;
+  return (await readCached(shell, path)) ?? pending;
 }
 
-/** Whether the host is there but cannot answer now. @param {Response} answer */
+/** Whether the host is there but cannot answer now. @param {Response} response */
 function isOverloaded({ status }) {
   return status === 429 || status >= 500;
 }

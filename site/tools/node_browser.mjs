@@ -18,6 +18,11 @@ class FileWorker extends NodeWorker {
     this.on('error', (error) => this.onerror?.({ message: error.message }));
     this.unref();
   }
+
+  /** @param {'message' | 'error'} type @param {(event: any) => void} listener */
+  addEventListener(type, listener) {
+    this.on(type, (value) => listener(type === 'message' ? { data: value } : value));
+  }
 }
 
 /** Make the page's scripts believe that Node is a browser. */

@@ -11,8 +11,8 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
-import { asVitError, VitError } from '../js/errors.js';
-import { engine } from '../js/engines/tfjs.js';
+import { engine } from '../js/engines/tfjs/tfjs.js';
+import { asVitError, VitError } from '../js/shared/errors.js';
 
 const USAGE =
   'usage: run_tfjs.mjs --model DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32 [--build cpu|gpu] ' +
@@ -25,7 +25,7 @@ const USAGE =
 /** @returns {Request} */
 function readRequest() {
   /** @param {string} message */
-  const refuse = (message) => new VitError('bad_request', message, { hint: USAGE });
+  const usageError = (message) => new VitError('bad_request', message, { hint: USAGE });
   const options = /** @type {const} */ ({
     model: { type: 'string' },
     build: { type: 'string' },
@@ -34,29 +34,29 @@ function readRequest() {
     output: { type: 'string' },
     backend: { type: 'string', default: 'wasm' },
   });
-  const { model, build, inputs, shape, output, backend } = parseOptions(options, refuse);
-  if (!model || !inputs || !shape || !output) throw refuse('--model, --inputs, --shape and --output are needed');
+  const { model, build, inputs, shape, output, backend } = parseOptions(options, usageError);
+  if (!model || !inputs || !shape || !output) throw usageError('--model, --inputs, --shape and --output are needed');
   const sizes = shape.split(',').map(Number);
   if (sizes.length !== 4 || !sizes.every((size) => Number.isInteger(size) && size > 0))
-    throw refuse(`--shape ${shape}: four sizes n,H,W,3 are needed`);
-  if (!existsSync(inputs)) throw refuse(`--inputs ${inputs}: no such file`);
-  if (!existsSync(join(model, 'model.json'))) throw refuse(`--model ${model}: no folder with a model.json`);
+    throw usageError(`--shape ${shape}: four sizes n,H,W,3 are needed`);
+  if (!existsSync(inputs)) throw usageError(`--inputs ${inputs}: no such file`);
+  if (!existsSync(join(model, 'model.json'))) throw usageError(`--model ${model}: no folder with a model.json`);
   const needed = 4 * sizes.reduce((product, size) => product * size, 1);
   const found = statSync(inputs).size;
-  if (found !== needed) throw refuse(`${inputs} has ${found} bytes; the shape ${shape} needs ${needed}`);
+  if (found !== needed) throw usageError(`${inputs} has ${found} bytes; the shape ${shape} needs ${needed}`);
   return { model, build, inputs, shape: sizes, output, backend };
 }
 
 /**
  * @template {import('node:util').ParseArgsConfig['options']} T
  * @param {T} options
- * @param {(message: string) => VitError} refuse
+ * @param {(message: string) => VitError} usageError
  */
-function parseOptions(options, refuse) {
+function parseOptions(options, usageError) {
   try {
     return parseArgs({ options }).values;
   } catch (error) {
-    throw refuse(asVitError(error).message);
+    throw usageError(asVitError(error).message);
   }
 }
 
@@ -75,9 +75,9 @@ async function main({ model, build, inputs, shape, output, backend }) {
   const rows = [];
   const samples = [];
   for (let row = 0; row < shape[0]; row++) {
-    const begun = performance.now();
+    const startedAt = performance.now();
     rows.push(await session.run(values.subarray(row * size, (row + 1) * size)));
-    samples.push(performance.now() - begun);
+    samples.push(performance.now() - startedAt);
   }
   writeFileSync(output, Buffer.concat(rows.map((row) => Buffer.from(row.buffer))));
   const median_ms = samples.sort((a, b) => a - b)[Math.floor(samples.length / 2)];

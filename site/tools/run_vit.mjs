@@ -13,14 +13,14 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { engine } from '../js/engines/vit.js';
-import { asVitError, VitError } from '../js/errors.js';
+import { engine } from '../js/engines/vit/vit.js';
+import { asVitError, VitError } from '../js/shared/errors.js';
 import { actAsBrowser, THREAD_SCRIPT } from './node_browser.mjs';
 
 const USAGE = 'usage: run_vit.mjs --model FILE.vit --wasm DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32';
 
 /** @param {string} message */
-const refuse = (message) => new VitError('bad_request', message, { hint: USAGE });
+const usageError = (message) => new VitError('bad_request', message, { hint: USAGE });
 
 function readOptions() {
   const options = /** @type {const} */ ({
@@ -36,22 +36,22 @@ function readOptions() {
   try {
     return parseArgs({ options }).values;
   } catch (error) {
-    throw refuse(asVitError(error).message);
+    throw usageError(asVitError(error).message);
   }
 }
 
 function readRequest() {
   const { model, wasm, inputs, shape, output, threads, build, rounds } = readOptions();
   if (!model || !wasm || !inputs || !shape || !output)
-    throw refuse('--model, --wasm, --inputs, --shape and --output are needed');
-  for (const path of [model, wasm, inputs]) if (!existsSync(path)) throw refuse(`${path}: no such file`);
+    throw usageError('--model, --wasm, --inputs, --shape and --output are needed');
+  for (const path of [model, wasm, inputs]) if (!existsSync(path)) throw usageError(`${path}: no such file`);
   const sizes = shape.split(',').map(Number);
   if (sizes.length !== 4 || !sizes.every((size) => Number.isInteger(size) && size > 0))
-    throw refuse(`--shape ${shape}: four sizes n,H,W,3 are needed`);
+    throw usageError(`--shape ${shape}: four sizes n,H,W,3 are needed`);
   const needed = 4 * sizes.reduce((product, size) => product * size, 1);
-  if (statSync(inputs).size !== needed) throw refuse(`${inputs} has not the ${needed} bytes that ${shape} needs`);
+  if (statSync(inputs).size !== needed) throw usageError(`${inputs} has not the ${needed} bytes that ${shape} needs`);
   for (const count of [threads, rounds])
-    if (!/^[1-9]\d*$/.test(count)) throw refuse(`${count} is no number of threads or rounds`);
+    if (!/^[1-9]\d*$/.test(count)) throw usageError(`${count} is no number of threads or rounds`);
   const choices = { threads: Number(threads), build };
   return { model, wasm, inputs, sizes, output, choices, rounds: Number(rounds) };
 }
@@ -76,9 +76,9 @@ async function main({ model, wasm, inputs, sizes, output, choices, rounds }) {
   const samples = [];
   for (let round = 0; round < rounds; round++) {
     for (let row = 0; row < count; row++) {
-      const begun = performance.now();
+      const startedAt = performance.now();
       const logits = await session.run(values.subarray(row * size, (row + 1) * size));
-      samples.push(performance.now() - begun);
+      samples.push(performance.now() - startedAt);
       if (round === 0) rows.push(logits);
       else if (!logits.every((value, index) => value === rows[row][index]))
         throw new VitError('wrong_result', `Round ${round + 1} gives other outputs than the first.`);

@@ -87,7 +87,7 @@ PREPROCESSES = [
     Preprocess(size=28, crop_pct=1.0, crop_mode="squash", interpolation="bicubic", **IMAGENET),
 ]
 PREPARE = """async ([image, preprocess]) => {
-  const at = (name) => new URL(`js/${name}.js`, document.baseURI).href;
+  const at = (name) => new URL(`js/worker/image/${name}.js`, document.baseURI).href;
   const [{ decode }, { resizeAndCrop }] = await Promise.all([import(at('decode')), import(at('preprocess'))]);
   const bytes = Uint8Array.from(atob(image), (character) => character.charCodeAt(0));
   const { pixels, width, height } = await decode(new Blob([bytes]));

@@ -26,11 +26,13 @@ from export.quantization.recipes import Recipe, find_recipe
 
 ENGINE_TESTS = Path(__file__).parents[1] / "engine"
 CACHE = Path(".cache/tests/engine")
-# Builds that do as other machines' dot product does, with whatever this machine has.
+EMULATION = ENGINE_TESTS / "emulated_dot.h"
+# Builds that do as other machines' dot product does, with whatever this machine has: their instruction set, and what
+# it takes activations for.
 EMULATED = {
-    "signed": ("EMULATED_DOT=DOT_SIGNED",),
-    "unsigned": ("EMULATED_DOT=DOT_UNSIGNED",),
-    "unsigned-pairs": ("EMULATED_DOT=DOT_UNSIGNED", "PAIRS"),
+    "signed": ("RELAXED", "ACT_INT8"),
+    "unsigned": ("RELAXED", "ACT_UINT8"),
+    "unsigned-pairs": ("PAIRS", "ACT_UINT8"),
 }
 SIZE = 28
 BASE: dict[str, Any] = {"img_size": SIZE, "patch_size": 7, "embed_dim": 48, "depth": 2, "num_heads": 3}
@@ -39,7 +41,10 @@ IMAGES, CALIBRATED = 2, 16
 
 def emulations(sources: tuple[Path, ...] = ()) -> tuple[Build, ...]:
     """Return the builds that emulate a dot product, with further sources."""
-    return tuple(Build(f"vit-{kind}.wasm", False, False, sources, macros) for kind, macros in EMULATED.items())
+    return tuple(
+        Build(f"vit-{kind}.wasm", isa, False, sources, EMULATION, (f"EMULATED_ACTS={acts}",))
+        for kind, (isa, acts) in EMULATED.items()
+    )
 
 
 @lru_cache(maxsize=1)
@@ -52,12 +57,12 @@ def all_builds() -> Path:
 def kernel_builds() -> Path:
     """Return a folder of builds whose kernels can be called."""
     sources = (ENGINE_TESTS / "kernels.c",)
-    return _compiled("kernels", (Build("vit-plain.wasm", False, False, sources), *emulations(sources)))
+    return _compiled("kernels", (Build("vit-plain.wasm", "PLAIN", False, sources), *emulations(sources)))
 
 
 def _compiled(name: str, builds: tuple[Build, ...], beside: Path | None = None) -> Path:
     """Return a folder with the builds and what lies in `beside`, made once per content of the sources."""
-    sources = [hash_file(path) for build in builds for path in build.sources]
+    sources = [hash_file(path) for build in builds for path in (*build.sources, EMULATION)]
     folder = CACHE / f"{name}-{hash_json([engine_key(), sources])[:16]}"
     if not folder.exists():
         with replacing_folder(folder) as partial:

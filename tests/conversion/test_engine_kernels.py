@@ -179,7 +179,7 @@ def test_sums_in_16_bits_are_exact_up_to_their_room(tmp_path: Path) -> None:
     assert {*wanted} == {0, *RUNS}
     codes = [(weight + 128).astype(np.uint8) for weight in levels]
     packed = [{"u8": pack(weight, 8).ravel().tolist()} for weight in codes]
-    calls = [{"name": "test_run", "args": [weight, OUTS, columns, 8]} for weight in packed]
+    calls = [{"name": "test_accumulation_depth", "args": [weight, OUTS, columns, 8]} for weight in packed]
     found = call("unsigned-pairs", calls, tmp_path)
     assert [result["value"] for result in found] == wanted
     assert [longest_run(torch.tensor(weight)) for weight in levels] == wanted

@@ -1,5 +1,5 @@
 /**
- * Files of our engine that are damaged, or made to do harm: each is refused as a bad model; none traps or hangs.
+ * Files of our engine that are damaged, or made to do harm: each is rejected as a bad model; none traps or hangs.
  *
  *   node tests/engine/hostile.test.mjs MODEL.vit WASM_DIR
  */
@@ -9,8 +9,8 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import test from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { engine } from '../../site/js/engines/vit.js';
-import { VitError } from '../../site/js/errors.js';
+import { engine } from '../../site/js/engines/vit/vit.js';
+import { VitError } from '../../site/js/shared/errors.js';
 import { actAsBrowser, THREAD_SCRIPT } from '../../site/tools/node_browser.mjs';
 import { putTogether, takeApart } from './file.mjs';
 
@@ -26,7 +26,7 @@ function load(bytes, choices) {
 }
 
 /** @param {Uint8Array<ArrayBuffer>} bytes @param {string} what @param {RegExp} [message] */
-async function refused(bytes, what, message = /./) {
+async function rejected(bytes, what, message = /./) {
   for (const threads of [1, 2]) {
     const outcome = await load(bytes, { threads }).catch((error) => error);
     assert.ok(outcome instanceof VitError, `${what}: ${outcome?.stack ?? 'was loaded'}`);
@@ -40,15 +40,15 @@ async function refused(bytes, what, message = /./) {
  * @param {(parts: import('./file.mjs').Parts) => unknown} change
  * @param {RegExp} [message]
  */
-async function refusedWith(what, change, message) {
+async function rejectedWith(what, change, message) {
   const parts = takeApart(file);
   change(parts);
-  await refused(putTogether(parts), what, message);
+  await rejected(putTogether(parts), what, message);
 }
 
 /** @param {Record<string, unknown>} sizes @param {RegExp} [message] */
-const refusedSizes = (sizes, message) =>
-  refusedWith(JSON.stringify(sizes), ({ plan }) => Object.assign(plan.sizes, sizes), message);
+const rejectedSizes = (sizes, message) =>
+  rejectedWith(JSON.stringify(sizes), ({ plan }) => Object.assign(plan.sizes, sizes), message);
 
 test('taken apart and put together, the file is as good as it was', async () => {
   const session = await load(putTogether(takeApart(file)));
@@ -58,51 +58,53 @@ test('taken apart and put together, the file is as good as it was', async () => 
   await session.dispose();
 });
 
-test('a file that is cut or goes on is refused', async () => {
+test('a file that is cut or goes on is rejected', async () => {
   const header = Number(new DataView(file.buffer).getBigUint64(0, true));
   for (const length of [0, 1, 7, 8, 9, header, header + 8, header + 9, file.length / 2, file.length - 1])
-    await refused(file.slice(0, length), `cut to ${length}`);
-  await refused(new Uint8Array([...file, 0]), 'one byte more');
+    await rejected(file.slice(0, length), `cut to ${length}`);
+  await rejected(new Uint8Array([...file, 0]), 'one byte more');
   await assert.rejects(engine.load({ files: new Map() }, { backend: 'wasm', wasmPath }), { code: 'bad_model' });
 });
 
-test('another format or version is refused by name', async () => {
-  await refusedWith('format', ({ metadata }) => (metadata.format = 'pt'), /“pt”/);
-  await refusedWith('none', ({ metadata }) => delete metadata.format, /undefined/);
-  await refusedWith('version', ({ metadata }) => (metadata.schema_version = '2'), /version 2/);
+test('another format or version is rejected with a reason', async () => {
+  await rejectedWith('format', ({ metadata }) => (metadata.format = 'pt'), /“pt”/);
+  await rejectedWith('none', ({ metadata }) => delete metadata.format, /undefined/);
+  await rejectedWith('version', ({ metadata }) => (metadata.schema_version = '2'), /version 2; .*version 1, is needed/);
 });
 
-test('a plan that is none is refused', async () => {
+test('a plan that is none is rejected', async () => {
   for (const plan of ['', '{', '[]', 'null', '5', '{}', '{"sizes":{}}', '{"sizes":[],"tensors":[]}'])
-    await refusedWith(`plan ${plan}`, (parts) => (parts.plan = plan));
+    await rejectedWith(`plan ${plan}`, (parts) => (parts.plan = plan));
   for (const tensors of [null, 5, {}, [], [[]], [5], [null], [['head.weight']], [[5, 8]], [['__proto__', 8]]])
-    await refusedWith(`tensors ${JSON.stringify(tensors)}`, ({ plan }) => (plan.tensors = tensors));
+    await rejectedWith(`tensors ${JSON.stringify(tensors)}`, ({ plan }) => (plan.tensors = tensors));
   const many = Array.from({ length: 20_000 }, () => ['norm.gamma', 0]);
-  await refusedWith('many tensors', ({ plan }) => plan.tensors.push(...many), /tensors/);
+  await rejectedWith('many tensors', ({ plan }) => plan.tensors.push(...many), /tensors/);
 });
 
 for (const name of Object.keys(whole.sizes).filter((size) => size !== 'epsilon')) {
-  test(`an absurd ${name} is refused`, async () => {
+  test(`an absurd ${name} is rejected`, async () => {
     const own = whole.sizes[name];
-    await refusedWith(`no ${name}`, ({ plan }) => delete plan.sizes[name], /./);
+    await rejectedWith(`no ${name}`, ({ plan }) => delete plan.sizes[name], /./);
     for (const value of [-1, -8, 1.5, own + 0.5, null, '8', [8], {}, true, 1e300, 2 ** 53])
-      await refusedSizes({ [name]: value });
+      await rejectedSizes({ [name]: value });
     // Those that are the model's own once they are cut to 32 bits are the most dangerous.
-    for (const value of [2 ** 31 - 1, 2 ** 31 - 8, -(2 ** 31), 2 ** 32 + own, 2 ** 32 - 8]) await refusedSizes({ [name]: value });
+    for (const value of [2 ** 31 - 1, 2 ** 31 - 8, -(2 ** 31), 2 ** 32 + own, 2 ** 32 - 8])
+      await rejectedSizes({ [name]: value });
     // What is in range contradicts the tensors.
-    if (!['flags', 'floats', 'pool'].includes(name)) for (const value of [own + 8, own * 2 + 8]) await refusedSizes({ [name]: value });
+    if (!['flags', 'floats', 'pool'].includes(name))
+      for (const value of [own + 8, own * 2 + 8]) await rejectedSizes({ [name]: value });
   });
 }
 
 test('sizes whose memory exceeds 32 bits are too large, not small', async () => {
   const wide = { dim: 8192, hidden: 32768, heads: 128, head_dim: 64 };
   for (const depth of [6, 7, 8, 11, 16, 31, 32, 64, 100, 128])
-    for (const hidden of [8192, 16384, 24576, 32768]) await refusedSizes({ ...wide, depth, hidden }, /large|range/);
+    for (const hidden of [8192, 16384, 24576, 32768]) await rejectedSizes({ ...wide, depth, hidden }, /large|range/);
   const square = { height: 512, width: 512, patch_height: 4, patch_width: 4, depth: 4 };
-  for (const hidden of [4096, 8192, 16384, 32768]) await refusedSizes({ ...square, ...wide, hidden }, /large|range/);
+  for (const hidden of [4096, 8192, 16384, 32768]) await rejectedSizes({ ...square, ...wide, hidden }, /large|range/);
 });
 
-test('sizes that contradict each other are refused', async () => {
+test('sizes that contradict each other are rejected', async () => {
   const { height, width } = whole.sizes;
   for (const sizes of [
     { patch_height: height + 1 },
@@ -127,29 +129,29 @@ test('sizes that contradict each other are refused', async () => {
     { height: 4097 },
     { height: 4096, width: 4096, patch_height: 1, patch_width: 1 },
   ])
-    await refusedSizes(sizes);
+    await rejectedSizes(sizes);
 });
 
-test('an epsilon that is no small positive number is refused', async () => {
+test('an epsilon that is no small positive number is rejected', async () => {
   for (const epsilon of ['NaN', '-NaN', '1e999', '"1e-6"', 'null', '0', '-0', '-1e-6', '1', '1e9', '1e-60', 'true'])
-    await refusedWith(`epsilon ${epsilon}`, (parts) => {
+    await rejectedWith(`epsilon ${epsilon}`, (parts) => {
       parts.plan.sizes.epsilon = 'EPSILON';
       parts.plan = JSON.stringify(parts.plan).replace('"EPSILON"', epsilon);
     });
 });
 
-test('tensors that are missing, swapped, of other bits or of other lengths are refused', async () => {
+test('tensors that are missing, swapped, of other bits or of other lengths are rejected', async () => {
   for (const [index, [name, bits]] of whole.tensors.entries()) {
-    await refusedWith(`no ${name}`, ({ tensors }) => tensors.delete(name), new RegExp(name));
-    await refusedWith(`${name} not listed`, ({ plan }) => plan.tensors.splice(index, 1));
-    await refusedWith(`${name} twice`, ({ plan }) => plan.tensors.splice(index, 0, [name, bits]));
-    await refusedWith(`${name} a number less`, ({ tensors }) => {
+    await rejectedWith(`no ${name}`, ({ tensors }) => tensors.delete(name), new RegExp(name));
+    await rejectedWith(`${name} not listed`, ({ plan }) => plan.tensors.splice(index, 1));
+    await rejectedWith(`${name} twice`, ({ plan }) => plan.tensors.splice(index, 0, [name, bits]));
+    await rejectedWith(`${name} a number less`, ({ tensors }) => {
       const { dtype, bytes } = /** @type {import('./file.mjs').Tensor} */ (tensors.get(name));
       const width = { U8: 1, F16: 2, F32: 4 }[dtype] ?? 0;
       const length = bytes.byteLength / width - 1;
       tensors.set(name, { dtype, shape: [length], bytes: bytes.subarray(0, length * width) });
     });
-    await refusedWith(`${name} of the other kind`, ({ tensors }) => {
+    await rejectedWith(`${name} of the other kind`, ({ tensors }) => {
       const { bytes } = /** @type {import('./file.mjs').Tensor} */ (tensors.get(name));
       const shape = [bits ? bytes.byteLength / 2 : bytes.byteLength];
       tensors.set(name, { dtype: bits ? 'I16' : 'I8', shape, bytes });
@@ -157,17 +159,21 @@ test('tensors that are missing, swapped, of other bits or of other lengths are r
   }
 });
 
-test('wrong bits are refused', async () => {
+test('wrong bits are rejected', async () => {
   const index = whole.tensors.findIndex((/** @type {[string, number]} */ [, bits]) => bits > 0);
   for (const bits of [-1, 0, 1, 2, 4, 9, 16, 32, 8.5, 1e300, 2 ** 32 + 8, null, '8', [8], {}, true])
-    await refusedWith(`bits ${JSON.stringify(bits)}`, ({ plan }) => (plan.tensors[index][1] = bits));
+    await rejectedWith(`bits ${JSON.stringify(bits)}`, ({ plan }) => (plan.tensors[index][1] = bits));
 });
 
-test('weights that leave no room for sums in 16 bits are refused, whatever the plan says', async () => {
+test('weights that leave no room for sums in 16 bits are rejected, whatever the plan says', async () => {
   const parts = takeApart(file);
   parts.plan.run = 8;
-  await assert.rejects(load(putTogether(parts), { build: 'unsigned-pairs' }), { code: 'bad_model', message: /no room/ });
-  for (const run of [undefined, null, '4', 0.5, 2 ** 40, {}]) await refusedWith(`run ${run}`, ({ plan }) => (plan.run = run));
+  await assert.rejects(load(putTogether(parts), { build: 'unsigned-pairs' }), {
+    code: 'bad_model',
+    message: /no room/,
+  });
+  for (const run of [undefined, null, '4', 0.5, 2 ** 40, {}])
+    await rejectedWith(`run ${run}`, ({ plan }) => (plan.run = run));
 });
 
 for (const build of ['plain', 'signed', 'unsigned'])
@@ -182,6 +188,10 @@ for (const build of ['plain', 'signed', 'unsigned'])
       }
       const session = await load(putTogether(parts), { build }).catch((error) => error);
       if (session instanceof VitError) assert.equal(session.code, 'bad_model');
-      else assert.equal((await session.run(new Float32Array(3 * whole.sizes.height * whole.sizes.width).fill(value))).length, 10);
+      else
+        assert.equal(
+          (await session.run(new Float32Array(3 * whole.sizes.height * whole.sizes.width).fill(value))).length,
+          10,
+        );
     }
   });

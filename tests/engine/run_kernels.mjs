@@ -20,12 +20,14 @@ const kernels = /** @type {Record<string, (...args: number[]) => number>} */ (/*
 /** @param {Given} given @param {number} at */
 function place({ f32, i32, u8 }, at) {
   const values = f32 ?? i32 ?? u8 ?? [];
-  const array = u8 ? new Uint8Array(memory.buffer, at, values.length) : new Int32Array(memory.buffer, at, values.length);
+  const array = u8
+    ? new Uint8Array(memory.buffer, at, values.length)
+    : new Int32Array(memory.buffer, at, values.length);
   array.set(values);
   return array;
 }
 
-kernels.test_dot();
+kernels.test_act_type();
 const results = [];
 for (const { name, args } of /** @type {Call[]} */ (JSON.parse(readFileSync(process.argv[3], 'utf8')))) {
   let end = kernels.test_arguments();

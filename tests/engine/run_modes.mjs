@@ -12,7 +12,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { engine } from '../../site/js/engines/vit.js';
+import { engine } from '../../site/js/engines/vit/vit.js';
 import { actAsBrowser, THREAD_SCRIPT } from '../../site/tools/node_browser.mjs';
 
 /** @typedef {{build: string | null, threads: number}} Mode */

@@ -11,10 +11,10 @@ import { resolve } from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { engine } from '../../site/js/engines/vit.js';
-import { readPlan } from '../../site/js/engines/vit_plan.js';
-import { startThreads } from '../../site/js/engines/vit_threads.js';
-import { compileBuild, layOut } from '../../site/js/engines/vit_wasm.js';
+import { readPlan } from '../../site/js/engines/vit/plan.js';
+import { startThreads } from '../../site/js/engines/vit/threads.js';
+import { engine } from '../../site/js/engines/vit/vit.js';
+import { compileBuild, instantiateModel } from '../../site/js/engines/vit/wasm.js';
 import { actAsBrowser, THREAD_SCRIPT } from '../../site/tools/node_browser.mjs';
 
 const RUNS = 200;
@@ -51,7 +51,7 @@ async function open(model, threads, batch) {
 /** An instance whose runs may each have another number of threads. @param {string} model @param {number} threads */
 async function instanceOf(model, threads) {
   const plan = readPlan(new Uint8Array(readFileSync(model)));
-  const instance = await layOut(await compileBuild(wasmPath, true, 'plain'), plan, threads, 1);
+  const instance = await instantiateModel(await compileBuild(wasmPath, true, 'plain'), plan, threads, 1);
   const { memory, exports } = instance;
   const end = await startThreads(instance, threads, THREAD_SCRIPT);
   const values = picture(3 * plan.sizes.height * plan.sizes.width);
@@ -79,7 +79,7 @@ for (const model of models) {
       const { session, input } = await open(model, threads);
       assert.equal(session.threads, threads, session.threads_reason);
       outputs.push(await session.run(input));
-      await ended(session.dispose);
+      await ended(() => session.dispose());
     }
     for (const output of outputs) assert.deepEqual(output, outputs[0]);
   });
@@ -102,8 +102,10 @@ for (const model of models) {
         assert.deepEqual(await session.runAll?.(images.slice(0, count)), expected.slice(0, count));
       assert.deepEqual(await session.run(images[3]), expected[3], 'all threads for one image again');
       assert.deepEqual(await session.runAll?.(images), expected);
-      await assert.rejects(session.runAll?.([images[0], images[1].subarray(1)]) ?? Promise.resolve(), { code: 'bad_request' });
-      await ended(session.dispose);
+      await assert.rejects(session.runAll?.([images[0], images[1].subarray(1)]) ?? Promise.resolve(), {
+        code: 'bad_request',
+      });
+      await ended(() => session.dispose());
     }
   });
 
@@ -132,7 +134,7 @@ test('runs leave nothing behind', async () => {
   await held();
   const before = await held();
   assert.ok((await held()) - before < 2e6);
-  await ended(session.dispose);
+  await ended(() => session.dispose());
 });
 
 test('threads sleep between runs', async () => {
@@ -143,7 +145,7 @@ test('threads sleep between runs', async () => {
   await sleep(1000);
   const { user, system } = process.cpuUsage(before);
   assert.ok((user + system) / 1e6 < IDLE_SHARE, `${user + system} µs of work in a second without any`);
-  await ended(session.dispose);
+  await ended(() => session.dispose());
 });
 
 test('left to itself, a session finds out its threads and answers alike all the while', async () => {
@@ -151,13 +153,13 @@ test('left to itself, a session finds out its threads and answers alike all the 
   const first = await session.run(input);
   for (let index = 0; index < 30; index++) assert.deepEqual(await session.run(input), first);
   assert.ok(session.threads >= 1);
-  await ended(session.dispose);
+  await ended(() => session.dispose());
 });
 
 test('what was disposed of does not run, and can be disposed of again', async () => {
   for (const threads of [1, 2]) {
     const { session, input } = await open(models[0], threads);
-    await ended(session.dispose);
+    await ended(() => session.dispose());
     await assert.rejects(session.run(input), { code: 'not_loaded' });
     await session.dispose();
   }
@@ -167,7 +169,7 @@ test('more threads than the engine has are not had, which is said', async () => 
   const { session, input } = await open(models[0], 40);
   assert.deepEqual([session.threads, session.threads_reason], [16, 'the engine has at most 16 threads']);
   assert.ok((await session.run(input)).every(Number.isFinite));
-  await ended(session.dispose);
+  await ended(() => session.dispose());
 });
 
 test('a thread that does not start leaves one, with the reason', async () => {

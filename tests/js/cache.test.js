@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { after, before, beforeEach, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { FileCache } from '../../site/js/cache.js';
+import { FileCache } from '../../site/js/worker/cache.js';
 
 /** @typedef {import('node:http').ServerResponse} ServerResponse */
-/** @typedef {import('../../site/js/cache.js').Store} Store */
+/** @typedef {import('../../site/js/worker/cache.js').Store} Store */
 
 const HTML = '<!doctype html><title>404</title><h1>There is no such page</h1>';
 /**

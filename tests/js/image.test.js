@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { inspect, MAX_PIXELS, noticesOf, overWhite, sniff } from '../../site/js/image.js';
+import { inspect, MAX_PIXELS, noticesOf, overWhite, sniff } from '../../site/js/worker/image/inspect.js';
 
 /**
  * Bytes from numbers, strings (a character a byte) and other bytes.
@@ -168,7 +168,7 @@ for (const [name, file, expected] of FILES) {
   });
 }
 
-test('what is no image is refused, and known kinds get their own advice', () => {
+test('what is no image is rejected, and known kinds get their own advice', () => {
   assert.throws(() => inspect(bytes()), { code: 'empty_file' });
   assert.throws(() => inspect(bytes('hello')), { code: 'not_an_image' });
   assert.throws(() => inspect(bytes('BMX is a sport, and this text is long enough for a header')), {
@@ -188,7 +188,7 @@ test('what is no image is refused, and known kinds get their own advice', () => 
   });
 });
 
-test('a picture of 100 megapixels is refused from its header alone', () => {
+test('a picture of 100 megapixels is rejected from its header alone', () => {
   assert.throws(() => inspect(png({ width: 10_000, height: 10_000 })), {
     code: 'image_too_large',
     message: /10000×10000.*100 megapixels.*64/,

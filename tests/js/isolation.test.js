@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { isAppleMobile, planFor } from '../../site/js/isolation.js';
+import { isAppleMobile, planFor } from '../../site/js/page/isolation.js';
+import { cachePrefix, isOptedOut, modeOf, withMode } from '../../site/js/shared/service_worker.js';
 import { headersFor, routeOf, withHeaders } from '../../site/sw/routes.js';
-import { cachePrefix, isOptedOut, modeOf, withMode } from '../../site/sw/terms.js';
 
-/** @type {import('../../site/js/isolation.js').Visit} */
+/** @type {import('../../site/js/page/isolation.js').Visit} */
 const FIRST = {
   optedOut: false,
   secure: true,
@@ -18,7 +18,7 @@ const FIRST = {
 
 test('only a plain first visit is worth a reload', () => {
   assert.equal(planFor(FIRST).reload, true);
-  /** @type {Partial<import('../../site/js/isolation.js').Visit>[]} */
+  /** @type {Partial<import('../../site/js/page/isolation.js').Visit>[]} */
   const others = [
     { optedOut: true },
     { secure: false },
@@ -49,16 +49,21 @@ test('the service worker adds headers where the host does not, and never on phon
 });
 
 test('an iPad is known even when it passes for a Mac', () => {
-  const mac = 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Safari/605.1.15';
+  const mac =
+    'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Safari/605.1.15';
   assert.equal(isAppleMobile({ userAgent: mac, maxTouchPoints: 0 }), false);
   assert.equal(isAppleMobile({ userAgent: mac, maxTouchPoints: 5 }), true);
-  assert.equal(isAppleMobile({ userAgent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X)', maxTouchPoints: 5 }), true);
+  assert.equal(
+    isAppleMobile({ userAgent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X)', maxTouchPoints: 5 }),
+    true,
+  );
   assert.equal(isAppleMobile({ userAgent: 'Mozilla/5.0 (Linux; Android 15)', maxTouchPoints: 5 }), false);
 });
 
 test('the mode travels in the URL', () => {
   const script = 'https://host.example/repo/sw.js';
-  for (const mode of /** @type {const} */ (['isolate', 'host', 'plain'])) assert.equal(modeOf(withMode(script, mode)), mode);
+  for (const mode of /** @type {const} */ (['isolate', 'host', 'plain']))
+    assert.equal(modeOf(withMode(script, mode)), mode);
   assert.equal(modeOf(script), 'plain');
   assert.equal(modeOf(`${script}?mode=other`), 'plain');
   assert.equal(isOptedOut('https://host.example/repo/?isolation=off#variant=u8'), true);
@@ -68,21 +73,30 @@ test('the mode travels in the URL', () => {
 test('no site’s caches look like those of another', () => {
   const folders = ['/', '/a/', '/a/b/', '/ab/', '/:a/'].map((path) => cachePrefix(`https://host.example${path}`));
   for (const one of folders) {
-    assert.deepEqual(folders.filter((other) => `${other}0123`.startsWith(one)), [one]);
+    assert.deepEqual(
+      folders.filter((other) => `${other}0123`.startsWith(one)),
+      [one],
+    );
   }
 });
 
 const FOLDER = 'https://host.example/repo/';
-const FILES = { 'index.html': '', 'results.html': '', 'assets/main.AA.js': '', 'assets/engine.wasm': '', 'samples/cat.jpg': '' };
+const FILES = {
+  'index.html': '',
+  'results.html': '',
+  'assets/main.AA.js': '',
+  'assets/engine.wasm': '',
+  'samples/cat.jpg': '',
+};
 
 /**
  * @param {string} address
- * @param {Partial<import('../../site/sw/routes.js').Asked>} [how]
+ * @param {Partial<import('../../site/sw/routes.js').RequestParts>} [how]
  */
 function route(address, how = {}) {
   const url = new URL(address, FOLDER).href;
-  const asked = { url, method: 'GET', mode: 'cors', cache: 'default', headers: new Headers(), ...how };
-  return routeOf(/** @type {import('../../site/sw/routes.js').Asked} */ (asked), FOLDER, FILES);
+  const request = { url, method: 'GET', mode: 'cors', cache: 'default', headers: new Headers(), ...how };
+  return routeOf(/** @type {import('../../site/sw/routes.js').RequestParts} */ (request), FOLDER, FILES);
 }
 
 test('pages, assets and samples of the site are answered', () => {
@@ -105,7 +119,8 @@ test('everything else is left alone', () => {
   assert.equal(route('https://other.example/repo/', { mode: 'navigate' }), null);
   assert.equal(route('assets/main.AA.js', { method: 'POST' }), null);
   assert.equal(route('assets/engine.wasm', { headers: new Headers({ range: 'bytes=0-9' }) }), null);
-  for (const cache of /** @type {const} */ (['reload', 'no-store'])) assert.equal(route('assets/main.AA.js', { cache }), null);
+  for (const cache of /** @type {const} */ (['reload', 'no-store']))
+    assert.equal(route('assets/main.AA.js', { cache }), null);
 });
 
 test('documents are isolated by us, scripts fit into an isolated page, and nothing is added on phones', () => {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import { engine } from '../../site/js/engines/tfjs.js';
-import { readGraphModel, unpackWeights } from '../../site/js/engines/tfjs_model.js';
-import { decodePacked, packedBytes, readSafetensors, rowBytes, unpackCodes } from '../../site/js/packed.js';
+import { readGraphModel, unpackWeights } from '../../site/js/engines/tfjs/model.js';
+import { decodePacked, packedBytes, rowBytes, unpackCodes } from '../../site/js/engines/tfjs/packed.js';
+import { engine } from '../../site/js/engines/tfjs/tfjs.js';
+import { readSafetensors } from '../../site/js/shared/safetensors.js';
 import { tinyModel } from './tiny_model.js';
 
 const file = new Uint8Array(readFileSync(new URL('../vectors/packed.safetensors', import.meta.url)));
-/** @typedef {import('../../site/js/packed.js').Packed} Packed */
+/** @typedef {import('../../site/js/engines/tfjs/packed.js').Packed} Packed */
 /** @typedef {{packed: Packed, bytes: number[], codes: number[], values: number[]}} Vector */
 /** @type {Vector[]} */
 const vectors = JSON.parse(readFileSync(new URL('../vectors/packed.json', import.meta.url), 'utf8'));
@@ -95,18 +96,30 @@ for (const backend of ['wasm', 'cpu']) {
 test('a safetensors file gives the packed rows, scales and zero points', () => {
   const { metadata, tensors } = readSafetensors(file);
   assert.deepEqual(metadata, { format: 'test' });
-  assert.equal(tensors.size, vectors.reduce((sum, { packed }) => sum + (packed.zero_points ? 3 : 2), 0));
+  assert.equal(
+    tensors.size,
+    vectors.reduce((sum, { packed }) => sum + (packed.zero_points ? 3 : 2), 0),
+  );
   vectors.forEach(({ packed, bytes }, index) => {
     const parts = ['weight', 'scale', 'zero_point'].flatMap((part) => tensors.get(`${index}.${part}`) ?? []);
-    assert.deepEqual(parts.flatMap((part) => [...part.bytes]), bytes);
+    assert.deepEqual(
+      parts.flatMap((part) => [...part.bytes]),
+      bytes,
+    );
     const [rows, ...rest] = packed.shape;
-    const width = rowBytes(rest.reduce((a, b) => a * b, 1), packed.bits);
+    const width = rowBytes(
+      rest.reduce((a, b) => a * b, 1),
+      packed.bits,
+    );
     assert.deepEqual(parts[0].shape, [rows, width]);
-    assert.deepEqual(parts.map(({ dtype }) => dtype), packed.zero_points ? ['U8', 'F32', 'U8'] : ['U8', 'F32']);
+    assert.deepEqual(
+      parts.map(({ dtype }) => dtype),
+      packed.zero_points ? ['U8', 'F32', 'U8'] : ['U8', 'F32'],
+    );
   });
 });
 
-test('a safetensors file that is damaged is refused, and says where', () => {
+test('a safetensors file that is damaged is rejected, and says where', () => {
   const length = Number(new DataView(file.buffer).getBigUint64(0, true));
   const entry = { dtype: 'U8', shape: [2, 3], data_offsets: [0, 6] };
   /** @param {unknown} header @param {number} [data] */
@@ -134,11 +147,10 @@ test('a safetensors file that is damaged is refused, and says where', () => {
     [/a lies at \[4,0\]/, made({ a: { ...entry, data_offsets: [4, 0] } })],
     [/a lies at \[0\]/, made({ a: { ...entry, data_offsets: [0] } })],
   ];
-  for (const [message, bytes] of damaged)
-    assert.throws(() => readSafetensors(bytes), { code: 'bad_model', message });
+  for (const [message, bytes] of damaged) assert.throws(() => readSafetensors(bytes), { code: 'bad_model', message });
 });
 
-test('what cannot be a packed weight is refused', () => {
+test('what cannot be a packed weight is rejected', () => {
   const { packed, bytes } = vectors[0];
   const data = Uint8Array.from(bytes);
   assert.throws(() => decodePacked('w', packed, data.subarray(1)), { code: 'bad_model', message: /w has/ });

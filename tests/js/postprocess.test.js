@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { softmax, topClasses } from '../../site/js/postprocess.js';
+import { softmax, topClasses } from '../../site/js/worker/postprocess.js';
 
 test('softmax sums to one and keeps ratios, however large the logits', () => {
   const probabilities = softmax(Float32Array.of(1000, 1000 + Math.log(3), -1000));

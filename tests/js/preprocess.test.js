@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import { normalise, preprocess, resizeAndCrop } from '../../site/js/preprocess.js';
+import { normalise, preprocess, resizeAndCrop } from '../../site/js/worker/image/preprocess.js';
 
 const VECTORS = new URL('../vectors/', import.meta.url);
 const { cases } = JSON.parse(readFileSync(new URL('preprocess.json', VECTORS), 'utf8'));
@@ -43,7 +43,7 @@ test('an extremely wide image costs no more than its crop', () => {
     size: 32,
     crop_pct: 0.875,
     crop_mode: /** @type {const} */ ('center'),
-    interpolation: 'bicubic',
+    interpolation: /** @type {const} */ ('bicubic'),
     mean: [0, 0, 0],
     std: [1, 1, 1],
   };
@@ -53,12 +53,12 @@ test('an extremely wide image costs no more than its crop', () => {
   );
 });
 
-test('what cannot be resized is refused with a reason', () => {
+test('what cannot be resized is rejected with a reason', () => {
   const wanted = {
     size: 32,
     crop_pct: 1,
     crop_mode: /** @type {const} */ ('border'),
-    interpolation: 'bicubic',
+    interpolation: /** @type {const} */ ('bicubic'),
     mean: [0, 0, 0],
     std: [1, 1, 1],
   };

@@ -1,17 +1,20 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { readReference, selfTest } from '../../site/js/selftest.js';
-import { requirePassed } from '../../site/js/verdict.js';
+import { requirePassed } from '../../site/js/shared/selftest_result.js';
+import { readReference, selfTest } from '../../site/js/worker/selftest.js';
 
 const COUNT = 8;
 const SIDE = 4;
 const OUTPUTS = 5;
-/** @type {import('../../site/js/preprocess.js').Preprocess} */
+/** @type {import('../../site/js/shared/site_data.js').Preprocess} */
 const PREPROCESS = {
   ...{ size: SIDE, crop_pct: 1, interpolation: 'bicubic', mean: [0, 0, 0], std: [1, 1, 1] },
   crop_mode: 'center',
 };
-const IMAGES = Uint8Array.from({ length: COUNT * SIDE * SIDE * 3 }, (_, index) => (index * 37 + (index >> 4) * 11) % 256);
+const IMAGES = Uint8Array.from(
+  { length: COUNT * SIDE * SIDE * 3 },
+  (_, index) => (index * 37 + (index >> 4) * 11) % 256,
+);
 const SURE = { max_abs_diff: 0.01, agrees: Array(COUNT).fill(true) };
 
 /** A model: each output is the mean of the channels' values, weighted by place. @param {Float32Array} values */
@@ -24,8 +27,9 @@ const model = async (values) =>
 function safetensors(tensors) {
   let end = 0;
   const entries = Object.entries(tensors).map(([name, { dtype, shape, bytes }]) => {
-    const data_offsets = [end, (end += bytes.length)];
-    return [name, { dtype, shape, data_offsets }];
+    const start = end;
+    end += bytes.length;
+    return [name, { dtype, shape, data_offsets: [start, end] }];
   });
   const header = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
   const length = new Uint8Array(new BigUint64Array([BigInt(header.length)]).buffer);
@@ -57,7 +61,7 @@ async function file(outputs) {
 
 /**
  * @param {(values: Float32Array) => Promise<Float32Array>} run
- * @param {{expected?: import('../../site/js/selftest.js').Expected, outputs?: number[], step?: number}} [options]
+ * @param {{expected?: import('../../site/js/shared/site_data.js').ExpectedSelfTest, outputs?: number[], step?: number}} [options]
  */
 async function tested(run, { expected = SURE, outputs, step = 0 } = {}) {
   let time = 0;
@@ -71,7 +75,7 @@ test('a right back end passes, through the whole path from pixels', async () => 
   assert.ok(max_abs_diff > 0 && max_abs_diff < 0.01); // float16 holds the outputs
 });
 
-test('garbage, constants, exchanged channels, another scale and no numbers are refused', async () => {
+test('garbage, constants, exchanged channels, another scale and no numbers are rejected', async () => {
   const wrong = {
     garbage: async () => Float32Array.from({ length: OUTPUTS }, (_, index) => 9 * Math.sin(index * 99)),
     constant: async () => new Float32Array(OUTPUTS),
@@ -108,22 +112,26 @@ test('a slow back end runs two images, a fast one all', async () => {
 
 test('of a model with very many outputs some are compared', async () => {
   assert.equal((await tested(model, { outputs: [0, 1, 2, 3, 4] })).agreement, 8);
-  const other = async (/** @type {Float32Array} */ values) => (await model(values)).map((value, index) => index ? value : 90);
+  const other = async (/** @type {Float32Array} */ values) =>
+    (await model(values)).map((value, index) => (index ? value : 90));
   const { agreement, max_abs_diff } = await tested(other, { outputs: [1, 2, 3, 4] });
   assert.equal(agreement, 0); // the largest of all outputs counts, kept or not
   assert.ok(max_abs_diff < 0.01);
 });
 
-test('a refusal names the back end and its figures', async () => {
+test('a rejection names the back end and its figures', async () => {
   const result = await tested(async () => new Float32Array(OUTPUTS));
-  assert.throws(() => requirePassed(result, 'webgl'), (/** @type {any} */ error) => {
-    assert.equal(error.code, 'wrong_result');
-    assert.match(error.message, /“webgl”.*\d of 8 reference images agree.*off by [\d.]+ at most.*[\d.]+ is allowed/);
-    return true;
-  });
+  assert.throws(
+    () => requirePassed(result, 'webgl'),
+    (/** @type {any} */ error) => {
+      assert.equal(error.code, 'wrong_result');
+      assert.match(error.message, /“webgl”.*\d of 8 reference images agree.*off by [\d.]+ at most.*[\d.]+ is allowed/);
+      return true;
+    },
+  );
 });
 
-test('a file that holds no reference images is refused', async () => {
+test('a file that holds no reference images is rejected', async () => {
   const images = { dtype: 'U8', shape: [8, 1, 1, 3], bytes: new Uint8Array(24) };
   const logits = { dtype: 'F32', shape: [8, 1], bytes: new Uint8Array(32) };
   const few = { dtype: 'F16', shape: [7, 1], bytes: new Uint8Array(14) };

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import test from 'node:test';
 import { openEngine } from '../../site/js/engines/index.js';
-import { engine } from '../../site/js/engines/tfjs.js';
-import { buildFor } from '../../site/js/engines/tfjs_model.js';
+import { buildFor } from '../../site/js/engines/tfjs/model.js';
+import { engine } from '../../site/js/engines/tfjs/tfjs.js';
 import { tinyModel, twoGraphs, WEIGHTS } from './tiny_model.js';
 
 const tf = createRequire(new URL('../../site/package.json', import.meta.url))('@tensorflow/tfjs-core');
@@ -17,7 +17,8 @@ function product(input) {
 /** @param {Float32Array} found @param {number[]} truth */
 function assertClose(found, truth) {
   assert.equal(found.length, truth.length);
-  truth.forEach((value, index) => assert.ok(Math.abs(found[index] - value) < 1e-4, `${found[index]} is not ${value}`));
+  for (const [index, value] of truth.entries())
+    assert.ok(Math.abs(found[index] - value) < 1e-4, `${found[index]} is not ${value}`);
 }
 
 for (const backend of ['wasm', 'cpu']) {
@@ -51,13 +52,13 @@ test('a model with channels first gets them first', async () => {
   await session.dispose();
 });
 
-test('an input of the wrong length is refused', async () => {
+test('an input of the wrong length is rejected', async () => {
   const session = await engine.load({ files: tinyModel() }, { backend: 'cpu' });
   await assert.rejects(session.run(new Float32Array(11)), { code: 'bad_request', message: /11 values.*12/ });
   await session.dispose();
 });
 
-test('damaged models are refused, and say where', async () => {
+test('damaged models are rejected, and say where', async () => {
   /** @type {[RegExp, (files: Map<string, Uint8Array<ArrayBuffer>>) => unknown][]} */
   const damages = [
     [/no model\.json/, (files) => files.delete('model.json')],
@@ -106,13 +107,17 @@ test('a GPU runs the graph made for it, on the weights of the other', async () =
   assert.equal(tf.engine().state.numTensors, before);
 });
 
-test('a graph for GPUs that does not fit is refused, and says why', async () => {
+test('a graph for GPUs that does not fit is rejected, and says why', async () => {
   /** @type {[string, RegExp, (files: Map<string, Uint8Array<ArrayBuffer>>) => unknown][]} */
   const damages = [
     ['gpu', /no model_gpu\.json/, (files) => files.delete('model_gpu.json')],
     ['gpu', /lacks the weight file gpu\.bin/, (files) => files.delete('gpu.bin')],
     ['gpu', /hold 84 bytes where 88/, (files) => files.set('gpu.bin', new Uint8Array(28))],
-    ['gpu', /takes v from model\.json, which lacks it/, (files) => replace(files, '["w","w"]', '["w","v"]', 'model_gpu.json')],
+    [
+      'gpu',
+      /takes v from model\.json, which lacks it/,
+      (files) => replace(files, '["w","w"]', '["w","v"]', 'model_gpu.json'),
+    ],
     ['abacus', /no build “abacus”; it has: cpu, gpu/, () => {}],
   ];
   for (const [build, message, damage] of damages) {
@@ -130,7 +135,7 @@ function replace(files, from, to, name = 'model.json') {
   files.set(name, new TextEncoder().encode(text.replace(from, to)));
 }
 
-test('a back end that is not here is refused with those that are', async () => {
+test('a back end that is not here is rejected with those that are', async () => {
   await assert.rejects(engine.load({ files: tinyModel() }, { backend: 'webgl' }), {
     code: 'backend_unavailable',
     message: /“webgl”.*Available: wasm, cpu\./,
@@ -152,6 +157,6 @@ test('a back end that is not here is refused with those that are', async () => {
   assert.ok(states.every(({ available, reason }) => available || reason !== ''));
 });
 
-test('an unknown engine is refused with those there are', async () => {
+test('an unknown engine is rejected with those there are', async () => {
   await assert.rejects(openEngine('abacus'), { code: 'bad_request', message: /abacus.*tfjs/ });
 });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { formatBytes, formatMs, formatPercent } from '../../site/js/ui/figures.js';
-import { readLink, writeLink } from '../../site/js/ui/link.js';
+import { readLink, writeLink } from '../../site/js/page/link.js';
+import { formatBytes, formatMs, formatPercent } from '../../site/js/page/ui/figures.js';
 
 test('a link reads back what it was written from', () => {
-  const wish = { model: 'timm/vit_small&co', variant: 'u8-tfjs', backend: 'wasm' };
-  assert.deepEqual(readLink(writeLink(wish)), wish);
+  const request = { model: 'timm/vit_small&co', variant: 'u8-tfjs', backend: 'wasm' };
+  assert.deepEqual(readLink(writeLink(request)), request);
   assert.deepEqual(readLink(writeLink({ model: 'fashion' })), { model: 'fashion' });
 });
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { describe, readPlan } from '../../site/js/engines/vit_plan.js';
-import { ThreadTrial } from '../../site/js/engines/vit_trial.js';
+import { describe, readPlan } from '../../site/js/engines/vit/plan.js';
+import { ThreadTuner } from '../../site/js/engines/vit/tuner.js';
+import { instantiateModel } from '../../site/js/engines/vit/wasm.js';
 
 const SIZES = {
   ...{ height: 28, width: 21, patch_height: 7, patch_width: 7, dim: 48, heads: 3, head_dim: 16, hidden: 192, depth: 2 },
@@ -17,7 +18,9 @@ function made(metadata, tensors = {}) {
   let end = 0;
   const entries = Object.entries(tensors).map(([name, [dtype, bytes]]) => {
     const shape = [bytes.length / (dtype === 'U8' ? 1 : dtype === 'F16' ? 2 : 4)];
-    return [name, { dtype, shape, data_offsets: [end, (end += bytes.length)] }];
+    const start = end;
+    end += bytes.length;
+    return [name, { dtype, shape, data_offsets: [start, end] }];
   });
   const text = new TextEncoder().encode(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) }));
   const start = new Uint8Array(BigUint64Array.of(BigInt(text.length)).buffer);
@@ -34,28 +37,51 @@ test('a plan has the tensors in its own order, with their bits', () => {
     first: ['U8', [3, 4, 5]],
     middle: ['F32', [6, 7, 8, 9]],
   });
-  const { sizes, parts } = planned({ sizes: SIZES, tensors: [['first', 3], ['middle', 0], ['last', 0]], run: 4 }, tensors);
+  const { sizes, parts } = planned(
+    {
+      sizes: SIZES,
+      tensors: [
+        ['first', 3],
+        ['middle', 0],
+        ['last', 0],
+      ],
+      run: 4,
+    },
+    tensors,
+  );
   assert.deepEqual(sizes, SIZES);
   assert.deepEqual(
     parts.map(({ name, bits, bytes }) => [name, bits, [...bytes]]),
-    [['first', 3, [3, 4, 5]], ['middle', 32, [6, 7, 8, 9]], ['last', 16, [1, 2]]],
+    [
+      ['first', 3, [3, 4, 5]],
+      ['middle', 32, [6, 7, 8, 9]],
+      ['last', 16, [1, 2]],
+    ],
   );
 });
 
-test('a plan without its tensors, or with others than numbers, is refused', () => {
+test('a plan without its tensors, or with others than numbers, is rejected', () => {
   const listed = { sizes: SIZES, tensors: [['weight', 4]], run: 8 };
   assert.throws(() => planned(listed), { code: 'bad_model', message: /weight/ });
   assert.throws(() => planned(listed, { weight: ['I32', [0, 0, 0, 0]] }), { code: 'bad_model', message: /weight/ });
-  assert.throws(() => planned({ ...listed, tensors: [['weight', 4.5]] }, { weight: ['U8', [0]] }), { code: 'bad_model' });
-  assert.throws(() => planned({ sizes: { ...SIZES, dim: '48' }, tensors: [], run: 0 }), { code: 'bad_model', message: /plan/ });
+  assert.throws(() => planned({ ...listed, tensors: [['weight', 4.5]] }, { weight: ['U8', [0]] }), {
+    code: 'bad_model',
+  });
+  assert.throws(() => planned({ sizes: { ...SIZES, dim: '48' }, tensors: [], run: 0 }), {
+    code: 'bad_model',
+    message: /plan/,
+  });
   assert.throws(() => planned({ sizes: SIZES, tensors: [] }), { code: 'bad_model', message: /plan/ });
   assert.throws(() => planned({ sizes: SIZES, run: 0 }), { code: 'bad_model', message: /plan/ });
 });
 
-test('files of other formats and versions are refused by name', () => {
+test('files of other formats and versions are rejected with a reason', () => {
   const others = [{}, { format: 'pt' }, { format: 'vit-pages-engine', schema_version: '2' }];
-  for (const metadata of /** @type {Record<string, string>[]} */ (others))
-    assert.throws(() => readPlan(made(metadata)), { code: 'bad_model', message: /“vit-pages-engine”, version 1/ });
+  for (const metadata of /** @type {Record<string, string>[]} */ (others)) {
+    const found = `“${metadata.format}”, version ${metadata.schema_version};`;
+    const message = new RegExp(`${found} “vit-pages-engine”, version 1, is needed`);
+    assert.throws(() => readPlan(made(metadata)), { code: 'bad_model', message });
+  }
   const plan = { format: 'vit-pages-engine', schema_version: '1', plan: '{"sizes":' };
   assert.throws(() => readPlan(made(plan)), { code: 'bad_model', message: /no plan/ });
 });
@@ -66,7 +92,22 @@ test('the description has the sizes in order, epsilon as its bits, and the threa
   assert.deepEqual([...found], [28, 21, 7, 7, 48, 3, 16, 192, 2, 1, 0, 10, 1, 4, epsilon, 3, 1, 2]);
 });
 
-test('a description of sizes that int32 cannot hold is refused, and names them', () => {
+/** One function → i32, named contract: 1, which is the fingerprint of no contract. */
+const OTHER_ENGINE = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 127, 2, 15, 1, 3, 101, 110, 118, 6, 109, 101, 109, 111, 114, 121, 2,
+  0, 1, 3, 2, 1, 0, 7, 12, 1, 8, 99, 111, 110, 116, 114, 97, 99, 116, 0, 0, 10, 6, 1, 4, 0, 65, 1, 11,
+];
+
+test('an engine that was made from another contract is rejected', async () => {
+  const module = await WebAssembly.compile(new Uint8Array(OTHER_ENGINE));
+  const plan = { sizes: SIZES, parts: [], run: 0 };
+  await assert.rejects(instantiateModel(module, plan, 1, 1), {
+    code: 'internal',
+    message: /of another version than the page/,
+  });
+});
+
+test('a description of sizes that int32 cannot hold is rejected, and names them', () => {
   for (const value of [2 ** 31, -(2 ** 31) - 1, 2 ** 32 + 48, 0.5, NaN])
     assert.throws(() => describe({ sizes: { ...SIZES, dim: value }, parts: [], run: 0 }, 1, 1), {
       code: 'bad_model',
@@ -75,27 +116,27 @@ test('a description of sizes that int32 cannot hold is refused, and names them',
 });
 
 /**
- * Let a trial run until it has found out; return the numbers of threads that it tried.
- * @param {ThreadTrial} trial
+ * Let a tuner run until it has found out; return the numbers of threads that it tried.
+ * @param {ThreadTuner} tuner
  * @param {(threads: number, run: number) => number} time
  */
-function tryAll(trial, time) {
+function tryAll(tuner, time) {
   const tried = [];
-  while (!trial.settled) {
-    tried.push(trial.next);
-    trial.record(time(trial.next, tried.length - 1));
+  while (!tuner.settled) {
+    tried.push(tuner.next);
+    tuner.record(time(tuner.next, tried.length - 1));
   }
   return tried;
 }
 
 /** @param {number} most @param {(threads: number, run: number) => number} time */
 function fastestOf(most, time) {
-  const trial = new ThreadTrial(most);
-  tryAll(trial, time);
-  return trial.fastest;
+  const tuner = new ThreadTuner(most);
+  tryAll(tuner, time);
+  return tuner.fastest;
 }
 
-test('a trial tries all threads, half of them and a quarter, in turn, until two rounds made nothing faster', () => {
+test('a tuner tries all threads, half of them and a quarter, in turn, until two rounds made nothing faster', () => {
   for (const [most, counts] of /** @type {[number, number[]][]} */ ([
     [2, [2, 1]],
     [3, [3, 2, 1]],
@@ -103,16 +144,19 @@ test('a trial tries all threads, half of them and a quarter, in turn, until two 
     [7, [7, 4, 2]],
     [8, [8, 4, 2]],
   ])) {
-    const trial = new ThreadTrial(most);
-    assert.equal(trial.fastest, most, 'until it is found out');
-    assert.match(trial.reason, /find out whether fewer/);
-    assert.deepEqual(tryAll(trial, (threads) => 100 * threads), [...counts, ...counts, ...counts]);
+    const tuner = new ThreadTuner(most);
+    assert.equal(tuner.fastest, most, 'until it is found out');
+    assert.match(tuner.reason, /find out whether fewer/);
+    assert.deepEqual(
+      tryAll(tuner, (threads) => 100 * threads),
+      [...counts, ...counts, ...counts],
+    );
     const least = counts[counts.length - 1];
-    assert.equal(trial.next, least);
-    assert.equal(trial.fastest, least);
-    assert.equal(trial.reason, `${least} of ${most} threads were the fastest here`);
-    trial.record(1);
-    assert.deepEqual([trial.next, trial.fastest], [least, least], 'it stays so');
+    assert.equal(tuner.next, least);
+    assert.equal(tuner.fastest, least);
+    assert.equal(tuner.reason, `${least} of ${most} threads were the fastest here`);
+    tuner.record(1);
+    assert.deepEqual([tuner.next, tuner.fastest], [least, least], 'it stays so');
   }
 });
 
@@ -122,21 +166,24 @@ test('runs of a few milliseconds are tried for longer than the browser and the s
     const compiling = run < 4 ? 15 - 3 * run : 0;
     return compiling + (threads === 1 ? 3.1 : run < 25 ? 3.6 : 2);
   };
-  const trial = new ThreadTrial(2);
-  const tried = tryAll(trial, settling);
-  assert.deepEqual([trial.fastest, trial.reason], [2, '']);
+  const tuner = new ThreadTuner(2);
+  const tried = tryAll(tuner, settling);
+  assert.deepEqual([tuner.fastest, tuner.reason], [2, '']);
   assert.ok(tried.length > 75 && tried.length <= 90, `it took ${tried.length} runs`);
 });
 
 test('slow runs do not count, were they most of them', () => {
   const times = /** @type {Record<number, number>} */ ({ 4: 50, 2: 20, 1: 80 });
-  assert.equal(fastestOf(4, (threads, run) => (run % 4 === 0 ? 1 : 10) * times[threads]), 2);
+  assert.equal(
+    fastestOf(4, (threads, run) => (run % 4 === 0 ? 1 : 10) * times[threads]),
+    2,
+  );
 });
 
-test('a trial ends even if every run is faster than the last, or takes no time that a clock can tell', () => {
+test('a tuner ends even if every run is faster than the last, or takes no time that a clock can tell', () => {
   for (const time of [(/** @type {number} */ _, /** @type {number} */ run) => 1000 * 0.9 ** run, () => 0]) {
-    const trial = new ThreadTrial(2);
-    assert.equal(tryAll(trial, time).length, 200);
+    const tuner = new ThreadTuner(2);
+    assert.equal(tryAll(tuner, time).length, 200);
   }
 });
 
@@ -149,8 +196,8 @@ test('more threads are kept only where they are worth it', () => {
 });
 
 test('with one thread there is nothing to try', () => {
-  const trial = new ThreadTrial(1);
-  assert.deepEqual([trial.settled, trial.next, trial.fastest, trial.reason], [true, 1, 1, '']);
-  trial.record(5);
-  assert.deepEqual([trial.settled, trial.next, trial.fastest, trial.reason], [true, 1, 1, '']);
+  const tuner = new ThreadTuner(1);
+  assert.deepEqual([tuner.settled, tuner.next, tuner.fastest, tuner.reason], [true, 1, 1, '']);
+  tuner.record(5);
+  assert.deepEqual([tuner.settled, tuner.next, tuner.fastest, tuner.reason], [true, 1, 1, '']);
 });

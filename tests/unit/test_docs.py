@@ -51,6 +51,15 @@ def test_the_readme_is_short_and_names_both_commands() -> None:
     assert all(re.search(rf"^{name} ", DOCUMENTS[README], re.MULTILINE) for name in ("make site", "make test"))
 
 
+def test_readme_set_up_and_workflows_agree_on_versions() -> None:
+    setup, workflow = (ROOT / ".ci/setup").read_text(), (ROOT / ".github/workflows/ci.yml").read_text()
+    for versions in ("Python 3.11 or 3.12", "Node.js 20.10 or newer"):
+        assert versions in DOCUMENTS[README] and versions in DOCUMENTS["docs/contributing.md"] and versions in setup
+    assert 'python: ["3.11", "3.12"]' in workflow and 'node-version: "20"' in workflow
+    assert 'requires-python = ">=3.11,<3.13"' in (ROOT / "pyproject.toml").read_text()
+    assert '"node": ">=20.10"' in (ROOT / "site/package.json").read_text()
+
+
 @pytest.mark.parametrize("name", [*MODELS, *RECIPES, *METHODS, *ENGINES])
 def test_every_name_is_documented(name: str) -> None:
     assert f"`{name}`" in EVERYTHING

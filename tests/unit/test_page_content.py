@@ -158,7 +158,7 @@ def test_python_and_javascript_write_figures_alike() -> None:
     times = [0.0, 0.123, 4.56, 9.994, 23.14, 162.4, 1234.6]
     shares = [0.0, 0.9344, 1.0]
     script = (
-        "import {formatBytes, formatMs, formatPercent} from './site/js/ui/figures.js';"
+        "import {formatBytes, formatMs, formatPercent} from './site/js/page/ui/figures.js';"
         f"console.log(JSON.stringify([{counts}.map(formatBytes), {times}.map(formatMs), {shares}.map(formatPercent)]))"
     )
     done = subprocess.run(

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from export.conversion.engine import contract
 from export.core.errors import ExportError, RequestError
 from export.core.files import hash_file, hash_json, replacing_folder
 from export.core.paths import ENGINE_SOURCE
@@ -18,22 +20,31 @@ MOST_BYTES = 40 * 1024  # of a build: the page's first visitor waits for it
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One of the engine's builds: its file, what of WebAssembly it uses, and sources and macros of its own."""
+    """One of the engine's builds: its file, its instruction set as `simd/isa.h` has it, and sources of its own.
+
+    `emulation` is a header that is included before all else, with the relaxed instructions in plain SIMD.
+    """
 
     name: str
-    relaxed: bool
+    isa: str
     threads: bool
     sources: tuple[Path, ...] = ()
+    emulation: Path | None = None
     macros: tuple[str, ...] = ()
+
+    @property
+    def relaxed(self) -> bool:
+        """Whether it uses relaxed SIMD."""
+        return self.isa != "PLAIN" and self.emulation is None
 
 
 BUILDS = (
-    Build("vit-relaxed.wasm", relaxed=True, threads=False),
-    Build("vit-relaxed-threads.wasm", relaxed=True, threads=True),
-    Build("vit-pairs.wasm", relaxed=True, threads=False, macros=("PAIRS",)),
-    Build("vit-pairs-threads.wasm", relaxed=True, threads=True, macros=("PAIRS",)),
-    Build("vit-plain.wasm", relaxed=False, threads=False),
-    Build("vit-plain-threads.wasm", relaxed=False, threads=True),
+    Build("vit-relaxed.wasm", "RELAXED", threads=False),
+    Build("vit-relaxed-threads.wasm", "RELAXED", threads=True),
+    Build("vit-pairs.wasm", "PAIRS", threads=False),
+    Build("vit-pairs-threads.wasm", "PAIRS", threads=True),
+    Build("vit-plain.wasm", "PLAIN", threads=False),
+    Build("vit-plain-threads.wasm", "PLAIN", threads=True),
 )
 
 # No contraction: every build is to give the same bits. No standard library: there is none.
@@ -85,9 +96,11 @@ def make_engine() -> Path:
 
 def engine_key() -> str:
     """Return the hash of everything the builds are made from."""
-    sources = [[path.name, hash_file(path)] for path in sorted(ENGINE_SOURCE.glob("*.[ch]"))]
-    builds = [[build.name, build.relaxed, build.threads, build.macros] for build in BUILDS]
-    return hash_json([sources, builds, [*FLAGS, *RELAXED_FLAGS, *THREAD_FLAGS], _compiler_version()])
+    paths = sorted(ENGINE_SOURCE.rglob("*.[ch]"))
+    sources = [[path.relative_to(ENGINE_SOURCE).as_posix(), hash_file(path)] for path in paths]
+    builds = [[build.name, build.isa, build.threads] for build in BUILDS]
+    flags = [*FLAGS, *RELAXED_FLAGS, *THREAD_FLAGS]
+    return hash_json([sources, contract.header(), builds, flags, _compiler_version()])
 
 
 @cache
@@ -105,21 +118,26 @@ def compile_build(build: Build, target: Path) -> None:
     _compiler_version()
     features = ["generic", "simd128", "bulk_memory"]
     features += ["relaxed_simd"] * build.relaxed + ["atomics"] * build.threads
-    command = [
-        sys.executable,
-        "-m",
-        COMPILER,
-        "cc",
-        *FLAGS,
-        f"-mcpu={'+'.join(features)}",
-        *(RELAXED_FLAGS if build.relaxed else ()),
-        *(THREAD_FLAGS if build.threads else ()),
-        "-o",
-        str(target.resolve()),
-        *(f"-D{macro}" for macro in build.macros),
-        f"-I{ENGINE_SOURCE}",
-        *(str(path) for path in (*sorted(ENGINE_SOURCE.glob("*.c")), *build.sources)),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with TemporaryDirectory() as generated:
+        (Path(generated) / "contract.h").write_text(contract.header(), "ascii")
+        command = [
+            sys.executable,
+            "-m",
+            COMPILER,
+            "cc",
+            *FLAGS,
+            f"-mcpu={'+'.join(features)}",
+            *(RELAXED_FLAGS if build.relaxed else ()),
+            *(THREAD_FLAGS if build.threads else ()),
+            "-o",
+            str(target.resolve()),
+            f"-DISA=ISA_{build.isa}",
+            *(f"-D{macro}" for macro in build.macros),
+            f"-I{ENGINE_SOURCE}",
+            f"-I{generated}",
+            *(("-include", str(build.emulation)) if build.emulation else ()),
+            *(str(path) for path in (*sorted(ENGINE_SOURCE.rglob("*.c")), *build.sources)),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ExportError(f"compiling {build.name} failed:\n{(done.stderr or done.stdout).strip()}")

@@ -25,33 +25,27 @@ from torch import Tensor, nn
 
 from export.conversion.converter_process import run_node
 from export.conversion.engine.compile import make_engine
+from export.conversion.engine.contract import FILE_FIELDS, FLAGS, FLOATS, FORMAT, POOLS, VERSION, WIDTH_MULTIPLE
 from export.conversion.engine.tensors import Tensors, add_linear, add_norm, add_products, kind_of, refuse
 from export.core.errors import VerificationError
-from export.core.fidelity import compare
+from export.core.fidelity import Comparison, compare
 from export.core.paths import SITE
-from export.core.records import Verification
 from export.models.float_artifact import run_model
 from export.quantization.integer_file import FILE as INTEGER_FILE
 from export.quantization.integer_file import QuantizedModel, load_quantized, write_safetensors
 from export.quantization.layers.modules import QuantConv2d
 
-FORMAT, VERSION = "vit-pages-engine", 1
 FILE = "model.vit"
 RUNNER = SITE / "tools" / "run_vit.mjs"
-STEP = 8  # the engine's widths are multiples of this
-POOLS = {"token": 0, "avg": 1}
-MEAN_OF_ALL = 2
-FLAGS = {"norm_before": 1, "norm_query_key": 2, "norm_after": 4, "norm_pooled": 8, "gelu_tanh": 16}
-FLOAT_EMBED, FLOAT_CLASSIFIER = 1, 2
 
 
 def convert_engine(
     parent: Path, golden_inputs: NDArray[np.float32], target: Path, *, name: str, log: Path
-) -> Verification:
+) -> Comparison:
     """Write the engine's file of the integer artifact in `parent`, run it in the engine, and compare.
 
     `golden_inputs` is [n, 3, H, W]. Raises `UnsupportedError`, and `VerificationError` when the engine does not agree
-    with the integer model, or on the first image not to the last bit with what is stated of it in NumPy.
+    on the first image, to the last bit, with what is stated of it in NumPy.
     """
     from export.conversion.engine.reference import EngineReference
 
@@ -116,7 +110,7 @@ def _add_embedding(tensors: Tensors, module: VisionTransformer) -> int:
     if isinstance(module.norm_pre, nn.Identity):
         return 0
     add_norm(tensors, "norm_pre", module.norm_pre)
-    return FLAGS["norm_before"]
+    return FLAGS["norm_pre"]
 
 
 def _tokens(module: VisionTransformer) -> tuple[Tensor, Tensor]:
@@ -173,7 +167,7 @@ def _add_attention(tensors: Tensors, name: str, attention: Any, factor: Tensor |
         add_norm(tensors, f"{name}.k_norm", attention.k_norm)
     add_products(tensors, name, attention.product_qk, attention.product_av, attention.num_heads)
     add_linear(tensors, f"{name}.proj", attention.proj, factor=factor)
-    return FLAGS["norm_query_key"] if norms else 0
+    return FLAGS["qk_norm"] if norms else 0
 
 
 def _add_end(tensors: Tensors, module: VisionTransformer) -> int:
@@ -183,8 +177,8 @@ def _add_end(tensors: Tensors, module: VisionTransformer) -> int:
     for name, norm in (("norm", module.norm), ("fc_norm", module.fc_norm)):
         if not isinstance(norm, nn.Identity):
             add_norm(tensors, name, norm)
-            flags |= FLAGS["norm_after" if name == "norm" else "norm_pooled"]
-    if isinstance(module, VisionTransformerDistilled) and flags & FLAGS["norm_pooled"]:
+            flags |= FLAGS[name]
+    if isinstance(module, VisionTransformerDistilled) and flags & FLAGS["fc_norm"]:
         raise refuse("fc_norm", "comes before two classifiers")
     for name in _classifiers(module):
         add_linear(tensors, name, module.get_submodule(name), may_be_float=True)
@@ -202,19 +196,19 @@ def _sizes(module: VisionTransformer, flags: int, tensors: Tensors) -> dict[str,
     hidden = module.blocks[0].mlp.fc1.weight.levels.shape[0]
     widths = {"dim": module.embed_dim, "head_dim": attention.head_dim, "hidden": hidden}
     for name, width in widths.items():
-        if width % STEP:
-            raise refuse(name, f"is {width}, not a multiple of {STEP}")
+        if width % WIDTH_MULTIPLE:
+            raise refuse(name, f"is {width}, not a multiple of {WIDTH_MULTIPLE}")
     epsilons = {layer.eps for layer in module.modules() if isinstance(layer, nn.LayerNorm)}
     if len(epsilons) != 1:
         raise refuse("LayerNorm", f"has several epsilons: {sorted(epsilons)}")
     classifiers = _classifiers(module)
-    floats = (FLOAT_EMBED if "patch_embed.proj.input" not in tensors.values else 0) | (
-        FLOAT_CLASSIFIER if classifiers and "head.input" not in tensors.values else 0
+    floats = (FLOATS["embed"] if "patch_embed.proj.input" not in tensors.values else 0) | (
+        FLOATS["head"] if classifiers and "head.input" not in tensors.values else 0
     )
     if len({f"{name}.input" in tensors.values for name in classifiers}) > 1:
         raise refuse("the two classifiers", "differ in whether their inputs stay float")
-    pool = POOLS[module.global_pool]
-    return {
+    with_prefix = module.global_pool == "avg" and module.pool_include_prefix
+    sizes = {
         "height": embed.img_size[0],
         "width": embed.img_size[1],
         "patch_height": embed.patch_size[0],
@@ -225,13 +219,15 @@ def _sizes(module: VisionTransformer, flags: int, tensors: Tensors) -> dict[str,
         "hidden": hidden,
         "depth": len(module.blocks),
         "prefix": module.num_prefix_tokens,
-        "pool": MEAN_OF_ALL if pool and module.pool_include_prefix else pool,
+        "pool": POOLS["avg_all" if with_prefix else module.global_pool],
         "classes": module.num_classes if classifiers else 0,
         "classifiers": 2 if isinstance(module, VisionTransformerDistilled) else 1,
         "flags": flags,
         "epsilon": epsilons.pop(),
         "floats": floats,
     }
+    assert sizes.keys() == set(FILE_FIELDS), "the engine's contract has other fields"
+    return sizes
 
 
 def run_vit(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from export.conversion.engine.export import FLAGS, MEAN_OF_ALL
+from export.conversion.engine.contract import FLAGS, POOLS, require_version
 from export.quantization.layers.packing import unpack
 
 Floats = NDArray[np.float32]
@@ -61,9 +61,14 @@ class Quantizer:
 
 
 def read_engine_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return sizes and tensors, packed ones as levels `[out, in]` and all floats as float32."""
+    """Return sizes and tensors, packed ones as levels `[out, in]` and all floats as float32.
+
+    Raises `ArtifactError` for a file of another format or version.
+    """
     with safe_open(path, "numpy") as opened:
-        plan = json.loads(opened.metadata()["plan"])
+        metadata = opened.metadata() or {}
+        require_version(metadata, path)
+        plan = json.loads(metadata["plan"])
         raw = {name: opened.get_tensor(name) for name, _ in plan["tensors"]}
     sizes, tensors = plan["sizes"], {}
     columns = {"attn.proj": sizes["heads"] * sizes["head_dim"], "mlp.fc2": sizes["hidden"]}
@@ -115,13 +120,13 @@ class EngineReference:
         x = self._linear(name, rows, levels) + self.tensors["positions"]
         if self.sizes["prefix"]:
             x = np.concatenate([self.tensors["prefix"], x])
-        return self._norm("norm_pre", x) if self._has("norm_before") else x
+        return self._norm("norm_pre", x) if self._has("norm_pre") else x
 
     def _attend(self, x: Floats, block: str) -> Floats:
         heads, width = self.sizes["heads"], self.sizes["head_dim"]
         qkv = self._linear(f"{block}attn.qkv", self._norm(f"{block}norm1", x))
         q, k, v = qkv.reshape(self.tokens, 3, heads, width).transpose(1, 2, 0, 3)
-        if self._has("norm_query_key"):
+        if self._has("qk_norm"):
             q, k = self._norm(f"{block}attn.q_norm", q), self._norm(f"{block}attn.k_norm", k)
         operands = self.tensors[f"{block}attn.operands"]
         out = [self._head(q[head], k[head], v[head], operands[:, :, head]) for head in range(heads)]
@@ -147,16 +152,16 @@ class EngineReference:
         return self._linear(f"{block}mlp.fc2", hidden) + x
 
     def _finish(self, x: Floats) -> Floats:
-        if self._has("norm_after"):
+        if self._has("norm"):
             x = self._norm("norm", x)
         pooled = x[: self.sizes["classifiers"]]
-        if self.sizes["pool"]:
-            chosen = x if self.sizes["pool"] == MEAN_OF_ALL else x[self.sizes["prefix"] :]
+        if self.sizes["pool"] != POOLS["token"]:
+            chosen = x if self.sizes["pool"] == POOLS["avg_all"] else x[self.sizes["prefix"] :]
             total = np.zeros_like(x[:1])
             for row in chosen:
                 total = total + row
             pooled = total / np.float32(len(chosen))
-        if self._has("norm_pooled"):
+        if self._has("fc_norm"):
             pooled = self._norm("fc_norm", pooled)
         if self.sizes["classes"]:
             names = ("head", "head_dist")[: len(pooled)]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from export.conversion import kind
 from export.core.console import say
 from export.core.errors import RequestError
 from export.core.files import write_atomically
@@ -24,6 +23,7 @@ from export.measuring.float_reference import float_reference
 from export.models.request import ModelRequest
 from export.page.reports.benchmark import Benchmark, DispatchCount, TargetResult, merge_benchmarks
 from export.page.reports.benchmark_view import read_benchmark
+from export.pipeline.formats import FORMATS
 
 IMAGES = 16  # whose outputs are compared with the float model's
 
@@ -118,7 +118,7 @@ def _backends(client: PageClient) -> list[tuple[str, int]]:
 
 
 def _count_dispatches(site: BenchmarkSite) -> list[DispatchCount]:
-    targets = [target for target in TARGETS if kind(target.format) == "tfjs"]
+    targets = [target for target in TARGETS if FORMATS[target.format].engine == "tfjs"]
     image = float_reference(site.float_folder, None, 1).images[0]
     with serving(site.folder, isolated=True) as url, chromium(software_gpu=True) as browser:
         return count_dispatches(browser, url, site, targets, image)

@@ -1,9 +1,11 @@
 """The page that the benchmark measures: one model with all targets as its variants."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from export.core.console import stage
 from export.measuring.benchmark.targets import Target

@@ -1,14 +1,15 @@
 """The figures of a benchmark of all engines, and their ratios; field names are the keys of `benchmark.json`."""
 
 import statistics
-from dataclasses import dataclass, replace
 
-from export.core.records import Environment, Record
+from msgspec.structs import replace
+
+from export.core.records import Environment
+from export.core.schema import Count, NonNegative, Number, Positive, PositiveInt, Record
 from export.core.stats import Figure, summarise
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetResult(Record):
+class TargetResult(Record, frozen=True, kw_only=True):
     """Warm latency of one target on a back end with a number of threads; `rounds_ms` are the rounds' medians in order.
 
     `role` names the target in ratios. `cold` is the cold start on localhost, in milliseconds by phase; `sqnr_db` is
@@ -19,14 +20,14 @@ class TargetResult(Record):
     role: str
     title: str
     engine: str
-    threads: int
-    rounds_ms: tuple[float, ...]
-    n: int
-    latency_ms: float
-    p10: float
-    p90: float
-    cold: dict[str, float]
-    sqnr_db: float | None
+    threads: PositiveInt
+    rounds_ms: tuple[Positive, ...]
+    n: PositiveInt
+    latency_ms: Positive
+    p10: Positive
+    p90: Positive
+    cold: dict[str, NonNegative]
+    sqnr_db: Number | None
     backend: str = "wasm"
 
     @property
@@ -40,17 +41,16 @@ def describe_backend(backend: str, threads: int) -> str:
     return f"{threads} thread{'s' * (threads > 1)}" if backend == "wasm" else backend
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstVisit(Record):
+class FirstVisit(Record, frozen=True, kw_only=True):
     """Bytes downloaded until the first prediction, and seconds until it was there, with network and CPU throttled."""
 
     model: str
     role: str
     title: str
-    bytes: int
-    gzip_bytes: int
-    brotli_bytes: int
-    seconds: tuple[float, ...]
+    bytes: Count
+    gzip_bytes: Count
+    brotli_bytes: Count
+    seconds: tuple[Positive, ...]
 
     @property
     def median_s(self) -> float:
@@ -58,26 +58,24 @@ class FirstVisit(Record):
         return statistics.median(self.seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DispatchCount(Record):
+class DispatchCount(Record, frozen=True, kw_only=True):
     """GPU dispatches per inference."""
 
     model: str
     role: str
     title: str
     backend: str
-    count: int
+    count: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Benchmark(Record):
+class Benchmark(Record, frozen=True, kw_only=True):
     """All figures. First visits had `mbit_per_s`, a round trip of `delay_ms`, and a CPU slowed by `cpu_slowdown`."""
 
     schema_version: int
     environment: Environment
-    mbit_per_s: float
-    delay_ms: float
-    cpu_slowdown: float
+    mbit_per_s: Positive
+    delay_ms: NonNegative
+    cpu_slowdown: Positive
     rows: tuple[TargetResult, ...]
     starts: tuple[FirstVisit, ...]
     programs: tuple[DispatchCount, ...] = ()

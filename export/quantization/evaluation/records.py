@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from export.core.errors import ArtifactError, RequestError
 from export.core.files import write_atomically
-from export.core.records import Record
+from export.core.schema import Count, NonNegative, Number, PositiveInt, Proportion, Record
 from export.core.stats import Figure
 from export.core.units import format_bytes, format_percent
 
@@ -16,18 +15,16 @@ UNKNOWN = "not measured"
 WIDTHS = ("w8a8", "w6a6", "w4a8", "w4a4", "w8", "w6", "w5", "w4", "w3")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share(Record):
+class Share(Record, frozen=True, kw_only=True):
     """A share of `n` images with its 95 % Wilson interval."""
 
-    value: float
-    n: int
-    low: float
-    high: float
+    value: Proportion
+    n: PositiveInt
+    low: Proportion
+    high: Proportion
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationRow(Record):
+class EvaluationRow(Record, frozen=True, kw_only=True):
     """One recipe on one model; `key` says what it was computed from. None: not measured, or without a meaning here.
 
     `top1` needs labels, `knn` and `linear_probe` labels and a model without a head, `cosine` (mean) the latter.
@@ -38,21 +35,20 @@ class EvaluationRow(Record):
     recipe: str
     title: str
     key: str
-    bytes: int
-    sqnr_db: float | None
+    bytes: Count
+    sqnr_db: Number | None
     top1: Share | None = None
     agreement: Share | None = None
     knn: Share | None = None
     linear_probe: Share | None = None
-    cosine: float | None = None
-    calibration_seconds: float | None = None
-    calibration_peak_bytes: int | None = None
-    evaluation_seconds: float
+    cosine: Number | None = None
+    calibration_seconds: NonNegative | None = None
+    calibration_peak_bytes: Count | None = None
+    evaluation_seconds: NonNegative
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationTable(Record):
+class EvaluationTable(Record, frozen=True, kw_only=True):
     """The whole file: model, data and machine, the float model's row first."""
 
     schema_version: int
@@ -60,9 +56,9 @@ class EvaluationTable(Record):
     weights_sha256: str
     data: str
     calibration_data: str
-    n: int
+    n: PositiveInt
     machine: str
-    threads: int
+    threads: Count
     tools: dict[str, str]
     rows: tuple[EvaluationRow, ...]
 
@@ -82,9 +78,11 @@ def write_table(table: EvaluationTable, path: Path) -> None:
 def read_table(path: Path) -> EvaluationTable:
     """Read what `write_table` wrote; raises `RequestError` when it is none."""
     try:
-        return EvaluationTable.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError, ArtifactError) as error:
-        raise RequestError(f"{path} is not a table of evaluations: {error}") from error
+        return EvaluationTable.parse(path.read_bytes())
+    except (OSError, ArtifactError) as error:
+        raise RequestError(
+            f"{path} is not a table of evaluations: {error}", hint="evaluate again with --out of another folder"
+        ) from error
 
 
 def markdown(table: EvaluationTable) -> str:

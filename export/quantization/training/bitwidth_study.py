@@ -14,12 +14,13 @@ from torch import nn
 from export.core.console import format_seconds, say
 from export.core.errors import RequestError
 from export.core.files import hash_bytes, hash_file, hash_json, write_atomically
-from export.core.records import ModelSpec, Record
+from export.core.records import ModelSpec
+from export.core.schema import Count, PositiveInt, Proportion, Record
 from export.core.stats import proportion
 from export.data.fashion import LabelledImages
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
-from export.quantization.methods import METHODS
+from export.quantization.methods import METHODS, Bits
 from export.quantization.recipes import Recipe, quantizing
 from export.quantization.training.float_training import hits
 from export.quantization.training.qat import freeze_trained
@@ -29,8 +30,7 @@ ROW, TABLE, CHECKPOINT = "result.json", "table.json", "checkpoint.pt"
 KEEP_EVERY = 100  # steps between two checkpoints
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row(Record):
+class Row(Record, frozen=True, kw_only=True):
     """What came of one recipe: top-1 as a share of `n` test images with its 95 % Wilson interval, and the file.
 
     `kind` is `float`, `ptq` or `qat`; `steps` how many it was trained on for; `key` hashes all it was made from.
@@ -40,14 +40,14 @@ class Row(Record):
     recipe: str
     kind: str
     method: str
-    weight_bits: int | None
-    activation_bits: int | None
-    steps: int
-    top1: float
-    n: int
-    low: float
-    high: float
-    bytes: int
+    weight_bits: Bits | None
+    activation_bits: Bits | None
+    steps: Count
+    top1: Proportion
+    n: PositiveInt
+    low: Proportion
+    high: Proportion
+    bytes: Count
     sha256: str
 
 
@@ -147,7 +147,7 @@ def obtain(study: Study, recipe: Recipe, *, resume: bool) -> Row:
 def _kept(folder: Path, key: str) -> Row | None:
     if not ((folder / ROW).is_file() and (folder / FILE).is_file()):
         return None
-    row = Row.from_json(json.loads((folder / ROW).read_text()))
+    row = Row.read(folder / ROW, hint="run without --resume")
     return row if row.key == key and row.sha256 == hash_file(folder / FILE) else None
 
 

@@ -1,9 +1,12 @@
-/** The files that an engine fetches by itself: where they lie, and whether they can be had. */
+/** The files that an engine is made of: where they are, and how they are fetched. */
 
-import { messageOf, VitError } from '../errors.js';
+import { messageOf, VitError } from '../shared/errors.js';
 
 /** The files' names → their hashed names, put here by the bundler; absent in Node. */
 const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;
+
+/** Whether the scripts are bundled, so that an engine cannot find its files by itself. */
+export const BUNDLED = HASHED_NAMES !== undefined;
 
 /**
  * Return the URL of an engine's file below `folder`, or below the scripts' own.
@@ -16,26 +19,30 @@ export function fileUrl(name, folder) {
 }
 
 /**
- * Fetch a file into the browser's cache, since the engines themselves cannot tell why a fetch failed.
+ * Fetch a file of an engine. Engines that fetch by themselves cannot tell why a fetch failed: it is then in the
+ * browser's cache for them.
  *
  * Raises `network_lost`, `http_error` or `aborted`.
  * @param {string} name
  * @param {string} url
  * @param {AbortSignal} [signal]
+ * @returns {Promise<ArrayBuffer>}
  */
-export async function ensureFetched(name, url, signal) {
+export async function fetchFile(name, url, signal) {
   let response;
+  let bytes;
   try {
     response = await fetch(url, { signal });
-    // A refusal may itself be cached, for minutes.
+    // An error response may itself be cached, for minutes.
     if (!response.ok) response = await fetch(url, { cache: 'reload', signal });
-    await response.arrayBuffer();
+    bytes = await response.arrayBuffer();
   } catch (cause) {
     if (signal?.aborted) throw new VitError('aborted', 'Cancelled.', { cause });
     throw new VitError('network_lost', 'The connection was lost while the engine was downloaded.', { cause });
   }
   if (!response.ok)
     throw new VitError('http_error', `The server answered the engine's ${name} with status ${response.status}.`);
+  return bytes;
 }
 
 /**

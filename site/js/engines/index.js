@@ -1,5 +1,5 @@
 /**
- * The engines (JavaScript runtimes) the page can run a variant with; each is downloaded only when asked for.
+ * The engines (JavaScript runtimes) the page can run a variant with; each is downloaded only when it is requested.
  *
  * An engine module exports `engine`, an `Engine`. To add one: write its adapter and a line here.
  */
@@ -8,14 +8,9 @@
  * What a variant consists of: every file's verified bytes by its path inside the variant's folder.
  * @typedef {{files: Map<string, Uint8Array<ArrayBuffer>>}} ArtifactBytes
  *
- * @typedef {object} BackendState
- * @property {string} name
- * @property {boolean} available
- * @property {string} reason why not, or what to know about it; '' when there is nothing to say
- *
  * @typedef {object} EngineOptions
  * @property {string} backend
- * @property {number} [threads] threads wanted; left out, as many as pay
+ * @property {number} [threads] threads requested; left out, as many as pay
  * @property {number} [batch] most images that `runAll` is to run at once; left out, one
  * @property {string} [build] one of the engine's builds, for engines that have several; left out, this device's
  * @property {string} [wasmPath] URL (in Node: path) of the folder with the engine's .wasm files, with a final slash
@@ -25,7 +20,7 @@
  * @typedef {object} Session
  * @property {string} backend
  * @property {number} threads
- * @property {string} threads_reason why there are no more threads, or may soon be fewer; '' when it is as asked
+ * @property {string} threads_reason why there are no more threads, or may soon be fewer; '' when it is as requested
  * @property {boolean} [settled] false as long as the runs themselves find out how many threads are the fastest
  * @property {string} [build] which of the engine's builds this is, for engines that have several
  * @property {[number, number, number]} input height, width, channels
@@ -38,19 +33,19 @@
  *
  * @typedef {object} Engine
  * @property {string} name
- * @property {() => Promise<BackendState[]>} backends
+ * @property {() => Promise<import('../shared/protocol.js').BackendState[]>} backends
  * @property {(artifact: ArtifactBytes, options: EngineOptions) => Promise<Session>} load
  */
 
-import { VitError } from '../errors.js';
+import { VitError } from '../shared/errors.js';
 import { download } from './files.js';
 
 /** @type {Record<string, () => Promise<{engine: Engine}>>} */
 export const ENGINES = {
-  vit: () => import('./vit.js'),
-  tfjs: () => import('./tfjs.js'),
-  litert: () => import('./litert.js'),
-  ort: () => import('./ort.js'),
+  vit: () => import('./vit/vit.js'),
+  tfjs: () => import('./tfjs/tfjs.js'),
+  litert: () => import('./litert/litert.js'),
+  ort: () => import('./ort/ort.js'),
 };
 
 /**

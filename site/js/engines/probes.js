@@ -1,9 +1,9 @@
 /** Whether this browser has a back end, and what is raised when it has not. */
 
-import { hasSimd } from '../device.js';
-import { VitError } from '../errors.js';
+import { VitError } from '../shared/errors.js';
+import { hasSimd } from './wasm_features.js';
 
-/** @typedef {import('./index.js').BackendState} BackendState */
+/** @typedef {import('../shared/protocol.js').BackendState} BackendState */
 /** What a probe finds: a reason why not, or a note on what there is. @typedef {string | {note: string}} Finding */
 
 /** @returns {Promise<Finding>} */
@@ -18,6 +18,25 @@ export async function probeWebgpu() {
   if (!adapter) return 'WebGPU found no graphics adapter';
   const software = adapter.info?.isFallbackAdapter || /swiftshader/i.test(adapter.info?.architecture ?? '');
   return { note: software ? 'software adapter: slow, for checking only' : '' };
+}
+
+/** @returns {Promise<Finding>} */
+export async function probeWebgl() {
+  const renderer = webglName();
+  if (!renderer) return 'this browser offers no WebGL 2 in a worker';
+  const software = /swiftshader|llvmpipe|software/i.test(renderer);
+  return { note: software ? 'software renderer: slow, for checking only' : '' };
+}
+
+/** The renderer's name, and that context given back. @returns {string} */
+export function webglName() {
+  if (typeof OffscreenCanvas === 'undefined') return '';
+  const gl = new OffscreenCanvas(1, 1).getContext('webgl2');
+  if (!gl) return '';
+  const info = gl.getExtension('WEBGL_debug_renderer_info');
+  const name = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  return name || 'a WebGL 2 renderer without a name';
 }
 
 /**

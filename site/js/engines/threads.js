@@ -1,6 +1,6 @@
 /** How many threads an engine gets, and why no more. */
 
-import { messageOf, VitError } from '../errors.js';
+import { messageOf, VitError } from '../shared/errors.js';
 
 /** More threads than this gain little on models of this size. */
 const MOST_THREADS = 4;
@@ -8,21 +8,23 @@ const MOST_THREADS = 4;
 const ALL_THE_SAME = new Set(['aborted', 'bad_model', 'http_error', 'network_lost']);
 
 /**
- * Start with the threads asked for, or with one and the reason why.
+ * Start with the threads requested, or with one and the reason why.
  * @template T
- * @param {number | undefined} asked left out, as many as pay
- * @param {string} hindrance why this browser can have but one; '' when it can have more
+ * @param {number | undefined} requested left out, as many as pay
+ * @param {string} singleThreadReason why this browser can have one only; '' when it can have more
  * @param {(threads: number, reason: string) => Promise<T>} start
- * @param {number} [most] when none are asked for
+ * @param {number} [most] when none are requested
  * @returns {Promise<T>}
  */
-export async function startThreaded(asked, hindrance, start, most = MOST_THREADS) {
+export async function startThreaded(requested, singleThreadReason, start, most = MOST_THREADS) {
   const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
-  const wanted = Math.max(1, asked ?? Math.min(most, cores));
+  const wanted = Math.max(1, requested ?? Math.min(most, cores));
   const isolated = globalThis.crossOriginIsolated === true;
-  const reason = isolated ? hindrance : 'the page is not cross-origin isolated, so the browser gives it one thread';
+  const reason = isolated
+    ? singleThreadReason
+    : 'the page is not cross-origin isolated, so the browser gives it one thread';
   if (reason) return start(1, wanted > 1 ? reason : '');
-  if (wanted === 1) return start(1, asked === 1 ? '' : 'this device reports one core');
+  if (wanted === 1) return start(1, requested === 1 ? '' : 'this device reports one core');
   try {
     return await start(wanted, '');
   } catch (error) {

@@ -1,0 +1,111 @@
+/** A session of our engine: runs images through an instance that is ready, with its threads. */
+
+import { VitError } from '../../shared/errors.js';
+import { ThreadTuner } from './tuner.js';
+
+/**
+ * An instance that is ready to run: with how many threads and why no more, and for how many images at once.
+ * @typedef {object} Started
+ * @property {import('./wasm.js').Instance} instance
+ * @property {string} build
+ * @property {number} threads
+ * @property {string} reason
+ * @property {number} images
+ * @property {number} decode_ms
+ * @property {() => void} end ends the threads
+ */
+
+/** @implements {Session} @typedef {import('../index.js').Session} Session */
+export class VitSession {
+  backend = 'wasm';
+  /** @type {Session['input']} */
+  input;
+  #started;
+  #tuner;
+  #ended = false;
+
+  /**
+   * @param {Started} started
+   * @param {Record<string, number>} sizes of the model's plan
+   * @param {{compile_ms: number, tune: boolean}} options `tune`: find out how many of the threads are the fastest
+   */
+  constructor(started, { height, width }, { compile_ms, tune }) {
+    this.#started = started;
+    this.#tuner = tune ? new ThreadTuner(started.threads) : undefined;
+    this.input = [height, width, 3];
+    this.build = started.build;
+    this.decode_ms = started.decode_ms;
+    this.compile_ms = compile_ms;
+  }
+
+  get threads() {
+    return this.#tuner?.fastest ?? this.#started.threads;
+  }
+
+  get threads_reason() {
+    return this.#started.reason || this.#tuner?.reason || '';
+  }
+
+  get settled() {
+    return this.#tuner?.settled ?? true;
+  }
+
+  /** @param {Float32Array} values @returns {Promise<Float32Array>} */
+  async run(values) {
+    this.#requireLoaded();
+    this.#write(values, 0);
+    const threads = this.#tuner?.next ?? this.#started.threads;
+    const startedAt = performance.now();
+    requireReady(this.#started.instance.exports.run(threads));
+    this.#tuner?.record(performance.now() - startedAt);
+    return this.#read(0);
+  }
+
+  /**
+   * Threads with an image each need not wait for each other.
+   * @param {Float32Array[]} inputs
+   * @returns {Promise<Float32Array[]>}
+   */
+  async runAll(inputs) {
+    this.#requireLoaded();
+    const atOnce = Math.min(this.#started.images, this.threads);
+    const outputs = [];
+    for (let from = 0; from < inputs.length; from += atOnce) {
+      const group = inputs.slice(from, from + atOnce);
+      for (const [image, values] of group.entries()) this.#write(values, image);
+      requireReady(this.#started.instance.exports.run_images(group.length));
+      for (const image of group.keys()) outputs.push(this.#read(image));
+    }
+    return outputs;
+  }
+
+  async dispose() {
+    this.#ended = true;
+    this.#started.end();
+  }
+
+  /** @param {Float32Array} values @param {number} image */
+  #write(values, image) {
+    const size = this.input.reduce((product, length) => product * length, 1);
+    if (values.length !== size)
+      throw new VitError('bad_request', `The input has ${values.length} values; the model takes ${size}.`);
+    const { memory, exports } = this.#started.instance;
+    new Float32Array(memory.buffer, exports.input(image), size).set(values);
+  }
+
+  /** @param {number} image @returns {Float32Array} */
+  #read(image) {
+    const { memory, exports } = this.#started.instance;
+    return new Float32Array(memory.buffer, exports.output(image), exports.outputs()).slice();
+  }
+
+  /** A run would wait for threads that have ended. */
+  #requireLoaded() {
+    if (this.#ended) throw new VitError('not_loaded', 'The model was unloaded.');
+  }
+}
+
+/** @param {unknown} ready */
+function requireReady(ready) {
+  if (!ready) throw new VitError('internal', 'The engine was not ready to run.');
+}

@@ -1,0 +1,99 @@
+/** The page's side of the runtime: every call is a promise that the worker settles, and can be cancelled. */
+
+import { VitError } from '../shared/errors.js';
+import { RpcClient } from '../shared/rpc.js';
+
+/** @typedef {import('../shared/protocol.js').Image} Image */
+/** @typedef {import('../shared/protocol.js').LoadProgress} LoadProgress */
+/** @typedef {import('../shared/protocol.js').BenchmarkProgress} BenchmarkProgress */
+
+/** One worker, and the model that it has loaded. */
+export class Client {
+  /** @type {RpcClient<import('../shared/protocol.js').Requests, import('../shared/protocol.js').Notices>} */
+  #rpc;
+  #onVisibility = () => this.#rpc.notify('visibility', { hidden: document.hidden });
+
+  /**
+   * @param {string | URL} workerUrl
+   * @param {{wasmPath?: string}} [options] folder of the engines' .wasm files, with a final slash; left out, the
+   *   worker's own
+   */
+  constructor(workerUrl, { wasmPath } = {}) {
+    this.#rpc = new RpcClient(new Worker(workerUrl, { type: 'module' }), 'the runtime');
+    if (wasmPath) this.#rpc.notify('configure', { wasmPath });
+    document.addEventListener('visibilitychange', this.#onVisibility);
+    this.#onVisibility();
+  }
+
+  /** Return every back end of an engine, with whether and why not. @param {string} engine */
+  backends(engine) {
+    return this.#rpc.call('backends', engine);
+  }
+
+  /** Return what the device says of itself. */
+  device() {
+    return this.#rpc.call('device');
+  }
+
+  /**
+   * Load a variant of a model in place of the one loaded.
+   * @param {import('../shared/protocol.js').LoadRequest} request
+   * @param {{signal?: AbortSignal, onProgress?: (progress: LoadProgress) => void}} [options]
+   */
+  load(request, options) {
+    return this.#rpc.call('load', request, options);
+  }
+
+  /** Free the model that is loaded. */
+  unload() {
+    return this.#rpc.call('unload');
+  }
+
+  /**
+   * Classify one image; it stays on this device.
+   * @param {Image} image
+   * @param {{topk?: number, signal?: AbortSignal}} [options]
+   */
+  classify(image, { topk, signal } = {}) {
+    return this.#rpc.call('classify', { image, topk }, { signal });
+  }
+
+  /**
+   * Classify images, several at once where the model was loaded for that; they stay on this device.
+   * @param {Image[]} images
+   * @param {{topk?: number, signal?: AbortSignal}} [options]
+   */
+  classifyAll(images, { topk, signal } = {}) {
+    return this.#rpc.call('classifyAll', { images, topk }, { signal });
+  }
+
+  /**
+   * Time the loaded model on the last image.
+   * @param {{warmup_max?: number, runs?: number, signal?: AbortSignal}} [options]
+   * @param {(progress: BenchmarkProgress) => void} [onProgress]
+   */
+  benchmark({ warmup_max, runs, signal } = {}, onProgress) {
+    return this.#rpc.call('benchmark', { warmup_max, runs }, { signal, onProgress });
+  }
+
+  /** Delete the models kept on this device. */
+  clearCache() {
+    return this.#rpc.call('clearCache');
+  }
+
+  /** End the worker; calls that wait are rejected with `aborted`. */
+  dispose() {
+    document.removeEventListener('visibilitychange', this.#onVisibility);
+    this.#rpc.end(new VitError('aborted', 'The runtime was ended.'));
+  }
+}
+
+/**
+ * Start the worker and return its client.
+ * @param {string | URL} workerUrl
+ * @param {{wasmPath?: string}} [options]
+ * @returns {Client}
+ */
+export function createClient(workerUrl, options) {
+  return new Client(workerUrl, options);
+}

@@ -1,0 +1,106 @@
+/** What the model predicts of a picture: the five most likely classes, or, for a model without classes, its embedding. */
+
+import { elements, make } from './elements.js';
+import { formatMs, formatPercent } from './figures.js';
+
+export const RANKS = 5;
+const SHOWN_VALUES = 8;
+
+/** @typedef {import('../../shared/protocol.js').Classification} Classification */
+
+/** The embedding before the current one, to compare with. @type {{model: string, title: string, values: Float32Array} | null} */
+let previous = null;
+
+/** Put the dashes back. */
+export function clearPrediction() {
+  elements.ranking.hidden = false;
+  elements.embedding.hidden = true;
+  elements.notices.hidden = true;
+  elements.singleRun.textContent = '';
+  elements.ranking.replaceChildren(...Array.from({ length: RANKS }, () => rank('–', null)));
+}
+
+/**
+ * Show a prediction and return it in one sentence.
+ * @param {import('../../shared/site_data.js').Model} model
+ * @param {Classification} classification
+ * @param {string} title of the picture
+ * @returns {string}
+ */
+export function showPrediction(model, classification, title) {
+  const { top, logits, width, height, notices, inference_ms, preprocess_ms } = classification;
+  showNotices(notices);
+  elements.singleRun.textContent =
+    `This one run: ${formatMs(inference_ms)} in the model, ${formatMs(preprocess_ms)} to prepare ` +
+    `${width}×${height} pixels.`;
+  elements.ranking.hidden = model.features;
+  elements.embedding.hidden = !model.features;
+  const sentence = model.features ? showEmbedding(model, logits, title) : showRanking(model, top);
+  elements.answer.scrollIntoView({ block: 'nearest' }); // on a phone it lies below the picture
+  return sentence;
+}
+
+/** @param {string[]} notices */
+function showNotices(notices) {
+  elements.notices.replaceChildren(...notices.map((text) => make('li', { text })));
+  elements.notices.hidden = notices.length === 0;
+}
+
+/**
+ * @param {import('../../shared/site_data.js').Model} model
+ * @param {Classification['top']} top
+ * @returns {string}
+ */
+function showRanking(model, top) {
+  const named = top.map(({ index, probability }) => ({ label: model.labels[index] ?? `class ${index}`, probability }));
+  elements.ranking.replaceChildren(...named.map(({ label, probability }) => rank(label, probability)));
+  const [first] = named;
+  const sentence = `Most likely: ${first.label}, ${formatPercent(first.probability)}.`;
+  return model.weights === 'random' ? `${sentence} The weights are random, so this means nothing.` : sentence;
+}
+
+/** @param {string} label @param {number | null} probability @returns {HTMLLIElement} */
+function rank(label, probability) {
+  const bar = make('span', { className: 'bar' });
+  bar.ariaHidden = 'true';
+  bar.style.setProperty('--share', String(probability ?? 0));
+  const share = make('span', { className: 'share', text: probability === null ? '' : formatPercent(probability) });
+  return make(
+    'li',
+    { className: probability === null ? 'blank' : '' },
+    make('span', { className: 'label', text: label }),
+    share,
+    bar,
+  );
+}
+
+/**
+ * @param {import('../../shared/site_data.js').Model} model
+ * @param {Float32Array} values
+ * @param {string} title
+ * @returns {string}
+ */
+function showEmbedding(model, values, title) {
+  const first = [...values.subarray(0, SHOWN_VALUES)].map((value) => value.toFixed(3)).join(', ');
+  const lines = [
+    `This model has no classes: it turns a picture into ${values.length} numbers, and similar pictures into similar numbers.`,
+    `Length of this embedding: ${norm(values).toFixed(3)}. First values: ${first} …`,
+  ];
+  const other = previous?.model === model.name ? previous : null;
+  const compared = other
+    ? `Cosine similarity with “${other.title}”, the picture before: ${cosine(values, other.values).toFixed(4)}.`
+    : 'Give it a second picture to see how similar the two are.';
+  elements.embedding.replaceChildren(...[...lines, compared].map((text) => make('p', { text })));
+  previous = { model: model.name, title, values };
+  return `Embedding of ${values.length} values. ${compared}`;
+}
+
+/** @param {Float32Array} values @returns {number} */
+function norm(values) {
+  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+}
+
+/** @param {Float32Array} a @param {Float32Array} b @returns {number} */
+function cosine(a, b) {
+  return a.reduce((sum, value, i) => sum + value * b[i], 0) / (norm(a) * norm(b));
+}

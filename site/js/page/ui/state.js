@@ -1,0 +1,79 @@
+/** The state line, the progress of the download, and the box that says what went wrong and how to go on. */
+
+import { elements, make } from './elements.js';
+import { formatBytes, formatPercent } from './figures.js';
+
+const PHASES = {
+  download: 'Downloading the weights …',
+  decode: 'Decoding the weights …',
+  compile: 'Compiling the model …',
+  first_run: 'Running it for the first time …',
+  selftest: 'Testing its answers on reference images …',
+};
+
+/** What the state line says while there is nothing to report. */
+export const READY = 'Ready. Choose a picture, or try a sample.';
+
+/** Say what is going on; screen readers hear it too, so it changes with the stage and not with every byte. @param {string} text */
+export function say(text) {
+  if (elements.state.textContent !== text) elements.state.textContent = text;
+}
+
+/** Show or hide progress and its cancel button. @param {boolean} running */
+export function setRunning(running) {
+  elements.progress.classList.toggle('running', running);
+  if (running) elements.download.removeAttribute('value');
+  elements.downloadBytes.textContent = '';
+}
+
+/** Say how loading goes, above the answer and beside the load button. @param {import('../../shared/protocol.js').LoadProgress} progress */
+export function showLoading({ phase, loaded, total }) {
+  say(PHASES[phase]);
+  elements.loadNote.textContent = PHASES[phase];
+  if (phase !== 'download') return;
+  elements.download.max = total;
+  elements.download.value = loaded;
+  elements.downloadBytes.textContent = `${formatBytes(loaded)} of ${formatBytes(total)}`;
+  elements.loadNote.textContent = `${PHASES[phase]} ${formatPercent(loaded / total)}`;
+}
+
+/** Show how far a measurement is, above and beside the measure button. @param {import('../../shared/protocol.js').BenchmarkProgress} progress */
+export function showRuns({ phase, done, total }) {
+  if (phase === 'run') {
+    elements.download.max = total;
+    elements.download.value = done;
+  }
+  const text = phase === 'warmup' ? `warm-up run ${done}` : `run ${done} of ${total}`;
+  elements.downloadBytes.textContent = text;
+  elements.warmNote.textContent = `Measuring: ${text} …`;
+}
+
+/**
+ * Show what went wrong, the way on, and a button that tries again where there is something to try.
+ * @param {{message: string, hint?: string}} problem
+ * @param {(() => void) | null} retry
+ */
+export function showProblem({ message, hint }, retry) {
+  elements.problemMessage.textContent = message;
+  elements.problemHint.textContent = hint ?? '';
+  elements.retry.hidden = retry === null;
+  elements.retry.onclick = retry;
+  elements.problem.hidden = false;
+}
+
+/** Show that a back end was rejected, and what is used instead. @param {string} text */
+export function showFallback(text) {
+  elements.refusals.append(make('p', { text }));
+  elements.refusals.hidden = false;
+}
+
+/** Remove the notes on fallbacks: they were about another choice. */
+export function clearFallbacks() {
+  elements.refusals.replaceChildren();
+  elements.refusals.hidden = true;
+}
+
+/** Take the box away. */
+export function clearProblem() {
+  elements.problem.hidden = true;
+}

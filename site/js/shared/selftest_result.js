@@ -1,0 +1,28 @@
+/** The result of a self-test, and how it is told: to visitors, and as an error. */
+
+import { VitError } from './errors.js';
+
+/**
+ * @typedef {object} SelfTestResult
+ * @property {number} n images that were run
+ * @property {number} agreement images whose largest output is the float model's
+ * @property {number} max_abs_diff largest difference of an output from the float model's
+ * @property {number} allowed
+ * @property {boolean} passed
+ * @property {number} ms
+ */
+
+/** Say the figures. @param {SelfTestResult} result @returns {string} */
+export function describeSelfTest({ n, agreement, max_abs_diff }) {
+  return `${agreement} of ${n} reference images agree, outputs are off by ${shorten(max_abs_diff)} at most`;
+}
+
+/** Raise `wrong_result`, with the figures, unless the test was passed. @param {SelfTestResult} result @param {string} backend */
+export function requirePassed(result, backend) {
+  if (result.passed) return;
+  const found = `${describeSelfTest(result)}, where ${shorten(result.allowed)} is allowed`;
+  throw new VitError('wrong_result', `The back end “${backend}” gives wrong answers here: ${found}.`);
+}
+
+/** @param {number} value @returns {string} */
+const shorten = (value) => String(Number(value.toPrecision(2)));

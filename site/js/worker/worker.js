@@ -1,0 +1,30 @@
+/** The page's worker: serves the client's requests, the ones that use the model one after the other. */
+
+import { openEngine } from '../engines/index.js';
+import { serve } from '../shared/rpc.js';
+import { describeDevice } from './device.js';
+import { Runtime } from './runtime.js';
+
+const runtime = new Runtime();
+
+/** @type {import('../shared/rpc.js').Handlers<import('../shared/protocol.js').Requests>} */
+const handlers = {
+  backends: async (name) => (await openEngine(name)).backends(),
+  device: () => describeDevice(),
+  load: (request, context) => runtime.load(request, context),
+  unload: () => runtime.unload(),
+  classify: ({ image, topk }, { signal }) => runtime.classify(image, { topk, signal }),
+  classifyAll: ({ images, topk }, { signal }) => runtime.classifyAll(images, { topk, signal }),
+  benchmark: (options, { signal, onProgress }) => runtime.benchmark({ ...options, signal, onProgress }),
+  clearCache: () => runtime.cache.clear(),
+};
+
+/** @type {{[Type in keyof Notices]: (payload: Notices[Type]) => void}} @typedef {import('../shared/protocol.js').Notices} Notices */
+const notices = {
+  configure: ({ wasmPath }) => {
+    runtime.wasmPath = wasmPath;
+  },
+  visibility: ({ hidden }) => runtime.setHidden(hidden),
+};
+
+serve(globalThis, handlers, { exclusive: ['load', 'unload', 'classify', 'classifyAll', 'benchmark'], notices });
