@@ -189,6 +189,7 @@ def test_it_survives_json_and_other_files_are_refused(tmp_path: Path) -> None:
     (view,) = views(FOUND)
     assert [group.title for group in view.groups] == ["1 thread", "2 threads"]
     assert view.groups[0].marks[0].bar == (8.33, 16.67, 25.0)
+    assert [mark.same_sqnr for group in view.groups for mark in group.marks] == [False, False, False, True]
     path.write_text("{}")
     with pytest.raises(RequestError, match="is not a benchmark"):
         read_benchmark(path)

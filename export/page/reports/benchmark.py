@@ -85,6 +85,11 @@ class Benchmark(Record, frozen=True, kw_only=True):
         wanted = (model, role, runs_on)
         return next((row for row in self.rows if (row.model, row.role, row.runs_on) == wanted), None)
 
+    def sqnr_is_that_of_one_thread(self, result: TargetResult) -> bool:
+        """Whether a target's SQNR was measured with one thread and stands for this result too."""
+        first = self.result(result.model, result.role, describe_backend("wasm", 1))
+        return result.sqnr_db is None and first is not None and first.sqnr_db is not None
+
     def first_visit(self, model: str, role: str) -> FirstVisit | None:
         """Return a target's first visits."""
         return next((visit for visit in self.starts if (visit.model, visit.role) == (model, role)), None)

@@ -34,8 +34,7 @@ def _relative(benchmark: Benchmark, row: TargetResult) -> str:
 def _sqnr(benchmark: Benchmark, row: TargetResult) -> str:
     if row.sqnr_db is not None:
         return f"{row.sqnr_db:.1f} dB"
-    first = benchmark.result(row.model, row.role, "1 thread")
-    return "same as with 1 thread" if first is not None and first.sqnr_db is not None else UNKNOWN
+    return "same as with 1 thread" if benchmark.sqnr_is_that_of_one_thread(row) else UNKNOWN
 
 
 def _first_prediction(visit: FirstVisit) -> str:

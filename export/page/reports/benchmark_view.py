@@ -11,12 +11,16 @@ from export.page.results_view import read_figures
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A target: its bar in percent of the slowest one's (p10, median, p90), and its latency relative to the first."""
+    """A target: its bar in percent of the slowest one's (p10, median, p90), and its latency relative to the first.
+
+    `same_sqnr`: its SQNR is that with one thread.
+    """
 
     result: TargetResult
     title: str
     bar: tuple[float, float, float]
     ratio: Figure | None
+    same_sqnr: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,7 @@ def _group(benchmark: Benchmark, results: list[TargetResult], runs_on: str) -> G
             result=result,
             title=result.title.replace("`", ""),
             ratio=ratio(benchmark, result.model, result.role, compared[0].role, runs_on),
+            same_sqnr=benchmark.sqnr_is_that_of_one_thread(result),
             bar=(_percent(result.p10, slowest), _percent(result.latency_ms, slowest), _percent(result.p90, slowest)),
         )
         for result in compared
