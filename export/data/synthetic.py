@@ -35,8 +35,8 @@ def photograph_like(size: int, random: np.random.Generator) -> NDArray[np.uint8]
     channels = np.fft.irfft2(phases / frequency, s=(size, size))
     channels /= channels.std(axis=(1, 2), keepdims=True)
     mixed = 0.85 * channels[:1] + 0.5 * channels  # colours of photographs vary together
-    levels = 127.5 + 50 * mixed + random.uniform(-30, 30, (3, 1, 1))
-    pixels: NDArray[np.uint8] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    intensities = 127.5 + 50 * mixed + random.uniform(-30, 30, (3, 1, 1))
+    pixels: NDArray[np.uint8] = np.clip(np.rint(intensities), 0, 255).astype(np.uint8)
     return pixels.transpose(1, 2, 0)
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from export.core.errors import ArtifactError
 from export.core.files import hash_bytes, write_atomically
 from export.core.records import ModelSpec
-from export.quantization.layers.discovery import open_attention, reset_batch_norm
+from export.quantization.layers.discovery import decompose_attention, reset_batch_norm
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear, Weight
 from export.quantization.layers.packing import pack, unpack
 from export.quantization.layers.quantizers import Quantizer, quantizer_from_json
@@ -87,12 +87,12 @@ def _tensors(module: nn.Module) -> tuple[dict[str, np.ndarray[Any, Any]], dict[s
                 tensors[f"{name}.zero_point"] = weight.zero_point.cpu().numpy().astype(np.uint8)
             layers[name] = {
                 "kind": "linear" if isinstance(layer, QuantLinear) else "conv2d",
-                "shape": list(weight.levels.shape),
+                "shape": list(weight.quantized.shape),
                 "bits": weight.bits,
                 "bias": layer.bias is not None,
                 "input": None if layer.input is None else layer.input.to_json(),
             }
-            packed |= {f"{name}.weight.{part}" for part in ("levels", "scale", "zero_point")}
+            packed |= {f"{name}.weight.{part}" for part in ("quantized", "scale", "zero_point")}
         elif isinstance(layer, Product) and layer.left is not None and layer.right is not None:
             layers[name] = {"kind": "product", "left": layer.left.to_json(), "right": layer.right.to_json()}
         elif isinstance(layer, nn.BatchNorm2d) and layer.eps == 0:
@@ -123,7 +123,7 @@ def load_quantized(path: Path) -> QuantizedModel:
     recipe = Recipe.from_json(json.loads(header["recipe"]))
     layers: dict[str, Any] = json.loads(header["layers"])
     module = timm.create_model(spec.timm_name, pretrained=False, **spec.arguments).eval()
-    open_attention(module)
+    decompose_attention(module)
     for name, record in layers.items():
         _place(module, name, record, tensors)
     state = module.state_dict()
@@ -168,9 +168,9 @@ def unpack_weight(record: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any
     scale, zero_point = tensors[f"{name}.scale"], tensors.get(f"{name}.zero_point")
     offset = np.float32(2 ** (bits - 1))
     column = (-1, *[1] * (len(shape) - 1))
-    levels = codes - (offset if zero_point is None else zero_point.astype(np.float32).reshape(column))
+    quantized = codes - (offset if zero_point is None else zero_point.astype(np.float32).reshape(column))
     points = None if zero_point is None else torch.from_numpy(zero_point.astype(np.float32))
-    return Weight(bits, torch.from_numpy(levels), torch.from_numpy(scale.copy()), points)
+    return Weight(bits, torch.from_numpy(quantized), torch.from_numpy(scale.copy()), points)
 
 
 def _place(module: nn.Module, name: str, record: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) -> None:

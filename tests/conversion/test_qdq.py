@@ -53,11 +53,11 @@ def test_few_bits_are_held_in_4_and_multiplied_as_floats(recipe: str, tmp_path: 
         if not isinstance(layer, QuantLinear):
             continue
         assert held.weights[name] == "uint4"
-        rows, columns = layer.weight.levels.shape
+        rows, columns = layer.weight.quantized.shape
         packed = stored[f"{name}.weight_blocks"].reshape(rows, -1)
         codes = np.empty((rows, 2 * packed.shape[1]), np.uint8)
         codes[:, ::2], codes[:, 1::2] = packed % 16, packed // 16
-        np.testing.assert_array_equal(codes[:, :columns], layer.weight.levels.numpy() + 8)
+        np.testing.assert_array_equal(codes[:, :columns], layer.weight.quantized.numpy() + 8)
         assert (codes[:, columns:] == 8).all(), "padding that is not zero"
         scales = stored[f"{name}.scale"].reshape(rows, -1)
         np.testing.assert_array_equal(scales, np.broadcast_to(layer.weight.scale.numpy()[:, None], scales.shape))
@@ -77,7 +77,7 @@ def test_integers_of_weights_alone_become_floats_when_loaded(recipe: str, tmp_pa
         if integers is None:
             integers = stored[f"{name}.weight_transposed"].T
         assert integers.dtype == np.int8
-        np.testing.assert_array_equal(integers, weight.levels.numpy())
+        np.testing.assert_array_equal(integers, weight.quantized.numpy())
         np.testing.assert_array_equal(stored[f"{name}.scale"].ravel(), weight.scale.numpy())
     # ONNX Runtime would compute them at every run, or make products of them that round activations.
     assert not {"DequantizeLinear", "MatMulNBits"} & set(fused(path, tmp_path))
@@ -95,7 +95,7 @@ def test_activations_rounded_at_run_time_are_multiplied_as_integers(recipe: str,
     for name, layer in linear.items():
         codes, points = stored[f"{name}.weight_transposed"], stored[f"{name}.zero_point"]
         assert codes.dtype == np.uint8 and held.weights[name] == "uint8"
-        np.testing.assert_array_equal(codes.T.astype(int) - points[:, None].astype(int), layer.weight.levels.numpy())
+        np.testing.assert_array_equal(codes.T.astype(int) - points[:, None].astype(int), layer.weight.quantized.numpy())
         np.testing.assert_array_equal(stored[f"{name}.scale"], layer.weight.scale.numpy())
     ran = fused(path, tmp_path)
     assert ran["DynamicQuantizeMatMul"] == len(linear) and not {"Gemm", "MatMulInteger"} & set(ran)
@@ -149,7 +149,7 @@ def test_rounded_activations_have_the_recipe_s_scales_and_integers_are_multiplie
             integers = stored[f"{name}.weight_transposed"].T
         points = stored[f"{name}.zero_point"].astype(int)
         assert integers.dtype == np.uint8
-        np.testing.assert_array_equal(integers - points[:, None], weight.levels.numpy())
+        np.testing.assert_array_equal(integers - points[:, None], weight.quantized.numpy())
         np.testing.assert_array_equal(stored[f"{name}.scale"], weight.scale.numpy())
         assert stored[f"{name}.input.scale"] == input.scale.numpy()
         assert stored[f"{name}.input.zero_point"] == input.zero_point.item()

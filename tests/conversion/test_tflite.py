@@ -79,7 +79,7 @@ def test_the_runtime_reads_the_recipe_s_integers(
     assert {f"{name}.weight" for name in layers} == set(found)
     for name, layer in layers.items():
         kind, values, scales, zero_points, axis = found[f"{name}.weight"]
-        levels = layer.weight.levels.numpy()
+        levels = layer.weight.quantized.numpy()
         assert (kind, axis) == ("int8", 0) and not zero_points.any()
         np.testing.assert_array_equal(values, levels.transpose(0, 2, 3, 1) if levels.ndim == 4 else levels)
         np.testing.assert_array_equal(scales, layer.weight.scale.numpy())
@@ -99,10 +99,10 @@ def test_up_to_4_bits_are_packed_in_4(model: str, recipe: str, tools: ConverterP
     assert set(layers) == set(found)
     for name, layer in layers.items():
         stored, scale, zero_point = found[name]
-        np.testing.assert_array_equal(stored, np.moveaxis(layer.weight.levels.numpy(), 1, -1))
+        np.testing.assert_array_equal(stored, np.moveaxis(layer.weight.quantized.numpy(), 1, -1))
         np.testing.assert_array_equal(scale, layer.weight.scale.numpy())
         assert not zero_point.any()
-    assert path.stat().st_size < 0.6 * sum(layer.weight.levels.numel() for layer in layers.values()) + 3e5
+    assert path.stat().st_size < 0.6 * sum(layer.weight.quantized.numel() for layer in layers.values()) + 3e5
 
 
 def test_8_bit_zero_points_are_kept_and_their_layers_multiply_floats(tools: ConverterProcess, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_8_bit_zero_points_are_kept_and_their_layers_multiply_floats(tools: Conv
     for name, layer in weighted_layers(module).items():
         stored, scale, zero_point = found[name]
         levels = stored.astype(int) - zero_point.reshape(-1, *[1] * (stored.ndim - 1))
-        np.testing.assert_array_equal(levels, np.moveaxis(layer.weight.levels.numpy(), 1, -1))
+        np.testing.assert_array_equal(levels, np.moveaxis(layer.weight.quantized.numpy(), 1, -1))
         np.testing.assert_array_equal(scale, layer.weight.scale.numpy())
         if zero_point.any() and name in held.activations:
             seen += 1
@@ -131,14 +131,14 @@ def test_levels_with_a_common_divisor_stay_as_they_are_and_bytes_repeat(
 ) -> None:
     module, inputs = quantized("vit", "w8_rtn", tmp_path)
     weight = weighted_layers(module)["blocks.0.mlp.fc1"].weight
-    weight.levels[0] = 8 * (weight.levels[0] / 8).round()
+    weight.quantized[0] = 8 * (weight.quantized[0] / 8).round()
     parent = saved_model(tools, module, inputs, tmp_path / "float")
     hashes = set()
     for _ in range(2):
         to_tflite(tools, module, parent, inputs, tmp_path, name="even")
         hashes.add(hash_file(tmp_path / MODEL))
     stored, scale, _ = tools.run(read_integers, tmp_path / MODEL)["blocks.0.mlp.fc1"]
-    np.testing.assert_array_equal(stored, weight.levels.numpy())
+    np.testing.assert_array_equal(stored, weight.quantized.numpy())
     np.testing.assert_array_equal(scale, weight.scale.numpy())
     assert len(hashes) == 1
 

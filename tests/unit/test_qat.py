@@ -27,8 +27,8 @@ from export.quantization.training.fake_quantize import (
     LearnedWeight,
     TrackedUniform,
     learned_scale,
-    spanning_weight,
-    straight_levels,
+    minmax_weight,
+    quantize_ste,
 )
 from export.quantization.training.qat import freeze_trained, tracking, trainable
 from export.quantization.training.qat_training import FinetuneOptions, Finetuning, calibration_images, load_trained
@@ -70,7 +70,7 @@ def per_tensor() -> Recipe:
 def test_the_gradients_are_those_of_lsq() -> None:
     x = torch.tensor([-9.0, -0.2, 0.3, 0.7, 9.0], requires_grad=True)
     scale = torch.tensor(0.5, requires_grad=True)
-    levels = straight_levels(x, scale, torch.tensor(-4.0), torch.tensor(3.0))
+    levels = quantize_ste(x, scale, torch.tensor(-4.0), torch.tensor(3.0))
     assert levels.tolist() == [-4, 0, 1, 1, 3]
     upstream = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
     (levels * scale * upstream).sum().backward()
@@ -94,14 +94,14 @@ def test_learned_weights_start_at_lsqs_step_or_at_the_one_that_spans() -> None:
     value[2] = 0.0
     method = find_recipe("w4_lsq").quantization.method  # type: ignore[union-attr]
     for bits in (3, 8):
-        weight = LearnedWeight(value, spanning_weight(value, bits, method), shared=False)
+        weight = LearnedWeight(value, minmax_weight(value, bits, method), shared=False)
         greatest = 2 ** (bits - 1) - 1
         mean = 2 * value.flatten(1).abs().mean(1) / greatest**0.5
         spanned = value.flatten(1).abs().amax(1) / greatest
         expected = torch.minimum(mean, spanned)
         others = torch.tensor([0, 1, 3, 4, 5])
         assert torch.allclose(weight.scale[others], expected[others])
-        assert (weight.levels[2] == 0).all() and weight.scale[2] > 0
+        assert (weight.quantized[2] == 0).all() and weight.scale[2] > 0
 
 
 def test_a_tracked_range_widens_in_training_alone() -> None:
@@ -113,7 +113,7 @@ def test_a_tracked_range_widens_in_training_alone() -> None:
     with tracking(module):
         module(torch.tensor([-3.0, 1.0]))
     assert not quantizer.training
-    assert quantizer.seen.tolist() == [-3, 2]
+    assert quantizer.min_max.tolist() == [-3, 2]
     assert quantizer.frozen().to_json() == {
         "kind": "uniform",
         "bits": 4,
@@ -142,7 +142,7 @@ def test_what_is_frozen_computes_what_was_trained_bit_for_bit(
     training = Finetuning(make(), recipe, replace(OPTIONS, epochs=0.5), data, CPU)
     training.run(2)
     module = training.module
-    quantized = ("log_scale", "value", "scale", "zero_point", "seen")
+    quantized = ("log_scale", "value", "scale", "zero_point", "min_max")
     with torch.no_grad():
         for name, value in module.state_dict().items():  # the float rest, as the file will hold it
             if value.is_floating_point() and name.rpartition(".")[2] not in quantized:

@@ -52,14 +52,14 @@ def to_tflite(
 
 
 def _integers(layer: QuantLinear | QuantConv2d, name: str) -> Integers:
-    """Return a layer's weight as .tflite holds it: channels last, and no zero points where the levels fit in int8."""
+    """Return a layer's weight as .tflite holds it: channels last, and no zero points where the values fit in int8."""
     weight = layer.weight
-    levels = weight.levels.numpy()
-    zero_point = np.zeros(len(levels), np.int64)
-    if weight.zero_point is not None and np.abs(levels).max() > 127:
+    quantized = weight.quantized.numpy()
+    zero_point = np.zeros(len(quantized), np.int64)
+    if weight.zero_point is not None and np.abs(quantized).max() > 127:
         zero_point = weight.zero_point.numpy().astype(np.int64) - 128
-        levels = weight.codes().numpy().astype(np.float32) - 128
-    stored = np.ascontiguousarray(np.moveaxis(levels, 1, -1), np.int8)
+        quantized = weight.codes().numpy().astype(np.float32) - 128
+    stored = np.ascontiguousarray(np.moveaxis(quantized, 1, -1), np.int8)
     bits = 4 if stored.min() >= -8 and stored.max() <= 7 and weight.bits <= 4 else 8
     # LiteRT multiplies no integers that have zero points, but makes floats of them when it loads the file.
     rounds_input = layer.input is not None and not zero_point.any()

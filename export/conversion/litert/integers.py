@@ -38,8 +38,8 @@ class Integers:
     def values(self) -> NDArray[np.float32]:
         """Return the float32 weight that the SavedModel has."""
         column = (-1, *[1] * (self.stored.ndim - 1))
-        levels = (self.stored - self.zero_point.reshape(column)).astype(np.float32)
-        return levels * self.scale.reshape(column)
+        quantized = (self.stored - self.zero_point.reshape(column)).astype(np.float32)
+        return quantized * self.scale.reshape(column)
 
 
 def write_tflite(saved_model: Path, target: Path, weights: list[Integers]) -> None:

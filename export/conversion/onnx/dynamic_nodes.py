@@ -22,10 +22,10 @@ def write_dynamic(editor: Editor, node: NodeProto, layer: QuantLinear, name: str
     tensor.
     """
     codes, scale, zero_point = _round(editor, node.input[0])
-    levels, zero_points = unsigned_codes(layer.weight)
+    quantized, zero_points = unsigned_codes(layer.weight)
     inputs = [
         codes,
-        editor.constant(f"{name}.weight_transposed", levels.T.copy()),
+        editor.constant(f"{name}.weight_transposed", quantized.T.copy()),
         zero_point,
         editor.constant(f"{name}.zero_point", zero_points),
     ]

@@ -76,7 +76,7 @@ def unsigned_codes(weight: Weight) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
     """Return unsigned codes and their zero point per output channel; levels = codes - zero point."""
     if weight.zero_point is not None:
         return weight.codes().cpu().numpy(), array(weight.zero_point).astype(np.uint8)
-    codes = (array(weight.levels) + MIDDLE).astype(np.uint8)
+    codes = (array(weight.quantized) + MIDDLE).astype(np.uint8)
     return codes, np.full(len(codes), MIDDLE, np.uint8)
 
 

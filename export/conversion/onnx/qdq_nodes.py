@@ -109,18 +109,18 @@ def _write_float(editor: Editor, node: NodeProto, layer: QuantLinear | QuantConv
     if isinstance(layer, QuantLinear) and weight.bits <= 4 and weight.zero_point is None:
         _write_blocks(editor, node, layer, name)
         return "uint4"
-    levels = array(weight.levels)
-    column = (-1, *[1] * (levels.ndim - 1))
-    stored: NDArray[Any] = levels.astype(np.int8)
+    quantized = array(weight.quantized)
+    column = (-1, *[1] * (quantized.ndim - 1))
+    stored: NDArray[Any] = quantized.astype(np.int8)
     zero_points = None
-    if not np.array_equal(stored, levels):
+    if not np.array_equal(stored, quantized):
         stored, zero_points = unsigned_codes(weight)
     # Cast and Mul, not DequantizeLinear: ONNX Runtime computes these once when it loads the file, but would run the
     # latter every time, or fuse it into a product that rounds the activations as well.
     value = editor.add("Cast", [store(editor, node, stored, name)], f"{name}.float", to=TensorProto.FLOAT)
     if zero_points is not None:
         points = turn(node, zero_points.astype(np.float32).reshape(column))
-        value = editor.add("Sub", [value, editor.constant(f"{name}.zero_point", points)], f"{name}.levels")
+        value = editor.add("Sub", [value, editor.constant(f"{name}.zero_point", points)], f"{name}.quantized")
     scale = editor.constant(f"{name}.scale", turn(node, array(weight.scale).reshape(column)))
     node.input[1] = editor.add("Mul", [value, scale], f"{name}.dequantized")
     return str(stored.dtype)
@@ -128,7 +128,7 @@ def _write_float(editor: Editor, node: NodeProto, layer: QuantLinear | QuantConv
 
 def _write_blocks(editor: Editor, node: NodeProto, layer: QuantLinear, name: str) -> None:
     """Make the product one of 4-bit codes 0 … 15, 8 being 0; every block of a row has the row's scale."""
-    codes = (array(layer.weight.levels) + 8).astype(np.uint8)
+    codes = (array(layer.weight.quantized) + 8).astype(np.uint8)
     rows, columns = codes.shape
     size = min(BLOCKS, key=lambda size: -(-columns // size) * (size // 2 + 4))
     blocks = -(-columns // size)
@@ -177,10 +177,10 @@ def _round_bias(editor: Editor, node: NodeProto, layer: QuantLinear | QuantConv2
     if len(node.input) < 3:
         return
     scale = array(layer.input.scale * layer.weight.scale)
-    levels = np.rint(editor.constants[node.input[2]].astype(np.float64) / scale)
-    if np.abs(levels).max() < 2**31:
+    quantized = np.rint(editor.constants[node.input[2]].astype(np.float64) / scale)
+    if np.abs(quantized).max() < 2**31:
         inputs = [
-            editor.constant(f"{name}.bias", levels.astype(np.int32)),
+            editor.constant(f"{name}.bias", quantized.astype(np.int32)),
             editor.constant(f"{name}.bias_scale", scale),
             editor.constant(f"{name}.bias_zero_point", np.zeros(len(scale), np.int32)),
         ]

@@ -45,25 +45,25 @@ def to_qdq(
 
 
 def check_integers(path: Path, module: nn.Module) -> None:
-    """Prove from the bytes that levels and scales are the recipe's, bit for bit.
+    """Prove from the bytes that quantized values and scales are the recipe's, bit for bit.
 
     Raises `ConversionError` naming the first layer of which they are not.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(path)).graph.initializer}
     for name, layer in weighted_layers(module).items():
-        levels, scale = read_levels(constants, name, layer.weight.levels.shape[1])
-        if not np.array_equal(levels, layer.weight.levels.numpy()) or not np.array_equal(
+        quantized, scale = read_quantized(constants, name, layer.weight.quantized.shape[1])
+        if not np.array_equal(quantized, layer.weight.quantized.numpy()) or not np.array_equal(
             scale, layer.weight.scale.numpy()
         ):
             raise ConversionError(f"{path}: the integers of {name} are not those of the recipe")
 
 
-def read_levels(
+def read_quantized(
     constants: dict[str, NDArray[np.generic]], name: str, columns: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return a layer's levels `[out, in, …]` and scales `[out]` from a file's constants.
+    """Return a layer's quantized values `[out, in, …]` and scales `[out]` from a file's constants.
 
-    `columns` is the size of the levels' second axis. Raises `ConversionError` where there are none.
+    `columns` is the size of their second axis. Raises `ConversionError` where there are none.
     """
     scale = constants[f"{name}.scale"].astype(np.float32)
     if f"{name}.weight_blocks" in constants:
