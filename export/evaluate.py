@@ -19,7 +19,7 @@ from export.core.paths import ARTIFACTS
 from export.models.request import ModelRequest
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
-from export.quantization.evaluation.records import WIDTHS, judge, markdown
+from export.quantization.evaluation.records import WIDTHS, check_criteria, markdown
 from export.quantization.methods import METHODS
 from export.quantization.recipes import find_recipe
 
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     say(markdown(table))
     say()
-    for line in judge(table):
+    for line in check_criteria(table):
         say(line)
     say(f"\n→ {path} and {path.with_suffix('.md').name}")
 

@@ -22,7 +22,7 @@ from export.page.reports.benchmark_tables import markdown
 from export.page.reports.benchmark_view import read_benchmark
 from export.page.reports.measurements import SIZE
 from export.page.results_view import AGREEMENT, LATENCY, NATIVE, TOP1, read_measurements
-from export.quantization.evaluation.records import EvaluationTable, judge, pivot, read_table, write_table
+from export.quantization.evaluation.records import EvaluationTable, check_criteria, pivot, read_table, write_table
 
 KEPT, EVALUATION, README = Path(".github/measurements.json"), Path(".github/evaluation.json"), Path("README.md")
 BITWIDTHS, BENCHMARK = Path(".github/bitwidths.json"), Path(".github/benchmark.json")
@@ -73,7 +73,7 @@ def _cell(one: Measurement | None, write: Callable[[float], str]) -> str:
 
 def evaluation_section(table: EvaluationTable) -> str:
     """Return the accuracies of every method and width, and what was asked of some of them, as Markdown."""
-    return "\n".join([pivot(table), "", *(f"* {line}" for line in judge(table))])
+    return "\n".join([pivot(table), "", *(f"* {line}" for line in check_criteria(table))])
 
 
 def bitwidths_section(table: dict[str, Any]) -> str:

@@ -33,10 +33,10 @@ from export.models.catalog import MODELS
 from export.quantization.recipes import RECIPES, find_recipes
 from export.quantization.training.bitwidth_study import (
     Study,
-    beside,
     check_resumable,
     check_trains,
     obtain,
+    ptq_recipes,
     write_table,
 )
 from export.quantization.training.float_training import Training, TrainOptions, accuracy
@@ -240,7 +240,7 @@ def train_quantized(args: argparse.Namespace, out: Path, device: torch.device) -
     options = FinetuneOptions(**_options(args, QAT, [*others, "install", "stop_after"], "with --qat"))
     recipes = find_recipes(args.qat)
     check_trains(recipes)
-    compared = beside(recipes, args.ptq or "")
+    compared = ptq_recipes(recipes, args.ptq or "")
     checkpoint = args.checkpoint
     if checkpoint is None and args.model != "fashion":
         checkpoint = OUT / args.model / f"{args.model}.safetensors"
@@ -254,7 +254,7 @@ def train_quantized(args: argparse.Namespace, out: Path, device: torch.device) -
     spec, module = load_trained(args.model, checkpoint)
     train, test = _read(args.data)
     study = Study(spec=spec, module=module, options=options, train=train, test=test, device=device, out=out)
-    rows = [study.row(RECIPES["f32"], "float", module)]
+    rows = [study.evaluate(RECIPES["f32"], "float", module)]
     for recipe in (*compared, *recipes):
         rows.append(obtain(study, recipe, resume=args.resume))
         table = write_table(study, rows, command())

@@ -140,7 +140,7 @@ def test_what_is_frozen_computes_what_was_trained_bit_for_bit(
 ) -> None:
     data = images(32)
     training = Finetuning(make(), recipe, replace(OPTIONS, epochs=0.5), data, CPU)
-    training.run(2)
+    training.train_steps(2)
     module = training.module
     quantized = ("log_scale", "value", "scale", "zero_point", "min_max")
     with torch.no_grad():
@@ -190,7 +190,7 @@ def test_everything_is_trained_but_folded_batch_norm(make: Callable[[], nn.Modul
 def test_a_deep_resnet_can_be_trained() -> None:
     module = randomise(timm.create_model("resnet50", num_classes=10)).eval()
     training = Finetuning(module, find_recipe("w4a4_lsq"), replace(OPTIONS, epochs=0.25), images(32), CPU)
-    assert np.isfinite(training.run(1))
+    assert np.isfinite(training.train_steps(1))
     assert freeze_trained(training.module)(calibration_images(images(32), 1, 0)).isfinite().all()
 
 
@@ -200,9 +200,9 @@ def test_training_learns_and_a_resumed_run_repeats_an_uninterrupted_one(tmp_path
     whole = Finetuning(vit(), recipe, options, data, CPU)
     assert whole.steps == 40
     start = {name: value.clone() for name, value in whole.module.state_dict().items()}
-    first = whole.run(5)
+    first = whole.train_steps(5)
     whole.save(checkpoint, "same")
-    rest = whole.run(100)
+    rest = whole.train_steps(100)
     assert whole.step == 40 and rest < first
     moved = [name for name, value in whole.module.state_dict().items() if not torch.equal(value, start[name])]
     assert any(name.endswith("weight.log_scale") for name in moved)
@@ -210,7 +210,7 @@ def test_training_learns_and_a_resumed_run_repeats_an_uninterrupted_one(tmp_path
 
     resumed = Finetuning(vit(), recipe, options, data, CPU)
     resumed.load(checkpoint, "same")
-    assert resumed.step == 5 and resumed.run(100) == rest
+    assert resumed.step == 5 and resumed.train_steps(100) == rest
     expected, found = whole.module.state_dict(), resumed.module.state_dict()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     with pytest.raises(RequestError, match="made with other options"):
@@ -261,8 +261,8 @@ def test_what_does_not_fit_is_refused() -> None:
         ("--qat w4a4_minmax", "w4a4_minmax: not a recipe of training"),
         ("--qat u8", "u8: not a recipe of training"),
         ("--qat w4a4_lsq --ptq lsq", "no method of calibration"),
-        ("--qat w4a4_lsq --resume --out nowhere", "nothing to go on from"),
-        ("--model resnet18 --phases 1:0.5", "has no patches to leave out"),
+        ("--qat w4a4_lsq --resume --out nowhere", "nothing to resume"),
+        ("--model resnet18 --phases 1:0.5", "has no patches to drop"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(

@@ -345,7 +345,7 @@ def test_outliers_break_per_tensor_ranges_but_not_the_good_methods() -> None:
 def test_baselines_quantize_linear_layers_only(name: str) -> None:
     _, module, images = tiny("vit")
     found = BASELINES[name](module)
-    assert found.converted == {"Linear": 9} and found.left == {"Conv2d": 1}
+    assert found.converted == {"Linear": 9} and found.kept_float == {"Conv2d": 1}
     with torch.no_grad():
         assert sqnr(module(images), found.module(images)) > 20
 

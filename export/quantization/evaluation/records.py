@@ -1,4 +1,4 @@
-"""The records of an evaluation: what each recipe keeps of a model, its size and cost; as JSON and Markdown."""
+"""The records of an evaluation: the accuracy, SQNR, size and cost of each recipe; as JSON and Markdown."""
 
 import json
 import re
@@ -19,8 +19,8 @@ WIDTHS = ("w8a8", "w6a6", "w4a8", "w4a4", "w8", "w6", "w5", "w4", "w3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share(Record):
-    """A share of `n` images with its 95 % Wilson interval."""
+class Proportion(Record):
+    """A proportion `value` of `n` images with its 95 % Wilson interval `low` … `high`."""
 
     value: float
     n: int
@@ -30,11 +30,11 @@ class Share(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationRow(Record):
-    """One recipe on one model; `key` says what it was computed from. None: not measured, or without a meaning here.
+    """One recipe on one model; `key` is the hash of all that decides it. None: not measured, or without a meaning here.
 
     `top1` needs labels, `knn` and `linear_probe` labels and a model without a head, `cosine` (mean) the latter.
-    `agreement` is the share of images with the float model's answer; `sqnr_db` that of all outputs.
-    `calibration_peak_bytes` is the largest memory of the whole process while calibrating.
+    `agreement` is the proportion of images with the float model's prediction; `sqnr_db` is over all outputs.
+    `calibration_peak_bytes` is the peak memory of the whole process while calibrating.
     """
 
     recipe: str
@@ -42,10 +42,10 @@ class EvaluationRow(Record):
     key: str
     bytes: int
     sqnr_db: float | None
-    top1: Share | None = None
-    agreement: Share | None = None
-    knn: Share | None = None
-    linear_probe: Share | None = None
+    top1: Proportion | None = None
+    agreement: Proportion | None = None
+    knn: Proportion | None = None
+    linear_probe: Proportion | None = None
     cosine: float | None = None
     calibration_seconds: float | None = None
     calibration_peak_bytes: int | None = None
@@ -55,7 +55,7 @@ class EvaluationRow(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationTable(Record):
-    """The whole file: model, data and machine, the float model's row first."""
+    """The whole file: model, data and machine, and `rows`, the float model's first."""
 
     schema_version: int
     model: str
@@ -69,20 +69,20 @@ class EvaluationTable(Record):
     rows: tuple[EvaluationRow, ...]
 
 
-def share(figure: Figure) -> Share:
-    """Return a proportion as a record."""
+def to_proportion(figure: Figure) -> Proportion:
+    """Return the record of a figure with an interval."""
     assert figure.low is not None and figure.high is not None
-    return Share(value=figure.value, n=figure.n, low=figure.low, high=figure.high)
+    return Proportion(value=figure.value, n=figure.n, low=figure.low, high=figure.high)
 
 
 def write_table(table: EvaluationTable, path: Path) -> None:
-    """Write the table as JSON, and as Markdown beside it."""
+    """Write the table as JSON to `path`, and as Markdown to the same name ending in .md."""
     write_atomically(path, (json.dumps(table.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
     write_atomically(path.with_suffix(".md"), (markdown(table) + "\n").encode())
 
 
 def read_table(path: Path) -> EvaluationTable:
-    """Read what `write_table` wrote; raises `RequestError` when it is none."""
+    """Read a table that `write_table` wrote; raises `RequestError` for any other file."""
     try:
         return EvaluationTable.from_json(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError, ArtifactError) as error:
@@ -90,14 +90,14 @@ def read_table(path: Path) -> EvaluationTable:
 
 
 def markdown(table: EvaluationTable) -> str:
-    """Return the table as Markdown, columns that no row has a figure for left out."""
+    """Return the table as Markdown, without the columns that no row has a figure for."""
     columns: dict[str, Callable[[EvaluationRow], str]] = {
         "recipe": lambda row: row.recipe,
         "file": lambda row: format_bytes(row.bytes),
-        "top-1": lambda row: _share(row.top1),
-        "k-NN": lambda row: _share(row.knn),
-        "linear probe": lambda row: _share(row.linear_probe),
-        "same answer as float": lambda row: _share(row.agreement),
+        "top-1": lambda row: _format_proportion(row.top1),
+        "k-NN": lambda row: _format_proportion(row.knn),
+        "linear probe": lambda row: _format_proportion(row.linear_probe),
+        "same answer as float": lambda row: _format_proportion(row.agreement),
         "cosine to float": lambda row: UNKNOWN if row.cosine is None else f"{row.cosine:.4f}",
         "SQNR of the outputs": lambda row: UNKNOWN if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB",
         "calibration": lambda row: UNKNOWN if row.calibration_seconds is None else f"{row.calibration_seconds:.1f} s",
@@ -109,7 +109,7 @@ def markdown(table: EvaluationTable) -> str:
     shown = {name: column for name, column in cells.items() if set(column) != {UNKNOWN}}
     lines = [
         f"{table.model} on {table.n:,} images ({table.data}), calibrated on {table.calibration_data}; "
-        f"{table.machine}, {table.threads} threads. Shares with their 95 % Wilson interval.",
+        f"{table.machine}, {table.threads} threads. Proportions with their 95 % Wilson interval.",
         "",
         f"| {' | '.join(shown)} |",
         f"|{'---|' * len(shown)}",
@@ -119,32 +119,32 @@ def markdown(table: EvaluationTable) -> str:
     return "\n".join(lines)
 
 
-def _share(found: Share | None) -> str:
+def _format_proportion(found: Proportion | None) -> str:
     if found is None:
         return UNKNOWN
     return f"{format_percent(found.value)} ({format_percent(found.low)} – {format_percent(found.high)})"
 
 
 def pivot(table: EvaluationTable) -> str:
-    """Return the accuracies as Markdown, a row per method, a column per width; of a model without labels agreement."""
+    """Return the accuracies as Markdown, a row per method, a column per bit width; without labels the agreement."""
     accuracy = {row.recipe: row.top1 or row.knn or row.agreement for row in table.rows}
     named = [match for name in accuracy if (match := RECIPE.fullmatch(name))]
     widths = list(dict.fromkeys(_width(match) for match in named))
     methods = dict.fromkeys(match["method"] for match in named)
     reference = accuracy.get("f32")
     lines = [
-        f"{table.model}, {table.n:,} images ({table.data}), float: {_share(reference)}; calibrated on "
+        f"{table.model}, {table.n:,} images ({table.data}), float: {_format_proportion(reference)}; calibrated on "
         f"{table.calibration_data}.",
         "",
         f"| method | {' | '.join(widths)} |",
         f"|---|{'---|' * len(widths)}",
     ]
     for method in methods:
-        found = {_width(match): accuracy[match.string] for match in named if match["method"] == method}
-        cells = [format_percent(one.value) if (one := found.get(width)) else "–" for width in widths]
+        of_method = {_width(match): accuracy[match.string] for match in named if match["method"] == method}
+        cells = [format_percent(top1.value) if (top1 := of_method.get(width)) else "–" for width in widths]
         lines.append(f"| `{method}` | {' | '.join(cells)} |")
     others = [row for row in table.rows if row.note]
-    lines += ["", *(f"* `{row.recipe}`: {_share(accuracy[row.recipe])}, {_about(row)}." for row in others)]
+    lines += ["", *(f"* `{row.recipe}`: {_format_proportion(accuracy[row.recipe])}, {_about(row)}." for row in others)]
     return "\n".join(lines)
 
 
@@ -158,36 +158,39 @@ def _width(match: "re.Match[str]") -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """What a recipe should keep: at most `points` below float, or no less than `other` beyond its interval."""
+class AccuracyCriterion:
+    """An acceptance criterion for the top-1 accuracy of `recipe`.
+
+    It is at most `points` percentage points below float, or not below the interval of the recipe `other`.
+    """
 
     recipe: str
     points: float | None = None
     other: str | None = None
 
 
-BARS = (
-    Bar("w8a8_ptq4vit", points=0.3),
-    Bar("w6_rtn", points=0.3),
-    Bar("w6_gptq", points=0.3),
-    Bar("w4_gptq", points=1.0),
-    *(Bar(f"{width}_ptq4vit", other=f"{width}_basic") for width in WIDTHS),
-    *(Bar(f"{width}_gptq", other=f"{width}_rtn") for width in WIDTHS if "a" not in width),
+CRITERIA = (
+    AccuracyCriterion("w8a8_ptq4vit", points=0.3),
+    AccuracyCriterion("w6_rtn", points=0.3),
+    AccuracyCriterion("w6_gptq", points=0.3),
+    AccuracyCriterion("w4_gptq", points=1.0),
+    *(AccuracyCriterion(f"{width}_ptq4vit", other=f"{width}_basic") for width in WIDTHS),
+    *(AccuracyCriterion(f"{width}_gptq", other=f"{width}_rtn") for width in WIDTHS if "a" not in width),
 )
 
 
-def judge(table: EvaluationTable) -> list[str]:
-    """Return a sentence for every bar whose recipes are in the table: what was found, and whether it holds."""
-    found = {row.recipe: row.top1 for row in table.rows if row.top1 is not None}
+def check_criteria(table: EvaluationTable) -> list[str]:
+    """Return a line for every criterion whose recipes are in the table: PASS or FAIL, the threshold, and the loss."""
+    accuracy = {row.recipe: row.top1 for row in table.rows if row.top1 is not None}
     lines = []
-    for bar in BARS:
-        own, other = found.get(bar.recipe), found.get(bar.other or "f32")
-        if own is None or other is None:
+    for criterion in CRITERIA:
+        top1, other = accuracy.get(criterion.recipe), accuracy.get(criterion.other or "f32")
+        if top1 is None or other is None:
             continue
-        loss = 100 * (other.value - own.value)
-        if bar.points is not None:
-            holds, said = loss <= bar.points, f"at most {bar.points} points below float"
+        loss = 100 * (other.value - top1.value)
+        if criterion.points is not None:
+            passes, threshold = loss <= criterion.points, f"at most {criterion.points} points below float"
         else:
-            holds, said = own.value >= other.low, f"not below {bar.other} beyond its interval"
-        lines.append(f"{'holds' if holds else 'DOES NOT HOLD'}: {bar.recipe} {said} ({-loss:+.2f} points)")
+            passes, threshold = top1.value >= other.low, f"not below the interval of {criterion.other}"
+        lines.append(f"{'PASS' if passes else 'FAIL'}: {criterion.recipe}, {threshold} ({-loss:+.2f} points)")
     return lines

@@ -18,7 +18,7 @@ PRODUCTS = ("product_qk", "product_av")
 
 @dataclass(frozen=True, slots=True)
 class QuantizableLayer:
-    """A layer that can be quantized, and what it does in the model."""
+    """A layer that can be quantized: its `name` and `module`, and its `role` in the model."""
 
     name: str
     role: Role
@@ -26,7 +26,7 @@ class QuantizableLayer:
 
 
 class _ProductRouting(TorchFunctionMode):
-    """Sends the matrix products written in the open through an attention layer's `Product` modules, in order."""
+    """Routes the matrix products of an attention layer's forward pass through its `Product` modules, in order."""
 
     def __init__(self, products: list[Product]) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _ProductRouting(TorchFunctionMode):
 
 
 class _DecomposedAttention:
-    """Mixed into the class of an attention layer: its two products become modules of their own."""
+    """Mixed into the class of an attention layer: its two products are modules of their own."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         with _ProductRouting([self.product_qk, self.product_av]):  # type: ignore[attr-defined]
@@ -52,7 +52,10 @@ class _DecomposedAttention:
 
 
 def decompose_attention(module: nn.Module) -> None:
-    """Give each attention layer `product_qk` and `product_av`, in place; its arithmetic stays the same."""
+    """Decompose each attention layer, in place: unfused, with its products as modules, `product_qk` and `product_av`.
+
+    Its arithmetic stays the same.
+    """
     for layer in list(module.modules()):
         if hasattr(layer, "fused_attn") and not isinstance(layer, _DecomposedAttention):
             layer.fused_attn = False  # type: ignore[assignment]
@@ -64,11 +67,11 @@ def decompose_attention(module: nn.Module) -> None:
 def fold_batch_norm(module: nn.Module, example: Tensor) -> list[str]:
     """Fold every BatchNorm that follows a convolution into it, in place; return the names of the convolutions.
 
-    W' = W·γ/σ, b' = β + (b - μ)·γ/σ per output channel. `example` is an input: who follows whom is read from a run.
+    W' = W·γ/σ, b' = β + (b - μ)·γ/σ per output channel. `example` is an input: a forward pass tells the order.
     """
     convolutions = {id(layer): name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)}
     layers = dict(module.named_modules())
-    produced: dict[int, str] = {}  # the tensor a convolution gave → its name
+    produced: dict[int, str] = {}  # identity of a convolution's output → its name
     pairs: list[tuple[str, str]] = []
     kept: list[Tensor] = []  # so that no other tensor takes the identity of one that was freed
 
