@@ -9,7 +9,7 @@ from torch import nn
 
 from export.conversion import SHAPE_RECORD
 from export.conversion.onnx.export import to_onnx
-from export.conversion.reshape.model import shape
+from export.conversion.reshape.model import rewrite_for_runtime
 from export.core.errors import ConversionError
 from export.core.fidelity import compare
 from export.core.records import Verification
@@ -34,7 +34,7 @@ def to_shaped_onnx(
     """
     shaped, edge, reason = module, "onnx", ""
     try:
-        shaped, edge = shape(module, target), "shaped"
+        shaped, edge = rewrite_for_runtime(module, target), "shaped"
     except ConversionError as error:
         reason = error.message
     if not reason:  # which of the two steps is wrong is told apart
