@@ -10,7 +10,7 @@ from export.quantization.layers.modules import Product, QuantConv2d, QuantLayer,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held(Record):
+class QuantizationCoverage(Record):
     """Which of a recipe's numbers a file holds, by layer.
 
     `weights`: the type that the file keeps a layer's integers in. `activations`, for every layer whose activations the
@@ -24,10 +24,12 @@ class Held(Record):
     activations: dict[str, str]
 
 
-def held(weights: dict[str, str], activations: dict[str, str]) -> Held:
+def coverage_of(weights: dict[str, str], activations: dict[str, str]) -> QuantizationCoverage:
     """Return the record."""
     integer = any(kind != "float32" for kind in activations.values())
-    return Held(compute_dtype="int8" if integer else "float32", weights=weights, activations=activations)
+    return QuantizationCoverage(
+        compute_dtype="int8" if integer else "float32", weights=weights, activations=activations
+    )
 
 
 def weighted_layers(module: nn.Module) -> dict[str, QuantLinear | QuantConv2d]:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
-from export.conversion.coverage import Held, keeping_float, weighted_layers
+from export.conversion.coverage import QuantizationCoverage, keeping_float, weighted_layers
 from export.conversion.onnx.export import MODEL, run_onnx
-from export.conversion.onnx.qdq_nodes import rewrite
+from export.conversion.onnx.qdq_nodes import insert_integers
 from export.core.errors import ConversionError
 from export.core.fidelity import compare
 from export.core.records import Verification
@@ -19,7 +19,7 @@ from export.core.records import Verification
 
 def to_qdq(
     module: nn.Module, onnx_model: Path, golden_inputs: NDArray[np.float32], folder: Path, *, name: str
-) -> tuple[Verification, Held]:
+) -> tuple[Verification, QuantizationCoverage]:
     """Write `folder/model.onnx`: `pixels` float32 [1, 3, H, W] → `logits` float32 [1, K].
 
     `module` is quantized, `onnx_model` is `to_onnx`'s of it `dequantized`; `golden_inputs` is [n, 3, H, W]. Where the
@@ -29,7 +29,7 @@ def to_qdq(
     `VerificationError` when ONNX Runtime does not agree.
     """
     graph = onnx.load(str(onnx_model))
-    found = rewrite(graph, module)
+    found = insert_integers(graph, module)
     try:
         onnx.checker.check_model(graph)
     except onnx.checker.ValidationError as error:
