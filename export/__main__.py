@@ -10,7 +10,7 @@ COMMANDS = {
     "measure": "the built page in a real browser → measurements.json → the page's results",
     "serve": "the page on localhost, as a static host would serve it",
     "readme": "the README's table of results, from measurements",
-    "train": "train on Fashion-MNIST: the embedded model, a ResNet, or either with its numbers quantized",
+    "train": "train on Fashion-MNIST: the embedded model, a ResNet, or either with fake quantization (QAT)",
 }
 
 

@@ -1,12 +1,12 @@
-"""What each recipe keeps of a model: accuracy, agreement, signal to noise, size and cost, in one table.
+"""Evaluate recipes on a model: accuracy, agreement with the float model, SQNR, size and cost, in one table.
 
 Examples:
-  python -m export.evaluate                                            # every method and width on the embedded model
+  python -m export.evaluate                                            # all methods and bit widths, embedded model
   python -m export.evaluate --recipe w8a8_ptq4vit,w4_gptq --limit 2000
   python -m export.evaluate --model deit_t --data imagenet/val --recipe w8a8_ptq4vit --calibration-data imagenet/train
   python -m export.evaluate --model dino_s --data imagenette/val       # no head: k-NN and linear probe
 
-Rows are written as they are done; the same command goes on where it was stopped.
+Rows are written as they are done; the same command resumes an interrupted evaluation.
 """
 
 import argparse
@@ -27,7 +27,7 @@ BASELINES = ("torchao_dynamic", "torch_ao_dynamic")
 
 
 def everything() -> list[str]:
-    """Return every method at each of the usual widths that it takes, and PyTorch's own quantization."""
+    """Return the recipes of every method at each of `WIDTHS` that it supports, and PyTorch's own quantization."""
     names = []
     for width in WIDTHS:
         for method in METHODS.values():
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="images to evaluate on: folder of class folders, of images, .zip or .tar (default: the model's own)",
     )
-    p.add_argument("--calibration-data", type=Path, metavar="DIR", help="images to calibrate on")
+    p.add_argument("--calibration-data", type=Path, metavar="DIR", help="calibration images")
     p.add_argument("--limit", type=int, metavar="N", help="images at most, drawn evenly over the classes")
     p.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="where models are kept (default: %(default)s)")
     p.add_argument("--out", type=Path, default=ARTIFACTS, metavar="DIR", help="for the table (default: %(default)s)")

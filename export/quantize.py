@@ -47,10 +47,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--weights", choices=("pretrained", "random"), help="pretrained (default) or random")
     p.add_argument("--checkpoint", type=Path, metavar="FILE", help="your own weights")
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line or as JSON")
-    p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
+    p.add_argument("--data", type=Path, metavar="DIR", help="calibration images: a folder, .zip or .tar")
     which = p.add_mutually_exclusive_group(required=True)
     which.add_argument("--recipe", help="w8a8_ptq4vit, w4_gptq …, or a .json file of a recipe")
-    which.add_argument("--method", choices=METHODS, help="the method alone; bits are given apart")
+    which.add_argument(
+        "--method", choices=METHODS, help="the method alone; bits by --weights-bits and --activation-bits"
+    )
     p.add_argument("--weights-bits", type=int, metavar="B", help="with --method (default: 8)")
     p.add_argument("--activation-bits", type=int, metavar="B", help="with --method (default: float activations)")
     p.add_argument(
@@ -58,17 +60,17 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar=RULE,
-        help="other bits for the layers of a name or role, - for float: 'blocks.0.*=8,8', head=8, stem=-; "
-        "repeatable, the first that fits counts",
+        help="other bits for layers by name or role, - for float: 'blocks.0.*=8,8', head=8, stem=-; repeatable, the "
+        "first match counts",
     )
-    p.add_argument("--metric", choices=("hessian", "cosine", "mse", "l1"), help="what a search makes small")
+    p.add_argument("--metric", choices=("hessian", "cosine", "mse", "l1"), help="objective that a search minimises")
     p.add_argument("--calibration", type=int, metavar="N", help="number of calibration images")
-    p.add_argument("--seed", type=int, help="of the images drawn and the labels sampled")
-    p.add_argument("--candidates", type=int, metavar="N", help="scales that a search tries")
-    p.add_argument("--rounds", type=int, metavar="N", help="how often weights and inputs are searched in turn")
-    p.add_argument("--search-range", metavar="LO,HI", help="of those scales, as shares of the full range")
-    p.add_argument("--percentile", type=float, metavar="P", help="of the values that a range spans, such as 99.999")
-    p.add_argument("--smooth", type=float, metavar="A", help="SmoothQuant's strength, 0 to 1")
+    p.add_argument("--seed", type=int, help="of drawing calibration images and sampling labels")
+    p.add_argument("--candidates", type=int, metavar="N", help="number of scales that a search tries")
+    p.add_argument("--rounds", type=int, metavar="N", help="of a search of weights and inputs in turn")
+    p.add_argument("--search-range", metavar="LO,HI", help="of candidate scales, as factors of the full range's")
+    p.add_argument("--percentile", type=float, metavar="P", help="of activations within the range, such as 99.999")
+    p.add_argument("--smooth", type=float, metavar="A", help="SmoothQuant's migration strength, 0 to 1")
     p.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="where models are kept (default: %(default)s)")
     p.add_argument(
         "--out",

@@ -1,12 +1,12 @@
-"""Train on Fashion-MNIST: the embedded ViT, a ResNet, or either with its numbers quantized (QAT).
+"""Train on Fashion-MNIST: the embedded ViT, a ResNet, or either with fake quantization (QAT).
 
 Examples:
   python -m export.train --stop-after 16 --install   # as the committed weights were made, about two hours on two cores
   python -m export.train                             # the whole recipe
   python -m export.train --resume                    # go on after an interruption
   python -m export.train --phases 1:0.75 --out try   # one fast epoch
-  python -m export.train --qat w4a4_lsq --epochs 2   # the embedded model, trained on with 4-bit numbers
-  python -m export.train --model resnet18            # a ResNet; then the table of its bits:
+  python -m export.train --qat w4a4_lsq --epochs 2   # fine-tune the embedded model to 4-bit weights and activations
+  python -m export.train --model resnet18            # a ResNet; then a study of its bit widths:
   python -m export.train --model resnet18 --qat w8a8_lsq,w4a4_lsq --ptq affine,minmax
 """
 
@@ -150,7 +150,7 @@ def parser() -> argparse.ArgumentParser:
         help="checkpoint, weights and card; with --qat a folder for each recipe, and the table "
         "(default: " + str(OUT / "MODEL") + ")",
     )
-    p.add_argument("--resume", action="store_true", help="go on from what an interrupted run left in --out")
+    p.add_argument("--resume", action="store_true", help="resume an interrupted run from --out")
     p.add_argument("--batch-size", type=int, help=_default("batch_size"))
     p.add_argument("--lr", type=float, help="peak learning rate " + _default("lr"))
     p.add_argument("--weight-decay", type=float, help=_default("weight_decay"))
@@ -178,7 +178,7 @@ def _float_arguments(p: argparse._ArgumentGroup) -> None:
         "--phases",
         type=parse_phases,
         metavar="EPOCHS:DROP,…",
-        help="epochs, each phase with the share of patches left out (default: 8:0.75,8:0.5,2:0 for "
+        help="epochs, each phase with the share of patches dropped (default: 8:0.75,8:0.5,2:0 for "
         "fashion, 2:0 for others)",
     )
     p.add_argument(
@@ -192,7 +192,7 @@ def _float_arguments(p: argparse._ArgumentGroup) -> None:
 
 
 def _qat_arguments(p: argparse._ArgumentGroup) -> None:
-    p.add_argument("--qat", metavar="RECIPE,…", help="start from the float weights and train each, as w4a4_lsq")
+    p.add_argument("--qat", metavar="RECIPE,…", help="recipes to fine-tune to from the float weights, as w4a4_lsq")
     p.add_argument(
         "--checkpoint",
         type=Path,
@@ -204,9 +204,9 @@ def _qat_arguments(p: argparse._ArgumentGroup) -> None:
         "--distillation",
         type=float,
         metavar="SHARE",
-        help="share of the float model's answers in the loss " + _default("distillation"),
+        help="share of distillation from the float model in the loss " + _default("distillation"),
     )
-    p.add_argument("--ptq", metavar="METHOD,…", help="calibrate by these methods at the same bits, to compare")
+    p.add_argument("--ptq", metavar="METHOD,…", help="PTQ methods to compare with, at the same bits")
 
 
 def _options(args: argparse.Namespace, defaults: dict[str, Any], others: Sequence[str], where: str) -> dict[str, Any]:
