@@ -10,19 +10,20 @@ import argparse
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from msgspec.structs import replace
 
 from export.core.console import run, say
-from export.core.errors import RequestError
+from export.core.errors import ArtifactError, RequestError
 from export.core.files import replacing_file
 from export.core.paths import ARTIFACTS
 from export.core.units import format_bytes
 from export.models.request import ModelRequest
 from export.pipeline.build import quantize
 from export.pipeline.store import Store
-from export.quantization.methods import METHODS, Calibration, LayerRule
+from export.quantization.methods import METHODS, Calibration, LayerRule, Metric
 from export.quantization.recipes import Recipe, find_recipe, quantizing
 
 # Suffix → format and file of the artifact.
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         help="other bits for layers by name or role, - for float: 'blocks.0.*=8,8', head=8, stem=-; repeatable, the "
         "first match counts",
     )
-    p.add_argument("--metric", choices=("hessian", "cosine", "mse", "l1"), help="objective that a search minimises")
+    p.add_argument("--metric", choices=get_args(Metric), help="objective that a search minimises")
     p.add_argument("--calibration", type=int, metavar="N", help="number of calibration images")
     p.add_argument("--seed", type=int, help="of drawing calibration images and sampling labels")
     p.add_argument("--candidates", type=int, metavar="N", help="number of scales that a search tries")
@@ -106,23 +107,19 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
 
 
 def _calibration(args: argparse.Namespace) -> dict[str, Any]:
-    names = {field.name: field.name for field in fields(Calibration)} | {"images": "calibration"}
+    names = {name: name for name in Calibration.__struct_fields__} | {"images": "calibration"}
     found = {name: value for name, option in names.items() if (value := getattr(args, option)) is not None}
     if args.search_range is not None:
         try:
-            low, high = (float(part) for part in args.search_range.split(","))
+            found["search_range"] = tuple(float(part) for part in args.search_range.split(","))
         except ValueError:
             raise RequestError(f"--search-range {args.search_range!r} is not two numbers LO,HI") from None
-        if not 0 < low < high:
-            raise RequestError(f"--search-range {args.search_range}: 0 < LO < HI is needed")
-        found["search_range"] = (low, high)
-    for name in ("images", "candidates", "rounds"):
-        if found.get(name, 1) < 1:
-            raise RequestError(f"--{names[name]} {found[name]}: at least 1 is needed")
-    if not 50 < found.get("percentile", 100) <= 100:
-        raise RequestError(f"--percentile {found['percentile']}: above 50, at most 100")
-    if not 0 <= found.get("smooth", 0) <= 1:
-        raise RequestError(f"--smooth {found['smooth']}: 0 to 1")
+    for name, value in found.items():
+        try:
+            Calibration.from_json({name: value})
+        except ArtifactError as error:
+            option = names[name].replace("_", "-")
+            raise RequestError(f"--{option} {getattr(args, names[name])}: {error}") from error
     return found
 
 

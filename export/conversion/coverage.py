@@ -1,16 +1,14 @@
 """What a file of another format holds of a recipe: not every format can say everything that a recipe chose."""
 
 import copy
-from dataclasses import dataclass
 
 from torch import nn
 
-from export.core.records import Record
+from export.core.schema import Record
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLayer, QuantLinear
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuantizationCoverage(Record):
+class QuantizationCoverage(Record, frozen=True, kw_only=True):
     """How much of a recipe's quantization a file has, by layer.
 
     `weights`: the type that a layer's integers are stored in. `activations`, for every layer whose activations the

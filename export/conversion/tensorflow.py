@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from export.conversion.converter_process import ConverterProcess
 from export.core.errors import ConversionError
-from export.core.fidelity import compare
-from export.core.records import Verification
+from export.core.fidelity import Comparison, compare
 
 SAVED_MODEL = "saved_model"
 INPUT, OUTPUT = "pixels", "logits"
@@ -21,11 +20,10 @@ CALIBRATION_SHAPE = (20, 128, 128, 3)
 
 def to_tf(
     tools: ConverterProcess, onnx_model: Path, golden_inputs: NDArray[np.float32], folder: Path, *, name: str
-) -> Verification:
+) -> Comparison:
     """Write `folder/saved_model`: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
 
-    `golden_inputs` is [n, 3, H, W]. Raises `ConversionError` when a tool fails and `VerificationError` when
-    TensorFlow does not agree with ONNX Runtime.
+    `golden_inputs` is [n, 3, H, W]. Raises `ConversionError` when a tool fails.
     """
     target = (folder / SAVED_MODEL).absolute()
     tools.run(simplify, onnx_model.absolute(), tools.scratch / "simplified.onnx")

@@ -2,7 +2,6 @@
 
 import ast
 from functools import cache
-from pathlib import Path
 
 from export.core.files import hash_bytes, hash_json
 from export.core.paths import REPOSITORY
@@ -34,12 +33,12 @@ def reached_modules(*modules: str) -> set[str]:
     return reached
 
 
-def _source(module: str) -> Path:
-    """Return a module's file; raises `LookupError` where there is none, since a name in our code is then wrong."""
+def _source(module: str) -> bytes:
+    """Return a module's text; raises `LookupError` where there is none, since a name in our code is then wrong."""
     path = REPOSITORY.joinpath(*module.split("."))
     for found in (path.with_suffix(".py"), path / "__init__.py"):
         if found.is_file():
-            return found
+            return found.read_bytes()
     raise LookupError(f"there is no module {module} in {REPOSITORY}")
 
 
@@ -49,9 +48,9 @@ def _is_module(name: str) -> bool:
 
 
 @cache
-def _imports(path: Path) -> tuple[str, ...]:
-    """Return the modules of ours that a file imports, and the packages that hold them."""
-    tree = _WithoutTypeChecking().visit(ast.parse(path.read_bytes()))
+def _imports(source: bytes) -> tuple[str, ...]:
+    """Return the modules of ours that a text imports, and the packages that hold them."""
+    tree = _WithoutTypeChecking().visit(ast.parse(source))
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -73,8 +72,8 @@ def _packages(name: str) -> list[str]:
 
 
 @cache
-def _statements_hash(path: Path) -> str:
-    tree = _WithoutWords().visit(_WithoutTypeChecking().visit(ast.parse(path.read_bytes())))
+def _statements_hash(source: bytes) -> str:
+    tree = _WithoutWords().visit(_WithoutTypeChecking().visit(ast.parse(source)))
     return hash_bytes(ast.dump(tree).encode())
 
 

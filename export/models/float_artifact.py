@@ -26,7 +26,7 @@ def write_model(spec: ModelSpec, module: nn.Module, inputs: NDArray[np.float32],
 
 def read_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
     """Rebuild the float module, in evaluation mode on the CPU, from its artifact alone."""
-    spec = ModelSpec.from_json(json.loads((folder / SPEC).read_text()))
+    spec = ModelSpec.read(folder / SPEC)
     module = timm.create_model(spec.timm_name, pretrained=False, **spec.arguments)
     module.load_state_dict(load_file(folder / WEIGHTS))
     return spec, module.eval()

@@ -11,7 +11,8 @@ from export.page.inventory import ICON, LICENCES, SERVICE_WORKER, Bundle, Publis
 from export.page.reports.benchmark import Benchmark
 from export.page.reports.benchmark_view import BenchmarkView, views
 from export.page.results_view import ModelResults, lay_out, match
-from export.pipeline.runtimes import BACKENDS, ENGINES, FORMATS, Engine
+from export.pipeline.formats import FORMATS
+from export.pipeline.runtimes import BACKENDS, ENGINES, Engine
 
 CSP = "; ".join(
     (
@@ -174,9 +175,12 @@ def _choose(model: PublishedModel) -> ModelChoice:
 
 def _method(model: PublishedModel) -> ModelMethod:
     """Return how a model was made, step by step."""
-    titles = {step.sha256: FORMATS.get(step.format, step.format) for step in model.steps}
     steps = tuple(
-        Step(artifact=step, title=titles[step.sha256], parent=titles.get(step.parent_sha256, ""))
+        Step(
+            artifact=step,
+            title=FORMATS[step.format].title,
+            parent=FORMATS[step.parents[0].format].title if step.parents else "",
+        )
         for step in model.steps
     )
     return ModelMethod(spec=model.spec, steps=steps, variants=model.variants, samples=model.samples)

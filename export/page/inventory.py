@@ -1,19 +1,19 @@
 """What a page is made from: the stored artifacts of each model, its samples, and the script bundle."""
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.conversion import kind
+from msgspec.structs import replace
+
 from export.core.errors import ArtifactError
 from export.core.files import describe_file
 from export.core.paths import SITE
-from export.core.records import Artifact, ModelSpec, Record, SelfTest, StoredFile
+from export.core.records import Artifact, ModelSpec, SelfTest, StoredFile
+from export.core.schema import PositiveInt, Record, checked, parse_json
+from export.pipeline.formats import FORMATS
 from export.pipeline.runtimes import Engine, engine_for
 from export.pipeline.selftest import read_reference_file, read_selftest
-from export.pipeline.session import origin_of
-from export.pipeline.stages import BESIDE
 from export.pipeline.store import MANIFEST, Store
 from export.quantization.recipes import Recipe, find_recipe
 
@@ -21,15 +21,6 @@ SAMPLES, ICON = SITE / "samples", SITE / "icon.svg"
 COMMON_SAMPLES = "imagenet"  # for every model that has no samples of its own name
 SPEC = "spec.json"
 SERVICE_WORKER = "sw.js"  # at the root of the bundle, and of the site: a service worker is in charge of its own folder
-# What a runtime does otherwise, by format: where the recipe rounds activations at run time, and where by fixed scales.
-OTHERWISE_DYNAMIC = {
-    "qdq": " Here one scale serves all tokens, and attention’s own products stay in float.",
-    "tflite": " Here attention’s own products stay in float.",
-}
-OTHERWISE_STATIC = {
-    "tflite": " Here the runtime chooses the scales of activations, one per token; attention’s own products stay in "
-    "float."
-}
 LICENCES = "LICENCES.txt"  # of everything that is bundled; written by site/build.mjs
 
 
@@ -69,12 +60,12 @@ class Variant:
             return self.recipe.note
         if self.artifact.compute_dtype == "float32":
             return f"{self.recipe.note} Here its weights are used; activations stay in float."
-        otherwise = OTHERWISE_DYNAMIC if how.method.activations == "dynamic" else OTHERWISE_STATIC
-        return self.recipe.note + otherwise.get(kind(self.artifact.format), "")
+        format = FORMATS[self.artifact.format]
+        dynamic = how.method.activations == "dynamic"
+        return self.recipe.note + (format.dynamic_note if dynamic else format.static_note)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample(Record):
+class Sample(Record, frozen=True, kw_only=True):
     """A picture that comes with the page; `file` is its path below `site/samples/`, sizes are in pixels."""
 
     file: str
@@ -82,8 +73,8 @@ class Sample(Record):
     attribution: str
     licence: str
     source: str
-    width: int
-    height: int
+    width: PositiveInt
+    height: PositiveInt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +96,17 @@ class PublishedModel:
     variants: tuple[Variant, ...]
     steps: tuple[Artifact, ...]
     samples: tuple[Sample, ...]
+
+
+class BundleManifest(Record, frozen=True, kw_only=True):
+    """What `bundle.json` says: the four entry points, all files, and by engine those that only it uses."""
+
+    main: str
+    worker: str
+    client: str
+    css: str
+    files: tuple[str, ...]
+    engines: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +139,9 @@ def gather_model(store: Store, name: str, recipes: list[str], chosen: Collection
     origin = next((artifact for artifact in stored if artifact.format == "torch"), None)
     if origin is None:
         raise ArtifactError(f"no model in {store.root / name}", hint=f"run: python -m export.build --model {name}")
-    spec_file = store.folder(name, origin.recipe, origin.format) / SPEC
-    try:
-        spec = ModelSpec.from_json(json.loads(spec_file.read_text()))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{spec_file} cannot be read: {error}", hint="build again with --force") from error
-    found = (variant for recipe in recipes for variant in _variants(store, name, recipe, stored))
-    variants = tuple(variant for variant in found if chosen is None or variant.id in chosen)
+    spec = ModelSpec.read(store.folder(name, origin.recipe, origin.format) / SPEC)
+    wanted = [artifact for artifact in stored if chosen is None or variant_id(artifact) in chosen]
+    variants = tuple(variant for recipe in recipes for variant in _variants(store, name, recipe, wanted))
     if not variants:
         raise ArtifactError(f"{store.root / name} holds none of {', '.join(sorted(chosen or ()))}", hint="build again")
     return PublishedModel(
@@ -195,45 +193,43 @@ def _variants(store: Store, name: str, recipe: str, stored: list[Artifact]) -> l
 def _recipe(store: Store, model: str, name: str) -> Recipe:
     """Return a recipe as it was built, which for one from a file only its artifact knows."""
     path = store.folder(model, name, "safetensors") / "recipe.json"
-    return Recipe.from_json(json.loads(path.read_text())) if path.is_file() else find_recipe(name)
+    return Recipe.read(path) if path.is_file() else find_recipe(name)
 
 
 def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Artifact) -> tuple[Artifact, ...]:
-    """Return the variants' artifacts, what they were made of beside their parents, and all parents before children.
+    """Return the variants' artifacts and all that they were made from, parents before children.
 
-    Raises `ArtifactError` for a variant whose line of parents does not begin with `origin`.
+    An artifact without a graph of its own is left out. Raises `ArtifactError` for a variant of which a parent is not
+    stored as it was, or that does not begin with `origin`.
     """
-    by_hash = {artifact.sha256: artifact for artifact in stored}
     by_place = {(artifact.recipe, artifact.format): artifact for artifact in stored}
     ordered: dict[str, Artifact] = {}
+
+    def visit(artifact: Artifact) -> bool:
+        """Add an artifact behind its parents; tell whether all of them are there."""
+        if artifact.sha256 in ordered or artifact.sha256 == origin.sha256:
+            ordered[artifact.sha256] = artifact
+            return True
+        parents = [by_place.get((parent.recipe, parent.format)) for parent in artifact.parents]
+        for parent, expected in zip(parents, artifact.parents, strict=True):
+            if parent is None or parent.sha256 != expected.sha256 or not visit(parent):
+                return False
+        ordered[artifact.sha256] = artifact
+        return bool(parents)
+
     for variant in variants:
-        line = _line(variant.artifact, by_hash, origin)
-        if line is None:
+        if not visit(variant.artifact):
             raise ArtifactError(
                 f"{variant.origin} was made from another version of {origin.model} than is stored beside it",
                 hint=f"run: python -m export.build --model {origin.model}",
             )
-        beside = by_place.get((origin_of(variant.recipe).name, BESIDE.get(variant.artifact.format, "")))
-        other = _line(beside, by_hash, origin) if beside else None
-        ordered |= {artifact.sha256: artifact for artifact in (*(other or ()), *line)}
-    return tuple(ordered.values())
-
-
-def _line(artifact: Artifact, by_hash: dict[str, Artifact], origin: Artifact) -> list[Artifact] | None:
-    """Return an artifact behind all its parents, or None where they do not begin with `origin`."""
-    line = [artifact]
-    while line[0].sha256 != origin.sha256:
-        parent = by_hash.get(line[0].parent_sha256)
-        if parent is None:
-            return None
-        line.insert(0, parent)
-    return line
+    return tuple(one for one in ordered.values() if one.verification is not None or one.sha256 == origin.sha256)
 
 
 def _samples(name: str) -> tuple[Sample, ...]:
     group = name if (SAMPLES / name / "samples.json").is_file() else COMMON_SAMPLES
-    records = json.loads((SAMPLES / group / "samples.json").read_text())
-    return tuple(Sample.from_json({**record, "file": f"{group}/{record['file']}"}) for record in records)
+    samples = checked(parse_json((SAMPLES / group / "samples.json").read_bytes()), tuple[Sample, ...])
+    return tuple(replace(sample, file=f"{group}/{sample.file}") for sample in samples)
 
 
 def read_bundle(folder: Path, engines: set[str]) -> Bundle:
@@ -243,15 +239,15 @@ def read_bundle(folder: Path, engines: set[str]) -> Bundle:
     """
     manifest = folder / "bundle.json"
     try:
-        values = json.loads(manifest.read_text())
-        owned = {engine: tuple(paths) for engine, paths in values["engines"].items()}
+        listed = BundleManifest.parse(manifest.read_bytes())
+        owned = listed.engines
         left_out = {path for engine, paths in owned.items() if engine not in engines for path in paths}
-        files = tuple(describe_file(folder / name, folder) for name in sorted({*values["files"]} - left_out))
-        names = {key: values[key] for key in ("main", "worker", "client", "css")}
+        files = tuple(describe_file(folder / name, folder) for name in sorted({*listed.files} - left_out))
+        names = {key: getattr(listed, key) for key in ("main", "worker", "client", "css")}
         needed = {*names.values(), LICENCES, *(path for engine in engines for path in owned.get(engine, ()))}
         if missing := needed - {file.path for file in files}:
-            raise ValueError(f"files lacks {', '.join(sorted(missing))}")
-    except (OSError, ValueError, KeyError) as error:
+            raise ArtifactError(f"files lacks {', '.join(sorted(missing))}")
+    except (OSError, ArtifactError) as error:
         raise ArtifactError(
             f"{manifest} cannot be used: {error}", hint="delete .cache/bundle and build again"
         ) from error

@@ -1,13 +1,13 @@
 """Measurements laid out as the results page shows them: by model, variant, back end and threads."""
 
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from export.core.errors import ArtifactError, RequestError
-from export.core.records import SCHEMA_VERSION, Measurement, MeasurementFile, Record
+from export.core.records import SCHEMA_VERSION, Measurement, MeasurementFile
+from export.core.schema import Record, parse_json
 from export.page.inventory import PublishedModel, Variant
 
 File = TypeVar("File", bound=Record)
@@ -65,11 +65,11 @@ def read_measurements(path: Path | None) -> MeasurementFile | None:
 def read_figures(path: Path, kind: type[File], what: str, command: str) -> File:
     """Read a file of figures that `export.<command>` wrote; raises `RequestError` when it is something else."""
     try:
-        values = json.loads(path.read_text())
-        if values["schema_version"] != SCHEMA_VERSION:
+        values = parse_json(path.read_bytes())
+        if isinstance(values, dict) and values.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
             raise ArtifactError(f"schema_version is {values['schema_version']}, not {SCHEMA_VERSION}")
         return kind.from_json(values)
-    except (OSError, ValueError, KeyError, TypeError, ArtifactError) as error:
+    except (OSError, ArtifactError) as error:
         raise RequestError(f"{path} is not {what}: {error}", hint=f"run: python -m export.{command}") from error
 
 

@@ -1,9 +1,11 @@
 """The page's service worker: its script, after the list of the files that it keeps for visits without a network."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from export.core.errors import ArtifactError
 from export.core.files import describe_file, hash_json

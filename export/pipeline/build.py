@@ -1,26 +1,15 @@
-"""The artifacts of one model, by recipe and format, each stored, verified and made only when needed."""
+"""The artifacts of one model that a page, a file or a benchmark asks for, each stored and verified."""
 
-import json
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from export.conversion import kind
-from export.conversion.engine.compile import engine_key
 from export.core.console import say
 from export.core.errors import UnsupportedError
-from export.core.files import hash_bytes
-from export.core.records import Artifact, ModelSpec, Verification
-from export.models.request import ModelRequest, describe
+from export.core.records import Artifact
+from export.models.request import ModelRequest
 from export.pipeline.runtimes import AUTO, ENGINES, engines_of
-from export.pipeline.selftest import add_selftests
-from export.pipeline.session import Line, origin_of
-from export.pipeline.stages import STAGES, beside, load_model
+from export.pipeline.session import BuildSession
 from export.pipeline.store import Store
-from export.quantization.recipes import Quantization, Recipe
-
-if TYPE_CHECKING:
-    from export.data.calibration import CalibrationImages
+from export.quantization.recipes import Recipe
 
 
 def convert(
@@ -34,26 +23,26 @@ def convert(
 ) -> list[Artifact]:
     """Return the artifacts of a model that the page runs, for each recipe and engine, making what is missing.
 
-    `data` are images to calibrate on. An engine that cannot run the model is left out, aloud, when another can; raises
-    `ConversionError` when none can.
+    `data` are images to calibrate on. An engine that cannot run the model is skipped with a warning when another can;
+    raises `ConversionError` when none can.
     """
-    with ExitStack() as stack:
-        line = Line(request, store, force=force, stack=stack)
-        torch = load_float(line)
-        made = [made for recipe in recipes for made in _for_engines(line, recipe, engines, data)]
-        add_selftests(line, torch, recipes)
+    expected = {engine.formats[0] for recipe in recipes for engine in engines_of(recipe, engines)}
+    with BuildSession(request, store, force=force, data=data, expected=expected) as session:
+        _obtain_float(session)
+        made = [artifact for recipe in recipes for artifact in _for_engines(session, recipe, engines)]
+        _obtain_selftests(session, made, recipes)
         return made
 
 
-def _for_engines(line: Line, recipe: Recipe, chosen: tuple[str, ...], data: Path | None) -> list[Artifact]:
+def _for_engines(session: BuildSession, recipe: Recipe, chosen: tuple[str, ...]) -> list[Artifact]:
     made, refusals = [], []
     for engine in engines_of(recipe, chosen):
         try:
-            made.append(artifact_of(line, engine.formats[0], recipe, data))
+            made.append(session.obtain(engine.formats[0], recipe))
         except UnsupportedError as error:
             refusals.append(error)
     if not made and chosen == (AUTO,):
-        made.append(artifact_of(line, ENGINES["tfjs"].formats[0], recipe, data))
+        made.append(session.obtain(ENGINES["tfjs"].formats[0], recipe))
     if not made:
         raise refusals[0]
     for refusal in refusals:
@@ -70,87 +59,40 @@ def quantize(
     force: bool,
     data: Path | None = None,
 ) -> dict[str, Artifact]:
-    """Return the artifacts of a model and a recipe that quantizes, by format, making what is missing.
-
-    `formats` are of `safetensors` (packed integers), `qdq` (ONNX) and `tflite`.
-    """
-    with ExitStack() as stack:
-        line = Line(request, store, force=force, stack=stack)
-        load_float(line)
-        return {format: artifact_of(line, format, recipe, data) for format in formats}
+    """Return the artifacts of a model and a recipe that quantizes, by format, making what is missing."""
+    with BuildSession(request, store, force=force, data=data, expected=formats) as session:
+        _obtain_float(session)
+        return {format: session.obtain(format, recipe) for format in formats}
 
 
 def make_formats(
     request: ModelRequest, pairs: tuple[tuple[Recipe, str], ...], store: Store, *, force: bool
 ) -> list[Artifact]:
     """Return the artifacts of a model for pairs of a recipe and a format, making what is missing."""
-    with ExitStack() as stack:
-        line = Line(request, store, force=force, stack=stack)
-        torch = load_float(line)
-        made = [artifact_of(line, format, recipe, None) for recipe, format in pairs]
-        add_selftests(line, torch, tuple(dict.fromkeys(recipe for recipe, _ in pairs)))
+    with BuildSession(request, store, force=force, expected={format for _, format in pairs}) as session:
+        _obtain_float(session)
+        made = [session.obtain(format, recipe) for recipe, format in pairs]
+        _obtain_selftests(session, made, tuple(recipe for recipe, _ in pairs))
         return made
 
 
 def float_artifact(request: ModelRequest, store: Store) -> Path:
     """Return the folder of the float model, loaded if it is not there yet."""
-    with ExitStack() as stack:
-        line = Line(request, store, force=False, stack=stack)
-        load_float(line)
-        return line.folder("torch")
+    with BuildSession(request, store) as session:
+        _obtain_float(session)
+        return session.folder("torch")
 
 
-def load_float(line: Line) -> Artifact:
-    """Return the float model's artifact and say what was decided for it."""
-    torch = _float(line)
-    if line.request.kind == "random":
+def _obtain_float(session: BuildSession) -> None:
+    """Make the float model first, and say what it is worth."""
+    session.obtain("torch")
+    if session.request.kind == "random":
         say("    random weights: predictions mean nothing, sizes and latency do")
-    return torch
 
 
-def _float(line: Line) -> Artifact:
-    return line.obtain("torch", None, lambda folder: load_model(line, folder), options=describe(line.request))
-
-
-def artifact_of(line: Line, format: str, recipe: Recipe, data: Path | None) -> Artifact:
-    """Return the artifact of a format, with all its parents; recipes that only store share those of the float model."""
-    if format == "torch":
-        return _float(line)
-    if format == "safetensors":
-        return _quantized(line, recipe, data)
-    quantizes = recipe.quantization is not None
-    above, make = STAGES[format]
-    parent = artifact_of(line, above if quantizes or above != "safetensors" else "torch", origin_of(recipe), data)
-    options = engine_key() if format == "vit" else None
-    if other := beside(line, format, recipe):
-        options = artifact_of(line, other, origin_of(recipe), data).sha256
-    if quantizes and kind(format) in (
-        "qdq",
-        "tflite",
-    ):  # their parents hold the weights alone, no scales of activations
-        options = _quantized(line, recipe, data).sha256
-    return line.obtain(
-        format, parent, lambda folder: make(line, folder, recipe, format), recipe=recipe, options=options
-    )
-
-
-def _quantized(line: Line, recipe: Recipe, data: Path | None) -> Artifact:
-    """Return the integer artifact of a recipe; its images are a part of its key."""
-    parent, how = _float(line), recipe.quantization
-    assert how is not None
-    images = _calibration_images(line, how, data)
-    kept = line.store.root / line.request.name / f".{recipe.name}.calibration"
-
-    def make(folder: Path) -> Verification:
-        from export.quantization.quantize import quantize
-
-        return quantize(line.folder("torch"), recipe, images, folder, kept)
-
-    return line.obtain("safetensors", parent, make, recipe=recipe, options=hash_bytes(images.images.tobytes()))
-
-
-def _calibration_images(line: Line, how: Quantization, data: Path | None) -> "CalibrationImages":
-    from export.data.calibration import calibration_images
-
-    spec = ModelSpec.from_json(json.loads((line.folder("torch") / "spec.json").read_text()))
-    return calibration_images(spec, data, how.calibration.images, how.calibration.seed)
+def _obtain_selftests(session: BuildSession, artifacts: list[Artifact], recipes: tuple[Recipe, ...]) -> None:
+    """Make what a page needs to test its back ends: the reference images, and what each artifact makes of them."""
+    session.obtain("selftest")
+    by_name = {recipe.name: recipe for recipe in recipes}
+    for artifact in artifacts:
+        session.obtain(f"selftest_{artifact.format}", by_name[artifact.recipe])

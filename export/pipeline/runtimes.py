@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from export.core.errors import RequestError
+from export.pipeline.formats import FORMATS
 from export.quantization.recipes import Recipe
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A JavaScript runtime: which file formats it loads, and on which back ends, the preferred first.
+    """A JavaScript runtime with its back ends, the preferred first; `FORMATS` says what it loads.
 
     `takes` says of which recipes: any, those that quantize weights, or only those that quantize activations too.
     """
@@ -17,42 +18,44 @@ class Engine:
     name: str
     title: str
     source: str
-    formats: tuple[str, ...]
     backends: tuple[str, ...]
     takes: Literal["any", "quantized", "integers"] = "any"
 
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats that it loads, its default first."""
+        return tuple(format.name for format in FORMATS.values() if format.engine == self.name)
+
     def runs(self, recipe: Recipe) -> bool:
         """Whether there are files of a recipe for this engine."""
-        how = recipe.quantization
-        integers = how is not None and how.activation_bits is not None
-        return self.takes == "any" or (how is not None and (integers or self.takes == "quantized"))
+        quantization = recipe.quantization
+        integers = quantization is not None and quantization.activation_bits is not None
+        return self.takes == "any" or (quantization is not None and (integers or self.takes == "quantized"))
 
 
+# Fastest first: `auto` takes the first that runs a recipe.
 ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
-        Engine("vit", "ViT Pages' own engine", "", ("vit",), ("wasm",), takes="integers"),
+        Engine(name="vit", title="ViT Pages' own engine", source="", backends=("wasm",), takes="integers"),
         Engine(
-            "tfjs",
-            "TensorFlow.js",
-            "https://github.com/tensorflow/tfjs",
-            ("tfjs", "tfjs_stock"),
-            ("wasm", "webgl", "webgpu", "cpu"),
+            name="tfjs",
+            title="TensorFlow.js",
+            source="https://github.com/tensorflow/tfjs",
+            backends=("wasm", "webgl", "webgpu", "cpu"),
         ),
         Engine(
-            "litert",
-            "LiteRT.js",
-            "https://github.com/google-ai-edge/LiteRT",
-            ("tflite", "tflite_stock"),
-            ("wasm", "webgpu"),
+            name="litert",
+            title="LiteRT.js",
+            source="https://github.com/google-ai-edge/LiteRT",
+            backends=("wasm", "webgpu"),
             takes="quantized",
         ),
         Engine(
-            "ort",
-            "ONNX Runtime Web",
-            "https://github.com/microsoft/onnxruntime",
-            ("qdq",),
-            ("wasm", "webgpu"),
+            name="ort",
+            title="ONNX Runtime Web",
+            source="https://github.com/microsoft/onnxruntime",
+            backends=("wasm", "webgpu"),
             takes="quantized",
         ),
     )
@@ -65,30 +68,10 @@ BACKENDS: dict[str, str] = {
     "cpu": "JavaScript (CPU)",
 }
 
-# How formats are called on the page, the intermediate ones included.
-FORMATS: dict[str, str] = {
-    "torch": "PyTorch",
-    "safetensors": "integer safetensors",
-    "qdq": "ONNX with integers",
-    "tflite": "LiteRT",
-    "onnx": "ONNX",
-    "tf": "TensorFlow SavedModel",
-    "tfjs": "TensorFlow.js graph model",
-    "vit": "integers of the vit engine",
-    "onnx_tfjs": "ONNX, shaped for TensorFlow.js",
-    "tf_tfjs": "TensorFlow SavedModel, shaped for TensorFlow.js",
-    "onnx_tfjs_gpu": "ONNX, shaped for TensorFlow.js on GPUs",
-    "tf_tfjs_gpu": "TensorFlow SavedModel, shaped for TensorFlow.js on GPUs",
-    "tfjs_stock": "TensorFlow.js graph model, unshaped",
-    "onnx_tflite": "ONNX, shaped for LiteRT",
-    "tf_tflite": "TensorFlow SavedModel, shaped for LiteRT",
-    "tflite_stock": "LiteRT, unshaped",
-}
-
 
 def engine_for(format: str) -> Engine | None:
     """Return the engine that loads a format in the browser, or None for an intermediate one."""
-    return next((engine for engine in ENGINES.values() if format in engine.formats), None)
+    return ENGINES.get(FORMATS[format].engine)
 
 
 AUTO = "auto"  # the fastest engine that runs a recipe

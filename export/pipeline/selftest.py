@@ -1,95 +1,12 @@
-"""What a page tests its back ends by: the float model's reference images, and what each variant makes of them.
+"""Reading what a page tests its back ends by; `export/pipeline/stages/selftest.py` makes it."""
 
-Two stages beside a model's line: `selftest`, once a model, holds the images with the float model's outputs;
-`selftest_<format>`, for every artifact that a page can load, how far it lies from them when the build itself runs it.
-A page refuses a back end that lies much further: the rule is in site/js/selftest.js.
-"""
-
-import json
-from collections.abc import Callable
-from functools import partial
-from importlib.metadata import version
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from export.core.console import stage
 from export.core.errors import ArtifactError
-from export.core.files import hash_json
-from export.core.records import Artifact, ModelSpec, SelfTest, StoredFile
-from export.core.source_code import code_key
-from export.pipeline.runtimes import ENGINES
-from export.pipeline.store import Plan, Store
-from export.quantization.recipes import Recipe
-
-if TYPE_CHECKING:
-    from export.pipeline.session import Line
-
-FLOAT = "f32"  # the recipe beside whose model the images lie
-STAGE, FILE, RESULT = "selftest", "selftest.safetensors", "selftest.json"
-TOOLS = ("torch", "timm", "pillow", "numpy")
-
-
-def stage_of(format: str) -> str:
-    """Return the name of the stage that runs the artifacts of a format."""
-    return f"{STAGE}_{format}"
-
-
-def add_selftests(line: "Line", torch: Artifact, recipes: tuple[Recipe, ...]) -> None:
-    """Make what a page of these recipes needs to test its back ends, for every format that is stored and published.
-
-    `torch` is the float model. Raises what `write_reference` and `run_artifact` raise.
-    """
-    reference = _obtain(line, STAGE, torch, FLOAT, "", lambda folder: _write_reference(line, folder))
-    formats = [format for engine in ENGINES.values() for format in engine.formats]
-    for recipe, format in product(recipes, formats):
-        artifact = line.store.read(torch.model, recipe.name, format)
-        if artifact is not None:
-            make = partial(_run, line, artifact)
-            _obtain(line, stage_of(format), artifact, recipe.name, reference.sha256, make)
-
-
-def _obtain(
-    line: "Line", format: str, parent: Artifact, recipe: str, options: str, make: Callable[[Path], None]
-) -> Artifact:
-    tools = {name: version(name) for name in TOOLS}
-    code = code_key("export.pipeline.reference_images", "export.conversion.runners")
-    plan = Plan(
-        model=parent.model,
-        recipe=recipe,
-        format=format,
-        parent_sha256=parent.sha256,
-        tools=tools,
-        key=hash_json([format, recipe, parent.sha256, options, tools, code]),
-        storage_dtype=parent.storage_dtype,
-        compute_dtype=parent.compute_dtype,
-    )
-    found = None if line.force else line.store.find(plan.model, recipe, format, plan.key)
-    if found is not None:
-        return found
-    with stage(f"{format} {recipe}") as note:
-        artifact = line.store.write(plan, make)
-        note(f"{artifact.bytes / 1e3:.1f} kB")
-    return artifact
-
-
-def _write_reference(line: "Line", folder: Path) -> None:
-    from export.models.float_artifact import read_model
-    from export.pipeline.reference_images import write_reference
-
-    write_reference(*read_model(line.folder("torch")), folder / FILE)
-
-
-def _run(line: "Line", artifact: Artifact, folder: Path) -> None:
-    from export.conversion.runners import run_artifact
-    from export.pipeline.reference_images import read_reference
-
-    reference = read_reference(line.folder(STAGE) / FILE)
-    spec = ModelSpec.from_json(json.loads((line.folder("torch") / "spec.json").read_text()))
-    inputs = reference.inputs(spec)
-    place = line.folder(artifact.format, artifact.recipe)
-    result = reference.compare(run_artifact(artifact.format, place, inputs, line.tools, line.log))
-    (folder / RESULT).write_text(json.dumps(result.to_json()) + "\n")
+from export.core.records import Artifact, SelfTest, StoredFile
+from export.pipeline.formats import FLOAT
+from export.pipeline.stages.selftest import RESULT
+from export.pipeline.store import Store
 
 
 def read_reference_file(store: Store, origin: Artifact) -> tuple[Path, StoredFile]:
@@ -97,24 +14,19 @@ def read_reference_file(store: Store, origin: Artifact) -> tuple[Path, StoredFil
 
     Raises `ArtifactError` when there is none, or one of another model.
     """
-    artifact = _read(store, origin, FLOAT, STAGE)
-    return store.folder(origin.model, FLOAT, STAGE), artifact.files[0]
+    artifact = _read(store, origin, FLOAT.name, "selftest")
+    return store.folder(origin.model, FLOAT.name, artifact.format), artifact.files[0]
 
 
 def read_selftest(store: Store, artifact: Artifact) -> SelfTest:
     """Return what the build's own run of an artifact gave; raises `ArtifactError` when it was never run."""
-    format = stage_of(artifact.format)
-    _read(store, artifact, artifact.recipe, format)
-    path = store.folder(artifact.model, artifact.recipe, format) / RESULT
-    try:
-        return SelfTest.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}", hint="build again with --force") from error
+    found = _read(store, artifact, artifact.recipe, f"selftest_{artifact.format}")
+    return SelfTest.read(store.folder(artifact.model, artifact.recipe, found.format) / RESULT)
 
 
 def _read(store: Store, parent: Artifact, recipe: str, format: str) -> Artifact:
     artifact = store.read(parent.model, recipe, format)
-    if artifact is None or artifact.parent_sha256 != parent.sha256:
+    if artifact is None or parent.sha256 not in {one.sha256 for one in artifact.parents}:
         raise ArtifactError(
             f"{store.folder(parent.model, recipe, format)} is missing or of other files: a page of "
             f"{parent.model}/{parent.recipe}/{parent.format} could not test its back ends",

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from export.core.errors import ArtifactError
-from export.core.files import describe_file, hash_file, hash_json, replacing_folder
-from export.core.records import SCHEMA_VERSION, Artifact, Verification
+from export.core.files import describe_file, hash_file, hash_json, replacing_folder, write_atomically
+from export.core.records import Artifact, ParentArtifact, Verification
+from export.core.schema import parse_json
 
-MANIFEST = "artifact.json"
+MANIFEST, MANIFEST_VERSION = "artifact.json", 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,21 +21,20 @@ class Plan:
     recipe: str
     format: str
     key: str
-    parent_sha256: str
+    parents: tuple[ParentArtifact, ...]
     storage_dtype: str
-    compute_dtype: str
     tools: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a stage found out while it made its files: how they compare, and what the runtime multiplies."""
+class Made:
+    """What is known of an artifact once its files are written: how it compares, and what the runtime multiplies."""
 
-    verification: Verification
-    compute_dtype: str
+    verification: Verification | None = None
+    compute_dtype: str = "float32"
 
 
-Make = Callable[[Path], Verification | Outcome | None]
+Fill = Callable[[Path], Made]
 
 
 class Store:
@@ -53,12 +53,12 @@ class Store:
         if not path.exists():
             return None
         try:
-            values = json.loads(path.read_text())
-        except ValueError as error:
-            raise ArtifactError(f"{path} is not JSON: {error}", hint="build again with --force") from error
-        if values.get("schema_version") != SCHEMA_VERSION:
-            return None  # written by another version: it is made anew
-        return Artifact.from_json(values)
+            values = parse_json(path.read_bytes())
+            if isinstance(values, dict) and values.get("schema_version") != MANIFEST_VERSION:
+                return None  # written by another version: it is made anew
+            return Artifact.from_json(values)
+        except (OSError, ArtifactError) as error:
+            raise ArtifactError(f"{path} cannot be read: {error}", hint="build again with --force") from error
 
     def find(self, model: str, recipe: str, format: str, key: str) -> Artifact | None:
         """Return the artifact made from `key` if it is there and every byte is as recorded."""
@@ -72,27 +72,35 @@ class Store:
                 return None
         return artifact
 
-    def write(self, plan: Plan, make: Make) -> Artifact:
-        """Let `make` fill and verify an empty folder, describe it, and put it in place.
+    def write(self, plan: Plan, fill: Fill) -> Artifact:
+        """Let `fill` fill and verify an empty folder, describe it, and put it in place.
 
-        Nothing is changed when `make` raises; raises `ArtifactError` when it left the folder empty.
+        Nothing is changed when `fill` raises; raises `ArtifactError` when it left the folder empty.
         """
         target = self.folder(plan.model, plan.recipe, plan.format)
         with replacing_folder(target) as folder:
-            made = make(folder)
-            if isinstance(made, Outcome):
-                plan, made = replace(plan, compute_dtype=made.compute_dtype), made.verification
+            made = fill(folder)
             files = tuple(describe_file(path, folder) for path in sorted(folder.rglob("*")) if path.is_file())
             if not files:
                 raise ArtifactError(f"making {plan.model}/{plan.recipe}/{plan.format} left no files")
             artifact = Artifact(
-                schema_version=SCHEMA_VERSION,
+                schema_version=MANIFEST_VERSION,
                 files=files,
-                verification=made,
+                verification=made.verification,
+                compute_dtype=made.compute_dtype,
                 bytes=sum(file.bytes for file in files),
                 gzip_bytes=sum(file.gzip_bytes for file in files),
                 sha256=hash_json([[file.path, file.sha256] for file in files]),
                 **{name: getattr(plan, name) for name in Plan.__slots__},
             )
-            (folder / MANIFEST).write_text(json.dumps(artifact.to_json(), indent=1) + "\n")
+            (folder / MANIFEST).write_bytes(_manifest(artifact))
         return artifact
+
+    def replace_manifest(self, artifact: Artifact) -> Artifact:
+        """Write what is said of a stored artifact anew, its files as they are."""
+        write_atomically(self.folder(artifact.model, artifact.recipe, artifact.format) / MANIFEST, _manifest(artifact))
+        return artifact
+
+
+def _manifest(artifact: Artifact) -> bytes:
+    return (json.dumps(artifact.to_json(), indent=1) + "\n").encode()

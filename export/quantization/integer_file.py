@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from export.core.errors import ArtifactError
 from export.core.files import hash_bytes, write_atomically
 from export.core.records import ModelSpec
+from export.core.schema import checked, parse_json
 from export.quantization.layers.discovery import decompose_attention, reset_batch_norm
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear, Weight
 from export.quantization.layers.packing import pack, unpack
@@ -30,6 +31,7 @@ from export.quantization.recipes import Recipe
 
 FORMAT, VERSION = "vit-pages-integer", 2  # 2: the recipe's method has `accumulation_depth`
 FILE = "model.safetensors"
+AGAIN = "quantize again: python -m export.quantize"
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,7 @@ def load_quantized(path: Path) -> QuantizedModel:
     Raises `ArtifactError` when the file is not one, is damaged, or its tensors do not fit its model.
     """
     header, tensors = read_tensors(path)
-    spec = ModelSpec.from_json(json.loads(header["model"]))
-    recipe = Recipe.from_json(json.loads(header["recipe"]))
-    layers: dict[str, Any] = json.loads(header["layers"])
+    spec, recipe, layers = _read_header(header, path)
     module = timm.create_model(spec.timm_name, pretrained=False, **spec.arguments).eval()
     decompose_attention(module)
     for name, record in layers.items():
@@ -140,6 +140,16 @@ def load_quantized(path: Path) -> QuantizedModel:
     return QuantizedModel(spec, recipe, module.eval())
 
 
+def _read_header(header: dict[str, str], path: Path) -> tuple[ModelSpec, Recipe, dict[str, dict[str, Any]]]:
+    try:
+        layers = checked(parse_json(header["layers"]), dict[str, dict[str, Any]])
+        return ModelSpec.parse(header["model"]), Recipe.parse(header["recipe"]), layers
+    except KeyError as error:
+        raise ArtifactError(f"the header of {path} lacks {error}", hint=AGAIN) from error
+    except ArtifactError as error:
+        raise ArtifactError(f"the header of {path} cannot be read: {error}", hint=AGAIN) from error
+
+
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray[Any, Any]]]:
     """Return header and tensors of an integer artifact; raises `ArtifactError` when it is not one or is damaged."""
     try:
@@ -153,7 +163,7 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray[Any, 
         raise ArtifactError(
             f"{path} is no quantized model of this version (format {header.get('format')!r}, "
             f"schema_version {header.get('schema_version')!r})",
-            hint="quantize again: python -m export.quantize",
+            hint=AGAIN,
         )
     (length,) = struct.unpack_from("<Q", blob)
     if hash_bytes(blob[8 + length :]) != header.get("sha256"):

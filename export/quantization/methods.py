@@ -1,17 +1,19 @@
 """Facts as data: the quantization methods, each a combination of the same few techniques."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from export.core.records import Record
+from msgspec import Meta
+
+from export.core.schema import Count, Positive, PositiveInt, Proportion, Record
 
 BITS = range(3, 9)
+Bits = Annotated[int, Meta(ge=BITS[0], le=BITS[-1])]
+Percentile = Annotated[int, Meta(gt=50, le=100)] | Annotated[float, Meta(gt=50, le=100)]
 
 Metric = Literal["hessian", "cosine", "mse", "l1"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration(Record):
+class Calibration(Record, frozen=True, kw_only=True):
     """How parameters are chosen: on `images` images drawn with `seed`, and by which objective.
 
     A scale search minimises `metric` over `candidates` scales, `search_range` of the full range's, and does so for
@@ -19,27 +21,30 @@ class Calibration(Record):
     `smooth` SmoothQuant's migration strength α.
     """
 
-    images: int = 32
-    seed: int = 0
+    images: PositiveInt = 32
+    seed: Count = 0
     metric: Metric = "hessian"
-    candidates: int = 100
-    rounds: int = 1
-    search_range: tuple[float, ...] = (0.01, 1.2)
-    percentile: float = 99.999
-    smooth: float = 0.5
+    candidates: PositiveInt = 100
+    rounds: PositiveInt = 1
+    search_range: tuple[Positive, Positive] = (0.01, 1.2)
+    percentile: Percentile = 99.999
+    smooth: Proportion = 0.5
+
+    def __post_init__(self) -> None:
+        low, high = self.search_range
+        if not low < high:
+            raise ValueError(f"search_range is {low} to {high}; the first must be below the second")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRule(Record):
+class LayerRule(Record, frozen=True, kw_only=True):
     """Bits of the layers whose name or role matches `pattern` (with a shell's `*`); None leaves an operand in float."""
 
     pattern: str
-    weight_bits: int | None
-    activation_bits: int | None
+    weight_bits: Bits | None
+    activation_bits: Bits | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Method(Record):
+class Method(Record, frozen=True, kw_only=True):
     """A quantization method as a combination of techniques, in the order in which they are applied.
 
     `fold` moves range from activations into weights (exactly). `weights` and `activations` say how scales are chosen:
@@ -65,9 +70,9 @@ class Method(Record):
     twin: Literal["none", "exclusive", "published"] = "none"
     gradient: Literal["fisher", "published"] = "fisher"
     compensate: Literal["none", "bias", "ridge"] = "none"
-    accumulation_depth: int = 0
+    accumulation_depth: Count = 0
     weight_only: bool = False
-    calibration: Calibration = field(default_factory=Calibration)
+    calibration: Calibration = Calibration()
 
     @property
     def trains(self) -> bool:

@@ -8,8 +8,8 @@ import torch
 
 from export.core.console import bar
 from export.core.errors import VerificationError
-from export.core.fidelity import compare
-from export.core.records import ModelSpec, Verification
+from export.core.fidelity import Comparison, compare
+from export.core.records import ModelSpec
 from export.data.calibration import CalibrationImages
 from export.models.float_artifact import read_golden, read_model, run_model
 from export.quantization.calibration.calibrate import calibrate
@@ -25,11 +25,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def quantize(parent: Path, recipe: Recipe, images: CalibrationImages, folder: Path, kept: Path) -> Verification:
+def quantize(parent: Path, recipe: Recipe, images: CalibrationImages, folder: Path, kept: Path) -> Comparison:
     """Write `model.safetensors` and `recipe.json` into `folder` from the float artifact in `parent`, and verify them.
 
     Choices are kept in `kept` until the file is written. Raises what `calibrate` does and `VerificationError` when the
-    file does not give what was calibrated, or that lies too far from the float model.
+    file does not give what was calibrated.
     """
     spec, module = read_model(parent)
     place = device()
@@ -47,14 +47,14 @@ def quantize(parent: Path, recipe: Recipe, images: CalibrationImages, folder: Pa
         ).cpu()
     write_quantized(QuantizedModel(spec, recipe, calibrated), folder / FILE)
     (folder / RECIPE).write_text(json.dumps(recipe.to_json(), indent=1) + "\n")
-    verification = verify_quantized(spec, recipe, calibrated, parent, folder / FILE)
+    comparison = verify_quantized(spec, recipe, calibrated, parent, folder / FILE)
     store.remove()
-    return verification
+    return comparison
 
 
 def verify_quantized(
     spec: ModelSpec, recipe: Recipe, calibrated: torch.nn.Module, parent: Path, file: Path
-) -> Verification:
+) -> Comparison:
     """Return how far the file's model lies from the float one; raises `VerificationError` if it is not `calibrated`."""
     inputs, outputs = read_golden(parent)
     found = run_model(load_quantized(file).module, inputs)

@@ -4,34 +4,33 @@
 `w8a8_ptq4vit` has 8-bit weights and 8-bit activations, `w4_gptq` 4-bit weights and float activations.
 """
 
-import json
 import re
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from export.core.errors import ExportError, RequestError
-from export.core.records import Record
-from export.quantization.methods import BITS, METHODS, Calibration, LayerRule, Method
+from msgspec.structs import replace
 
+from export.core.errors import ArtifactError, RequestError
+from export.core.schema import Record
+from export.quantization.methods import BITS, METHODS, Bits, Calibration, LayerRule, Method
+
+EXAMPLE = "correct the file; beside every quantized model lies one that fits: MODEL/RECIPE/safetensors/recipe.json"
 NAME = re.compile(r"w(?P<weight>\d+)(?:a(?P<activation>\d+))?_(?P<method>\w+)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantization(Record):
+class Quantization(Record, frozen=True, kw_only=True):
     """How a model is quantized: `activation_bits` is None where activations stay float.
 
     Of the `rules` for single layers the first that matches counts.
     """
 
     method: Method
-    weight_bits: int
-    activation_bits: int | None
+    weight_bits: Bits
+    activation_bits: Bits | None
     rules: tuple[LayerRule, ...] = ()
-    calibration: Calibration = field(default_factory=Calibration)
+    calibration: Calibration = Calibration()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe(Record):
+class Recipe(Record, frozen=True, kw_only=True):
     """What a variant is made by: `storage_dtype` is the type its files hold, `compute_dtype` the one it multiplies.
 
     `quantization` is None for recipes that only convert what is stored.
@@ -141,11 +140,13 @@ def _title(method: Method, weight_bits: int, activation_bits: int | None) -> str
 
 def _read_recipe(path: Path) -> Recipe:
     try:
-        recipe = Recipe.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError, ExportError) as error:
-        raise RequestError(f"--recipe {path} is not a recipe: {error}") from error
+        recipe = Recipe.parse(path.read_bytes())
+    except (OSError, ArtifactError) as error:
+        raise RequestError(f"--recipe {path} is not a recipe: {error}", hint=EXAMPLE) from error
     if recipe.quantization is None or not re.fullmatch(r"[\w-]+", recipe.name) or recipe.name in RECIPES:
-        raise RequestError(f"--recipe {path}: it needs a name of its own (letters, digits, _) and a quantization")
+        raise RequestError(
+            f"--recipe {path}: it needs a name of its own (letters, digits, _) and a quantization", hint=EXAMPLE
+        )
     chosen = recipe.quantization
     checked = quantizing(chosen.method, chosen.weight_bits, chosen.activation_bits, chosen.rules, chosen.calibration)
     return replace(checked, name=recipe.name, title=recipe.title, note=recipe.note)

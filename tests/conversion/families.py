@@ -14,7 +14,7 @@ from export.conversion.converter_process import ConverterProcess
 from export.conversion.onnx.export import MODEL, to_onnx
 from export.conversion.tensorflow import SAVED_MODEL, to_tf
 from export.conversion.tfjs.export import STORAGES, Stored, to_tfjs
-from export.core.records import Verification
+from export.core.fidelity import Comparison
 from export.models.randomise import randomise
 
 # family: (input size, timm's name, arguments that make it tiny)
@@ -40,7 +40,7 @@ class Chain:
     inputs: NDArray[np.float32]
     outputs: NDArray[np.float32]
     folder: Path
-    verifications: dict[str, Verification]
+    comparisons: dict[str, Comparison]
     stored: dict[str, Stored]
 
 
@@ -63,5 +63,7 @@ def carry(family: str, tools: ConverterProcess, folder: Path) -> Chain:
     stored = {}
     for recipe in STORAGES:
         saved_model = folder / "tf" / SAVED_MODEL
-        found[recipe], stored[recipe] = to_tfjs(tools, saved_model, inputs, folder / recipe, recipe=recipe, name=family)
+        (found[recipe],), stored[recipe] = to_tfjs(
+            tools, saved_model, inputs, folder / recipe, recipe=recipe, name=family
+        )
     return Chain(module, inputs, outputs, folder, found, stored)

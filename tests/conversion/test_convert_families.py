@@ -11,15 +11,17 @@ from torch import nn
 
 from export.conversion.converter_process import ConverterProcess
 from export.conversion.tfjs.export import run_tfjs
-from export.core.fidelity import BOUNDS_SQNR_DB, sqnr_db
+from export.core.fidelity import accept, sqnr_db
+from export.pipeline.formats import FORMATS
 
 pytestmark = pytest.mark.conversion
 GetChain = Callable[[str], Chain]
+BOUNDS_DB = {**FORMATS["onnx"].bounds_db, **FORMATS["tf"].bounds_db, **FORMATS["tfjs"].bounds_db}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_edge_is_verified_within_its_bound(family: str, chain: GetChain) -> None:
-    found = chain(family).verifications
+    found = chain(family).comparisons
     assert {edge: one.parent for edge, one in found.items()} == {
         "onnx": "torch",
         "tf": "onnx",
@@ -29,8 +31,8 @@ def test_every_edge_is_verified_within_its_bound(family: str, chain: GetChain) -
     }
     for edge, one in found.items():
         assert one.n == len(chain(family).inputs)
-        assert one.bound_sqnr_db == BOUNDS_SQNR_DB[edge]
-        assert one.sqnr_db is None or one.sqnr_db >= one.bound_sqnr_db
+        assert one.edge == edge
+        accept(one, BOUNDS_DB[edge])
         assert one.max_abs_diff < 1e-4 or edge in ("f16", "u8")
     assert found["u8"].sqnr_db < found["f16"].sqnr_db < found["f32"].sqnr_db, "fewer bits, more noise"
 

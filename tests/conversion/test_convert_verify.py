@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from export.core.errors import VerificationError
-from export.core.fidelity import BOUNDS_SQNR_DB, compare, sqnr_db
+from export.core.fidelity import accept, capped_sqnr_db, compare, sqnr_db
+from export.core.records import Verification
+from export.pipeline.formats import FORMATS
 
 PARENT = np.random.default_rng(0).standard_normal((8, 10)).astype(np.float32)
 
@@ -19,8 +21,16 @@ def test_figures_are_those_of_the_definition() -> None:
     found = compare(PARENT, noisy(30.0), edge="u8", parent="tf", subject="x")
     assert found.sqnr_db == pytest.approx(30.0, abs=0.01)
     assert found.max_abs_diff == pytest.approx(np.abs(noisy(30.0) - PARENT).max(), rel=1e-6)
-    assert (found.n, found.parent, found.bound_sqnr_db) == (8, "tf", BOUNDS_SQNR_DB["u8"])
+    assert (found.n, found.parent, found.edge) == (8, "tf", "u8")
     assert 0.5 < found.top1_agreement <= 1.0
+
+
+def test_outputs_that_are_no_numbers_have_no_sqnr() -> None:
+    broken = PARENT.copy()
+    broken[0, 0] = np.nan
+    for measure in (sqnr_db, capped_sqnr_db):
+        with pytest.raises(VerificationError, match="not finite"):
+            measure(PARENT, broken)
 
 
 def test_equal_bit_for_bit_is_none() -> None:
@@ -28,12 +38,19 @@ def test_equal_bit_for_bit_is_none() -> None:
     assert compare(PARENT, PARENT.copy(), edge="onnx", parent="torch", subject="x").sqnr_db is None
 
 
-@pytest.mark.parametrize("edge", BOUNDS_SQNR_DB)
-def test_each_edge_holds_its_own_bound(edge: str) -> None:
-    bound = BOUNDS_SQNR_DB[edge]
-    compare(PARENT, noisy(bound + 1), edge=edge, parent="tf", subject="x")
+def held_to(bound: float, decibel: float, edge: str = "u8") -> Verification:
+    return accept(compare(PARENT, noisy(decibel), edge=edge, parent="tf", subject="fashion: TF.js"), bound)
+
+
+EDGES = sorted({(edge, bound) for format in FORMATS.values() for edge, bound in format.bounds_db.items()})
+
+
+@pytest.mark.parametrize(("edge", "bound"), EDGES)
+def test_each_edge_has_its_own_bound(edge: str, bound: float) -> None:
+    found = held_to(bound, bound + 1, edge)
+    assert (found.edge, found.bound_sqnr_db) == (edge, bound)
     with pytest.raises(VerificationError) as refused:
-        compare(PARENT, noisy(bound - 1), edge=edge, parent="tf", subject="fashion: TF.js")
+        held_to(bound, bound - 1, edge)
     for word in ("fashion: TF.js", "(tf)", f"{bound - 1:.1f} dB", f"{bound:.0f} dB", "8 golden inputs", "agreement"):
         assert word in str(refused.value)
 
@@ -55,4 +72,4 @@ def test_outputs_of_another_shape_are_refused() -> None:
 
 def test_a_silent_parent_proves_nothing() -> None:
     with pytest.raises(VerificationError, match="-inf dB"):
-        compare(np.zeros_like(PARENT), PARENT, edge="u8", parent="tf", subject="x")
+        accept(compare(np.zeros_like(PARENT), PARENT, edge="u8", parent="tf", subject="x"), -1000.0)

@@ -1,6 +1,5 @@
 """The vit engine over the whole family: bit for bit what its definition in NumPy says, in every build."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from engine_models import quantized, run_modes, run_of
+from msgspec.structs import replace
 from tiny import sqnr
 
 from export.conversion.engine.reference import EngineReference

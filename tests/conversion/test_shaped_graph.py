@@ -11,23 +11,24 @@ from shaped_models import model
 from tiny import tiny
 from torch import nn
 
-from export.conversion import SHAPE_RECORD
 from export.conversion.converter_process import ConverterProcess
 from export.conversion.litert.export import MODEL as TFLITE
 from export.conversion.litert.export import to_tflite
 from export.conversion.onnx.export import MODEL
-from export.conversion.reshape import layers as shaped_layers
-from export.conversion.reshape.export import to_shaped_onnx
+from export.conversion.reshape import REWRITE_RECORD
+from export.conversion.reshape import layers as rewritten_layers
+from export.conversion.reshape.export import to_rewritten_onnx
 from export.conversion.tensorflow import SAVED_MODEL, to_tf
 from export.conversion.tfjs.export import STORAGES, run_tfjs, to_tfjs
 from export.conversion.tfjs.files import read_tensors
 from export.conversion.tfjs.gpu_graph import GPU_MODEL
 from export.conversion.tfjs.packed import integer_weights
 from export.core.errors import RequestError, VerificationError
-from export.core.fidelity import BOUNDS_SQNR_DB
+from export.core.fidelity import accept
 from export.models.float_artifact import run_model
 from export.models.request import ModelRequest
 from export.pipeline.build import make_formats, quantize
+from export.pipeline.formats import FORMATS
 from export.pipeline.store import Store
 from export.quantization.calibration.assemble import dequantized
 from export.quantization.calibration.calibrate import calibrate
@@ -44,11 +45,12 @@ def saved_model(tools: ConverterProcess, module: nn.Module, inputs: Inputs, targ
     for name in ("onnx", "tf"):
         (folder / name).mkdir(parents=True)
     outputs = run_model(module, inputs)
-    found, reason = to_shaped_onnx(
-        module, inputs, outputs, folder / "onnx", target=target, name="shaped", log=tools.log
+    rewritten = to_rewritten_onnx(
+        module, inputs, outputs, folder / "onnx", target=target, name="rewritten", log=tools.log
     )
-    assert not reason and found.parent == "torch" and found.bound_sqnr_db == BOUNDS_SQNR_DB["shaped"]
-    to_tf(tools, folder / "onnx" / MODEL, inputs, folder / "tf", name="shaped")
+    assert not rewritten.reason and len(rewritten.comparisons) == 2
+    assert {(one.parent, one.edge) for one in rewritten.comparisons} == {("torch", "rewrite")}
+    to_tf(tools, folder / "onnx" / MODEL, inputs, folder / "tf", name="rewritten")
     return folder / "tf" / SAVED_MODEL
 
 
@@ -99,7 +101,7 @@ def test_tfjs_computes_what_timm_computes(kind: str, slices: int, tools: Convert
     source, for_gpu = (saved_model(tools, module, inputs, target, tmp_path) for target in ("tfjs", "tfjs_gpu"))
     folder = tmp_path / "made"
     folder.mkdir()
-    to_tfjs(tools, source, inputs, folder, recipe="f32", name="shaped", for_gpu=for_gpu)
+    to_tfjs(tools, source, inputs, folder, recipe="f32", name="rewritten", for_gpu=for_gpu)
     wanted = run_model(module, inputs)
     for build, bound in (("cpu", 1e-3), ("gpu", 1e-5)):
         found = run_tfjs(folder, inputs, tmp_path, tools.log, build=build)
@@ -141,9 +143,12 @@ def test_packed_recipes_keep_their_integers(method: str, bits: int, tools: Conve
     source, for_gpu = (saved_model(tools, plain, inputs, f"{name}_packed", tmp_path) for name in ("tfjs", "tfjs_gpu"))
     folder = tmp_path / "made"
     folder.mkdir()
-    found, _ = to_tfjs(tools, source, inputs, folder, recipe=recipe.name, name="shaped", integers=file, for_gpu=for_gpu)
+    found, _ = to_tfjs(
+        tools, source, inputs, folder, recipe=recipe.name, name="rewritten", integers=file, for_gpu=for_gpu
+    )
     check_gpu_graph(folder, depth=2)
-    assert found.sqnr_db is None or found.sqnr_db > BOUNDS_SQNR_DB["f32"]
+    assert len(found) == 2 and {one.edge for one in found} == {"integers"}
+    assert all(one.sqnr_db is None or one.sqnr_db > 80 for one in found)
     check_graph(folder, depth=2, heads=3, slices=2)
     if method == "affine":  # one scale a tensor: plain uint8 of the stock format
         assert not packed_entries(folder) and sum(path.stat().st_size for path in folder.glob("group1-*.bin")) < 1.2e5
@@ -173,7 +178,7 @@ def test_litert_has_one_operation_for_gelu_and_one_product_for_all_heads(
         module = calibrate(module, find_recipe("w8_dynamic"), images)
     inputs = images[:2].numpy()
     source = saved_model(tools, dequantized(module), inputs, target, tmp_path)
-    found, held = to_tflite(tools, module, source, inputs, tmp_path, name="shaped")
+    found, held = to_tflite(tools, module, source, inputs, tmp_path, name="rewritten")
     assert held.compute_dtype == ("int8" if target == "tflite_packed" else "float32")
     assert found.sqnr_db is not None and found.sqnr_db > (30 if target == "tflite_packed" else 80)
     counted = tools.run(operations, tmp_path / TFLITE)
@@ -186,20 +191,28 @@ def test_litert_has_one_operation_for_gelu_and_one_product_for_all_heads(
 def test_what_cannot_be_shaped_is_converted_as_it_is(family: str, tools: ConverterProcess, tmp_path: Path) -> None:
     _, module, images = tiny(family)
     inputs = images[:2].numpy()
-    found, reason = to_shaped_onnx(
-        module, inputs, run_model(module, inputs), tmp_path, target="tfjs", name=family, log=tools.log
+    outputs = run_model(module, inputs)
+    made = to_rewritten_onnx(module, inputs, outputs, tmp_path, target="tfjs", name=family, log=tools.log)
+    assert "not timm's VisionTransformer" in made.reason and [one.edge for one in made.comparisons] == ["onnx"]
+    assert json.loads((tmp_path / REWRITE_RECORD).read_text()) == {"target": "tfjs", "reason": made.reason}
+    (second := tmp_path / "second").mkdir()
+    made = to_rewritten_onnx(
+        module, inputs, outputs, second, target="tfjs_gpu", name=family, log=tools.log, optional=True
     )
-    assert "not timm's VisionTransformer" in reason and found.bound_sqnr_db == BOUNDS_SQNR_DB["onnx"]
-    assert json.loads((tmp_path / SHAPE_RECORD).read_text()) == {"shape": "tfjs", "reason": reason}
+    assert made.reason and not made.comparisons
+    assert [path.name for path in second.iterdir()] == [REWRITE_RECORD], "a second graph would be the first again"
 
 
 def test_a_shape_that_changes_the_outputs_is_refused(
     tools: ConverterProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(shaped_layers.SIGMOID, "gelu", (1.0, 0.0))
+    monkeypatch.setitem(rewritten_layers.SIGMOID, "gelu", (1.0, 0.0))
     module, image = model("class token")
-    with pytest.raises(VerificationError, match="the model in the shape tfjs does not agree"):
-        to_shaped_onnx(module, image.numpy(), module(image).numpy(), tmp_path, target="tfjs", name="x", log=tools.log)
+    outputs = module(image).detach().numpy()
+    made = to_rewritten_onnx(module, image.numpy(), outputs, tmp_path, target="tfjs", name="x", log=tools.log)
+    with pytest.raises(VerificationError, match="the model rewritten for tfjs does not agree"):
+        for comparison in made.comparisons:
+            accept(comparison, FORMATS["onnx_tfjs"].bounds_db[comparison.edge])
 
 
 def test_the_pipeline_makes_shaped_and_stock_variants(artifacts: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,7 +227,7 @@ def test_the_pipeline_makes_shaped_and_stock_variants(artifacts: Path, capsys: p
     assert "Erf" in {node["op"] for node in nodes(folders[1])}
     shaped = store.read("fashion", "f32", "onnx_tfjs")
     assert shaped is not None and shaped.verification is not None
-    assert shaped.verification.bound_sqnr_db == BOUNDS_SQNR_DB["shaped"]
+    assert shaped.verification.bound_sqnr_db == FORMATS["onnx_tfjs"].bounds_db["rewrite"]
     for recipe in STORAGES:
         if recipe != "f32":
             with pytest.raises(RequestError, match=f"there is no tflite of {recipe}"):

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from export.core.records import Artifact, ModelSpec, Preprocess, SelfTest, Verification, Weights
+from export.core.records import Artifact, ModelSpec, ParentArtifact, Preprocess, SelfTest, Verification, Weights
 from export.page.render import RenderReport, render
-from export.pipeline.store import Plan, Store
+from export.pipeline.store import Made, Plan, Store
 
 PAGES = ("index.html", "results.html", "method.html", "404.html")
 ENGINES = {"tfjs": ["tfjs.FF.js", "tfjs.wasm"], "ort": ["ort.GG.js", "ort.wasm"]}  # what only one engine uses
@@ -34,17 +34,29 @@ def make_spec(name: str, weights: Weights = "embedded") -> ModelSpec:
     )
 
 
+def ancestors(*artifacts: Artifact) -> tuple[ParentArtifact, ...]:
+    return tuple(ParentArtifact(format=one.format, recipe=one.recipe, sha256=one.sha256) for one in artifacts)
+
+
 def store_model(store: Store, spec: ModelSpec, recipes: tuple[str, ...] = ("u8", "f32")) -> None:
     """Store a model's chain of artifacts; the bytes are arbitrary, the records are real."""
 
-    def write(recipe: str, format: str, parent: str, body: bytes, sqnr_db: float | None) -> Artifact:
-        def make(folder: Path) -> Verification | None:
+    def write(recipe: str, format: str, parent: tuple[Artifact, ...], body: bytes, sqnr_db: float | None) -> Artifact:
+        def make(folder: Path) -> Made:
             (folder / ("spec.json" if format == "torch" else "model.json")).write_bytes(body)
             (folder / "weights.bin").write_bytes(body[::-1])
             if format == "torch":
-                return None
-            return Verification(
-                parent=parent, n=8, max_abs_diff=0.0123, sqnr_db=sqnr_db, top1_agreement=1.0, bound_sqnr_db=25.0
+                return Made()
+            return Made(
+                Verification(
+                    edge="u8",
+                    parent=parent[0].format,
+                    n=8,
+                    max_abs_diff=0.0123,
+                    sqnr_db=sqnr_db,
+                    top1_agreement=1.0,
+                    bound_sqnr_db=25.0,
+                )
             )
 
         storage = "uint8" if recipe == "u8" else "float32"
@@ -54,37 +66,36 @@ def store_model(store: Store, spec: ModelSpec, recipes: tuple[str, ...] = ("u8",
                 recipe=recipe,
                 format=format,
                 key="key",
-                parent_sha256=parent,
+                parents=ancestors(*parent),
                 storage_dtype=storage,
-                compute_dtype="float32",
                 tools={f"{format}-tool": "1.2.3"},
             ),
             make,
         )
 
-    torch = write("f32", "torch", spec.weights_sha256, json.dumps(spec.to_json()).encode(), None)
-    tf = write("f32", "tf", torch.sha256, f"tf of {spec.name}, {spec.weights}".encode(), None)
+    torch = write("f32", "torch", (), json.dumps(spec.to_json()).encode(), None)
+    tf = write("f32", "tf", (torch,), f"tf of {spec.name}, {spec.weights}".encode(), None)
     write_file(store, torch, "f32", "selftest", "selftest.safetensors", f"images of {spec.name}".encode())
     expected = json.dumps(SelfTest(max_abs_diff=0.125, agrees=(True, False)).to_json()).encode()
     for recipe in recipes:
-        artifact = write(recipe, "tfjs", tf.sha256, f"{recipe} of {spec.name}".encode() * 100, 34.56)
+        artifact = write(recipe, "tfjs", (tf,), f"{recipe} of {spec.name}".encode() * 100, 34.56)
         write_file(store, artifact, recipe, "selftest_tfjs", "selftest.json", expected)
 
 
 def write_file(store: Store, parent: Artifact, recipe: str, format: str, name: str, body: bytes) -> Artifact:
     """Store an artifact of one file."""
 
-    def make(folder: Path) -> None:
+    def make(folder: Path) -> Made:
         (folder / name).write_bytes(body)
+        return Made()
 
     plan = Plan(
         model=parent.model,
         recipe=recipe,
         format=format,
         key="key",
-        parent_sha256=parent.sha256,
+        parents=ancestors(parent),
         storage_dtype="",
-        compute_dtype="",
         tools={},
     )
     return store.write(plan, make)

@@ -1,10 +1,10 @@
 """What a benchmark says: ratios of the same rounds, what is asked, and how it is shown."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from export.core.errors import RequestError
 from export.core.records import SCHEMA_VERSION, Environment

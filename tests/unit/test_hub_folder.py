@@ -1,9 +1,9 @@
 """A float model as a Hub folder: what its files say, and that the q8 file is what ONNX Runtime's tool makes."""
 
-import dataclasses
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -89,8 +89,8 @@ def test_preprocessing_is_said_as_far_as_it_can_be() -> None:
     spec = tiny("vit")[0]
 
     def said(**values: object) -> dict[str, object]:
-        preprocess = dataclasses.replace(spec.preprocess, size=224, **values)
-        return preprocessor_config(dataclasses.replace(spec, preprocess=preprocess))
+        preprocess = msgspec.structs.replace(spec.preprocess, size=224, **values)
+        return preprocessor_config(msgspec.structs.replace(spec, preprocess=preprocess))
 
     centre = said(crop_pct=0.9)
     assert (centre["size"], centre["resample"]) == ({"shortest_edge": 248}, 3)

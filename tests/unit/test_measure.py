@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -47,7 +48,7 @@ LATENCY_OF_U8 = Measurement(
 
 
 def change(**values: object) -> Measurement:
-    return dataclasses.replace(LATENCY_OF_U8, **values)  # type: ignore[arg-type]
+    return msgspec.structs.replace(LATENCY_OF_U8, **values)  # type: ignore[arg-type]
 
 
 def test_summary_is_the_median_with_numpys_percentiles() -> None:
@@ -100,7 +101,7 @@ def test_accuracies_of_a_model_are_of_the_same_images(tmp_path: Path) -> None:
 def test_other_environment_starts_anew_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "measurements.json"
     write(path, merge(path, HERE, [change(backend="webgl")])[0])
-    elsewhere = dataclasses.replace(HERE, browser="Chromium 2", isolated=True)
+    elsewhere = msgspec.structs.replace(HERE, browser="Chromium 2", isolated=True)
     file, note = merge(path, elsewhere, [LATENCY_OF_U8])
     assert file.measurements == (LATENCY_OF_U8,) and file.environment == elsewhere
     assert "dropped" in note and "browser, isolated" in note
@@ -123,7 +124,7 @@ def test_foreign_file_is_refused_before_anything_is_measured(tmp_path: Path) -> 
 
 def test_table_has_a_row_per_place_with_spread_and_count() -> None:
     accuracy = change(metric=TOP1, value=0.931, n=1000, p10=0.914, p90=0.945, unit="share")
-    native = dataclasses.replace(accuracy, variant="f32-torch", engine=NATIVE, backend="cpu")
+    native = msgspec.structs.replace(accuracy, variant="f32-torch", engine=NATIVE, backend="cpu")
     header, u8, pytorch = table([LATENCY_OF_U8, accuracy, native])
     assert "warm" in header
     assert "10.0" in u8 and "9.00" in u8 and "12.0" in u8 and "n=90" in u8 and "93.1" in u8 and "n=1000" in u8

@@ -3,11 +3,22 @@
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rendering import ENGINES, PAGES, Tags, contents, make_site, make_spec, read_site_data, store_model, write_file
+from msgspec.structs import replace
+from rendering import (
+    ENGINES,
+    PAGES,
+    Tags,
+    ancestors,
+    contents,
+    make_site,
+    make_spec,
+    read_site_data,
+    store_model,
+    write_file,
+)
 
 import export.page.render
 from export.core.errors import ArtifactError, ExportError, RequestError
@@ -78,7 +89,7 @@ def test_page_that_could_not_test_its_back_ends_is_refused(
 ) -> None:
     folder = store.folder("plain", recipe, format)
     manifest = json.loads((folder / "artifact.json").read_text())
-    (folder / "artifact.json").write_text(json.dumps({**manifest, "parent_sha256": "0" * 64}))
+    (folder / "artifact.json").write_text(json.dumps({**manifest, "parents": []}))
     with pytest.raises(ArtifactError, match="could not test its back ends") as stale:
         make_site(store, bundle, out)
     assert "python -m export.build --model plain --recipe" in stale.value.hint
@@ -132,16 +143,19 @@ def test_variant_of_another_version_of_the_model_is_refused(store: Store, bundle
         make_site(store, bundle, out)
 
 
-def test_what_a_variant_was_made_of_beside_its_parent_is_shown(store: Store, bundle: Path, out: Path) -> None:
-    torch = store.read("plain", "f32", "torch")
-    assert torch is not None
-    beside = write_file(store, torch, "f32", "tf_tfjs_gpu", "saved_model.pb", b"for GPUs")
+def test_every_parent_of_a_variant_is_shown_and_must_be_as_it_was(store: Store, bundle: Path, out: Path) -> None:
+    torch, tf, variant = (store.read("plain", *place) for place in (("f32", "torch"), ("f32", "tf"), ("u8", "tfjs")))
+    assert torch is not None and tf is not None and variant is not None
+    second = write_file(store, torch, "f32", "tf_tfjs_gpu", "saved_model.pb", b"for GPUs")
+    store.replace_manifest(replace(variant, parents=ancestors(tf, second)))
     make_site(store, bundle, out)
-    assert "TensorFlow SavedModel, shaped for TensorFlow.js on GPUs" in (out / "method.html").read_text()
-    write_file(store, replace(torch, sha256="ee" * 32), "f32", "tf_tfjs_gpu", "saved_model.pb", b"of another model")
-    assert store.read("plain", "f32", "tf_tfjs_gpu") != beside
+    assert "on GPUs" not in (out / "method.html").read_text(), "an artifact without a graph of its own is left out"
+    store.replace_manifest(replace(second, verification=tf.verification))
     make_site(store, bundle, out)
-    assert "on GPUs" not in (out / "method.html").read_text()
+    assert "TensorFlow SavedModel, rewritten for TensorFlow.js on GPUs" in (out / "method.html").read_text()
+    write_file(store, torch, "f32", "tf_tfjs_gpu", "saved_model.pb", b"of another build")
+    with pytest.raises(ArtifactError, match=r"u8/tfjs was made from another version of plain"):
+        make_site(store, bundle, out)
 
 
 def test_recipe_that_was_never_built_is_named(store: Store, bundle: Path, out: Path) -> None:

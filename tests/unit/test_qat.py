@@ -4,13 +4,13 @@ import gzip
 import json
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import timm
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from export.core.errors import RequestError

@@ -3,12 +3,12 @@
 import copy
 import json
 import struct
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from tiny import TINY, sqnr, tiny
 from torch import nn
 
@@ -21,7 +21,13 @@ from export.quantization.calibration.qparams import CalibrationCheckpoint
 from export.quantization.calibration.scale_search import input_hessian, search_channel_scales
 from export.quantization.evaluation.baselines import BASELINES
 from export.quantization.evaluation.probe import linear_probe, nearest_neighbours, split
-from export.quantization.integer_file import QuantizedModel, load_quantized, write_quantized
+from export.quantization.integer_file import (
+    QuantizedModel,
+    load_quantized,
+    read_tensors,
+    write_quantized,
+    write_safetensors,
+)
 from export.quantization.layers.accumulation import accumulation_depth
 from export.quantization.layers.discovery import PRODUCTS, decompose_attention, find_quantizable_layers, fold_batch_norm
 from export.quantization.layers.modules import Weight, integer_arithmetic
@@ -92,6 +98,28 @@ def test_file_is_the_sum_of_its_tensors(tmp_path: Path) -> None:
             assert header[f"{name}.weight"]["shape"] == [rows, (columns * 5 + 7) // 8]
     rest = [entry["dtype"] for name, entry in header.items() if name.endswith((".bias", "pos_embed", "norm.weight"))]
     assert set(rest) == {"F16"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"recipe": "null"}, "the top level is null"),
+        ({"model": "{"}, "not JSON"),
+        ({"layers": "[]"}, "the top level is a list of 0; allowed: an object"),
+        ({"layers": '{"head": 8}'}, '["head"] is 8; allowed: an object'),
+        ({"recipe": None}, "lacks 'recipe'"),
+    ],
+)
+def test_a_header_with_a_mistake_is_refused(tmp_path: Path, changes: dict[str, str | None], words: str) -> None:
+    spec, module, images = tiny("vit")
+    path, recipe = tmp_path / "model.safetensors", find_recipe("w4_rtn")
+    write_quantized(QuantizedModel(spec, recipe, calibrate(module, recipe, images)), path)
+    header, tensors = read_tensors(path)
+    changed = {**header, **changes}
+    write_safetensors(path, tensors, {name: text for name, text in changed.items() if text is not None})
+    with pytest.raises(ArtifactError) as refused:
+        load_quantized(path)
+    assert str(path) in str(refused.value) and words in str(refused.value) and "quantize again" in str(refused.value)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:

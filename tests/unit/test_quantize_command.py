@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from export import evaluate, quantize
 from export.conversion.onnx.export import run_onnx
+from export.core.console import run
 from export.core.errors import RequestError
 from export.data.calibration import calibration_images
 from export.data.fashion import LABELS, read_embedded
@@ -62,11 +64,69 @@ def test_a_recipe_file_is_a_recipe(tmp_path: Path) -> None:
     values = find_recipe("w4a8_repq").to_json() | {"name": "mine"}
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(values))
-    assert find_recipe(str(path)).name == "mine"
-    for broken in (values | {"name": "u8"}, values | {"extra": 1}, RECIPES["u8"].to_json() | {"name": "x"}, []):
+    assert find_recipe(str(path)).to_json() == values
+    for broken in (values | {"name": "u8"}, RECIPES["u8"].to_json() | {"name": "x"}, values | {"name": "../x"}):
         path.write_text(json.dumps(broken))
-        with pytest.raises(RequestError):
+        with pytest.raises(RequestError, match="needs a name of its own"):
             find_recipe(str(path))
+
+
+QUANTIZATION, CALIBRATION = ("quantization",), ("quantization", "calibration")
+
+
+@pytest.mark.parametrize(
+    ("place", "changes", "words"),
+    [
+        (("quantization", "method"), {"fold": "layernrom"}, 'fold is "layernrom"; allowed: none, layernorm, smooth'),
+        (("quantization", "method"), {"weights": 4}, "weights is 4; allowed: max, search, gptq, learned, tracked"),
+        (("quantization", "method"), {"run": -1}, "run is -1; allowed: a whole number of at least 0"),
+        (("quantization", "method"), {"weight_only": "no"}, 'weight_only is "no"; allowed: true or false'),
+        (QUANTIZATION, {"method": "gptqq"}, 'quantization.method is "gptqq"; allowed: an object with the keys name'),
+        (QUANTIZATION, {"weight_bits": 9}, "quantization.weight_bits is 9; allowed: a whole number from 3 to 8"),
+        (QUANTIZATION, {"weight_bits": 8.5}, "quantization.weight_bits is 8.5; allowed: a whole number from 3 to 8"),
+        (QUANTIZATION, {"weight_bits": "8"}, 'quantization.weight_bits is "8"'),
+        (QUANTIZATION, {"weight_bits": True}, "quantization.weight_bits is true"),
+        (QUANTIZATION, {"activation_bits": 2}, "allowed: a whole number from 3 to 8 or null"),
+        (QUANTIZATION, {"weight_bit": 8}, 'unknown key "weight_bit"; the nearest known key is weight_bits'),
+        (QUANTIZATION, {"rules": [{"pattern": 3}]}, "rules[0]: missing keys: weight_bits, activation_bits"),
+        (
+            QUANTIZATION,
+            {"rules": [{"pattern": 3, "weight_bits": 4, "activation_bits": None}]},
+            "quantization.rules[0].pattern is 3; allowed: text",
+        ),
+        (QUANTIZATION, {"rules": "head=8"}, 'quantization.rules is "head=8"; allowed: a list'),
+        (CALIBRATION, {"images": "many"}, 'calibration.images is "many"; allowed: a whole number of at least 1'),
+        (CALIBRATION, {"images": 0}, "calibration.images is 0; allowed: a whole number of at least 1"),
+        (CALIBRATION, {"images": 10**40}, "beyond 64 bits"),
+        (CALIBRATION, {"seed": -1}, "calibration.seed is -1; allowed: a whole number of at least 0"),
+        (CALIBRATION, {"metric": "mae"}, 'calibration.metric is "mae"; allowed: hessian, cosine, mse, l1'),
+        (CALIBRATION, {"candidates": 0}, "calibration.candidates is 0"),
+        (CALIBRATION, {"rounds": 1.5}, "calibration.rounds is 1.5"),
+        (CALIBRATION, {"search_range": [1.2, 0.5]}, "search_range is 1.2 to 0.5; the first must be below the second"),
+        (CALIBRATION, {"search_range": [0, 1]}, "search_range[0] is 0; allowed: a number above 0"),
+        (CALIBRATION, {"search_range": [0.5]}, "search_range is a list of 1; allowed: a list of 2"),
+        (CALIBRATION, {"percentile": 50}, "percentile is 50; allowed: a number above 50 and up to 100"),
+        (CALIBRATION, {"percentile": float("nan")}, "percentile is NaN"),
+        (CALIBRATION, {"smooth": 1.01}, "smooth is 1.01; allowed: a number from 0 to 1"),
+        ((), {"colour": "blue"}, 'unknown key "colour"; known keys: name, title'),
+        ((), {"quantization": []}, "quantization is a list of 0; allowed: an object with the keys"),
+    ],
+)
+def test_a_recipe_file_with_a_mistake_is_refused_by_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: tuple[str, ...], changes: dict[str, Any], words: str
+) -> None:
+    values = find_recipe("w4a8_repq").to_json() | {"name": "mine"}
+    inside = values
+    for name in place:
+        inside = inside[name]
+    inside |= changes
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(SystemExit) as ended:
+        run(quantize.main, ["--recipe", str(path), "--artifacts", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert words in said and f"--recipe {path} is not a recipe: " in said and "→ correct the file" in said
 
 
 def test_options_change_the_recipe_and_its_name() -> None:
@@ -118,13 +178,20 @@ def test_options_change_the_recipe_and_its_name() -> None:
         ("--method", "ptq4vit", "--search-range", "1"),
         ("--method", "ptq4vit", "--search-range", "2,1"),
         ("--method", "rtn", "--calibration", "0"),
+        ("--method", "rtn", "--seed", "-1"),
+        ("--method", "ptq4vit", "--search-range", "0,1"),
+        ("--method", "ptq4vit", "--search-range", "0.5,nan"),
+        ("--method", "ptq4vit", "--candidates", "0"),
+        ("--method", "ptq4vit", "--rounds", "0"),
+        ("--method", "percentile", "--activation-bits", "8", "--percentile", "50"),
         ("--method", "percentile", "--activation-bits", "8", "--percentile", "2"),
         ("--method", "smoothquant", "--activation-bits", "8", "--smooth", "2"),
     ],
 )
 def test_options_that_cannot_be_are_refused(argv: tuple[str, ...]) -> None:
-    with pytest.raises(RequestError):
+    with pytest.raises(RequestError) as refused:
         recipe(*argv)
+    assert any(option in str(refused.value) for option in argv[::2])
 
 
 def test_a_file_comes_out(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from export.core.errors import ArtifactError
 from export.core.files import hash_json, replacing_folder, write_atomically
-from export.core.records import Verification
-from export.pipeline.store import MANIFEST, Plan, Store
+from export.core.records import ParentArtifact, Verification
+from export.pipeline.store import MANIFEST, Made, Plan, Store
 
 ROOT = Path(__file__).parents[2]
 PLAN = Plan(
@@ -21,19 +21,20 @@ PLAN = Plan(
     recipe="u8",
     format="tfjs",
     key="first",
-    parent_sha256="p",
+    parents=(ParentArtifact(format="tf", recipe="f32", sha256="p"),),
     storage_dtype="uint8",
-    compute_dtype="float32",
     tools={"tool": "1"},
 )
-VERIFICATION = Verification(parent="tf", n=8, max_abs_diff=0.1, sqnr_db=30.0, top1_agreement=1.0, bound_sqnr_db=15.0)
+VERIFICATION = Verification(
+    edge="u8", parent="tf", n=8, max_abs_diff=0.1, sqnr_db=30.0, top1_agreement=1.0, bound_sqnr_db=15.0
+)
 
 
-def make(folder: Path) -> Verification:
+def make(folder: Path) -> Made:
     (folder / "shards").mkdir()
     (folder / "shards/a.bin").write_bytes(bytes(1000))
     (folder / "model.json").write_text("{}")
-    return VERIFICATION
+    return Made(VERIFICATION)
 
 
 @pytest.fixture
@@ -111,12 +112,12 @@ def test_a_failing_make_leaves_the_old_artifact_and_nothing_else(store: Store, e
 def test_an_empty_folder_is_no_artifact(store: Store) -> None:
     before = everything(store.root)
     with pytest.raises(ArtifactError, match="left no files"):
-        store.write(replace(PLAN, key="second"), lambda folder: None)
+        store.write(replace(PLAN, key="second"), lambda folder: Made())
     assert everything(store.root) == before
 
 
 def test_a_new_artifact_replaces_all_of_the_old_one(store: Store) -> None:
-    store.write(replace(PLAN, key="second"), lambda folder: (folder / "only.bin").write_bytes(b"1") and None)
+    store.write(replace(PLAN, key="second"), lambda folder: Made() if (folder / "only.bin").write_bytes(b"1") else None)
     assert sorted(everything(store.folder("deit_t", "u8", "tfjs"))) == [MANIFEST, "only.bin"]
 
 

@@ -27,9 +27,8 @@ from export.conversion.converter_process import run_node
 from export.conversion.engine.compile import make_engine
 from export.conversion.engine.tensors import Tensors, add_linear, add_norm, add_products, kind_of, refuse
 from export.core.errors import VerificationError
-from export.core.fidelity import compare
+from export.core.fidelity import Comparison, compare
 from export.core.paths import SITE
-from export.core.records import Verification
 from export.models.float_artifact import run_model
 from export.quantization.integer_file import FILE as INTEGER_FILE
 from export.quantization.integer_file import QuantizedModel, load_quantized, write_safetensors
@@ -47,11 +46,11 @@ FLOAT_EMBED, FLOAT_CLASSIFIER = 1, 2
 
 def convert_engine(
     parent: Path, golden_inputs: NDArray[np.float32], target: Path, *, name: str, log: Path
-) -> Verification:
+) -> Comparison:
     """Write the engine's file of the integer artifact in `parent`, run it in the engine, and compare.
 
     `golden_inputs` is [n, 3, H, W]. Raises `UnsupportedError`, and `VerificationError` when the engine does not agree
-    with the integer model, or on the first image not to the last bit with what is stated of it in NumPy.
+    on the first image, to the last bit, with what is stated of it in NumPy.
     """
     from export.conversion.engine.reference import EngineReference
 

@@ -16,8 +16,7 @@ from export.conversion.coverage import (
     weighted_layers,
 )
 from export.conversion.litert.integers import TfliteWeight, run_tflite, write_tflite
-from export.core.fidelity import compare
-from export.core.records import Verification
+from export.core.fidelity import Comparison, compare
 from export.quantization.layers.modules import QuantConv2d, QuantLinear
 
 MODEL = "model.tflite"
@@ -31,13 +30,13 @@ def to_tflite(
     folder: Path,
     *,
     name: str,
-) -> tuple[Verification, QuantizationCoverage]:
+) -> tuple[Comparison, QuantizationCoverage]:
     """Write `folder/model.tflite`: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
 
     `module` is quantized or float, `saved_model` is `to_tf`'s of it `dequantized`; `golden_inputs` is [n, 3, H, W].
     Where the recipe rounds a layer's activations, LiteRT does so at run time, to 8 bits; attention's products stay
     float. The parent in the comparison is the module with float activations. Raises `ConversionError` when a tool
-    fails or the bytes are not the recipe's integers, and `VerificationError` when LiteRT does not agree.
+    fails or the bytes are not the recipe's integers.
     """
     weights = [_integers(layer, named) for named, layer in weighted_layers(module).items()]
     target = (folder / MODEL).absolute()
@@ -52,7 +51,7 @@ def to_tflite(
     with torch.no_grad():
         plain = keeping_float(module, dict.fromkeys(rounding, "float32"))
         parent = plain(torch.from_numpy(golden_inputs)).numpy()
-    edge = "tflite" if found.compute_dtype == "float32" else "tflite_int8"
+    edge = "weights" if found.compute_dtype == "float32" else "activations"
     whose, kind = ("safetensors", "integers") if weights else ("torch", "floats")
     return compare(parent, child, edge=edge, parent=whose, subject=f"{name}: LiteRT with {kind}"), found
 

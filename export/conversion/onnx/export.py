@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.core.errors import ConversionError
-from export.core.fidelity import compare
-from export.core.records import Verification
+from export.core.fidelity import Comparison, compare
 
 if TYPE_CHECKING:
     from torch import nn  # the converter process runs ONNX files without importing torch
@@ -30,13 +29,12 @@ def to_onnx(
     name: str,
     log: Path,
     edge: str = "onnx",
-) -> Verification:
+) -> Comparison:
     """Write `folder/model.onnx`: `pixels` float32 [1, 3, H, W] → `logits` float32 [1, K].
 
     `module` is in evaluation mode and float32; `golden_inputs` is [n, 3, H, W], `golden_outputs` [n, K] what the
-    module made of them, or, with another `edge` to verify by, the one that it stands for. The exporter's warnings go
-    to the end of `log`. Raises `ConversionError` when the model cannot be exported and `VerificationError` when ONNX
-    Runtime does not agree with torch.
+    module made of them, or, with another `edge`, the one that it stands for. The exporter's warnings go to the end of
+    `log`. Raises `ConversionError` when the model cannot be exported.
     """
     path = folder / MODEL
     _export(module, golden_inputs, path, name, log)

@@ -13,20 +13,18 @@ from export.conversion.coverage import QuantizationCoverage, keeping_float, weig
 from export.conversion.onnx.export import MODEL, run_onnx
 from export.conversion.onnx.qdq_nodes import insert_integers
 from export.core.errors import ConversionError
-from export.core.fidelity import compare
-from export.core.records import Verification
+from export.core.fidelity import Comparison, compare
 
 
 def to_qdq(
     module: nn.Module, onnx_model: Path, golden_inputs: NDArray[np.float32], folder: Path, *, name: str
-) -> tuple[Verification, QuantizationCoverage]:
+) -> tuple[Comparison, QuantizationCoverage]:
     """Write `folder/model.onnx`: `pixels` float32 [1, 3, H, W] → `logits` float32 [1, K].
 
     `module` is quantized, `onnx_model` is `to_onnx`'s of it `dequantized`; `golden_inputs` is [n, 3, H, W]. Where the
     recipe rounds the activations of linear layers at run time, ONNX Runtime does so with one scale per tensor. The
     parent in the comparison is the module, its activations in float where the record says that the file's are. Raises
-    `ConversionError` when the two do not belong together or the bytes are not the recipe's integers, and
-    `VerificationError` when ONNX Runtime does not agree.
+    `ConversionError` when the two do not belong together or the bytes are not the recipe's integers.
     """
     graph = onnx.load(str(onnx_model))
     found = insert_integers(graph, module)
@@ -38,7 +36,7 @@ def to_qdq(
     check_integers(folder / MODEL, module)
     with torch.no_grad():
         parent = keeping_float(module, found.activations)(torch.from_numpy(golden_inputs)).numpy()
-    edge = "qdq" if found.compute_dtype == "float32" else "qdq_int8"
+    edge = "weights" if found.compute_dtype == "float32" else "activations"
     child = run_onnx(folder / MODEL, golden_inputs)
     subject = f"{name}: ONNX with integers"
     return compare(parent, child, edge=edge, parent="safetensors", subject=subject), found

@@ -1,22 +1,30 @@
-"""torch → ONNX in the shape that a runtime likes, or as it is where the model cannot be given one."""
+"""torch → ONNX of the model rewritten for a runtime, or as it is where it cannot be rewritten."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from export.conversion import SHAPE_RECORD
 from export.conversion.onnx.export import to_onnx
+from export.conversion.reshape import REWRITE_RECORD
 from export.conversion.reshape.model import rewrite_for_runtime
 from export.core.errors import ConversionError
-from export.core.fidelity import compare
-from export.core.records import Verification
+from export.core.fidelity import Comparison, compare
 from export.models.float_artifact import run_model
 
 
-def to_shaped_onnx(
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """How the rewritten model and its ONNX compare with the model as it was, and why it was not rewritten, or ""."""
+
+    comparisons: tuple[Comparison, ...]
+    reason: str = ""
+
+
+def to_rewritten_onnx(
     module: nn.Module,
     golden_inputs: NDArray[np.float32],
     golden_outputs: NDArray[np.float32],
@@ -25,20 +33,30 @@ def to_shaped_onnx(
     target: str,
     name: str,
     log: Path,
-) -> tuple[Verification, str]:
-    """Write `folder/model.onnx` as `to_onnx` does, of the module in the shape `target`, and `folder/shape.json`.
+    optional: bool = False,
+) -> Rewritten:
+    """Write `folder/model.onnx` as `to_onnx` does, of the module rewritten for `target`, and `folder/rewrite.json`.
 
-    `golden_outputs` are the unshaped module's, with which both the shaped one and ONNX are compared. Returns also why
-    the model keeps its own shape, or "". Raises what `to_onnx` raises, and `VerificationError` when the shaped module
-    does not agree with the unshaped one.
+    `golden_outputs` are the module's own, with which both the rewritten one and its ONNX are compared, so that it can
+    be told which of the two steps is wrong. A module that cannot be rewritten is exported as it is; with `optional`,
+    not at all. Raises what `to_onnx` raises.
     """
-    shaped, edge, reason = module, "onnx", ""
+    rewritten, reason = None, ""
     try:
-        shaped, edge = rewrite_for_runtime(module, target), "shaped"
+        rewritten = rewrite_for_runtime(module, target)
     except ConversionError as error:
         reason = error.message
-    if not reason:  # which of the two steps is wrong is told apart
-        subject = f"{name}: the model in the shape {target}"
-        compare(golden_outputs, run_model(shaped, golden_inputs), edge=edge, parent="torch", subject=subject)
-    (folder / SHAPE_RECORD).write_text(json.dumps({"shape": target, "reason": reason or None}, indent=1) + "\n")
-    return to_onnx(shaped, golden_inputs, golden_outputs, folder, name=name, log=log, edge=edge), reason
+    (folder / REWRITE_RECORD).write_text(json.dumps({"target": target, "reason": reason or None}, indent=1) + "\n")
+    if rewritten is None and optional:
+        return Rewritten((), reason)
+    if rewritten is None:
+        return Rewritten((to_onnx(module, golden_inputs, golden_outputs, folder, name=name, log=log),), reason)
+    step = compare(
+        golden_outputs,
+        run_model(rewritten, golden_inputs),
+        edge="rewrite",
+        parent="torch",
+        subject=f"{name}: the model rewritten for {target}",
+    )
+    exported = to_onnx(rewritten, golden_inputs, golden_outputs, folder, name=name, log=log, edge="rewrite")
+    return Rewritten((step, exported))

@@ -3,14 +3,14 @@
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from playwright.sync_api import Browser
 
-from export.conversion import kind
 from export.core.console import Progress, say, stage
 from export.core.errors import MeasurementError
 from export.core.fidelity import capped_sqnr_db
@@ -29,6 +29,7 @@ from export.page.bundle import make_bundle
 from export.page.render import render
 from export.page.reports.benchmark import Benchmark, Programs, Row, Start, lane_title
 from export.pipeline.build import make_formats
+from export.pipeline.formats import FORMATS
 from export.pipeline.runtimes import engine_for
 from export.pipeline.store import Store
 from export.quantization.recipes import Recipe, find_recipe
@@ -174,7 +175,7 @@ def contest(request: ContestRequest) -> Benchmark:
 
 
 def _programs(site: Path, data: dict[str, Any], model: dict[str, Any], float_folder: Path) -> list[Programs]:
-    counted = {role.variant: (role.name, role.title) for role in ROLES if kind(role.format) == "tfjs"}
+    counted = {role.variant: (role.name, role.title) for role in ROLES if FORMATS[role.format].engine == "tfjs"}
     image = float_reference(float_folder, None, 1).images[0]
     with serving(site, isolated=True) as url, chromium(software_gpu=True) as browser:
         return count_programs(browser, url, data, model, counted, GPU_BACKENDS, image)

@@ -1,14 +1,15 @@
 """What a benchmark of all engines found, and its ratios."""
 
 import statistics
-from dataclasses import dataclass, replace
 
-from export.core.records import Environment, Record
+from msgspec.structs import replace
+
+from export.core.records import Environment
+from export.core.schema import Count, NonNegative, Number, Positive, PositiveInt, Record
 from export.core.stats import Figure, summarise
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row(Record):
+class Row(Record, frozen=True, kw_only=True):
     """One contender on a back end, with so many threads; `rounds_ms` are its rounds' medians, in their order.
 
     `role` is what stands in ratios. `cold` are the milliseconds of a start on localhost by phase; `sqnr_db` is that of
@@ -19,14 +20,14 @@ class Row(Record):
     role: str
     title: str
     engine: str
-    threads: int
-    rounds_ms: tuple[float, ...]
-    n: int
-    latency_ms: float
-    p10: float
-    p90: float
-    cold: dict[str, float]
-    sqnr_db: float | None
+    threads: PositiveInt
+    rounds_ms: tuple[Positive, ...]
+    n: PositiveInt
+    latency_ms: Positive
+    p10: Positive
+    p90: Positive
+    cold: dict[str, NonNegative]
+    sqnr_db: Number | None
     backend: str = "wasm"
 
     @property
@@ -40,17 +41,16 @@ def lane_title(backend: str, threads: int) -> str:
     return f"{threads} thread{'s' * (threads > 1)}" if backend == "wasm" else backend
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start(Record):
+class Start(Record, frozen=True, kw_only=True):
     """A first visit: all bytes until the first answer, and the seconds it took on a slow line and processor."""
 
     model: str
     role: str
     title: str
-    bytes: int
-    gzip_bytes: int
-    brotli_bytes: int
-    seconds: tuple[float, ...]
+    bytes: Count
+    gzip_bytes: Count
+    brotli_bytes: Count
+    seconds: tuple[Positive, ...]
 
     @property
     def median_s(self) -> float:
@@ -58,26 +58,24 @@ class Start(Record):
         return statistics.median(self.seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Programs(Record):
+class Programs(Record, frozen=True, kw_only=True):
     """How many programs a GPU is told to run for an image; no time, and hardly a matter of which GPU it is."""
 
     model: str
     role: str
     title: str
     backend: str
-    count: int
+    count: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Benchmark(Record):
+class Benchmark(Record, frozen=True, kw_only=True):
     """A whole run; starts had `mbit_per_s`, answers `delay_ms` later, and the `cpu_slowdown`-th part of the time."""
 
     schema_version: int
     environment: Environment
-    mbit_per_s: float
-    delay_ms: float
-    cpu_slowdown: float
+    mbit_per_s: Positive
+    delay_ms: NonNegative
+    cpu_slowdown: Positive
     rows: tuple[Row, ...]
     starts: tuple[Start, ...]
     programs: tuple[Programs, ...] = ()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from export.core.errors import ArtifactError, RequestError
 from export.core.files import write_atomically
-from export.core.records import Record
+from export.core.schema import Count, NonNegative, Number, PositiveInt, Proportion, Record
 from export.core.stats import Figure
 from export.core.units import format_bytes, format_percent
 from export.quantization.recipes import NAME as RECIPE
@@ -18,18 +18,16 @@ UNKNOWN = "not measured"
 WIDTHS = ("w8a8", "w6a6", "w4a8", "w4a4", "w8", "w6", "w5", "w4", "w3")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proportion(Record):
+class Estimate(Record, frozen=True, kw_only=True):
     """A proportion `value` of `n` images with its 95 % Wilson interval `low` … `high`."""
 
-    value: float
-    n: int
-    low: float
-    high: float
+    value: Proportion
+    n: PositiveInt
+    low: Proportion
+    high: Proportion
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationRow(Record):
+class EvaluationRow(Record, frozen=True, kw_only=True):
     """One recipe on one model; `key` is the hash of all that decides it. None: not measured, or without a meaning here.
 
     `top1` needs labels, `knn` and `linear_probe` labels and a model without a head, `cosine` (mean) the latter.
@@ -40,21 +38,20 @@ class EvaluationRow(Record):
     recipe: str
     title: str
     key: str
-    bytes: int
-    sqnr_db: float | None
-    top1: Proportion | None = None
-    agreement: Proportion | None = None
-    knn: Proportion | None = None
-    linear_probe: Proportion | None = None
-    cosine: float | None = None
-    calibration_seconds: float | None = None
-    calibration_peak_bytes: int | None = None
-    evaluation_seconds: float
+    bytes: Count
+    sqnr_db: Number | None
+    top1: Estimate | None = None
+    agreement: Estimate | None = None
+    knn: Estimate | None = None
+    linear_probe: Estimate | None = None
+    cosine: Number | None = None
+    calibration_seconds: NonNegative | None = None
+    calibration_peak_bytes: Count | None = None
+    evaluation_seconds: NonNegative
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationTable(Record):
+class EvaluationTable(Record, frozen=True, kw_only=True):
     """The whole file: model, data and machine, and `rows`, the float model's first."""
 
     schema_version: int
@@ -62,17 +59,17 @@ class EvaluationTable(Record):
     weights_sha256: str
     data: str
     calibration_data: str
-    n: int
+    n: PositiveInt
     machine: str
-    threads: int
+    threads: Count
     tools: dict[str, str]
     rows: tuple[EvaluationRow, ...]
 
 
-def to_proportion(figure: Figure) -> Proportion:
+def to_estimate(figure: Figure) -> Estimate:
     """Return the record of a figure with an interval."""
     assert figure.low is not None and figure.high is not None
-    return Proportion(value=figure.value, n=figure.n, low=figure.low, high=figure.high)
+    return Estimate(value=figure.value, n=figure.n, low=figure.low, high=figure.high)
 
 
 def write_table(table: EvaluationTable, path: Path) -> None:
@@ -84,9 +81,11 @@ def write_table(table: EvaluationTable, path: Path) -> None:
 def read_table(path: Path) -> EvaluationTable:
     """Read a table that `write_table` wrote; raises `RequestError` for any other file."""
     try:
-        return EvaluationTable.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError, ArtifactError) as error:
-        raise RequestError(f"{path} is not a table of evaluations: {error}") from error
+        return EvaluationTable.parse(path.read_bytes())
+    except (OSError, ArtifactError) as error:
+        raise RequestError(
+            f"{path} is not a table of evaluations: {error}", hint="evaluate again with --out of another folder"
+        ) from error
 
 
 def markdown(table: EvaluationTable) -> str:
@@ -94,10 +93,10 @@ def markdown(table: EvaluationTable) -> str:
     columns: dict[str, Callable[[EvaluationRow], str]] = {
         "recipe": lambda row: row.recipe,
         "file": lambda row: format_bytes(row.bytes),
-        "top-1": lambda row: _format_proportion(row.top1),
-        "k-NN": lambda row: _format_proportion(row.knn),
-        "linear probe": lambda row: _format_proportion(row.linear_probe),
-        "same answer as float": lambda row: _format_proportion(row.agreement),
+        "top-1": lambda row: _format_estimate(row.top1),
+        "k-NN": lambda row: _format_estimate(row.knn),
+        "linear probe": lambda row: _format_estimate(row.linear_probe),
+        "same answer as float": lambda row: _format_estimate(row.agreement),
         "cosine to float": lambda row: UNKNOWN if row.cosine is None else f"{row.cosine:.4f}",
         "SQNR of the outputs": lambda row: UNKNOWN if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB",
         "calibration": lambda row: UNKNOWN if row.calibration_seconds is None else f"{row.calibration_seconds:.1f} s",
@@ -119,7 +118,7 @@ def markdown(table: EvaluationTable) -> str:
     return "\n".join(lines)
 
 
-def _format_proportion(found: Proportion | None) -> str:
+def _format_estimate(found: Estimate | None) -> str:
     if found is None:
         return UNKNOWN
     return f"{format_percent(found.value)} ({format_percent(found.low)} – {format_percent(found.high)})"
@@ -133,7 +132,7 @@ def pivot(table: EvaluationTable) -> str:
     methods = dict.fromkeys(match["method"] for match in named)
     reference = accuracy.get("f32")
     lines = [
-        f"{table.model}, {table.n:,} images ({table.data}), float: {_format_proportion(reference)}; calibrated on "
+        f"{table.model}, {table.n:,} images ({table.data}), float: {_format_estimate(reference)}; calibrated on "
         f"{table.calibration_data}.",
         "",
         f"| method | {' | '.join(widths)} |",
@@ -144,7 +143,7 @@ def pivot(table: EvaluationTable) -> str:
         cells = [format_percent(top1.value) if (top1 := of_method.get(width)) else "–" for width in widths]
         lines.append(f"| `{method}` | {' | '.join(cells)} |")
     others = [row for row in table.rows if row.note]
-    lines += ["", *(f"* `{row.recipe}`: {_format_proportion(accuracy[row.recipe])}, {_about(row)}." for row in others)]
+    lines += ["", *(f"* `{row.recipe}`: {_format_estimate(accuracy[row.recipe])}, {_about(row)}." for row in others)]
     return "\n".join(lines)
 
 

@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -34,11 +35,11 @@ from export.quantization.evaluation.memory import peak_memory
 from export.quantization.evaluation.probe import linear_probe, nearest_neighbours, split
 from export.quantization.evaluation.records import (
     SCHEMA_VERSION,
+    Estimate,
     EvaluationRow,
     EvaluationTable,
-    Proportion,
     read_table,
-    to_proportion,
+    to_estimate,
     write_table,
 )
 from export.quantization.integer_file import QuantizedModel, write_quantized
@@ -261,5 +262,5 @@ def _counted(layers: dict[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in layers.items()) or "nothing"
 
 
-def _hits(correct: Tensor) -> Proportion:
-    return to_proportion(proportion(int(correct.sum()), len(correct)))
+def _hits(correct: Tensor) -> Estimate:
+    return to_estimate(proportion(int(correct.sum()), len(correct)))

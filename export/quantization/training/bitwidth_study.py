@@ -14,12 +14,13 @@ from torch import nn
 from export.core.console import format_seconds, say
 from export.core.errors import RequestError
 from export.core.files import hash_bytes, hash_file, hash_json, write_atomically
-from export.core.records import ModelSpec, Record
+from export.core.records import ModelSpec
+from export.core.schema import Count, PositiveInt, Proportion, Record
 from export.core.stats import proportion
 from export.data.fashion import LabelledImages
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
-from export.quantization.methods import METHODS
+from export.quantization.methods import METHODS, Bits
 from export.quantization.recipes import Recipe, quantizing
 from export.quantization.training.float_training import hits
 from export.quantization.training.qat import freeze_trained
@@ -29,8 +30,7 @@ RESULT, TABLE, CHECKPOINT = "result.json", "table.json", "checkpoint.pt"
 CHECKPOINT_STEPS = 100  # of training between two checkpoints
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyResult(Record):
+class StudyResult(Record, frozen=True, kw_only=True):
     """The accuracy of one recipe: `top1` of `n` test images with its 95 % Wilson interval `low` … `high`, and the file.
 
     `kind` is float, ptq or qat; `steps` are those of training; `key` is the hash of all that decides the result.
@@ -40,14 +40,14 @@ class StudyResult(Record):
     recipe: str
     kind: str
     method: str
-    weight_bits: int | None
-    activation_bits: int | None
-    steps: int
-    top1: float
-    n: int
-    low: float
-    high: float
-    bytes: int
+    weight_bits: Bits | None
+    activation_bits: Bits | None
+    steps: Count
+    top1: Proportion
+    n: PositiveInt
+    low: Proportion
+    high: Proportion
+    bytes: Count
     sha256: str
 
 
@@ -156,7 +156,7 @@ def obtain(study: Study, recipe: Recipe, *, resume: bool) -> StudyResult:
 def _finished_result(folder: Path, key: str) -> StudyResult | None:
     if not ((folder / RESULT).is_file() and (folder / FILE).is_file()):
         return None
-    result = StudyResult.from_json(json.loads((folder / RESULT).read_text()))
+    result = StudyResult.read(folder / RESULT, hint="run without --resume")
     return result if result.key == key and result.sha256 == hash_file(folder / FILE) else None
 
 

@@ -3,12 +3,12 @@
 import io
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from timm.data.random_erasing import RandomErasing
 from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from export.core.errors import RequestError
 from export.core.files import write_atomically
-from export.core.records import ModelSpec, Record
+from export.core.records import ModelSpec
+from export.core.schema import Count, NonNegative, Positive, PositiveInt, Proportion, Record
 from export.data.fashion import LABELS, LabelledImages
 from export.models.catalog import MODELS
 from export.models.load import FASHION_PREPROCESS, load
@@ -30,21 +31,20 @@ SCALE_LR_FACTOR = 10.0  # of learned scales to that of weights: they are few, an
 WARMUP = 0.05  # of all training steps
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinetuneOptions(Record):
+class FinetuneOptions(Record, frozen=True, kw_only=True):
     """Everything that decides the result besides data, weights and recipe.
 
     `epochs` may be a fraction; `lr` is the peak learning rate; `smoothing` that of labels; `distillation` the share of
     the loss that is the KL divergence from the float model's outputs.
     """
 
-    epochs: float
-    batch_size: int
-    lr: float
-    weight_decay: float
-    smoothing: float
-    distillation: float
-    seed: int
+    epochs: Positive
+    batch_size: PositiveInt
+    lr: Positive
+    weight_decay: NonNegative
+    smoothing: Proportion
+    distillation: Proportion
+    seed: Count
 
 
 def load_trained(model: str, checkpoint: Path | None) -> tuple[ModelSpec, nn.Module]:
