@@ -48,13 +48,13 @@ def top_level_names() -> frozenset[str]:
     return frozenset(names)
 
 
-def literals(value: ast.expr | None) -> Iterator[str]:
+def literals(value: ast.AST | None) -> Iterator[str]:
     """Yield the string that a constant is, or those of the `Literal` that it is."""
-    if isinstance(value, ast.Subscript) and last_name(value.value) == "Literal":
-        value = value.slice
-    for entry in value.elts if isinstance(value, ast.Tuple) else [value]:
-        if isinstance(entry, ast.Constant) and isinstance(entry.value, str):
-            yield entry.value
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        yield value.value
+    elif isinstance(value, ast.Subscript) and last_name(value.value) == "Literal":
+        for entry in value.slice.elts if isinstance(value.slice, ast.Tuple) else [value.slice]:
+            yield from literals(entry)
 
 
 def last_name(node: ast.expr) -> str:
@@ -76,7 +76,7 @@ def is_record(node: ast.ClassDef) -> bool:
 
 
 def members(node: ast.ClassDef) -> set[str]:
-    """Return the fields, properties and methods of a class, with those of its bases."""
+    """Return the fields with the values of their `Literal`s, properties and methods of a class and of its bases."""
     names: set[str] = set()
     for parent in with_bases(node):
         for entry in parent.body:
@@ -85,6 +85,8 @@ def members(node: ast.ClassDef) -> set[str]:
             elif isinstance(entry, ast.AnnAssign | ast.Assign):
                 targets = entry.targets if isinstance(entry, ast.Assign) else [entry.target]
                 names |= {target.id for target in targets if isinstance(target, ast.Name)}
+                if isinstance(entry, ast.AnnAssign):
+                    names |= {value for part in ast.walk(entry.annotation) for value in literals(part)}
     return names
 
 

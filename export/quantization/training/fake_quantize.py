@@ -103,7 +103,7 @@ class TrackedUniform(TrainedQuantizer):
     def __init__(self, values: Tensor, bits: int, *, symmetric: bool) -> None:
         super().__init__()
         self.bits, self.symmetric = bits, symmetric
-        self.register_buffer("seen", torch.stack(values.aminmax()))
+        self.register_buffer("min_max", torch.stack(values.aminmax()))
 
     def quantize(self, x: Tensor) -> list[Term]:
         """Return one term."""
