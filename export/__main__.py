@@ -5,12 +5,12 @@ from export.core.console import say
 
 COMMANDS = {
     "build": "model + recipes → verified artifacts → the page in _site/",
-    "quantize": "one file that holds a model's integers, scales and everything else",
-    "evaluate": "accuracy, size and cost of recipes, in one table",
-    "measure": "the built page in a real browser → measurements.json → the page's results",
+    "quantize": "one file with a model's integers, scales and everything else that it needs",
+    "evaluate": "accuracy, size and calibration cost of recipes, in one table",
+    "measure": "the built page in a real browser → measurements.json → its results page",
     "serve": "the page on localhost, as a static host would serve it",
     "readme": "the tables of README.md and docs/results.md, from measurements and evaluations",
-    "train": "train on Fashion-MNIST: the embedded model, a ResNet, or either with its numbers quantized",
+    "train": "the embedded model, a ResNet, or quantized versions of either (QAT), on Fashion-MNIST",
 }
 
 

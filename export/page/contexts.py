@@ -206,37 +206,39 @@ def page_contexts(
     figures, notes = match(measured, published)
     names = ", ".join(model.spec.title for model in published)
     shared: dict[str, Any] = {"css": f"assets/{scripts.css}", "icon": icon_path()}
-    index = IndexContext(
-        page="index.html",
-        title=f"{names} on your own device",
-        description=f"Classify pictures with {names} in the browser. Nothing is uploaded.",
-        models=tuple(_choose(model) for model in published),
-        site_data=_site_data(published, scripts),
-        main_script=f"assets/{scripts.main}",
-        **shared,
+    pages = (
+        IndexContext(
+            page="index.html",
+            title=f"{names} on your own device",
+            description=f"Classify pictures with {names} in the browser. Nothing is uploaded.",
+            models=tuple(_choose(model) for model in published),
+            site_data=_site_data(published, scripts),
+            main_script=f"assets/{scripts.main}",
+            **shared,
+        ),
+        ResultsContext(
+            page="results.html",
+            title="Measured results",
+            description=f"Size, accuracy and latency of {names}, measured in a real browser.",
+            models=tuple(lay_out(model, figures) for model in published),
+            environment=measured.environment if measured and figures else None,
+            backends=BACKENDS,
+            benchmarks=views(benchmark),
+            **shared,
+        ),
+        MethodContext(
+            page="method.html",
+            title="How it is made",
+            description=f"How {names} was converted, verified and published.",
+            models=tuple(_method(model) for model in published),
+            tools=_tool_versions(published),
+            engines=tuple(ENGINES.values()),
+            licences=f"assets/{LICENCES}",
+            **shared,
+        ),
+        PageContext(page="404.html", title="Page not found", description="There is no such page here.", **shared),
     )
-    results = ResultsContext(
-        page="results.html",
-        title="Measured results",
-        description=f"Size, accuracy and latency of {names}, measured in a real browser.",
-        models=tuple(lay_out(model, figures) for model in published),
-        environment=measured.environment if measured and figures else None,
-        backends=BACKENDS,
-        benchmarks=views(benchmark),
-        **shared,
-    )
-    method = MethodContext(
-        page="method.html",
-        title="How it is made",
-        description=f"How {names} was converted, verified and published.",
-        models=tuple(_method(model) for model in published),
-        tools=_tool_versions(published),
-        engines=tuple(ENGINES.values()),
-        licences=f"assets/{LICENCES}",
-        **shared,
-    )
-    missing = PageContext(page="404.html", title="Page not found", description="There is no such page here.", **shared)
-    return (index, results, method, missing), notes
+    return pages, notes
 
 
 def icon_path() -> str:
