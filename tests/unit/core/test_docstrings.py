@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAME = re.compile(r"`([a-z_][a-z0-9_]*)`")
 RECORDS = ("Record", "Struct")  # bases whose annotated attributes are fields, as a dataclass's are
 
