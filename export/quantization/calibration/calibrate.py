@@ -1,7 +1,7 @@
 """From a float model and a recipe to a quantized one: fold, observe, choose qparams, round, compensate the error."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -9,9 +9,16 @@ from torch import Tensor, nn
 
 from export.core.errors import RequestError
 from export.quantization.calibration.assemble import freeze, replace_layer
+from export.quantization.calibration.block_replay import BlockReplay
 from export.quantization.calibration.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
 from export.quantization.calibration.layer_solver import LayerProblem, choose_layer_qparams, choose_product_qparams
-from export.quantization.calibration.observers import Observation, group_by_block, group_by_memory, observe
+from export.quantization.calibration.observers import (
+    Observation,
+    group_by_block,
+    group_by_memory,
+    observe,
+    observe_sensitivity,
+)
 from export.quantization.calibration.qparams import CalibrationCheckpoint, ModelQParams
 from export.quantization.layers.discovery import (
     PRODUCTS,
@@ -38,6 +45,26 @@ class PreparedModel:
     bits: dict[str, Bits]
 
 
+@dataclass(frozen=True)
+class CalibrationJob:
+    """What is calibrated, on what, and what came of it so far: `layers` in their order, `qparams` by their names."""
+
+    quantization: Quantization
+    images: Tensor
+    layers: list[QuantizableLayer]
+    qparams: ModelQParams
+    checkpoint: CalibrationCheckpoint | None
+    features: bool
+    tell: Tell
+
+    def finish(self, group: Sequence[QuantizableLayer], chosen: Sequence[QuantizableLayer]) -> None:
+        """Keep the parameters chosen so far where some are new, and report each layer of a group."""
+        if self.checkpoint and chosen:
+            self.checkpoint.write(self.qparams)
+        for layer in group:
+            self.tell(self.layers.index(layer) + 1, len(self.layers), layer.name)
+
+
 def calibrate(
     module: nn.Module,
     recipe: Recipe,
@@ -61,22 +88,18 @@ def calibrate(
             hint=f"run: python -m export.train --qat {recipe.name}",
         )
     prepared = prepare(module, quantization, images)
-    qparams = checkpoint.read() if checkpoint else ModelQParams()
-    layers = [layer for layer in prepared.layers if is_quantized(layer, prepared.bits)]
-    groups, working = _groups(prepared, layers, quantization, images)
-    done = 0
-    for group in groups:
-        todo = [layer for layer in group if not qparams.has(layer.name)]
-        if todo:
-            _choose_group_qparams(prepared, working, todo, quantization, images, qparams, features)
-            if checkpoint:
-                checkpoint.write(qparams)
-        for layer in group:
-            done += 1
-            tell(done, len(layers), layer.name)
-            if working is not prepared.module:
-                replace_layer(working, layer.name, qparams)
-    return freeze(prepared.module, qparams)
+    job = CalibrationJob(
+        quantization=quantization,
+        images=images,
+        layers=[layer for layer in prepared.layers if is_quantized(layer, prepared.bits)],
+        qparams=checkpoint.read() if checkpoint else ModelQParams(),
+        checkpoint=checkpoint,
+        features=features,
+        tell=tell,
+    )
+    choose = _choose_sequentially if _is_sequential(quantization) and _observes(quantization) else _choose_independently
+    choose(prepared, job)
+    return freeze(prepared.module, job.qparams)
 
 
 def prepare(module: nn.Module, quantization: Quantization, images: Tensor) -> PreparedModel:
@@ -151,42 +174,90 @@ def _gradient(quantization: Quantization, features: bool) -> str | None:
     return "gaussian" if features and method.gradient == "fisher" else method.gradient
 
 
-def _groups(
-    prepared: PreparedModel, layers: list[QuantizableLayer], quantization: Quantization, images: Tensor
-) -> tuple[list[list[QuantizableLayer]], nn.Module]:
-    """Return the layers in the groups they are observed in, and the module whose inputs they are quantized for."""
-    if not _observes(quantization):
-        return [layers], prepared.module
-    if _is_sequential(quantization):
-        return group_by_block(layers), copy.deepcopy(prepared.module)
-    gradient = quantization.calibration.metric == "hessian"
-    return group_by_memory(prepared.module, layers, images[:1], len(images), gradient=gradient), prepared.module
+def _choose_sequentially(prepared: PreparedModel, job: CalibrationJob) -> None:
+    """Calibrate block by block, each on what the quantized blocks before it give."""
+    working = copy.deepcopy(prepared.module)
+    float_model = _FloatModel(prepared.module, job)
+    in_quantized = BlockReplay(working, job.layers, job.images)
+    for group in group_by_block(job.layers):
+        names = [layer.name for layer in group]
+        todo = [layer for layer in group if not job.qparams.has(layer.name)]
+        observed = [layer for layer in todo if _is_observed(layer, job.quantization)]
+        of_quantized = in_quantized.observe(observed, outputs=False) if observed else {}
+        of_float = float_model.observe(observed) if observed else {}
+        for layer in todo:
+            of_layer = of_float.pop(layer.name, None)
+            _choose_qparams(prepared, layer, job, of_layer, of_quantized.pop(layer.name, None))
+        job.finish(group, todo)
+        for name in names:
+            replace_layer(working, name, job.qparams)
+        in_quantized.finish(names)
+        float_model.finish(names)
 
 
-def _choose_group_qparams(
-    prepared: PreparedModel,
-    working: nn.Module,
-    group: list[QuantizableLayer],
-    quantization: Quantization,
-    images: Tensor,
-    qparams: ModelQParams,
-    features: bool,
-) -> None:
-    """Add the parameters of a group of layers to `qparams`; in `working` the layers before it are quantized."""
-    of_float: dict[str, Observation] = {}
-    of_quantized: dict[str, Observation] = {}
+class _FloatModel:
+    """What a sequential method observes of the float model, and no more: one pass for all gradients where it can be."""
+
+    def __init__(self, module: nn.Module, job: CalibrationJob) -> None:
+        self.module, self.job, method = module, job, job.quantization.method
+        self.gradient = _gradient(job.quantization, job.features)
+        self.searches = "search" in (method.weights, method.activations)  # then whole gradients are needed
+        self.sensitivity: dict[str, Tensor] = {}
+        if self.gradient and not self.searches and not all(job.qparams.has(layer.name) for layer in job.layers):
+            seed = job.quantization.calibration.seed
+            self.sensitivity = observe_sensitivity(module, job.layers, job.images, gradient=self.gradient, seed=seed)
+        needs_outputs = method.compensate != "none" and not self.searches
+        self.replay = BlockReplay(module, job.layers, job.images) if needs_outputs else None
+
+    def observe(self, layers: Sequence[QuantizableLayer]) -> dict[str, Observation]:
+        if self.searches:
+            seed = self.job.quantization.calibration.seed
+            return observe(self.module, layers, self.job.images, gradient=self.gradient, seed=seed)
+        found = self.replay.observe(layers) if self.replay else {layer.name: Observation(()) for layer in layers}
+        for name, observation in found.items():
+            observation.sensitivity = self.sensitivity.get(name)
+        return found
+
+    def finish(self, names: Sequence[str]) -> None:
+        if self.replay:
+            self.replay.finish(names)
+
+
+def _is_observed(layer: QuantizableLayer, quantization: Quantization) -> bool:
+    """Tell whether calibration images decide a layer's parameters: not those of products quantized at run time."""
+    return layer.role not in PRODUCTS or quantization.method.activations != "dynamic"
+
+
+def _choose_independently(prepared: PreparedModel, job: CalibrationJob) -> None:
+    """Calibrate every layer on the float model, in groups whose observations fit into memory."""
+    quantization, layers = job.quantization, job.layers
+    groups = [layers]
+    gradient = _gradient(quantization, job.features)
     if _observes(quantization):
-        gradient = _gradient(quantization, features)
-        of_float = observe(prepared.module, group, images, gradient=gradient, seed=quantization.calibration.seed)
-        if working is not prepared.module:
-            of_quantized = observe(working, group, images, gradient=None, seed=0)
-    for layer in group:
-        weight_bits, activation_bits = prepared.bits[layer.name]
-        of_layer = of_float.pop(layer.name, None)
-        problem = LayerProblem(
-            layer, quantization, weight_bits or 0, activation_bits, of_layer, of_quantized.pop(layer.name, of_layer)
-        )
-        if layer.role in PRODUCTS:
-            qparams.products[layer.name] = choose_product_qparams(problem)
-        else:
-            qparams.layers[layer.name] = choose_layer_qparams(problem)
+        uses_gradient = quantization.calibration.metric == "hessian"
+        groups = group_by_memory(prepared.module, layers, job.images[:1], len(job.images), gradient=uses_gradient)
+    for group in groups:
+        todo = [layer for layer in group if not job.qparams.has(layer.name)]
+        observations: dict[str, Observation] = {}
+        if todo and _observes(quantization):
+            seed = quantization.calibration.seed
+            observations = observe(prepared.module, todo, job.images, gradient=gradient, seed=seed)
+        for layer in todo:
+            observation = observations.pop(layer.name, None)
+            _choose_qparams(prepared, layer, job, observation, observation)
+        job.finish(group, todo)
+
+
+def _choose_qparams(
+    prepared: PreparedModel,
+    layer: QuantizableLayer,
+    job: CalibrationJob,
+    of_float: Observation | None,
+    of_quantized: Observation | None,
+) -> None:
+    weight_bits, activation_bits = prepared.bits[layer.name]
+    problem = LayerProblem(layer, job.quantization, weight_bits or 0, activation_bits, of_float, of_quantized)
+    if layer.role in PRODUCTS:
+        job.qparams.products[layer.name] = choose_product_qparams(problem)
+    else:
+        job.qparams.layers[layer.name] = choose_layer_qparams(problem)

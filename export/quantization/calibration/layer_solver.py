@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from export.quantization.calibration.assemble import quantized_layer
 from export.quantization.calibration.gptq import gptq, ridge_update
-from export.quantization.calibration.observers import Observation
+from export.quantization.calibration.observers import Observation, squared_over_channels
 from export.quantization.calibration.qparams import LayerQParams
 from export.quantization.calibration.scale_search import (
     Loss,
@@ -60,6 +60,19 @@ class LayerProblem:
         assert self.of_float is not None
         return self.of_float
 
+    def output(self) -> Tensor:
+        """Return the output of the float model."""
+        output = self.observation().output
+        assert output is not None
+        return output
+
+    def sensitivity(self) -> Tensor | None:
+        """Return the mean squared gradient of the output's channels by position, None where no gradient is used."""
+        observation = self.observation()
+        if observation.sensitivity is not None or observation.gradient is None:
+            return observation.sensitivity
+        return squared_over_channels(self.layer.module, observation.gradient)
+
     def inputs(self) -> tuple[Tensor, ...]:
         """Return the inputs as they are once the layers before are quantized."""
         return (self.of_quantized or self.observation()).inputs
@@ -85,7 +98,7 @@ def choose_layer_qparams(problem: LayerProblem) -> LayerQParams:
     assert weight is not None
     bias = layer.bias
     if method.compensate == "bias":
-        error = problem.observation().output - quantized_layer(layer, weight, bias, input)(problem.inputs()[0])
+        error = problem.output() - quantized_layer(layer, weight, bias, input)(problem.inputs()[0])
         mean = error.mean((0, 2, 3)) if isinstance(layer, nn.Conv2d) else error.flatten(0, -2).mean(0)
         bias = mean if bias is None else bias + mean
     return LayerQParams(weight, input, bias)
@@ -160,7 +173,7 @@ def _apply(layer: nn.Linear | nn.Conv2d, values: Tensor, weight: Tensor, bias: T
 def _loss(problem: LayerProblem, layer: nn.Module, rows: slice = slice(None), *, per_channel: bool = False) -> Loss:
     """Return the loss of some output channels of a layer with weights, all together or `per_channel`."""
     observation = problem.observation()
-    reference = _channels_last(observation.output, layer)[..., rows]
+    reference = _channels_last(problem.output(), layer)[..., rows]
     gradient = None if observation.gradient is None else _channels_last(observation.gradient, layer)[..., rows]
     keep = reference.ndim - 1 if per_channel else None
     return Loss(problem.quantization.calibration.metric, reference, gradient, keep)
@@ -192,7 +205,7 @@ def _quantize_weight(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input:
             lambda weight: loss(_apply(layer, values, weight.dequantized(), layer.bias)),
         )
         return quantize_symmetric(layer.weight, scale, bits)
-    hessian = input_hessian(layer, values, problem.observation().gradient)
+    hessian = input_hessian(layer, values, problem.sensitivity())
     scale = search_channel_scales(target, hessian, bits, problem.candidates())
     if method.weights != "gptq":
         return quantize_symmetric(target, scale, bits)
@@ -202,7 +215,7 @@ def _quantize_weight(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input:
 
 def _compensate_input_error(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, values: Tensor) -> nn.Parameter:
     """Return the float weight that, on quantized inputs, gives the float model's output best (ERQ's Aqer)."""
-    output = _channels_last(problem.observation().output, layer).flatten(0, -2)
+    output = _channels_last(problem.output(), layer).flatten(0, -2)
     target = output if layer.bias is None else output - layer.bias
     change = ridge_update(input_rows(layer, values), target, layer.weight, RIDGE)
     return nn.Parameter(layer.weight + change.reshape(layer.weight.shape), requires_grad=False)
@@ -260,7 +273,7 @@ def _search_operand(problem: LayerProblem, values: Tensor, multiply: Callable[[T
         lambda factor: Uniform(bits, (full * factor)[:, None, None]),
         lambda quantizer: multiply(quantizer(values)),
         problem.candidates(),
-        Loss(problem.quantization.calibration.metric, observation.output, observation.gradient, keep=1),
+        Loss(problem.quantization.calibration.metric, problem.output(), observation.gradient, keep=1),
     )
 
 
@@ -275,5 +288,5 @@ def _search_softmax(problem: LayerProblem, right: Tensor) -> Quantizer:
         lambda split: Twin(kind, bits, high * split, high),
         lambda quantizer: torch.matmul(quantizer(left), right),
         [2.0**-shift for shift in SOFTMAX_SHIFTS[twin]],
-        Loss(problem.quantization.calibration.metric, observation.output, observation.gradient),
+        Loss(problem.quantization.calibration.metric, problem.output(), observation.gradient),
     )

@@ -5,14 +5,14 @@ Layers are observed in groups whose tensors fit into memory, all of a group in o
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.quantization.layers.discovery import QuantizableLayer
+from export.quantization.layers.discovery import PRODUCTS, QuantizableLayer
 
 GROUP_BYTES = 1 << 30
 BATCH = 8  # images of one pass
@@ -23,12 +23,14 @@ BLOCK = re.compile(r"(.*\.\d+)\.")
 class Observation:
     """What one layer takes and gives over all images `[n, …]`.
 
-    `inputs` are two for a product; `gradient` is that of a loss at the `output`, where it was asked for.
+    `inputs` are two for a product. Where they were asked for: the `output`, the `gradient` of a loss at it, or only
+    that gradient's mean square over channels at each position, the `sensitivity`.
     """
 
     inputs: tuple[Tensor, ...]
-    output: Tensor
+    output: Tensor | None = None
     gradient: Tensor | None = None
+    sensitivity: Tensor | None = None
 
 
 @dataclass
@@ -40,7 +42,7 @@ class _Observer:
     def observation(self) -> Observation:
         inputs = tuple(torch.cat(batches) for batches in zip(*self.inputs, strict=True))
         gradient = torch.cat(self.gradients) if self.gradients else None
-        return Observation(inputs, torch.cat(self.outputs), gradient)
+        return Observation(inputs, torch.cat(self.outputs) if self.outputs else None, gradient)
 
 
 class _StopForward(Exception):  # noqa: N818 - no error
@@ -48,7 +50,13 @@ class _StopForward(Exception):  # noqa: N818 - no error
 
 
 def observe(
-    module: nn.Module, layers: Sequence[QuantizableLayer], images: Tensor, *, gradient: str | None, seed: int
+    module: nn.Module,
+    layers: Sequence[QuantizableLayer],
+    images: Tensor,
+    *,
+    gradient: str | None,
+    seed: int,
+    outputs: bool = True,
 ) -> dict[str, Observation]:
     """Run `images [n, 3, H, W]` through the module and return the observations of `layers`, by name.
 
@@ -57,16 +65,48 @@ def observe(
     """
     observers = {layer.name: _Observer() for layer in layers}
     generator = torch.Generator().manual_seed(seed)
-    with _observing(module, observers, stop=gradient is None):
+    with _observing(module, observers, stop=gradient is None, outputs=outputs):
         for batch in torch.split(images, BATCH):
             if gradient is None:
                 with torch.no_grad(), suppress(_StopForward):
                     module(batch)
             else:
-                with torch.enable_grad():
-                    outputs = module(batch.clone().requires_grad_())
-                    torch.autograd.backward(gradient_loss(outputs, gradient, generator))
+                _backward(module, batch, gradient, generator)
     return {name: observer.observation() for name, observer in observers.items()}
+
+
+def _backward(module: nn.Module, batch: Tensor, kind: str, generator: torch.Generator) -> None:
+    with torch.enable_grad():
+        torch.autograd.backward(gradient_loss(module(batch.clone().requires_grad_()), kind, generator))
+
+
+def observe_sensitivity(
+    module: nn.Module, layers: Sequence[QuantizableLayer], images: Tensor, *, gradient: str, seed: int
+) -> dict[str, Tensor]:
+    """Return of each layer with a weight the mean squared gradient over channels, `[n, …]` by position, in one pass.
+
+    `gradient` is the kind of `gradient_loss`. What is returned takes a thousandth of the memory of the gradients.
+    """
+    batches: dict[str, list[Tensor]] = {layer.name: [] for layer in layers if layer.role not in PRODUCTS}
+    generator = torch.Generator().manual_seed(seed)
+
+    def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            output.register_hook(lambda gradient: batches[name].append(squared_over_channels(layer, gradient)))  # type: ignore[no-untyped-call]
+
+        return hook
+
+    with ExitStack() as stack:
+        for name in batches:
+            stack.callback(module.get_submodule(name).register_forward_hook(hook_of(name)).remove)
+        for batch in torch.split(images, BATCH):
+            _backward(module, batch, gradient, generator)
+    return {name: torch.cat(found) for name, found in batches.items()}
+
+
+def squared_over_channels(layer: nn.Module, gradient: Tensor) -> Tensor:
+    """Return the mean square of an output's gradient over its channels, which a convolution has second."""
+    return gradient.detach().square().mean(1 if isinstance(layer, nn.Conv2d) else -1)
 
 
 def gradient_loss(outputs: Tensor, kind: str, generator: torch.Generator) -> Tensor:
@@ -88,14 +128,15 @@ def gradient_loss(outputs: Tensor, kind: str, generator: torch.Generator) -> Ten
 
 
 @contextmanager
-def _observing(module: nn.Module, observers: dict[str, _Observer], *, stop: bool) -> Iterator[None]:
+def _observing(module: nn.Module, observers: dict[str, _Observer], *, stop: bool, outputs: bool) -> Iterator[None]:
     last = list(observers)[-1]
 
     def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             observer = observers[name]
             observer.inputs.append(tuple(value.detach() for value in inputs))
-            observer.outputs.append(output.detach())
+            if outputs:
+                observer.outputs.append(output.detach())
             if output.requires_grad:
                 output.register_hook(  # type: ignore[no-untyped-call]
                     lambda gradient: observer.gradients.append(gradient.detach())
@@ -125,6 +166,7 @@ def group_by_memory(
     filled = 0
     for layer in layers:
         observation = observations[layer.name]
+        assert observation.output is not None
         outputs = observation.output.numel() * (2 if gradient else 1)
         size = (sum(value.numel() for value in observation.inputs) + outputs) * 4 * count
         if groups[-1] and filled + size > GROUP_BYTES:
@@ -135,13 +177,18 @@ def group_by_memory(
     return groups
 
 
+def block_of(name: str) -> str:
+    """Return the name of the block that a layer belongs to (`blocks.3` of `blocks.3.attn.qkv`), or "" without one."""
+    matched = BLOCK.match(name)
+    return matched[1] if matched else ""
+
+
 def group_by_block(layers: Sequence[QuantizableLayer]) -> list[list[QuantizableLayer]]:
     """Return the layers in groups, in order: those of a block (`blocks.3.…`) together, others alone."""
     groups: list[list[QuantizableLayer]] = []
     before = None
     for layer in layers:
-        matched = BLOCK.match(layer.name)
-        block = matched[1] if matched else layer.name
+        block = block_of(layer.name) or layer.name
         if block != before:
             groups.append([])
         groups[-1].append(layer)

@@ -88,19 +88,17 @@ def input_rows(layer: nn.Module, x: Tensor) -> Tensor:
     return x.flatten(0, -2)
 
 
-def input_hessian(layer: nn.Module, inputs: Tensor, gradient: Tensor | None) -> Tensor:
-    """Return H `[in, in]` = Σ aₜ·xₜ·xₜᵀ over positions t, float64, aₜ the mean squared gradient of its outputs, or 1.
+def input_hessian(layer: nn.Module, inputs: Tensor, sensitivity: Tensor | None) -> Tensor:
+    """Return H `[in, in]` = Σ aₜ·xₜ·xₜᵀ over positions t, float64, aₜ the sensitivity of its outputs there, or 1.
 
-    With the gradient this is the Kronecker factor of the layer's Fisher information in which the weights of the
+    With the sensitivity this is the Kronecker factor of the layer's Fisher information in which the weights of the
     outputs drop out (Martens & Grosse 2015, "Optimizing Neural Networks with Kronecker-factored Approximate
     Curvature"): an output channel's error Δw costs Δwᵀ·H·Δw up to a constant. Without it, it is GPTQ's H.
     """
     size = layer.weight[0].numel()  # type: ignore[index, union-attr]
     total = torch.zeros(size, size, dtype=torch.float64, device=inputs.device)
     batch = max(1, UNFOLDED_NUMBERS * len(inputs) // max(1, _unfolded(layer, inputs)))
-    channels = 1 if isinstance(layer, nn.Conv2d) else -1
-    weights = None if gradient is None else gradient.square().mean(channels)
-    weights = None if weights is None else weights / weights.mean().clamp_min(MIN_SCALE)
+    weights = None if sensitivity is None else sensitivity / sensitivity.mean().clamp_min(MIN_SCALE)
     for start in range(0, len(inputs), batch):
         rows = input_rows(layer, inputs[start : start + batch])
         weighted = rows if weights is None else rows * weights[start : start + batch].reshape(-1, 1)
