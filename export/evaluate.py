@@ -1,7 +1,7 @@
 """Evaluate recipes on one model: accuracy, agreement with float, SQNR, size and calibration cost, in one table.
 
 Examples:
-  python -m export.evaluate                                            # every method and width on the embedded model
+  python -m export.evaluate                                            # all methods and bit widths, embedded model
   python -m export.evaluate --recipe w8a8_ptq4vit,w4_gptq --limit 2000
   python -m export.evaluate --model deit_t --data imagenet/val --recipe w8a8_ptq4vit --calibration-data imagenet/train
   python -m export.evaluate --model dino_s --data imagenette/val       # no head: k-NN and linear probe

@@ -1,4 +1,4 @@
-"""Tiny random VisionTransformers of every kind that can be given another shape."""
+"""Tiny random VisionTransformers of every kind that can be rewritten for a runtime."""
 
 from functools import lru_cache
 from typing import Any

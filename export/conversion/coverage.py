@@ -8,13 +8,13 @@ from export.core.schema import Record
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLayer, QuantLinear
 
 
-class Held(Record, frozen=True, kw_only=True):
-    """Which of a recipe's numbers a file holds, by layer.
+class QuantizationCoverage(Record, frozen=True, kw_only=True):
+    """How much of a recipe's quantization a file has, by layer.
 
-    `weights`: the type that the file keeps a layer's integers in. `activations`, for every layer whose activations the
-    recipe rounds: `recipe` where the file rounds them as the recipe does, `runtime` where the runtime rounds them by
-    scales of its own, `runtime_tensor` where it does so by a single one for the whole tensor, `float32` where they are
-    not rounded. `compute_dtype` is int8 where any layer multiplies integers.
+    `weights`: the type that a layer's integers are stored in. `activations`, for every layer whose activations the
+    recipe quantizes: "recipe" where the file quantizes them as the recipe does, "runtime" where the runtime does by
+    scales of its own, "runtime_tensor" where by a single one for the whole tensor, "float32" where they are not
+    quantized. `compute_dtype` is int8 where any layer multiplies integers.
     """
 
     compute_dtype: str
@@ -22,10 +22,12 @@ class Held(Record, frozen=True, kw_only=True):
     activations: dict[str, str]
 
 
-def held(weights: dict[str, str], activations: dict[str, str]) -> Held:
-    """Return the record."""
+def coverage_of(weights: dict[str, str], activations: dict[str, str]) -> QuantizationCoverage:
+    """Return the coverage of `weights` and `activations`, with the type that is multiplied."""
     integer = any(kind != "float32" for kind in activations.values())
-    return Held(compute_dtype="int8" if integer else "float32", weights=weights, activations=activations)
+    return QuantizationCoverage(
+        compute_dtype="int8" if integer else "float32", weights=weights, activations=activations
+    )
 
 
 def weighted_layers(module: nn.Module) -> dict[str, QuantLinear | QuantConv2d]:

@@ -1,1 +1,1 @@
-"""Images in, normalised tensors out: preprocessing, datasets and the embedded assets."""
+"""Data: images to normalised tensors (preprocessing), datasets, calibration images, labels and the embedded assets."""

@@ -15,8 +15,8 @@ Read = Callable[[str], bytes]
 def list_files(path: Path) -> list[str]:
     """Return the names of all files, `/` between folders: a folder's sorted, an archive's in stored order.
 
-    Hidden files are left out, and what macOS adds to archives. Raises `RequestError` when `path` is neither a
-    folder nor an archive, or the archive is damaged.
+    Hidden files are skipped, and what macOS adds to archives. Raises `RequestError` when `path` is neither a folder nor
+    an archive, or the archive is damaged.
     """
     if path.is_dir():
         names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())

@@ -1,4 +1,4 @@
-"""The images on which quantization chooses its scales."""
+"""The calibration images, on which quantization chooses its scales."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from export.core.records import ModelSpec
 from export.data.datasets import draw, open_dataset
 from export.data.fashion import LABELS, read_embedded
 from export.data.preprocess import normalise, preprocess, read_image
-from export.data.synthetic import photograph_like
+from export.data.synthetic import pink_noise_image
 
 
 @dataclass(frozen=True)
 class CalibrationImages:
-    """Preprocessed images `float32 [n, 3, H, W]` and where they come from, in words."""
+    """Preprocessed `images` `float32 [n, 3, H, W]`; `title` names their source."""
 
     images: NDArray[np.float32]
     title: str
@@ -27,16 +27,16 @@ class CalibrationImages:
 def calibration_images(
     spec: ModelSpec, data: Path | None, count: int, seed: int, tell: Callable[[str], None] = say
 ) -> CalibrationImages:
-    """Return `count` images for a model: drawn from `data`, else from its own training images, else made.
+    """Return `count` images for a model: drawn from `data`, else from its own training images, else synthetic.
 
-    Made ones have the spectrum of photographs and no content; `tell` hears of that. The same seed draws the same.
-    Raises what `open_dataset` does, and `RequestError` when there are fewer images than asked for.
+    Synthetic ones have the spectrum of photographs and no content, and `tell` is called with a note. The same seed
+    draws the same. Raises what `open_dataset` does, and `RequestError` when there are fewer than `count`.
     """
     if data is not None:
         drawn = open_dataset(data, spec, count, seed=seed, tell=tell)
         if len(drawn) < count:
             raise RequestError(
-                f"--data {data} has {len(drawn)} usable images, calibration asks for {count}",
+                f"--data {data} has {len(drawn)} usable images, calibration needs {count}",
                 hint=f"pass --calibration {len(drawn)}, or name more images",
             )
         images = [preprocess(read_image(example.data, example.name), spec.preprocess) for example in drawn]
@@ -44,16 +44,16 @@ def calibration_images(
     if spec.labels == LABELS:
         stored = read_embedded("calibration")
         if len(stored) < count:
-            raise RequestError(f"calibration asks for {count} images, {len(stored)} are embedded", hint="pass --data")
+            raise RequestError(f"calibration needs {count} images, {len(stored)} are embedded", hint="pass --data")
         chosen = draw([int(label) for label in stored.labels], count, seed)
         grey = np.repeat(stored.images[chosen][..., None], 3, axis=3)
         return CalibrationImages(
             np.stack([preprocess(image, spec.preprocess) for image in grey]), "Fashion-MNIST training images"
         )
     tell(
-        f"note: {spec.name} is calibrated on {count} synthetic images, which look like no real ones; for scales that "
-        "fit yours pass --data with a folder of images"
+        f"note: {spec.name} is calibrated on {count} synthetic images, which are unlike real ones; for scales that fit "
+        "yours pass --data with a folder of images"
     )
     random = np.random.default_rng(seed)
-    made = [normalise(photograph_like(spec.preprocess.size, random), spec.preprocess) for _ in range(count)]
-    return CalibrationImages(np.stack(made).astype(np.float32), "synthetic images")
+    synthetic = [normalise(pink_noise_image(spec.preprocess.size, random), spec.preprocess) for _ in range(count)]
+    return CalibrationImages(np.stack(synthetic).astype(np.float32), "synthetic images")

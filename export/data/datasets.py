@@ -1,4 +1,4 @@
-"""Images to measure on: the embedded test set, a folder, or an archive; nothing is left out unseen."""
+"""Datasets to evaluate on: the embedded test set, a folder, or an archive; nothing is skipped without a warning."""
 
 import io
 import re
@@ -26,7 +26,7 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An encoded image as its file has it, and the index of its class, or None where that is not known."""
+    """The file `name` of an encoded image, its bytes `data`, and the index of its class `label` (None: unknown)."""
 
     name: str
     data: bytes
@@ -37,8 +37,8 @@ class Example:
 class Dataset:
     """Examples in a fixed order, read when iterated over; every one is an image that can be decoded.
 
-    `total` is how many images there are of which these were drawn; `unreadable` names those that were drawn and
-    could not be decoded, with the reason.
+    `total` counts the images from which these were drawn; `unreadable` names those that were drawn and could not be
+    decoded, with the reason. `opened` opens the source, for a function from name to bytes.
     """
 
     title: str
@@ -60,12 +60,12 @@ class Dataset:
 def open_dataset(
     data: Path | None, spec: ModelSpec, limit: int | None = None, *, seed: int = SEED, tell: Callable[[str], None] = say
 ) -> Dataset:
-    """Return the images to measure a model on: of a folder, zip or tar, or, without, of the embedded test set.
+    """Return the images to evaluate a model on: of a folder, zip or tar, or with `data` None the embedded test set.
 
     Class folders give labels: named as the model's labels, by ImageNet's WordNet ids, or by number. At most
-    `limit` images are drawn, as evenly over the classes as they come; the same seed draws the same, and a
-    smaller limit draws a part of a larger one's. `tell` hears of what is left out and why. Raises
-    `RequestError` when there is nothing to measure on or a folder is no class of the model.
+    `limit` images are drawn, stratified by class; the same seed draws the same, and a smaller limit draws a subset of
+    a larger one's. `tell` is called with a note on what is skipped and why. Raises `RequestError` when there are no
+    images or a folder is no class of the model.
     """
     if limit is not None and limit < 1:
         raise RequestError(f"--limit {limit}: at least one image is needed")
@@ -93,9 +93,9 @@ def open_dataset(
 
 
 def draw(labels: Sequence[int | None], limit: int | None, seed: int) -> list[int]:
-    """Return up to `limit` indices in ascending order, drawn without preference and evenly over the labels.
+    """Return up to `limit` indices in ascending order, drawn at random and stratified by label.
 
-    Every class is shuffled, and its first images go before any class's second.
+    Every class is shuffled, and the first image of each is drawn before the second of any.
     """
     if limit is None or limit >= len(labels):
         return list(range(len(labels)))
@@ -123,7 +123,7 @@ def _image_names(data: Path, tell: Callable[[str], None]) -> list[str]:
 def _find_faults(
     opened: Callable[[], AbstractContextManager[Read]], names: Sequence[str], spec: ModelSpec
 ) -> dict[str, str]:
-    """Return, for every image that cannot be made a model's input, what is wrong with it."""
+    """Return, for every image that cannot be preprocessed, what is wrong with it."""
     faults = {}
     with opened() as read:
         for name in names:

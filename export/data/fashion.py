@@ -1,4 +1,4 @@
-"""Fashion-MNIST: the full files for training, the compact embedded ones for everything measured."""
+"""Fashion-MNIST: the full files for training, the compact embedded ones for calibration and evaluation."""
 
 import gzip
 import struct
@@ -20,7 +20,7 @@ CALIBRATION_SEED = 0
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images `uint8 [n, 28, 28]` with their class indices `uint8 [n]`."""
+    """The `images` `uint8 [n, 28, 28]` with the class indices `labels` `uint8 [n]`."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]

@@ -14,8 +14,8 @@ FORMS = 'one label a line, or JSON: a list, or {"0": "label", …}'
 def read_labels(path: Path, outputs: int, tell: Callable[[str], None]) -> tuple[str, ...]:
     """Read a label file in UTF-8, text or JSON; the n-th label names output n, counted from 0.
 
-    `tell` hears of labels that occur twice. Raises `RequestError` when the file cannot be read, a label is
-    empty, or there are not as many as the model has `outputs`.
+    `tell` is called with a note on labels that occur twice. Raises `RequestError` when the file cannot be read, a label
+    is empty, or there are not as many as the model has `outputs`.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -111,5 +111,5 @@ def _first_unique(*forms: list[str]) -> tuple[str, ...]:
 
 
 def numbered_labels(outputs: int) -> tuple[str, ...]:
-    """Return `class 0`, `class 1`, …: for a head of which nothing else is known."""
+    """Return class 0, class 1, …: for a head whose classes are not known."""
     return tuple(f"class {index}" for index in range(outputs))

@@ -88,16 +88,16 @@ def resize_and_crop(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray
     """
     size = preprocess.size
     scaled = math.floor(size / preprocess.crop_pct)
-    picture = Image.fromarray(image)
-    width, height = _scaled_size(picture.width, picture.height, scaled, preprocess.crop_mode)
+    pil_image = Image.fromarray(image)
+    width, height = _scaled_size(pil_image.width, pil_image.height, scaled, preprocess.crop_mode)
     if width * height > MAX_PIXELS or min(width, height) < 1:
         raise RequestError(
-            f"an image of {picture.width}×{picture.height} is too long and thin to be scaled to {scaled}"
+            f"an image of {pil_image.width}×{pil_image.height} is too long and thin to be scaled to {scaled}"
         )
-    if (width, height) != picture.size:
-        picture = picture.resize((width, height), FILTERS[preprocess.interpolation])
+    if (width, height) != pil_image.size:
+        pil_image = pil_image.resize((width, height), FILTERS[preprocess.interpolation])
     fill = tuple(round(255 * mean) for mean in preprocess.mean) if preprocess.crop_mode == "border" else (0, 0, 0)
-    return np.array(_centre(picture, size, fill))
+    return np.array(_centre(pil_image, size, fill))
 
 
 def _scaled_size(width: int, height: int, scaled: int, crop_mode: str) -> tuple[int, int]:
@@ -111,15 +111,15 @@ def _scaled_size(width: int, height: int, scaled: int, crop_mode: str) -> tuple[
     return int(scaled * width / height), scaled
 
 
-def _centre(picture: Image.Image, size: int, fill: tuple[int, ...]) -> Image.Image:
+def _centre(pil_image: Image.Image, size: int, fill: tuple[int, ...]) -> Image.Image:
     """Cut out the centre; sides that are too short are filled up first, the odd pixel to the right and below."""
-    width, height = picture.size
+    width, height = pil_image.size
     if width < size or height < size:
         padded = Image.new("RGB", (max(width, size), max(height, size)), fill)
-        padded.paste(picture, (max(0, size - width) // 2, max(0, size - height) // 2))
-        picture, (width, height) = padded, padded.size
+        padded.paste(pil_image, (max(0, size - width) // 2, max(0, size - height) // 2))
+        pil_image, (width, height) = padded, padded.size
     left, top = round((width - size) / 2), round((height - size) / 2)  # to even, as torchvision rounds
-    return picture.crop((left, top, left + size, top + size))
+    return pil_image.crop((left, top, left + size, top + size))
 
 
 def normalise(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.float32]:

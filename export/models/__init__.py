@@ -1,1 +1,1 @@
-"""Models: what may be asked for, how it is loaded, and the float model as an artifact."""
+"""Models: the catalog, requests, how a float model is loaded, and the float model as an artifact."""

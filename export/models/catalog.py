@@ -18,10 +18,10 @@ HUB = "https://huggingface.co"
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """A model: which timm architecture and tag, under which licence, from where.
+    """A model: its timm architecture and tag (`timm_name`), licence and source.
 
-    `arguments` are those of `timm.create_model` beside the name. An empty licence or source is filled in
-    from timm's own record when the model is loaded.
+    `arguments` are those of `timm.create_model` besides the name; `embedded` models have their weights in this
+    repository. An empty `licence` or `source` is filled in from timm's pretrained configuration on loading.
     """
 
     name: str
@@ -71,8 +71,8 @@ MODELS["fashion"] = CatalogEntry(
     embedded=True,
 )
 
-# Hugging Face names of checkpoints that timm carries under a name of its own.
-TIMM_TWINS = {
+# Hugging Face names of checkpoints that timm has under a name of its own.
+TIMM_EQUIVALENTS = {
     "google/vit-base-patch16-224": "vit_base_patch16_224.orig_in21k_ft_in1k",
     "facebook/deit-tiny-patch16-224": "deit_tiny_patch16_224.fb_in1k",
     "facebook/deit-small-patch16-224": "deit_small_patch16_224.fb_in1k",
@@ -82,30 +82,30 @@ TIMM_TWINS = {
     "microsoft/swin-small-patch4-window7-224": "swin_small_patch4_window7_224.ms_in1k",
 }
 
-WHERE_ALL_ARE = (
+MODELS_HINT = (
     f"models by name: {', '.join(MODELS)}; any model of timm: timm/NAME, all of them listed by "
-    "`python -c 'import timm; print(*timm.list_pretrained())'`; Hugging Face names with a timm twin: "
-    f"{', '.join(TIMM_TWINS)}"
+    "`python -c 'import timm; print(*timm.list_pretrained())'`; Hugging Face names with a timm equivalent: "
+    f"{', '.join(TIMM_EQUIVALENTS)}"
 )
 
 
-def find_model(asked: str) -> CatalogEntry:
-    """Return the entry of a catalog name, of `timm/NAME[.TAG]`, or of a Hugging Face name with a timm twin.
+def find_model(requested: str) -> CatalogEntry:
+    """Return the entry of a catalog name, of `timm/NAME[.TAG]`, or of a Hugging Face name with a timm equivalent.
 
-    Its `name` is fit to be a folder. Whether timm knows a NAME is seen when it is loaded (timm is not imported
-    here); raises `RequestError` for every other form, with the nearest names.
+    Its `name` is usable as a folder's. Whether timm has a NAME is checked on loading (timm is not imported here);
+    raises `RequestError` for every other form, with the nearest names.
     """
-    if asked in MODELS:
-        return MODELS[asked]
-    name = re.sub(r"^hf[-_]hub:", "", asked)
-    if name in TIMM_TWINS:
-        return CatalogEntry(name.replace("/", "-"), name, TIMM_TWINS[name], "", f"{HUB}/{name}")
+    if requested in MODELS:
+        return MODELS[requested]
+    name = re.sub(r"^hf[-_]hub:", "", requested)
+    if name in TIMM_EQUIVALENTS:
+        return CatalogEntry(name.replace("/", "-"), name, TIMM_EQUIVALENTS[name], "", f"{HUB}/{name}")
     owner, _, architecture = name.partition("/")
     if owner == "timm" and re.fullmatch(r"[a-z0-9_]+(\.[a-zA-Z0-9_]+)?", architecture):
         return CatalogEntry(name.replace("/", "-"), architecture, architecture, "", "")
-    raise RequestError(f"--model {asked!r}: there is no such model" + _nearest(asked), hint=WHERE_ALL_ARE)
+    raise RequestError(f"--model {requested!r}: there is no such model" + _nearest(requested), hint=MODELS_HINT)
 
 
-def _nearest(asked: str) -> str:
-    close = difflib.get_close_matches(asked.lower(), [*MODELS, *TIMM_TWINS], n=3, cutoff=0.5)
+def _nearest(requested: str) -> str:
+    close = difflib.get_close_matches(requested.lower(), [*MODELS, *TIMM_EQUIVALENTS], n=3, cutoff=0.5)
     return f"; the nearest names are {', '.join(close)}" if close else ""

@@ -1,4 +1,4 @@
-"""A person's file of weights: read without running code in it, and fitted to a model or refused by name."""
+"""A person's file of weights: read without running code in it, and loaded into a model or rejected with a reason."""
 
 import argparse
 import sys
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from export.core.errors import RequestError
 
-# Where training scripts keep the weights, the averaged ones first, as timm reads its own checkpoints.
-PLACES = ("state_dict_ema", "model_ema", "state_dict", "model")
+# Keys under which training scripts store the weights, the averaged ones (EMA) first, as timm reads its own checkpoints.
+STATE_DICT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # prefixes left by DataParallel, torch.compile and Lightning
 HEADS = ("head.fc.weight", "head.weight", "fc.weight", "classifier.weight", "head.fc3.weight")
 SHOWN = 5
@@ -23,11 +23,11 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The tensors of a file; `place` is the entry they were found in, `architecture` what the file says it holds."""
+    """The `tensors` of the file `path`: `key` is the entry they are in, `architecture` the one that the file names."""
 
     path: Path
     tensors: dict[str, Tensor]
-    place: str = ""
+    key: str = ""
     architecture: str = ""
 
 
@@ -38,16 +38,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
     content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickle(path)
     if not isinstance(content, dict) or not content:
         raise RequestError(f"{path} holds {type(content).__name__}, not a state_dict: names with tensors")
-    place = next((key for key in PLACES if isinstance(content.get(key), dict)), "")
-    tensors = content[place] if place else content
-    strange = [f"{name} ({type(value).__name__})" for name, value in tensors.items() if not isinstance(value, Tensor)]
-    if strange or not tensors:
+    key = next((key for key in STATE_DICT_KEYS if isinstance(content.get(key), dict)), "")
+    tensors = content[key] if key else content
+    others = [f"{name} ({type(value).__name__})" for name, value in tensors.items() if not isinstance(value, Tensor)]
+    if others or not tensors:
         raise RequestError(
-            f"{path} is not a state_dict: beside tensors it holds {_some(strange)}",
-            hint=f"save model.state_dict() alone, or under one of the names {', '.join(PLACES)}",
+            f"{path} is not a state_dict: beside tensors it holds {_abridged(others)}",
+            hint=f"save model.state_dict() alone, or under one of the names {', '.join(STATE_DICT_KEYS)}",
         )
     architecture = content.get("arch", "")
-    return Checkpoint(path, _unwrap(tensors), place, architecture if isinstance(architecture, str) else "")
+    return Checkpoint(path, _unwrap(tensors), key, architecture if isinstance(architecture, str) else "")
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -99,29 +99,31 @@ def class_count(checkpoint: Checkpoint, classifier: str | None) -> int | None:
     return None
 
 
-def fit(module: nn.Module, checkpoint: Checkpoint, subject: str) -> None:
+def load_tensors(module: nn.Module, checkpoint: Checkpoint, subject: str) -> None:
     """Load the tensors into the module, all of them and nothing else.
 
     Names of other code bases are translated by the family's own filter in timm where it has one. Raises
     `RequestError` naming missing, unexpected and mis-shaped tensors, and values that are not finite.
     """
     tensors = checkpoint.tensors
-    if _misfits(module, tensors):
+    if _mismatches(module, tensors):
         tensors = _translated(module, tensors)
-    misfits = _misfits(module, tensors)
-    if misfits:
+    mismatches = _mismatches(module, tensors)
+    if mismatches:
         said = f"; the file says it holds {checkpoint.architecture}" if checkpoint.architecture else ""
         raise RequestError(
-            f"{checkpoint.path} does not fit {subject}{said}" + "".join(f"\n    {line}" for line in misfits),
+            f"{checkpoint.path} does not fit {subject}{said}" + "".join(f"\n    {line}" for line in mismatches),
             hint="name the architecture it was trained with: --model timm/NAME",
         )
     broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
-        raise RequestError(f"{checkpoint.path} holds numbers that are not finite, in {len(broken)}: {_some(broken)}")
+        raise RequestError(
+            f"{checkpoint.path} holds numbers that are not finite, in {len(broken)}: {_abridged(broken)}"
+        )
     module.load_state_dict(tensors)
 
 
-def _misfits(module: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
+def _mismatches(module: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
     wanted = module.state_dict()
     missing = [name for name in wanted if name not in tensors]
     unexpected = [f"{name} {tuple(value.shape)}" for name, value in tensors.items() if name not in wanted]
@@ -131,18 +133,18 @@ def _misfits(module: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
         for name, found, model in both
         if found.shape != model.shape
     ]
-    kinds = [
+    dtypes = [
         f"{name} is {found.dtype}, the model has {model.dtype}"
         for name, found, model in both
         if found.is_floating_point() != model.is_floating_point()
     ]
-    counted = (
+    groups = (
         ("missing", missing),
         ("unexpected", unexpected),
         ("of another shape", shapes),
-        ("of another kind", kinds),
+        ("of another kind", dtypes),
     )
-    return [f"{title}: {len(names)} of {len(wanted)}: {_some(names)}" for title, names in counted if names]
+    return [f"{title}: {len(names)} of {len(wanted)}: {_abridged(names)}" for title, names in groups if names]
 
 
 def _translated(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -158,6 +160,6 @@ def _translated(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tens
     return tensors if resampled else renamed
 
 
-def _some(names: Iterable[str]) -> str:
+def _abridged(names: Iterable[str]) -> str:
     listed = list(names)
     return ", ".join(listed[:SHOWN]) + (f" … and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")

@@ -1,4 +1,4 @@
-"""The float model as an artifact: spec, weights and golden outputs, from which every later stage starts."""
+"""The float model as an artifact: spec, weights and golden inputs and outputs, from which every later stage starts."""
 
 import json
 from pathlib import Path

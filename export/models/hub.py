@@ -1,4 +1,4 @@
-"""Pretrained weights from the model hub: from its cache where they are, else downloaded, else one clear message."""
+"""Pretrained weights from the model hub: from its cache, else downloaded, else an error that says what can be done."""
 
 import os
 import re
@@ -15,16 +15,16 @@ from timm.models import PretrainedCfg
 from export.core.errors import RequestError
 from export.core.files import hash_file
 
-FIRST_ANSWER_SECONDS = 8  # a hub that is up answers within one; the hub's own client would try for minutes
+CONNECT_SECONDS = 8  # a hub that is up responds within one; the hub's own client would retry for minutes
 FILES = ("model.safetensors", "pytorch_model.bin")  # in order of preference, as timm has it
-WAYS_ON = (
+WEIGHTS_HINT = (
     "use a file of weights with --checkpoint FILE, an untrained model of the same shape with --weights random, "
     "or the embedded one with --model fashion"
 )
 
 
 def fetch_weights(name: str, config: PretrainedCfg) -> Path:
-    """Return the local file of a timm model's pretrained weights; `name` is what the person asked for.
+    """Return the local file of a timm model's pretrained weights; `name` is the model as requested.
 
     A file in the hub's cache is used as it is. The hub client's own variables (HF_ENDPOINT, HF_HUB_OFFLINE,
     HF_HOME, HF_TOKEN …) are honoured.
@@ -34,7 +34,7 @@ def fetch_weights(name: str, config: PretrainedCfg) -> Path:
         return _intact(name, _cached(config.hf_hub_id) or _download(name, config.hf_hub_id))
     if isinstance(config.url, str) and config.url:
         return _download_url(name, config.url)
-    raise RequestError(f"{name}: timm has no pretrained weights for this architecture", hint=WAYS_ON)
+    raise RequestError(f"{name}: timm has no pretrained weights for this architecture", hint=WEIGHTS_HINT)
 
 
 def _cached(repository: str) -> Path | None:
@@ -50,7 +50,7 @@ def _download(name: str, repository: str) -> Path:
     if constants.is_offline_mode():
         raise RequestError(
             f"{name}: HF_HUB_OFFLINE is set and {repository} is not in the cache {constants.HF_HUB_CACHE}",
-            hint=f"unset HF_HUB_OFFLINE; or {WAYS_ON}",
+            hint=f"unset HF_HUB_OFFLINE; or {WEIGHTS_HINT}",
         )
     file = _first_offered(name, repository)
     try:
@@ -58,7 +58,7 @@ def _download(name: str, repository: str) -> Path:
     except Exception as error:  # whatever the hub's clients (HTTP, Xet, file system) raise
         raise RequestError(
             f"{name}: the download of {repository}/{file} from {constants.ENDPOINT} broke off: {_reason(error)}",
-            hint=f"run the command again; or {WAYS_ON}",
+            hint=f"run the command again; or {WEIGHTS_HINT}",
         ) from error
 
 
@@ -66,27 +66,27 @@ def _first_offered(name: str, repository: str) -> str:
     for file in FILES:
         url = huggingface_hub.hf_hub_url(repository, file)
         try:
-            huggingface_hub.get_hf_file_metadata(url, timeout=_patience())
+            huggingface_hub.get_hf_file_metadata(url, timeout=_connect_timeout())
             return file
         except EntryNotFoundError:
             continue
         except (RepositoryNotFoundError, GatedRepoError) as error:
             raise RequestError(
                 f"{name}: the model hub {constants.ENDPOINT} does not hand out {repository}: {_reason(error)}",
-                hint=f"if it is yours or gated, set HF_TOKEN; or {WAYS_ON}",
+                hint=f"if it is yours or gated, set HF_TOKEN; or {WEIGHTS_HINT}",
             ) from error
         except Exception as error:  # no name, no route, refused, timed out, a proxy's or a server's error …
             raise RequestError(
                 f"{name}: its pretrained weights are not on this machine and the model hub {constants.ENDPOINT} "
                 f"cannot be reached: {_reason(error)}",
-                hint=WAYS_ON,
+                hint=WEIGHTS_HINT,
             ) from error
-    raise RequestError(f"{name}: {repository} holds neither {FILES[0]} nor {FILES[1]}", hint=WAYS_ON)
+    raise RequestError(f"{name}: {repository} holds neither {FILES[0]} nor {FILES[1]}", hint=WEIGHTS_HINT)
 
 
-def _patience() -> float:
-    """Return for how many seconds a first answer is awaited; HF_HUB_ETAG_TIMEOUT says otherwise."""
-    return constants.HF_HUB_ETAG_TIMEOUT if os.environ.get("HF_HUB_ETAG_TIMEOUT") else FIRST_ANSWER_SECONDS
+def _connect_timeout() -> float:
+    """Return the timeout of a first response in seconds; HF_HUB_ETAG_TIMEOUT overrides it."""
+    return constants.HF_HUB_ETAG_TIMEOUT if os.environ.get("HF_HUB_ETAG_TIMEOUT") else CONNECT_SECONDS
 
 
 def _download_url(name: str, url: str) -> Path:
@@ -95,12 +95,12 @@ def _download_url(name: str, url: str) -> Path:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with urlopen(Request(url, method="HEAD"), timeout=FIRST_ANSWER_SECONDS):
+        with urlopen(Request(url, method="HEAD"), timeout=CONNECT_SECONDS):
             pass
         torch.hub.download_url_to_file(url, str(path))
     except (OSError, RuntimeError) as error:  # no route, an answer of 404, or fewer bytes than promised
         raise RequestError(
-            f"{name}: its weights at {url} cannot be downloaded: {_reason(error)}", hint=WAYS_ON
+            f"{name}: its weights at {url} cannot be downloaded: {_reason(error)}", hint=WEIGHTS_HINT
         ) from error
     return path
 

@@ -1,4 +1,4 @@
-"""A request becomes a float model and its spec: the one place where models are made."""
+"""From a request to a float model and its spec: the one place where models are created."""
 
 import difflib
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from export.core.files import hash_bytes, hash_file
 from export.core.records import ModelSpec, Preprocess
 from export.data.fashion import LABELS, MEAN, STD
 from export.data.labels import imagenet_labels, numbered_labels, read_labels
-from export.models.catalog import HUB, WHERE_ALL_ARE, CatalogEntry
-from export.models.checkpoint import class_count, fit, read_checkpoint
+from export.models.catalog import HUB, MODELS_HINT, CatalogEntry
+from export.models.checkpoint import class_count, load_tensors, read_checkpoint
 from export.models.hub import fetch_weights
 from export.models.randomise import randomise
 from export.models.request import ModelRequest, weights_file
@@ -32,9 +32,9 @@ FASHION_PREPROCESS = Preprocess(
 def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[ModelSpec, nn.Module]:
     """Return the model's spec and its module, float32, in evaluation mode, on the CPU.
 
-    `tell` hears what was decided for the person, a line at a time. `timm.create_model(spec.timm_name,
-    pretrained=False, **spec.arguments)` makes the same architecture again. Raises `RequestError` when the model
-    is unknown, its weights cannot be had or do not fit, or the labels are not its own.
+    `tell` is called with a note for every decision that was made by default. `timm.create_model(spec.timm_name,
+    pretrained=False, **spec.arguments)` creates the same architecture again. Raises `RequestError` when the model is
+    unknown, its weights cannot be obtained or do not fit, or the labels are not its own.
     """
     entry, config = request.entry, _timm_config(request)
     module, arguments, weights_sha256 = _make(request, config, tell)
@@ -62,7 +62,7 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
 def _make(
     request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], None]
 ) -> tuple[nn.Module, dict[str, Any], str]:
-    """Return the module, the arguments that make it again, and the SHA-256 of its weights (their file's, if any)."""
+    """Return the module, the arguments that create it again, and the SHA-256 of its weights (their file's, if any)."""
     arguments = dict(request.entry.arguments)
     if request.kind == "random":
         module = _ready(randomise(_create(request.entry.timm_name, arguments), request.seed))
@@ -99,7 +99,7 @@ def _timm_config(request: ModelRequest) -> PretrainedCfg:
     raise RequestError(
         f"--model {request.model!r}: timm {timm.__version__} has no model {name!r}"
         + (f"; the nearest names are {', '.join(f'timm/{near}' for near in nearest)}" if nearest else ""),
-        hint=WHERE_ALL_ARE,
+        hint=MODELS_HINT,
     )
 
 
@@ -141,15 +141,15 @@ def _from_file(
     request: ModelRequest, path: Path, config: PretrainedCfg, tell: Callable[[str], None]
 ) -> tuple[nn.Module, dict[str, Any]]:
     checkpoint = read_checkpoint(path)
-    if checkpoint.place:
-        tell(f"note: the weights under {checkpoint.place!r} in {path.name} are used")
+    if checkpoint.key:
+        tell(f"note: the weights under {checkpoint.key!r} in {path.name} are used")
     classifier = config.classifier if isinstance(config.classifier, str) else None
     classes = class_count(checkpoint, classifier)
     arguments = dict(request.entry.arguments)
     if classes is not None:
         arguments["num_classes"] = classes
     module = _create(request.entry.timm_name, arguments)
-    fit(module, checkpoint, f"{request.model} ({request.entry.timm_name})")
+    load_tensors(module, checkpoint, f"{request.model} ({request.entry.timm_name})")
     return module, arguments
 
 
@@ -172,13 +172,11 @@ def _preprocess(model: str, module: nn.Module) -> Preprocess:
 
 @torch.inference_mode()
 def _outputs(model: str, module: nn.Module, preprocess: Preprocess) -> int:
-    """Return K of the output `[1, K]`: seen by running the module once, not believed."""
+    """Return K of the output `[1, K]`, measured by a forward pass."""
     output = module(torch.zeros(1, 3, preprocess.size, preprocess.size))
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-        raise RequestError(
-            f"{model} answers with {shape}, not with one row of numbers for an image", hint=WHERE_ALL_ARE
-        )
+        raise RequestError(f"{model} answers with {shape}, not with one row of numbers for an image", hint=MODELS_HINT)
     return int(output.shape[1])
 
 

@@ -1,12 +1,12 @@
-"""Random weights that look trained: no zero bias, no unit LayerNorm, so that no tool can drop them unseen."""
+"""Random weights like trained ones: no zero bias, no unit LayerNorm, which converters would remove as no-ops."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-# A fresh timm model has zero biases and unit scales, which converters remove from the graph: what is then
-# measured and verified is not the model that a trained checkpoint gives.
+# A freshly initialised timm model has zero biases and unit scales, which converters remove from the graph: what is
+# then measured and verified is not the model that a trained checkpoint gives.
 BIAS_STD = 0.05
 SCALE_STD = 0.2
 EMBEDDING_STD = 0.3

@@ -1,4 +1,4 @@
-"""What may be asked of a model: which one, with whose weights and labels. Standard library only."""
+"""A request for a model: which one, with which weights and labels. Standard library only."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,11 @@ CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
-    """A model as asked for; made only when it can be met as far as names and files tell.
+    """A model as requested, checked as far as names and files tell; raises `RequestError`.
 
-    `model` is a catalog name, `timm/NAME` or a Hugging Face name with a timm twin. `weights` is what was asked
-    for, None the default; `kind` is what will be used. Raises `RequestError` otherwise.
+    `model` is a catalog name, `timm/NAME` or a Hugging Face name with a timm equivalent. `weights` are those requested,
+    None for the default; `kind` is what will be used. `checkpoint` and `labels` are files; `seed` is that of random
+    weights.
     """
 
     model: str
@@ -55,7 +56,7 @@ class ModelRequest:
 
     @property
     def name(self) -> str:
-        """The model's name as folders and the page have it."""
+        """The model's name in folders and on the page."""
         return self.entry.name
 
     @property
@@ -97,7 +98,7 @@ def weights_file(request: ModelRequest) -> Path | None:
 
 
 def describe(request: ModelRequest) -> dict[str, Any]:
-    """Return what decides the loaded model beside code and packages, for the key of its artifact.
+    """Return what decides the loaded model besides code and packages, for the key of its artifact.
 
     Names, the seed of random weights, and the SHA-256 of every file that is read; imports nothing heavy.
     Raises `ArtifactError` when the embedded weights are missing.

@@ -17,7 +17,7 @@ from export.core.files import write_atomically
 from export.core.records import ModelSpec, SelfTest
 from export.data.fashion import read_embedded
 from export.data.preprocess import preprocess
-from export.data.synthetic import photograph_like
+from export.data.synthetic import pink_noise_image
 from export.models.float_artifact import run_model
 
 MOST_BYTES = 20_000
@@ -58,7 +58,7 @@ def reference_images(spec: ModelSpec) -> NDArray[np.uint8]:
         lit: NDArray[np.uint8] = np.rint(stored.images[chosen][..., None] * lights).astype(np.uint8)
         return lit
     random = np.random.default_rng(SEED)
-    return np.stack([photograph_like(SIDE, random) for _ in range(COUNT)])
+    return np.stack([pink_noise_image(SIDE, random) for _ in range(COUNT)])
 
 
 def write_reference(spec: ModelSpec, module: nn.Module, path: Path) -> None:

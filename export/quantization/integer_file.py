@@ -1,9 +1,9 @@
 """The integer artifact: packed weights, scales and the float rest with model and recipe in one safetensors file.
 
-Per layer `<layer>.weight` (U8, packed rows, one per output channel), `<layer>.scale` (F32) and, where the codes have
-zero points, `<layer>.zero_point` (U8); the float rest in F16, or F32 where F16 would overflow or lose a small value.
-The header says the rest as JSON: `model` (ModelSpec), `recipe` (Recipe), `layers` (shapes, bits, activation
-quantizers), `compute_dtype`, `sha256` of the tensor bytes.
+Per layer `<layer>.weight` (U8, packed rows, one per output channel), `<layer>.scale` (F32) and, where weights are
+asymmetric, `<layer>.zero_point` (U8); the float rest in F16, or F32 where F16 would overflow or lose a small value.
+The header has as JSON: `model` (ModelSpec), `recipe` (Recipe), `layers` (shapes, bits, activation quantizers),
+`compute_dtype`, `sha256` of the tensor bytes.
 """
 
 import json
@@ -23,20 +23,20 @@ from export.core.errors import ArtifactError
 from export.core.files import hash_bytes, write_atomically
 from export.core.records import ModelSpec
 from export.core.schema import checked, parse_json
-from export.quantization.layers.discovery import open_attention, reset_batch_norm
+from export.quantization.layers.discovery import decompose_attention, reset_batch_norm
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear, Weight
 from export.quantization.layers.packing import pack, unpack
 from export.quantization.layers.quantizers import Quantizer, quantizer_from_json
 from export.quantization.recipes import Recipe
 
-FORMAT, VERSION = "vit-pages-integer", 1
+FORMAT, VERSION = "vit-pages-integer", 2  # 2: the recipe's method has `accumulation_depth`
 FILE = "model.safetensors"
 AGAIN = "quantize again: python -m export.quantize"
 
 
 @dataclass(frozen=True)
 class QuantizedModel:
-    """A model whose layers are quantized, and where its numbers come from."""
+    """A `module` of quantized layers, the `spec` of its float model, and the `recipe` it was quantized by."""
 
     spec: ModelSpec
     recipe: Recipe
@@ -44,7 +44,7 @@ class QuantizedModel:
 
 
 def write_quantized(model: QuantizedModel, path: Path) -> None:
-    """Write the file whole or not at all."""
+    """Write the integer artifact `path`, whole or not at all."""
     tensors, layers = _tensors(model.module)
     header = {
         "format": FORMAT,
@@ -89,12 +89,12 @@ def _tensors(module: nn.Module) -> tuple[dict[str, np.ndarray[Any, Any]], dict[s
                 tensors[f"{name}.zero_point"] = weight.zero_point.cpu().numpy().astype(np.uint8)
             layers[name] = {
                 "kind": "linear" if isinstance(layer, QuantLinear) else "conv2d",
-                "shape": list(weight.levels.shape),
+                "shape": list(weight.quantized.shape),
                 "bits": weight.bits,
                 "bias": layer.bias is not None,
                 "input": None if layer.input is None else layer.input.to_json(),
             }
-            packed |= {f"{name}.weight.{part}" for part in ("levels", "scale", "zero_point")}
+            packed |= {f"{name}.weight.{part}" for part in ("quantized", "scale", "zero_point")}
         elif isinstance(layer, Product) and layer.left is not None and layer.right is not None:
             layers[name] = {"kind": "product", "left": layer.left.to_json(), "right": layer.right.to_json()}
         elif isinstance(layer, nn.BatchNorm2d) and layer.eps == 0:
@@ -123,9 +123,9 @@ def load_quantized(path: Path) -> QuantizedModel:
     header, tensors = read_tensors(path)
     spec, recipe, layers = _read_header(header, path)
     module = timm.create_model(spec.timm_name, pretrained=False, **spec.arguments).eval()
-    open_attention(module)
+    decompose_attention(module)
     for name, record in layers.items():
-        _place(module, name, record, tensors)
+        _load_layer(module, name, record, tensors)
     state = module.state_dict()
     rest = {name: torch.from_numpy(value) for name, value in tensors.items() if name in state}
     unknown = (
@@ -133,9 +133,9 @@ def load_quantized(path: Path) -> QuantizedModel:
     )
     if unknown:
         raise ArtifactError(f"{path} holds tensors that its model has no place for: {sorted(unknown)[:5]}")
-    own = {name for name in state if name not in rest and not any(name.startswith(f"{layer}.") for layer in layers)}
-    if own:
-        raise ArtifactError(f"{path} lacks tensors of its model: {sorted(own)[:5]}")
+    missing = {name for name in state if name not in rest and not any(name.startswith(f"{layer}.") for layer in layers)}
+    if missing:
+        raise ArtifactError(f"{path} lacks tensors of its model: {sorted(missing)[:5]}")
     module.load_state_dict(rest, strict=False)
     return QuantizedModel(spec, recipe, module.eval())
 
@@ -172,18 +172,18 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray[Any, 
 
 
 def unpack_weight(record: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]], name: str) -> Weight:
-    """Return the weight of layer `name`, whose entry in the header's `layers` is `record`."""
+    """Return the quantized weight of layer `name`, whose entry in the header's `layers` is `record`."""
     shape, bits = record["shape"], int(record["bits"])
     codes = unpack(tensors[f"{name}.weight"], int(np.prod(shape[1:])), bits).astype(np.float32).reshape(shape)
     scale, zero_point = tensors[f"{name}.scale"], tensors.get(f"{name}.zero_point")
     offset = np.float32(2 ** (bits - 1))
     column = (-1, *[1] * (len(shape) - 1))
-    levels = codes - (offset if zero_point is None else zero_point.astype(np.float32).reshape(column))
+    quantized = codes - (offset if zero_point is None else zero_point.astype(np.float32).reshape(column))
     points = None if zero_point is None else torch.from_numpy(zero_point.astype(np.float32))
-    return Weight(bits, torch.from_numpy(levels), torch.from_numpy(scale.copy()), points)
+    return Weight(bits, torch.from_numpy(quantized), torch.from_numpy(scale.copy()), points)
 
 
-def _place(module: nn.Module, name: str, record: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) -> None:
+def _load_layer(module: nn.Module, name: str, record: dict[str, Any], tensors: dict[str, np.ndarray[Any, Any]]) -> None:
     try:
         layer, kind = module.get_submodule(name), record["kind"]
         if kind == "product":

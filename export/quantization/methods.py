@@ -1,4 +1,4 @@
-"""Facts as data: the quantization methods, each a combination of the same few steps."""
+"""Facts as data: the quantization methods, each a combination of the same few techniques."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,12 @@ Metric = Literal["hessian", "cosine", "mse", "l1"]
 
 
 class Calibration(Record, frozen=True, kw_only=True):
-    """On how many images, drawn with which seed, scales are chosen; `trials` of them within `search_range`."""
+    """How parameters are chosen: on `images` images drawn with `seed`, and by which objective.
+
+    A scale search minimises `metric` over `candidates` scales, `search_range` of the full range's, and does so for
+    weights and inputs in turn, `rounds` times. `percentile` is the share of the values, in percent, that a range spans;
+    `smooth` SmoothQuant's migration strength α.
+    """
 
     images: PositiveInt = 32
     seed: Count = 0
@@ -32,7 +37,7 @@ class Calibration(Record, frozen=True, kw_only=True):
 
 
 class LayerRule(Record, frozen=True, kw_only=True):
-    """The bits of layers whose name or role matches `pattern` (as a shell's `*`); None leaves that operand in float."""
+    """Bits of the layers whose name or role matches `pattern` (with a shell's `*`); None leaves an operand in float."""
 
     pattern: str
     weight_bits: Bits | None
@@ -40,15 +45,17 @@ class LayerRule(Record, frozen=True, kw_only=True):
 
 
 class Method(Record, frozen=True, kw_only=True):
-    """The steps of a method, in the order in which they are done.
+    """A quantization method as a combination of techniques, in the order in which they are applied.
 
-    `fold` moves range from activations into weights (exactly); `weights` and `activations` say how scales are
-    found: `max` spans the largest value, `search` tries candidates on the metric, `gptq` also rounds with error
-    feedback, `dynamic` takes each token's own largest value at run time; `learned` and `tracked` steps belong to
-    training: gradients change them, or they follow the range. `twin` gives the outputs of softmax and GELU two
-    ranges. `compensate` changes biases or weights for the error that remains. `run`: where activations are integers,
-    weights leave room for sums of so many steps in 16 bits (`quant/runs.py`), and keys and values, attention's weights,
-    for one. `weight_only`: the method also makes sense with float activations.
+    `fold` moves range from activations into weights (exactly). `weights` and `activations` say how scales are chosen:
+    max and minmax by the full range, percentile by a part of it, search by candidates that minimise the metric, gptq
+    by a search, with error feedback in rounding, dynamic per token at run time; learned and tracked scales are those
+    of training (QAT): gradients change them, or they follow the range. `weight_granularity` and `weight_symmetric`,
+    `activation_symmetric`: one scale per output channel or per tensor, without or with a zero point. `twin` gives the
+    outputs of softmax and GELU two ranges. `gradient` is that of the metric hessian. `compensate` corrects biases or
+    weights for the error that remains. `accumulation_depth`: where activations are integers, weights allow sums of so
+    many steps in int16 (see `accumulation`), and keys and values, which attention multiplies by, of one. `weight_only`:
+    the method also makes sense with float activations.
     """
 
     name: str
@@ -63,18 +70,18 @@ class Method(Record, frozen=True, kw_only=True):
     twin: Literal["none", "exclusive", "published"] = "none"
     gradient: Literal["fisher", "published"] = "fisher"
     compensate: Literal["none", "bias", "ridge"] = "none"
-    run: Count = 0
+    accumulation_depth: Count = 0
     weight_only: bool = False
     calibration: Calibration = Calibration()
 
     @property
     def trains(self) -> bool:
-        """Whether the method is one of training, not of calibration: `weights` says what becomes of the steps."""
+        """Whether the scales of weights come from training (QAT), not from calibration (PTQ)."""
         return self.weights in ("learned", "tracked")
 
 
-def _method(name: str, title: str, note: str, **steps: Any) -> Method:
-    return Method(name=name, title=title, note=note, **steps)
+def _method(name: str, title: str, note: str, **techniques: Any) -> Method:
+    return Method(name=name, title=title, note=note, **techniques)
 
 
 METHODS: dict[str, Method] = {
@@ -83,20 +90,20 @@ METHODS: dict[str, Method] = {
         _method(
             "rtn",
             "round to nearest",
-            "Every output channel of a weight is scaled to its largest value and rounded.",
+            "Weights are rounded to nearest, with one scale per output channel that spans its largest magnitude.",
             weight_only=True,
         ),
         _method(
             "minmax",
             "min/max",
-            "Scales span the whole range seen on calibration images: one per tensor for activations, one per output "
-            "channel for weights.",
+            "Scales span the full range observed on calibration images: one per tensor for activations, one per "
+            "output channel for weights.",
             activations="minmax",
         ),
         _method(
             "affine",
             "min/max per tensor",
-            "As min/max, but weights too have one scale, and a zero point, for the whole tensor.",
+            "As min/max, but weights are asymmetric and per tensor too: one scale and one zero point each.",
             weight_granularity="tensor",
             weight_symmetric=False,
             activations="minmax",
@@ -104,14 +111,14 @@ METHODS: dict[str, Method] = {
         _method(
             "percentile",
             "percentile",
-            "As min/max, but the range of activations leaves out the most extreme values.",
+            "As min/max, but the most extreme activations are clipped.",
             activations="percentile",
         ),
         _method(
             "basic",
             "BasePTQ",
-            "The baseline of PTQ4ViT: one symmetric scale per tensor, searched for the highest cosine similarity of "
-            "each layer's output.",
+            "The baseline of PTQ4ViT: one symmetric scale per tensor, searched for the highest cosine similarity "
+            "between each layer's output and the float model's.",
             weights="search",
             weight_granularity="tensor",
             activations="search",
@@ -122,8 +129,8 @@ METHODS: dict[str, Method] = {
         _method(
             "ptq4vit_published",
             "PTQ4ViT as published",
-            "PTQ4ViT (Yuan et al., ECCV 2022) just as its code computes: per-tensor weights, overlapping softmax "
-            "ranges, and a gradient that is rounding noise.",
+            "PTQ4ViT (Yuan et al., ECCV 2022) exactly as its published code computes it: per-tensor weights, "
+            "overlapping softmax ranges, and a gradient that is rounding noise.",
             weights="search",
             weight_granularity="tensor",
             activations="search",
@@ -135,8 +142,8 @@ METHODS: dict[str, Method] = {
         _method(
             "ptq4vit",
             "PTQ4ViT, corrected",
-            "PTQ4ViT with what its paper means: a sampled Fisher gradient, exclusive twin ranges a power of two "
-            "apart for softmax and GELU, scales per head and per output channel.",
+            "PTQ4ViT as its paper means it: a sampled Fisher gradient, disjoint twin ranges a power of two apart for "
+            "softmax and GELU, scales per head and per output channel.",
             weights="search",
             activations="search",
             activation_symmetric=True,
@@ -147,8 +154,8 @@ METHODS: dict[str, Method] = {
         _method(
             "repq",
             "RepQ-ViT",
-            "Each channel after LayerNorm gets its own range, which is then folded into LayerNorm and the next layer "
-            "(Li et al., ICCV 2023); exact in float.",
+            "Scale reparameterization: the per-channel ranges after LayerNorm are made equal by folding them into "
+            "LayerNorm and the next layer (Li et al., ICCV 2023); exact in float.",
             fold="layernorm",
             weights="search",
             activations="percentile",
@@ -157,23 +164,23 @@ METHODS: dict[str, Method] = {
         _method(
             "smoothquant",
             "SmoothQuant",
-            "Range is moved from activations into weights where a LayerNorm or the values of attention come before "
-            "(Xiao et al., ICML 2023); exact in float.",
+            "Range is migrated from activations into weights where a LayerNorm comes before (Xiao et al., ICML 2023); "
+            "exact in float.",
             fold="smooth",
             activations="minmax",
         ),
         _method(
             "bias",
             "bias correction",
-            "As min/max; then the mean error of every output channel is taken off its bias.",
+            "As min/max; then the mean error of every output channel is corrected in its bias.",
             activations="minmax",
             compensate="bias",
         ),
         _method(
             "aqer",
-            "ERQ's activation step",
-            "Ridge regression changes the weights so that they make up for the rounding of their input, before they "
-            "are rounded themselves (Zhong et al., ICML 2024, Aqer).",
+            "ERQ's Aqer",
+            "Ridge regression updates the weights to compensate the error of quantized activations, before they are "
+            "quantized themselves by GPTQ (Zhong et al., ICML 2024).",
             fold="layernorm",
             weights="gptq",
             activations="percentile",
@@ -183,25 +190,26 @@ METHODS: dict[str, Method] = {
         _method(
             "gptq",
             "GPTQ",
-            "Weights are rounded column by column, each error made up for by the columns to come (Frantar et al., "
-            "ICLR 2023). Integer activations have one scale per token; keys and values have 7 bits at most.",
+            "Weights are rounded column by column, the error of each compensated in the remaining columns (Frantar et "
+            "al., ICLR 2023). Integer activations have one scale per token; keys and values have 7 bits at most.",
             weights="gptq",
             activations="dynamic",
-            run=4,
+            accumulation_depth=4,
             weight_only=True,
             calibration=Calibration(images=128),
         ),
         _method(
             "dynamic",
             "dynamic activations",
-            "Weights are rounded to nearest, activations at run time with one scale per token: nothing is calibrated.",
+            "Weights are rounded to nearest; activations are quantized at run time, with one scale per token: nothing "
+            "is calibrated.",
             activations="dynamic",
         ),
         _method(
             "lsq",
-            "learned steps",
-            "The model is trained on with its numbers rounded, and learns the steps of the rounding as it learns its "
-            "weights (LSQ, Esser et al., ICLR 2020).",
+            "learned step size quantization",
+            "The model is fine-tuned with fake quantization, and its scales are learned with its weights (LSQ, Esser "
+            "et al., ICLR 2020).",
             weights="learned",
             activations="percentile",
             weight_only=True,
@@ -209,9 +217,9 @@ METHODS: dict[str, Method] = {
         ),
         _method(
             "affine_qat",
-            "trained, min/max per tensor",
-            "The model is trained on with its numbers rounded, each tensor over the range that it has at that time "
-            "(Jacob et al., CVPR 2018).",
+            "QAT with min/max per tensor",
+            "The model is fine-tuned with fake quantization, the scale and zero point of each tensor following its "
+            "range (Jacob et al., CVPR 2018).",
             weights="tracked",
             weight_granularity="tensor",
             weight_symmetric=False,

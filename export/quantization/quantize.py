@@ -13,7 +13,7 @@ from export.core.records import ModelSpec
 from export.data.calibration import CalibrationImages
 from export.models.float_artifact import read_golden, read_model, run_model
 from export.quantization.calibration.calibrate import calibrate
-from export.quantization.calibration.qparams import Kept, key_of
+from export.quantization.calibration.qparams import CalibrationCheckpoint, key_of
 from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
 from export.quantization.recipes import Recipe
 
@@ -34,7 +34,7 @@ def quantize(parent: Path, recipe: Recipe, images: CalibrationImages, folder: Pa
     spec, module = read_model(parent)
     place = device()
     calibration = torch.from_numpy(images.images).to(place)
-    store = Kept(kept, key_of(json.dumps(recipe.to_json()), spec.weights_sha256, images=calibration))
+    store = CalibrationCheckpoint(kept, key_of(json.dumps(recipe.to_json()), spec.weights_sha256, images=calibration))
     with bar(recipe.name, unit="layer") as drawn:
 
         def tell(done: int, total: int, name: str) -> None:
@@ -43,7 +43,7 @@ def quantize(parent: Path, recipe: Recipe, images: CalibrationImages, folder: Pa
             drawn.set_postfix_str(name, refresh=False)
 
         calibrated = calibrate(
-            module.to(place), recipe, calibration, features=spec.features, tell=tell, kept=store
+            module.to(place), recipe, calibration, features=spec.features, tell=tell, checkpoint=store
         ).cpu()
     write_quantized(QuantizedModel(spec, recipe, calibrated), folder / FILE)
     (folder / RECIPE).write_text(json.dumps(recipe.to_json(), indent=1) + "\n")

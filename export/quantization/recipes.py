@@ -1,7 +1,7 @@
-"""Facts as data: the recipes, that is, which numbers a variant stores and which it multiplies.
+"""Facts as data: the recipes, that is, in which types a variant stores and multiplies its numbers.
 
-`u8`, `f16` and `f32` only store; all others quantize and are named by their bits and method: `w8a8_ptq4vit` has 8-bit
-weights and 8-bit activations, `w4_gptq` 4-bit weights and float activations.
+`u8`, `f16` and `f32` only convert what is stored; all others quantize and are named by their bits and method:
+`w8a8_ptq4vit` has 8-bit weights and 8-bit activations, `w4_gptq` 4-bit weights and float activations.
 """
 
 import re
@@ -18,7 +18,10 @@ NAME = re.compile(r"w(?P<weight>\d+)(?:a(?P<activation>\d+))?_(?P<method>\w+)")
 
 
 class Quantization(Record, frozen=True, kw_only=True):
-    """How a model is quantized: `activation_bits` is None where activations stay float; the first fitting rule wins."""
+    """How a model is quantized: `activation_bits` is None where activations stay float.
+
+    Of the `rules` for single layers the first that matches counts.
+    """
 
     method: Method
     weight_bits: Bits
@@ -28,7 +31,10 @@ class Quantization(Record, frozen=True, kw_only=True):
 
 
 class Recipe(Record, frozen=True, kw_only=True):
-    """A named choice of numbers; `storage_dtype` is what the files hold, `compute_dtype` what is multiplied."""
+    """What a variant is made by: `storage_dtype` is the type its files hold, `compute_dtype` the one it multiplies.
+
+    `quantization` is None for recipes that only convert what is stored.
+    """
 
     name: str
     title: str
@@ -46,23 +52,23 @@ RECIPES: dict[str, Recipe] = {
             title="8-bit weights",
             storage_dtype="uint8",
             compute_dtype="float32",
-            note="The weights of matrix products and convolutions are stored as uint8 with one scale and minimum per "
-            "tensor and become float32 when they are loaded: a quarter of the download, the speed of float32.",
+            note="Weights of matrix products and convolutions are stored as uint8, with one scale and minimum per "
+            "tensor, and dequantized to float32 on loading: a quarter of the download, the speed of float32.",
         ),
         Recipe(
             name="f16",
             title="16-bit weights",
             storage_dtype="float16",
             compute_dtype="float32",
-            note="Every weight is stored as float16 and becomes float32 when it is loaded: half the download, the "
-            "speed of float32.",
+            note="Every weight is stored as float16 and converted to float32 on loading: half the download, the speed "
+            "of float32.",
         ),
         Recipe(
             name="f32",
             title="Float weights",
             storage_dtype="float32",
             compute_dtype="float32",
-            note="The model as it was trained: the yardstick for the others.",
+            note="The model as it was trained: the baseline for the others.",
         ),
     )
 }

@@ -14,7 +14,7 @@ from tiny import tiny
 from export.core.errors import MeasurementError, RequestError
 from export.core.fidelity import sqnr_db
 from export.data.preprocess import preprocess, read_image
-from export.data.synthetic import photograph_like
+from export.data.synthetic import pink_noise_image
 from export.measuring.benchmark.peer.hub_folder import FLOAT, Q8, run_pixels
 from export.measuring.benchmark.peer.page import blank_page, open_peer, peer_first_prediction, peer_latency
 from export.measuring.benchmark.peer.site import CACHE, MODEL, MODELS, peer_site
@@ -41,7 +41,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     small = tmp_path_factory.mktemp("images") / SMALL
-    Image.fromarray(photograph_like(28, np.random.default_rng(1))).save(small)
+    Image.fromarray(pink_noise_image(28, np.random.default_rng(1))).save(small)
     with peer_site(artifact, CACHE, images=[small, SAMPLES / PHOTO]) as folder:
         yield folder
 

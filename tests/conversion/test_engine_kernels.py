@@ -13,8 +13,8 @@ from engine_models import EMULATED, ENGINE_TESTS, kernel_builds
 from numpy.typing import NDArray
 
 from export.conversion.converter_process import run_node
-from export.conversion.engine.reference import Quantizer, gelu, layernorm, linear, power_of_two, sum_lanes, wide
-from export.quantization.layers.accumulation import RUNS, longest_run
+from export.conversion.engine.reference import OperandQuantizer, gelu, layernorm, linear, power_of_two, sum_lanes, wide
+from export.quantization.layers.accumulation import ACCUMULATION_DEPTHS, accumulation_depth
 from export.quantization.layers.packing import pack
 
 pytestmark = pytest.mark.conversion
@@ -167,7 +167,7 @@ def test_sums_in_16_bits_are_exact_up_to_their_room(tmp_path: Path) -> None:
     """The emulated instruction saturates: one weight beyond the room and the run is shorter."""
     random, columns = np.random.default_rng(3), 76
     levels = [np.full((OUTS, columns), sign * size) for size in (8, 16, 32, 64) for sign in (1, -1)]
-    wanted = [run for run in RUNS for _ in (1, -1)]
+    wanted = [run for run in ACCUMULATION_DEPTHS for _ in (1, -1)]
     for weight, run in list(zip(levels, wanted, strict=True)):
         greater = weight.copy()
         greater[OUTS - 1, columns - 1] += np.sign(greater[0, 0])  # the last run is cut short: it still has room
@@ -175,14 +175,14 @@ def test_sums_in_16_bits_are_exact_up_to_their_room(tmp_path: Path) -> None:
         levels.append(greater)
         wanted.append(run // 2)
     levels += [np.rint(random.normal(0, spread, (OUTS, columns))).clip(-128, 127) for spread in (3, 9, 14, 20, 40)]
-    wanted += [longest_run(torch.tensor(weight)) for weight in levels[len(wanted) :]]
-    assert {*wanted} == {0, *RUNS}
+    wanted += [accumulation_depth(torch.tensor(weight)) for weight in levels[len(wanted) :]]
+    assert {*wanted} == {0, *ACCUMULATION_DEPTHS}
     codes = [(weight + 128).astype(np.uint8) for weight in levels]
     packed = [{"u8": pack(weight, 8).ravel().tolist()} for weight in codes]
     calls = [{"name": "test_accumulation_depth", "args": [weight, OUTS, columns, 8]} for weight in packed]
     found = call("unsigned-pairs", calls, tmp_path)
     assert [result["value"] for result in found] == wanted
-    assert [longest_run(torch.tensor(weight)) for weight in levels] == wanted
+    assert [accumulation_depth(torch.tensor(weight)) for weight in levels] == wanted
 
     acts = np.concatenate([np.full((1, columns), 255), random.integers(0, 256, (3, columns))]).astype(np.float32)
     fitting = [index for index, run in enumerate(wanted) if run]
@@ -271,7 +271,7 @@ def test_a_linear_layer_is_the_formula_s() -> None:
         weight = np.array([[(code >> (BITS * k) & 63) - 32 for k in range(columns)] for code in whole])
         how, name = case["name"].split(", ")
         if name != "float":
-            levels, step = Quantizer(*given["numbers"].astype(np.float32)).quantize(x.astype(np.float32))
+            levels, step = OperandQuantizer(*given["numbers"].astype(np.float32)).quantize(x.astype(np.float32))
             x = levels * step
         y = torch.tensor((x @ weight.T) * given["scale"] + given["bias"])
         if how == "add":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from export.conversion.coverage import Held
+from export.conversion.coverage import QuantizationCoverage
 from export.conversion.onnx.export import MODEL
 from export.conversion.onnx.quantized import check_integers, to_qdq
 from export.core.errors import ConversionError
@@ -24,10 +24,10 @@ from export.quantization.layers.quantizers import Dynamic, Uniform
 pytestmark = pytest.mark.conversion
 
 
-def made(model: str, recipe: str, folder: Path) -> tuple[nn.Module, Verification, Held, Path]:
+def made(model: str, recipe: str, folder: Path) -> tuple[nn.Module, Verification, QuantizationCoverage, Path]:
     module, inputs = quantized(model, recipe, folder)
-    verification, held = to_qdq(module, float_onnx(module, inputs, folder / "float"), inputs, folder, name=model)
-    return module, verification, held, folder / MODEL
+    verification, coverage = to_qdq(module, float_onnx(module, inputs, folder / "float"), inputs, folder, name=model)
+    return module, verification, coverage, folder / MODEL
 
 
 def initializers(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -45,19 +45,19 @@ def fused(path: Path, folder: Path) -> Counter[str]:
 
 @pytest.mark.parametrize("recipe", ["w3_rtn", "w4_rtn"])
 def test_few_bits_are_held_in_4_and_multiplied_as_floats(recipe: str, tmp_path: Path) -> None:
-    module, verification, held, path = made("fashion", recipe, tmp_path)
-    assert held.compute_dtype == "float32" and not held.activations
+    module, verification, coverage, path = made("fashion", recipe, tmp_path)
+    assert coverage.compute_dtype == "float32" and not coverage.activations
     assert verification.sqnr_db is not None and verification.sqnr_db >= 60
     stored = initializers(path)
     for name, layer in module.named_modules():
         if not isinstance(layer, QuantLinear):
             continue
-        assert held.weights[name] == "uint4"
-        rows, columns = layer.weight.levels.shape
+        assert coverage.weights[name] == "uint4"
+        rows, columns = layer.weight.quantized.shape
         packed = stored[f"{name}.weight_blocks"].reshape(rows, -1)
         codes = np.empty((rows, 2 * packed.shape[1]), np.uint8)
         codes[:, ::2], codes[:, 1::2] = packed % 16, packed // 16
-        np.testing.assert_array_equal(codes[:, :columns], layer.weight.levels.numpy() + 8)
+        np.testing.assert_array_equal(codes[:, :columns], layer.weight.quantized.numpy() + 8)
         assert (codes[:, columns:] == 8).all(), "padding that is not zero"
         scales = stored[f"{name}.scale"].reshape(rows, -1)
         np.testing.assert_array_equal(scales, np.broadcast_to(layer.weight.scale.numpy()[:, None], scales.shape))
@@ -66,18 +66,18 @@ def test_few_bits_are_held_in_4_and_multiplied_as_floats(recipe: str, tmp_path: 
 
 @pytest.mark.parametrize("recipe", ["w5_rtn", "w8_rtn", "w8a6_dynamic"])
 def test_integers_of_weights_alone_become_floats_when_loaded(recipe: str, tmp_path: Path) -> None:
-    module, verification, held, path = made("fashion", recipe, tmp_path)
-    assert held.compute_dtype == "float32" and set(held.activations.values()) <= {"float32"}
-    assert len(held.activations) == (0 if recipe.endswith("rtn") else 37)
+    module, verification, coverage, path = made("fashion", recipe, tmp_path)
+    assert coverage.compute_dtype == "float32" and set(coverage.activations.values()) <= {"float32"}
+    assert len(coverage.activations) == (0 if recipe.endswith("rtn") else 37)
     assert verification.sqnr_db is not None and verification.sqnr_db >= 60
     stored = initializers(path)
-    for name in held.weights:
+    for name in coverage.weights:
         weight = module.get_submodule(name).weight
         integers = stored.get(f"{name}.weight")
         if integers is None:
             integers = stored[f"{name}.weight_transposed"].T
         assert integers.dtype == np.int8
-        np.testing.assert_array_equal(integers, weight.levels.numpy())
+        np.testing.assert_array_equal(integers, weight.quantized.numpy())
         np.testing.assert_array_equal(stored[f"{name}.scale"].ravel(), weight.scale.numpy())
     # ONNX Runtime would compute them at every run, or make products of them that round activations.
     assert not {"DequantizeLinear", "MatMulNBits"} & set(fused(path, tmp_path))
@@ -85,17 +85,17 @@ def test_integers_of_weights_alone_become_floats_when_loaded(recipe: str, tmp_pa
 
 @pytest.mark.parametrize("recipe", ["w8_dynamic", "w4a8_gptq"])
 def test_activations_rounded_at_run_time_are_multiplied_as_integers(recipe: str, tmp_path: Path) -> None:
-    module, verification, held, path = made("fashion", recipe, tmp_path)
+    module, verification, coverage, path = made("fashion", recipe, tmp_path)
     linear = {name: layer for name, layer in module.named_modules() if isinstance(layer, QuantLinear)}
-    assert held.compute_dtype == "int8"
-    assert {name for name, kind in held.activations.items() if kind == "runtime_tensor"} == set(linear)
-    assert {kind for name, kind in held.activations.items() if name not in linear} == {"float32"}
+    assert coverage.compute_dtype == "int8"
+    assert {name for name, kind in coverage.activations.items() if kind == "runtime_tensor"} == set(linear)
+    assert {kind for name, kind in coverage.activations.items() if name not in linear} == {"float32"}
     assert verification.sqnr_db is not None and verification.sqnr_db >= 30
     stored = initializers(path)
     for name, layer in linear.items():
         codes, points = stored[f"{name}.weight_transposed"], stored[f"{name}.zero_point"]
-        assert codes.dtype == np.uint8 and held.weights[name] == "uint8"
-        np.testing.assert_array_equal(codes.T.astype(int) - points[:, None].astype(int), layer.weight.levels.numpy())
+        assert codes.dtype == np.uint8 and coverage.weights[name] == "uint8"
+        np.testing.assert_array_equal(codes.T.astype(int) - points[:, None].astype(int), layer.weight.quantized.numpy())
         np.testing.assert_array_equal(stored[f"{name}.scale"], layer.weight.scale.numpy())
     ran = fused(path, tmp_path)
     assert ran["DynamicQuantizeMatMul"] == len(linear) and not {"Gemm", "MatMulInteger"} & set(ran)
@@ -135,8 +135,8 @@ def test_changed_integers_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recipe", ["w8a8_minmax", "w8a8_affine", "w6a6_minmax", "w4a8_minmax"])
 def test_rounded_activations_have_the_recipe_s_scales_and_integers_are_multiplied(recipe: str, tmp_path: Path) -> None:
-    module, verification, held, path = made("fashion", recipe, tmp_path)
-    assert held.compute_dtype == "int8" and set(held.activations.values()) == {"recipe"}
+    module, verification, coverage, path = made("fashion", recipe, tmp_path)
+    assert coverage.compute_dtype == "int8" and set(coverage.activations.values()) == {"recipe"}
     assert verification.sqnr_db is not None and verification.sqnr_db >= 30
     stored = initializers(path)
     for name, layer in module.named_modules():
@@ -149,7 +149,7 @@ def test_rounded_activations_have_the_recipe_s_scales_and_integers_are_multiplie
             integers = stored[f"{name}.weight_transposed"].T
         points = stored[f"{name}.zero_point"].astype(int)
         assert integers.dtype == np.uint8
-        np.testing.assert_array_equal(integers - points[:, None], weight.levels.numpy())
+        np.testing.assert_array_equal(integers - points[:, None], weight.quantized.numpy())
         np.testing.assert_array_equal(stored[f"{name}.scale"], weight.scale.numpy())
         assert stored[f"{name}.input.scale"] == input.scale.numpy()
         assert stored[f"{name}.input.zero_point"] == input.zero_point.item()
@@ -163,11 +163,11 @@ def test_rounded_activations_have_the_recipe_s_scales_and_integers_are_multiplie
 
 
 def test_what_onnx_cannot_round_stays_float_and_is_recorded(tmp_path: Path) -> None:
-    module, verification, held, _ = made("vit", "w8a8_ptq4vit", tmp_path)
-    kept = {name for name, kind in held.activations.items() if kind == "float32"}
+    module, verification, coverage, _ = made("vit", "w8a8_ptq4vit", tmp_path)
+    kept = {name for name, kind in coverage.activations.items() if kind == "float32"}
     assert {name.rpartition(".")[2] for name in kept} == {"product_qk", "product_av", "fc2"}
-    assert held.activations["blocks.0.attn.qkv"] == "recipe" and held.compute_dtype == "int8"
-    assert set(held.weights) == {name for name, layer in module.named_modules() if hasattr(layer, "geometry")} | {
+    assert coverage.activations["blocks.0.attn.qkv"] == "recipe" and coverage.compute_dtype == "int8"
+    assert set(coverage.weights) == {name for name, layer in module.named_modules() if hasattr(layer, "geometry")} | {
         name for name, layer in module.named_modules() if isinstance(layer, QuantLinear)
     }
     assert verification.sqnr_db is not None and verification.sqnr_db >= 30
@@ -176,11 +176,11 @@ def test_what_onnx_cannot_round_stays_float_and_is_recorded(tmp_path: Path) -> N
 @pytest.mark.parametrize("model", ["swin", "resnet"])
 @pytest.mark.parametrize("recipe", ["w4_rtn", "w8a8_minmax"])
 def test_other_families(model: str, recipe: str, tmp_path: Path) -> None:
-    module, _, held, _ = made(model, recipe, tmp_path)
-    assert set(held.weights) == {
+    module, _, coverage, _ = made(model, recipe, tmp_path)
+    assert set(coverage.weights) == {
         name for name, layer in module.named_modules() if hasattr(layer, "weight") and isinstance(layer.weight, Weight)
     }
-    assert set(held.activations.values()) == (set() if recipe == "w4_rtn" else {"recipe"})
+    assert set(coverage.activations.values()) == (set() if recipe == "w4_rtn" else {"recipe"})
 
 
 def test_sums_of_the_largest_products_do_not_saturate(tmp_path: Path) -> None:

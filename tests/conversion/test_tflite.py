@@ -9,7 +9,7 @@ from integer_models import quantized, saved_model
 from torch import nn
 
 from export.conversion.converter_process import ConverterProcess
-from export.conversion.coverage import Held, weighted_layers
+from export.conversion.coverage import QuantizationCoverage, weighted_layers
 from export.conversion.litert.export import MODEL, to_tflite
 from export.conversion.litert.integers import read_integers
 from export.core.errors import ConversionError
@@ -20,11 +20,13 @@ from export.quantization.layers.modules import QuantLinear
 pytestmark = pytest.mark.conversion
 
 
-def made(tools: ConverterProcess, model: str, recipe: str, folder: Path) -> tuple[nn.Module, Verification, Held, Path]:
+def made(
+    tools: ConverterProcess, model: str, recipe: str, folder: Path
+) -> tuple[nn.Module, Verification, QuantizationCoverage, Path]:
     module, inputs = quantized(model, recipe, folder)
     parent = saved_model(tools, module, inputs, folder / "float")
-    verification, held = to_tflite(tools, module, parent, inputs, folder, name=model)
-    return module, verification, held, folder / MODEL
+    verification, coverage = to_tflite(tools, module, parent, inputs, folder, name=model)
+    return module, verification, coverage, folder / MODEL
 
 
 def tensors(path: Path) -> dict[str, tuple[str, Any, Any, Any, int]]:
@@ -65,21 +67,21 @@ def layer_ranks(path: Path) -> list[tuple[int, int]]:
 def test_the_runtime_reads_the_recipe_s_integers(
     model: str, recipe: str, tools: ConverterProcess, tmp_path: Path
 ) -> None:
-    module, verification, held, path = made(tools, model, recipe, tmp_path)
+    module, verification, coverage, path = made(tools, model, recipe, tmp_path)
     assert verification.sqnr_db is not None
     if recipe == "w8_dynamic":
-        assert held.compute_dtype == "int8" and verification.sqnr_db >= 30
-        assert [name for name, kind in held.activations.items() if kind == "float32"] == [
+        assert coverage.compute_dtype == "int8" and verification.sqnr_db >= 30
+        assert [name for name, kind in coverage.activations.items() if kind == "float32"] == [
             f"blocks.{block}.attn.{product}" for block in range(6) for product in ("product_qk", "product_av")
         ]
     else:
-        assert held.compute_dtype == "float32" and verification.sqnr_db >= 60 and not held.activations
+        assert coverage.compute_dtype == "float32" and verification.sqnr_db >= 60 and not coverage.activations
     found = tools.run(tensors, path)
     layers = weighted_layers(module)
     assert {f"{name}.weight" for name in layers} == set(found)
     for name, layer in layers.items():
         kind, values, scales, zero_points, axis = found[f"{name}.weight"]
-        levels = layer.weight.levels.numpy()
+        levels = layer.weight.quantized.numpy()
         assert (kind, axis) == ("int8", 0) and not zero_points.any()
         np.testing.assert_array_equal(values, levels.transpose(0, 2, 3, 1) if levels.ndim == 4 else levels)
         np.testing.assert_array_equal(scales, layer.weight.scale.numpy())
@@ -90,40 +92,40 @@ def test_the_runtime_reads_the_recipe_s_integers(
 
 @pytest.mark.parametrize(("model", "recipe"), [("fashion", "w4_rtn"), ("vit", "w3_rtn"), ("vit", "w4a8_minmax")])
 def test_up_to_4_bits_are_packed_in_4(model: str, recipe: str, tools: ConverterProcess, tmp_path: Path) -> None:
-    module, verification, held, path = made(tools, model, recipe, tmp_path)
-    assert set(held.weights.values()) == {"int4"}
+    module, verification, coverage, path = made(tools, model, recipe, tmp_path)
+    assert set(coverage.weights.values()) == {"int4"}
     assert verification.sqnr_db is not None
-    assert verification.sqnr_db >= (30 if held.compute_dtype == "int8" else 60)
+    assert verification.sqnr_db >= (30 if coverage.compute_dtype == "int8" else 60)
     found = tools.run(read_integers, path)
     layers = weighted_layers(module)
     assert set(layers) == set(found)
     for name, layer in layers.items():
         stored, scale, zero_point = found[name]
-        np.testing.assert_array_equal(stored, np.moveaxis(layer.weight.levels.numpy(), 1, -1))
+        np.testing.assert_array_equal(stored, np.moveaxis(layer.weight.quantized.numpy(), 1, -1))
         np.testing.assert_array_equal(scale, layer.weight.scale.numpy())
         assert not zero_point.any()
-    assert path.stat().st_size < 0.6 * sum(layer.weight.levels.numel() for layer in layers.values()) + 3e5
+    assert path.stat().st_size < 0.6 * sum(layer.weight.quantized.numel() for layer in layers.values()) + 3e5
 
 
 def test_8_bit_zero_points_are_kept_and_their_layers_multiply_floats(tools: ConverterProcess, tmp_path: Path) -> None:
-    module, verification, held, path = made(tools, "vit", "w8a8_affine", tmp_path)
+    module, verification, coverage, path = made(tools, "vit", "w8a8_affine", tmp_path)
     found = tools.run(read_integers, path)
     seen = 0
     for name, layer in weighted_layers(module).items():
         stored, scale, zero_point = found[name]
         levels = stored.astype(int) - zero_point.reshape(-1, *[1] * (stored.ndim - 1))
-        np.testing.assert_array_equal(levels, np.moveaxis(layer.weight.levels.numpy(), 1, -1))
+        np.testing.assert_array_equal(levels, np.moveaxis(layer.weight.quantized.numpy(), 1, -1))
         np.testing.assert_array_equal(scale, layer.weight.scale.numpy())
-        if zero_point.any() and name in held.activations:
+        if zero_point.any() and name in coverage.activations:
             seen += 1
-            assert held.activations[name] == "float32"
+            assert coverage.activations[name] == "float32"
     assert seen and verification.sqnr_db is not None and verification.sqnr_db >= 30
 
 
 @pytest.mark.parametrize("model", ["swin", "resnet"])
 def test_other_families(model: str, tools: ConverterProcess, tmp_path: Path) -> None:
-    module, _, held, _ = made(tools, model, "w8a8_minmax", tmp_path)
-    assert set(held.weights) == set(weighted_layers(module)) and "runtime" in held.activations.values()
+    module, _, coverage, _ = made(tools, model, "w8a8_minmax", tmp_path)
+    assert set(coverage.weights) == set(weighted_layers(module)) and "runtime" in coverage.activations.values()
 
 
 def test_levels_with_a_common_divisor_stay_as_they_are_and_bytes_repeat(
@@ -131,14 +133,14 @@ def test_levels_with_a_common_divisor_stay_as_they_are_and_bytes_repeat(
 ) -> None:
     module, inputs = quantized("vit", "w8_rtn", tmp_path)
     weight = weighted_layers(module)["blocks.0.mlp.fc1"].weight
-    weight.levels[0] = 8 * (weight.levels[0] / 8).round()
+    weight.quantized[0] = 8 * (weight.quantized[0] / 8).round()
     parent = saved_model(tools, module, inputs, tmp_path / "float")
     hashes = set()
     for _ in range(2):
         to_tflite(tools, module, parent, inputs, tmp_path, name="even")
         hashes.add(hash_file(tmp_path / MODEL))
     stored, scale, _ = tools.run(read_integers, tmp_path / MODEL)["blocks.0.mlp.fc1"]
-    np.testing.assert_array_equal(stored, weight.levels.numpy())
+    np.testing.assert_array_equal(stored, weight.quantized.numpy())
     np.testing.assert_array_equal(scale, weight.scale.numpy())
     assert len(hashes) == 1
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.conversion.engine.reference import Quantizer, gelu, layernorm, linear, power_of_two, sum_lanes, wide
+from export.conversion.engine.reference import OperandQuantizer, gelu, layernorm, linear, power_of_two, sum_lanes, wide
 from export.quantization.layers.packing import pack
 
 Arrays = dict[str, NDArray[Any]]
@@ -46,7 +46,7 @@ def quantize_cases(random: np.random.Generator) -> list[dict[str, Any]]:
     for name, numbers in QUANTIZERS.items():
         for row in rows:
             x = np.abs(row) if "positive" in name else row
-            levels, step = Quantizer(*floats(numbers)).quantize(x[None])
+            levels, step = OperandQuantizer(*floats(numbers)).quantize(x[None])
             padded = np.zeros(-(-len(x) // 8) * 8, np.int32)
             padded[: len(x)] = levels[0]
             outputs = {"levels": padded, "scale": floats(step).ravel()}
@@ -103,7 +103,7 @@ def linear_cases(random: np.random.Generator) -> list[dict[str, Any]]:
     found = []
     for how, name in [*kinds, ("store", "float"), ("add", "float")]:
         numbers = floats(QUANTIZERS.get(name, (0, 0, 0)))
-        y = linear((wide(INS) if name == "float" else Quantizer(*numbers)).quantize(x), weight, scale, bias)
+        y = linear((wide(INS) if name == "float" else OperandQuantizer(*numbers)).quantize(x), weight, scale, bias)
         y = {"store": y, "add": y + before, "gelu": gelu(y), "gelu_tanh": gelu(y, tanh=True)}[how]
         given = {"x": x, "packed": pack(codes, BITS).astype(np.int32), "scale": scale, "bias": bias, "numbers": numbers}
         found.append(case("linear", f"{how}, {name}", given | {"before": before}, {"y": y}))

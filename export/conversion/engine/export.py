@@ -64,7 +64,11 @@ def convert_engine(
 def to_engine(model: QuantizedModel, path: Path) -> None:
     """Write the engine's file, whole or not at all; raises `UnsupportedError` for what it cannot run."""
     sizes, tensors = plan_of(model.module)
-    plan = {"sizes": sizes, "tensors": [[name, bits] for name, bits in tensors.bits.items()], "run": min(tensors.runs)}
+    plan = {
+        "sizes": sizes,
+        "tensors": [[name, bits] for name, bits in tensors.bits.items()],
+        "run": min(tensors.accumulation_depths),
+    }
     metadata = {
         "format": FORMAT,
         "schema_version": str(VERSION),
@@ -97,10 +101,10 @@ def _add_embedding(tensors: Tensors, module: VisionTransformer) -> int:
     conv = embed.proj
     if not isinstance(conv, QuantConv2d):
         raise refuse("patch_embed.proj", f"is a {type(conv).__name__} whose weight is not quantized")
-    patch = tuple(conv.weight.levels.shape[2:])
+    patch = tuple(conv.weight.quantized.shape[2:])
     if conv.geometry != {"stride": patch, "padding": (0, 0), "dilation": (1, 1), "groups": 1}:
         raise refuse("patch_embed.proj", "does not cut the image into patches")
-    if conv.weight.levels.shape[1] != 3 or embed.img_size is None or getattr(embed, "dynamic_img_pad", False):
+    if conv.weight.quantized.shape[1] != 3 or embed.img_size is None or getattr(embed, "dynamic_img_pad", False):
         raise refuse("patch_embed", "does not take images of three channels and one size")
     prefix, positions = _tokens(module)
     if len(prefix):
@@ -193,7 +197,7 @@ def _classifiers(module: VisionTransformer) -> list[str]:
 def _sizes(module: VisionTransformer, flags: int, tensors: Tensors) -> dict[str, Any]:
     """Return what the engine's description says, checked for what it needs to be."""
     attention, embed = module.blocks[0].attn, module.patch_embed
-    hidden = module.blocks[0].mlp.fc1.weight.levels.shape[0]
+    hidden = module.blocks[0].mlp.fc1.weight.quantized.shape[0]
     widths = {"dim": module.embed_dim, "head_dim": attention.head_dim, "hidden": hidden}
     for name, width in widths.items():
         if width % WIDTH_MULTIPLE:

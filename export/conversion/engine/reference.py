@@ -1,10 +1,10 @@
-"""What our engine computes, to the last bit, in NumPy: the integer executor of the engine's file.
+"""The engine's bit-exact reference in NumPy: it computes, to the last bit, what the engine computes of its file.
 
-Rounding activations to integers makes a deep model chaotic: a last bit of a float decides about a level now and then,
-and the layers that follow make whole steps of it. Two executors with floats that differ in the last bit therefore
-agree no better than both agree with the float model, and only one that rounds alike at every operation can be compared
-exactly. So this states every float operation in the engine's order; sums run in four lanes, integers are summed
-exactly. It is slow, and serves tests.
+Quantizing activations makes a deep model chaotic: the last bit of a float now and then decides which integer it is
+rounded to, and the layers that follow amplify the difference. Two executors whose floats differ in the last bit
+therefore agree no better than both agree with the float model, and only one that rounds alike at every operation can
+be compared exactly. So this states every float operation in the engine's order; sums run in four lanes, integers are
+summed exactly. It is slow, and serves tests.
 """
 
 import json
@@ -20,12 +20,12 @@ from export.conversion.engine.contract import FLAGS, POOLS, require_version
 from export.quantization.layers.packing import unpack
 
 Floats = NDArray[np.float32]
-Levels = tuple[NDArray[np.float64], Floats]  # integers, and the scale of each row
+QuantizedRows = tuple[NDArray[np.float64], Floats]  # quantized values, and the scale of each row
 ROUND_UP = 8
-LEAST = np.float32(2.0**-110)
+MIN_SPAN = np.float32(2.0**-110)
 LOG2_E = np.float32(1.44269504)
 POWERS = tuple(np.float32(c) for c in (0.0550085679, 0.242210969, 0.693282962, 1.0))
-# Where the fit is cut off, and the coefficients of P and Q, the highest first; Q ends with 1.
+# GELU = x·(c·P(c²) / Q(c²) + ½), c being x clipped to ±CUT; coefficients of P and Q, the highest first.
 GELU_CUT, GELU_TANH_CUT = np.float32(3.7), np.float32(3.68)
 GELU_P = tuple(np.float32(c) for c in (0.00290100067, 0.104159907, 0.399600267))
 GELU_Q = tuple(np.float32(c) for c in (0.0571287237, 0.42553398, 1.0))
@@ -34,34 +34,34 @@ GELU_TANH_Q = tuple(np.float32(c) for c in (0.0636218563, 0.452058643, 1.0))
 
 
 @dataclass(frozen=True)
-class Quantizer:
-    """Levels low … high of one scale; a scale of 0 is found from the largest magnitude, one below 0 from the range."""
+class OperandQuantizer:
+    """Quantized values `low` … `high` of one `scale`; 0 is for one by the largest magnitude, below 0 by the range."""
 
     scale: np.float32
     low: np.float32
     high: np.float32
 
-    def quantize(self, x: Floats, axis: int | None = 1) -> Levels:
-        """Return the integers of `x` and the scales of the vectors along `axis`; None: one for the whole of it."""
+    def quantize(self, x: Floats, axis: int | None = 1) -> QuantizedRows:
+        """Return `x` quantized and the scales of the vectors along `axis`; None: one for the whole of it."""
         if self.scale < 0:
             low = np.minimum(x.min(axis, keepdims=True), np.float32(0))
             span = np.maximum(x.max(axis, keepdims=True), np.float32(0)) - low
-            step = np.maximum(span, LEAST) / (self.high - np.float32(1))
-            inverse = np.float32(1) / step
+            scale = np.maximum(span, MIN_SPAN) / (self.high - np.float32(1))
+            inverse = np.float32(1) / scale
             least = np.rint(low * inverse)
-            return np.rint(np.clip(x * inverse, least, least + self.high)).astype(np.float64), step
+            return np.rint(np.clip(x * inverse, least, least + self.high)).astype(np.float64), scale
         largest = np.abs(x).max(axis, keepdims=True)
-        step = np.maximum(largest, LEAST) / self.high if self.scale == 0 else np.full_like(largest, self.scale)
-        return self.round(x * (np.float32(1) / step)), step
+        scale = np.maximum(largest, MIN_SPAN) / self.high if self.scale == 0 else np.full_like(largest, self.scale)
+        return self.round(x * (np.float32(1) / scale)), scale
 
     def round(self, x: Floats) -> NDArray[np.float64]:
-        """Return `x` rounded and clamped."""
-        found: NDArray[np.float64] = np.rint(np.maximum(np.minimum(x, self.high), self.low)).astype(np.float64)
-        return found
+        """Return `x` clamped to low … high and rounded to nearest, ties to even."""
+        rounded: NDArray[np.float64] = np.rint(np.maximum(np.minimum(x, self.high), self.low)).astype(np.float64)
+        return rounded
 
 
 def read_engine_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return sizes and tensors, packed ones as levels `[out, in]` and all floats as float32.
+    """Return sizes and tensors, packed ones as quantized values `[out, in]` and all floats as float32.
 
     Raises `ArtifactError` for a file of another format or version.
     """
@@ -83,7 +83,7 @@ def read_engine_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]
 
 
 class EngineReference:
-    """Runs an engine's file."""
+    """Runs an engine's file in NumPy."""
 
     def __init__(self, path: Path) -> None:
         self.sizes, self.tensors = read_engine_file(path)
@@ -110,14 +110,14 @@ class EngineReference:
         patches = image[: down * high, : across * wide].reshape(down, high, across, wide, 3)
         rows = np.ascontiguousarray(patches.transpose(0, 2, 1, 3, 4)).reshape(down * across, -1)
         name = "patch_embed.proj"
-        levels = None
+        quantized = None
         if f"{name}.input" in self.tensors:
-            quantizer = Quantizer(*self.tensors[f"{name}.input"])
+            quantizer = OperandQuantizer(*self.tensors[f"{name}.input"])
             if quantizer.scale == 0:  # one scale per image, not per patch
-                scale = np.maximum(np.abs(image).max(), LEAST) / quantizer.high
-                quantizer = Quantizer(scale, quantizer.low, quantizer.high)
-            levels = quantizer.quantize(rows)
-        x = self._linear(name, rows, levels) + self.tensors["positions"]
+                scale = np.maximum(np.abs(image).max(), MIN_SPAN) / quantizer.high
+                quantizer = OperandQuantizer(scale, quantizer.low, quantizer.high)
+            quantized = quantizer.quantize(rows)
+        x = self._linear(name, rows, quantized) + self.tensors["positions"]
         if self.sizes["prefix"]:
             x = np.concatenate([self.tensors["prefix"], x])
         return self._norm("norm_pre", x) if self._has("norm_pre") else x
@@ -133,18 +133,18 @@ class EngineReference:
         return self._linear(f"{block}attn.proj", np.concatenate(out, axis=1)) + x
 
     def _head(self, q: Floats, k: Floats, v: Floats, operands: Floats) -> Floats:
-        query, key, probability, value = (Quantizer(*numbers) for numbers in operands)
-        queries, query_step = query.quantize(q)
-        keys, key_step = key.quantize(k)
-        scores = (queries @ keys.T).astype(np.float32) * ((query_step * LOG2_E) * key_step.T)
+        query, key, probability, value = (OperandQuantizer(*numbers) for numbers in operands)
+        queries, query_scale = query.quantize(q)
+        keys, key_scale = key.quantize(k)
+        scores = (queries @ keys.T).astype(np.float32) * ((query_scale * LOG2_E) * key_scale.T)
         padded = np.full((self.tokens, -self.tokens % ROUND_UP), np.float32(-1e30))
         power = power_of_two(np.concatenate([scores, padded], 1) - scores.max(1, keepdims=True))
         total = sum_lanes(power)
-        step = np.float32(1) / (total * probability.high) if probability.scale == 0 else probability.scale
+        scale = np.float32(1) / (total * probability.high) if probability.scale == 0 else probability.scale
         factor = probability.high if probability.scale == 0 else np.float32(1) / (total * probability.scale)
-        weights = probability.round(power * factor)[:, : self.tokens]
-        values, value_step = value.quantize(v, axis=0)
-        return (weights @ values).astype(np.float32) * (step * value_step)
+        probabilities = probability.round(power * factor)[:, : self.tokens]
+        values, value_scale = value.quantize(v, axis=0)
+        return (probabilities @ values).astype(np.float32) * (scale * value_scale)
 
     def _mlp(self, x: Floats, block: str) -> Floats:
         hidden = self._linear(f"{block}mlp.fc1", self._norm(f"{block}norm2", x))
@@ -169,31 +169,31 @@ class EngineReference:
         outcome: Floats = pooled[0] if len(pooled) == 1 else (pooled[0] + pooled[1]) / np.float32(2)
         return outcome
 
-    def _linear(self, name: str, x: Floats, levels: Levels | None = None) -> Floats:
+    def _linear(self, name: str, x: Floats, quantized: QuantizedRows | None = None) -> Floats:
         weight, scale, bias = (self.tensors[f"{name}.{part}"] for part in ("weight", "scale", "bias"))
-        if levels is None:
+        if quantized is None:
             numbers = self.tensors.get(f"{name}.input")
-            levels = (wide(weight.shape[1]) if numbers is None else Quantizer(*numbers)).quantize(x)
-        return linear(levels, weight, scale, bias)
+            quantized = (wide(weight.shape[1]) if numbers is None else OperandQuantizer(*numbers)).quantize(x)
+        return linear(quantized, weight, scale, bias)
 
     def _norm(self, name: str, x: Floats) -> Floats:
         return layernorm(x, self.tensors[f"{name}.gamma"], self.tensors[f"{name}.beta"], self.epsilon)
 
 
-def wide(ins: int) -> Quantizer:
-    """Return the quantizer of inputs that the recipe leaves in float.
+def wide(ins: int) -> OperandQuantizer:
+    """Return the quantizer of `ins` inputs that the recipe leaves in float.
 
-    It has the most levels of 16 bits with which 32-bit sums of products with 8-bit weights do not overflow.
+    It has the widest range within int16 with which int32 sums of products with 8-bit weights do not overflow.
     """
     most = np.float32(min((2**31 - 1) // (128 * -(-ins // ROUND_UP) * ROUND_UP), 2**15 - 1))
-    return Quantizer(np.float32(0), -most, most)
+    return OperandQuantizer(np.float32(0), -most, most)
 
 
-def linear(levels: Levels, weight: NDArray[np.float64], scale: Floats, bias: Floats) -> Floats:
-    """Return a layer's outputs `[rows, out]` of levels with their rows' scales."""
-    integers, steps = levels
-    found: Floats = (integers @ weight.T).astype(np.float32) * steps * scale + bias
-    return found
+def linear(quantized: QuantizedRows, weight: NDArray[np.float64], scale: Floats, bias: Floats) -> Floats:
+    """Return a layer's outputs `[rows, out]` of quantized inputs with their rows' scales."""
+    integers, scales = quantized
+    output: Floats = (integers @ weight.T).astype(np.float32) * scales * scale + bias
+    return output
 
 
 def layernorm(x: Floats, gamma: Floats, beta: Floats, epsilon: np.float32) -> Floats:
@@ -201,8 +201,8 @@ def layernorm(x: Floats, gamma: Floats, beta: Floats, epsilon: np.float32) -> Fl
     width = np.float32(x.shape[-1])
     centred = x - sum_lanes(x) / width
     factor = np.float32(1) / np.sqrt(sum_lanes(centred * centred) / width + epsilon)
-    found: Floats = centred * factor * gamma + beta
-    return found
+    output: Floats = centred * factor * gamma + beta
+    return output
 
 
 def sum_lanes(x: Floats) -> Floats:
@@ -210,8 +210,8 @@ def sum_lanes(x: Floats) -> Floats:
     lanes = np.zeros((*x.shape[:-1], 4), np.float32)
     for start in range(0, x.shape[-1], 4):
         lanes = lanes + x[..., start : start + 4]
-    found: Floats = (lanes[..., :1] + lanes[..., 2:3]) + (lanes[..., 1:2] + lanes[..., 3:])
-    return found
+    total: Floats = (lanes[..., :1] + lanes[..., 2:3]) + (lanes[..., 1:2] + lanes[..., 3:])
+    return total
 
 
 def power_of_two(x: Floats) -> Floats:
@@ -222,16 +222,16 @@ def power_of_two(x: Floats) -> Floats:
 
 
 def gelu(x: Floats, *, tanh: bool = False) -> Floats:
-    """Return GELU, or its form with tanh, by the engine's fits."""
-    greatest = GELU_TANH_CUT if tanh else GELU_CUT
-    cut = np.maximum(np.minimum(x, greatest), -greatest)
-    square = cut * cut
+    """Return GELU, or its tanh form, by the engine's rational approximations."""
+    cut = GELU_TANH_CUT if tanh else GELU_CUT
+    clipped = np.maximum(np.minimum(x, cut), -cut)
+    square = clipped * clipped
     p, q = _horner(square, GELU_TANH_P if tanh else GELU_P), _horner(square, GELU_TANH_Q if tanh else GELU_Q)
-    return x * (cut * p / q + np.float32(0.5))
+    return x * (clipped * p / q + np.float32(0.5))
 
 
 def _horner(x: Floats, coefficients: tuple[np.float32, ...]) -> Floats:
-    found = np.full_like(x, coefficients[0])
+    value = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
-        found = found * x + coefficient
-    return found
+        value = value * x + coefficient
+    return value

@@ -1,4 +1,4 @@
-"""Parts of a quantized ViT as the engine's tensors; what it cannot compute is refused, with the reason."""
+"""Parts of a quantized ViT as the engine's tensors; what it cannot compute is rejected, with the reason."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,37 +9,37 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.core.errors import UnsupportedError
-from export.quantization.layers.accumulation import RUNS, in_rows, leave_room, longest_run
+from export.quantization.layers.accumulation import ACCUMULATION_DEPTHS, accumulation_depth, fits_int16, weight_rows
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear
 from export.quantization.layers.packing import pack
 from export.quantization.layers.quantizers import Dynamic, Quantizer, Uniform
 
 Array = NDArray[Any]
-HINT = "another engine serves this model; or choose a recipe that quantizes every operand with one step"
+HINT = "another engine serves this model; or choose a recipe that quantizes every operand with one scale"
 
 
 @dataclass
 class Tensors:
-    """The file's tensors in the engine's order; `bits` is that of packed weights, 0 for floats.
+    """The file's tensors in the engine's order: `values` by name, and `bits` of packed weights, 0 for floats.
 
-    `runs` are the longest ones that the weights of layers with integer inputs leave room for; attention's are 8 where
-    its operands leave room for one step, which is all that it uses, else 0.
+    `accumulation_depths` are those that the weights of layers with integer inputs allow; attention's are 8 where its
+    operands allow one step, which is all that it uses, else 0.
     """
 
     values: dict[str, Array] = field(default_factory=dict)
     bits: dict[str, int] = field(default_factory=dict)
-    runs: list[int] = field(default_factory=list)
+    accumulation_depths: list[int] = field(default_factory=list)
 
     def add(self, name: str, values: Tensor) -> None:
         """Append floats: as float16 where that holds them exactly, otherwise as float32."""
-        wide = values.detach().float().cpu()
-        half = wide.half()
-        exact = bool(torch.equal(half.float(), wide))
-        self.values[name] = (half if exact else wide).contiguous().numpy()
+        single = values.detach().float().cpu()
+        half = single.half()
+        exact = bool(torch.equal(half.float(), single))
+        self.values[name] = (half if exact else single).contiguous().numpy()
         self.bits[name] = 0
 
     def add_packed(self, name: str, codes: NDArray[np.uint8], bits: int) -> None:
-        """Append codes `[rows, columns]`."""
+        """Append codes `[rows, columns]` of 0 … 2^bits-1, packed."""
         self.values[name] = pack(np.ascontiguousarray(codes), bits)
         self.bits[name] = bits
 
@@ -51,7 +51,7 @@ def refuse(name: str, reason: str) -> UnsupportedError:
 
 def kind_of(layer: nn.Module) -> str:
     """Return the name of a layer's class, as timm has it."""
-    return type(layer).__name__.removeprefix("Opened")
+    return type(layer).__name__.removeprefix("Decomposed")
 
 
 def add_linear(
@@ -71,43 +71,45 @@ def add_linear(
     bias = torch.zeros_like(scale) if layer.bias is None else layer.bias
     if factor is not None:
         scale, bias = scale * factor, bias * factor
-    tensors.add_packed(f"{name}.weight", in_rows(codes).cpu().numpy(), weight.bits)
+    tensors.add_packed(f"{name}.weight", weight_rows(codes).cpu().numpy(), weight.bits)
     tensors.add(f"{name}.scale", scale)
     tensors.add(f"{name}.bias", bias)
     if layer.input is not None:
         dim = None if isinstance(layer, QuantConv2d) else -1
-        found = numbers(f"{name}'s input", layer.input, dim, 1, may_be_range=dim is not None)
-        tensors.add(f"{name}.input", torch.cat(found))
-        tensors.runs.append(longest_run(weight.levels))
+        params = operand_params(f"{name}'s input", layer.input, dim, 1, may_be_range=dim is not None)
+        tensors.add(f"{name}.input", torch.cat(params))
+        tensors.accumulation_depths.append(accumulation_depth(weight.quantized))
     elif not may_be_float:
         raise refuse(name, "has float inputs: the engine multiplies integers")
 
 
-def numbers(
+def operand_params(
     name: str, quantizer: Quantizer | None, dim: int | None, heads: int, *, may_be_range: bool = False
 ) -> list[Tensor]:
-    """Return scale, least and greatest level, `[heads]` each.
+    """Return scale, least and greatest quantized value of an operand, `[heads]` each.
 
-    A scale of 0 is found at run time from the largest magnitude along `dim`, one of -1 from the whole range, where
+    A scale of 0 is computed at run time from the largest magnitude along `dim`, one of -1 from the whole range, where
     it `may_be_range`.
     """
     if isinstance(quantizer, Dynamic):
         if quantizer.dim != dim:
             raise refuse(name, f"has one scale along dimension {quantizer.dim}, not {dim}")
-        greatest, most = 2 ** (quantizer.bits - 1) - 1, 2**quantizer.bits - 1
-        found = {"symmetric": (0, -greatest, greatest), "positive": (0, 0, most), "range": (-1, -most, most)}
+        signed, unsigned = 2 ** (quantizer.bits - 1) - 1, 2**quantizer.bits - 1
+        params = {"symmetric": (0, -signed, signed), "positive": (0, 0, unsigned), "range": (-1, -unsigned, unsigned)}[
+            quantizer.spread
+        ]
         if quantizer.spread == "range" and not may_be_range:
             raise refuse(name, "has a range of its own, which only inputs of linear layers may have")
-        return [torch.full((heads,), float(value)) for value in found[quantizer.spread]]
+        return [torch.full((heads,), float(value)) for value in params]
     if isinstance(quantizer, Uniform):
         low, high = quantizer.bounds()
         return [value.flatten().float().expand(heads) for value in (quantizer.scale, low, high)]
-    kind = "stays float" if quantizer is None else f"is quantized in two ranges ({type(quantizer).__name__})"
-    raise refuse(name, kind)
+    reason = "stays float" if quantizer is None else f"is quantized in two ranges ({type(quantizer).__name__})"
+    raise refuse(name, reason)
 
 
 def add_products(tensors: Tensors, name: str, scores: nn.Module, gathered: nn.Module, heads: int) -> None:
-    """Append the quantizers of queries, keys, probabilities and values: `[4, 3, heads]`."""
+    """Append the parameters of queries, keys, probabilities and values: `[4, 3, heads]`."""
     if not isinstance(scores, Product) or not isinstance(gathered, Product):
         raise refuse(name, "has products that are not quantized")
     operands = (
@@ -116,10 +118,10 @@ def add_products(tensors: Tensors, name: str, scores: nn.Module, gathered: nn.Mo
         (f"{name}'s probabilities", gathered.left, -1),
         (f"{name}'s values", gathered.right, -2),
     )
-    rows = [torch.stack(numbers(label, quantizer, dim, heads)) for label, quantizer, dim in operands]
-    fits = all(leave_room(*rows[pair][1:], *rows[pair + 1][1:]) for pair in (0, 2))
-    tensors.runs.append(RUNS[0] if fits else 0)
-    tensors.add(f"{name}.operands", torch.stack(rows))
+    params = [torch.stack(operand_params(label, quantizer, dim, heads)) for label, quantizer, dim in operands]
+    fits = all(fits_int16(*params[pair][1:], *params[pair + 1][1:]) for pair in (0, 2))
+    tensors.accumulation_depths.append(ACCUMULATION_DEPTHS[0] if fits else 0)
+    tensors.add(f"{name}.operands", torch.stack(params))
 
 
 def add_norm(tensors: Tensors, name: str, norm: nn.Module, *, factor: float = 1.0) -> None:

@@ -8,8 +8,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from export.conversion.converter_process import ConverterProcess
-from export.conversion.coverage import Held, held, keeping_float, rounding_layers, weighted_layers
-from export.conversion.litert.integers import Integers, run_tflite, write_tflite
+from export.conversion.coverage import (
+    QuantizationCoverage,
+    coverage_of,
+    keeping_float,
+    rounding_layers,
+    weighted_layers,
+)
+from export.conversion.litert.integers import TfliteWeight, run_tflite, write_tflite
 from export.core.fidelity import Comparison, compare
 from export.quantization.layers.modules import QuantConv2d, QuantLinear
 
@@ -24,7 +30,7 @@ def to_tflite(
     folder: Path,
     *,
     name: str,
-) -> tuple[Comparison, Held]:
+) -> tuple[Comparison, QuantizationCoverage]:
     """Write `folder/model.tflite`: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
 
     `module` is quantized or float, `saved_model` is `to_tf`'s of it `dequantized`; `golden_inputs` is [n, 3, H, W].
@@ -38,7 +44,7 @@ def to_tflite(
     child = tools.run(run_tflite, target, golden_inputs)
     rounded = {weight.layer for weight in weights if weight.rounds_input}
     rounding = rounding_layers(module)
-    found = held(
+    found = coverage_of(
         {weight.layer: f"int{weight.bits}" for weight in weights},
         {layer: "runtime" if layer in rounded else "float32" for layer in rounding},
     )
@@ -50,16 +56,16 @@ def to_tflite(
     return compare(parent, child, edge=edge, parent=whose, subject=f"{name}: LiteRT with {kind}"), found
 
 
-def _integers(layer: QuantLinear | QuantConv2d, name: str) -> Integers:
-    """Return a layer's weight as .tflite holds it: channels last, and no zero points where the levels fit in int8."""
+def _integers(layer: QuantLinear | QuantConv2d, name: str) -> TfliteWeight:
+    """Return a layer's weight as .tflite holds it: channels last, and no zero points where the values fit in int8."""
     weight = layer.weight
-    levels = weight.levels.numpy()
-    zero_point = np.zeros(len(levels), np.int64)
-    if weight.zero_point is not None and np.abs(levels).max() > 127:
+    quantized = weight.quantized.numpy()
+    zero_point = np.zeros(len(quantized), np.int64)
+    if weight.zero_point is not None and np.abs(quantized).max() > 127:
         zero_point = weight.zero_point.numpy().astype(np.int64) - 128
-        levels = weight.codes().numpy().astype(np.float32) - 128
-    stored = np.ascontiguousarray(np.moveaxis(levels, 1, -1), np.int8)
+        quantized = weight.codes().numpy().astype(np.float32) - 128
+    stored = np.ascontiguousarray(np.moveaxis(quantized, 1, -1), np.int8)
     bits = 4 if stored.min() >= -8 and stored.max() <= 7 and weight.bits <= 4 else 8
     # LiteRT multiplies no integers that have zero points, but makes floats of them when it loads the file.
     rounds_input = layer.input is not None and not zero_point.any()
-    return Integers(name, stored, weight.scale.numpy(), zero_point, bits, rounds_input)
+    return TfliteWeight(name, stored, weight.scale.numpy(), zero_point, bits, rounds_input)

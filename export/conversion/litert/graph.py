@@ -1,4 +1,4 @@
-"""A SavedModel as float .tflite, its GELU written so that the converter knows it; runs in the converter process."""
+"""A SavedModel as float .tflite, its GELU in the form that the converter fuses; runs in the converter process."""
 
 from collections import Counter
 from pathlib import Path
@@ -25,10 +25,10 @@ def float_tflite(saved_model: Path) -> bytes:
     )
     target = Path("tflite_saved_model").absolute()  # in the process's working folder, which is its scratch
     tf.saved_model.save(tf.Module(), str(target), signatures={SIGNATURE: serve})
-    made = tf.lite.TFLiteConverter.from_saved_model(str(target), signature_keys=[SIGNATURE]).convert()
-    if not isinstance(made, bytes):
+    flatbuffer = tf.lite.TFLiteConverter.from_saved_model(str(target), signature_keys=[SIGNATURE]).convert()
+    if not isinstance(flatbuffer, bytes):
         raise ConversionError(f"{saved_model} was not converted to .tflite")
-    return made
+    return flatbuffer
 
 
 def _frozen(loaded: Any) -> tuple[Any, Any]:
@@ -46,7 +46,7 @@ def _frozen(loaded: Any) -> tuple[Any, Any]:
 
 
 def _regroup_gelu(graph: Any) -> None:
-    """Compute (x · ½) · (1 + erf) instead of (x · (1 + erf)) · ½: the same number, and one operation in .tflite."""
+    """Compute (x · ½) · (1 + erf) instead of (x · (1 + erf)) · ½: the same value, fused to one operation in .tflite."""
     nodes = {node.name: node for node in graph.node}
     readers: dict[str, list[Any]] = {}
     for node in graph.node:

@@ -1,4 +1,4 @@
-"""An ONNX graph while it is rewritten, and the integers of a layer in the shapes that its nodes take them in."""
+"""An ONNX graph while it is rewritten, and a layer's integers in the layout of its node."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from export.quantization.layers.modules import Weight
 
 MICROSOFT = "com.microsoft"
-MIDDLE = 128  # the code of 0: kernels for unsigned codes do not saturate their 16-bit sums, those for signed do on AVX2
+UNSIGNED_ZERO_POINT = 128  # kernels for unsigned codes do not saturate their int16 sums, those for signed do on AVX2
 
 
 class Editor:
-    """A graph while it is rewritten: nodes in order of computation and constants by name."""
+    """A graph while it is rewritten: `nodes` in order of computation, `constants` by name, `readers` by tensor."""
 
     def __init__(self, graph: GraphProto) -> None:
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -31,12 +31,12 @@ class Editor:
         return name
 
     def add(self, kind: str, inputs: list[str], output: str, **attributes: int) -> str:
-        """Add a node that comes before those to be added, and return its output's name."""
+        """Append a node, named after its output, and return that output's name."""
         self.nodes.append(helper.make_node(kind, inputs, [output], output, **attributes))
         return output
 
     def write(self, model: onnx.ModelProto) -> None:
-        """Put the nodes, and those constants that they use, in the place of the model's own."""
+        """Replace the model's nodes and constants, by those constants that the nodes read."""
         graph = model.graph
         used = {tensor for node in self.nodes for tensor in node.input}
         kept = [numpy_helper.from_array(value, name) for name, value in self.constants.items() if name in used]
@@ -47,8 +47,8 @@ class Editor:
             model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
 
 
-def layer_of(node: str) -> str:
-    """Return the module path of a node's name: `/blocks/blocks.0/attn/qkv/MatMul` is of `blocks.0.attn.qkv`."""
+def layer_name(node: str) -> str:
+    """Return the layer's name in the module from a node's: `/blocks/blocks.0/attn/qkv/MatMul` → `blocks.0.attn.qkv`."""
     path: list[str] = []
     for part in node.strip("/").split("/")[:-1]:
         if path and part.startswith(path[-1] + "."):
@@ -57,30 +57,30 @@ def layer_of(node: str) -> str:
     return ".".join(path)
 
 
-def is_turned(node: NodeProto) -> bool:
-    """Whether a node takes its weight as [in, out]."""
+def is_transposed(node: NodeProto) -> bool:
+    """Tell whether a node takes its weight as [in, out]."""
     return bool(node.op_type == "MatMul")
 
 
-def turn(node: NodeProto, values: NDArray[Any]) -> NDArray[Any]:
-    """Return a weight or its scales, outputs first, as the node takes them."""
-    return values.T.copy() if is_turned(node) else values
+def in_node_layout(node: NodeProto, values: NDArray[Any]) -> NDArray[Any]:
+    """Return a weight or its scales, output channels first, in the layout that the node takes."""
+    return values.T.copy() if is_transposed(node) else values
 
 
-def store(editor: Editor, node: NodeProto, values: NDArray[Any], name: str) -> str:
-    """Add a layer's integers, outputs first, as the node takes them; return the constant's name."""
-    return editor.constant(f"{name}.weight{'_transposed' if is_turned(node) else ''}", turn(node, values))
+def add_weight(editor: Editor, node: NodeProto, values: NDArray[Any], name: str) -> str:
+    """Add a layer's integers, output channels first, in the node's layout; return the constant's name."""
+    return editor.constant(f"{name}.weight{'_transposed' if is_transposed(node) else ''}", in_node_layout(node, values))
 
 
 def unsigned_codes(weight: Weight) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return unsigned codes and their zero point per output channel; levels = codes - zero point."""
+    """Return uint8 codes and zero point per output channel; quantized = codes - zero point."""
     if weight.zero_point is not None:
-        return weight.codes().cpu().numpy(), array(weight.zero_point).astype(np.uint8)
-    codes = (array(weight.levels) + MIDDLE).astype(np.uint8)
-    return codes, np.full(len(codes), MIDDLE, np.uint8)
+        return weight.codes().cpu().numpy(), to_numpy(weight.zero_point).astype(np.uint8)
+    codes = (to_numpy(weight.quantized) + UNSIGNED_ZERO_POINT).astype(np.uint8)
+    return codes, np.full(len(codes), UNSIGNED_ZERO_POINT, np.uint8)
 
 
-def array(tensor: Tensor) -> NDArray[np.float32]:
-    """Return the values."""
+def to_numpy(tensor: Tensor) -> NDArray[np.float32]:
+    """Return the float32 values of a tensor on any device."""
     values: NDArray[np.float32] = tensor.detach().cpu().numpy()
     return values

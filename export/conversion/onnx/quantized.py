@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
-from export.conversion.coverage import Held, keeping_float, weighted_layers
+from export.conversion.coverage import QuantizationCoverage, keeping_float, weighted_layers
 from export.conversion.onnx.export import MODEL, run_onnx
-from export.conversion.onnx.qdq_nodes import rewrite
+from export.conversion.onnx.qdq_nodes import insert_integers
 from export.core.errors import ConversionError
 from export.core.fidelity import Comparison, compare
 
 
 def to_qdq(
     module: nn.Module, onnx_model: Path, golden_inputs: NDArray[np.float32], folder: Path, *, name: str
-) -> tuple[Comparison, Held]:
+) -> tuple[Comparison, QuantizationCoverage]:
     """Write `folder/model.onnx`: `pixels` float32 [1, 3, H, W] → `logits` float32 [1, K].
 
     `module` is quantized, `onnx_model` is `to_onnx`'s of it `dequantized`; `golden_inputs` is [n, 3, H, W]. Where the
@@ -27,7 +27,7 @@ def to_qdq(
     `ConversionError` when the two do not belong together or the bytes are not the recipe's integers.
     """
     graph = onnx.load(str(onnx_model))
-    found = rewrite(graph, module)
+    found = insert_integers(graph, module)
     try:
         onnx.checker.check_model(graph)
     except onnx.checker.ValidationError as error:
@@ -43,25 +43,25 @@ def to_qdq(
 
 
 def check_integers(path: Path, module: nn.Module) -> None:
-    """Prove from the bytes that levels and scales are the recipe's, bit for bit.
+    """Prove from the bytes that quantized values and scales are the recipe's, bit for bit.
 
     Raises `ConversionError` naming the first layer of which they are not.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(path)).graph.initializer}
     for name, layer in weighted_layers(module).items():
-        levels, scale = read_levels(constants, name, layer.weight.levels.shape[1])
-        if not np.array_equal(levels, layer.weight.levels.numpy()) or not np.array_equal(
+        quantized, scale = read_quantized(constants, name, layer.weight.quantized.shape[1])
+        if not np.array_equal(quantized, layer.weight.quantized.numpy()) or not np.array_equal(
             scale, layer.weight.scale.numpy()
         ):
             raise ConversionError(f"{path}: the integers of {name} are not those of the recipe")
 
 
-def read_levels(
+def read_quantized(
     constants: dict[str, NDArray[np.generic]], name: str, columns: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return a layer's levels `[out, in, …]` and scales `[out]` from a file's constants.
+    """Return a layer's quantized values `[out, in, …]` and scales `[out]` from a file's constants.
 
-    `columns` is the size of the levels' second axis. Raises `ConversionError` where there are none.
+    `columns` is the size of their second axis. Raises `ConversionError` where there are none.
     """
     scale = constants[f"{name}.scale"].astype(np.float32)
     if f"{name}.weight_blocks" in constants:

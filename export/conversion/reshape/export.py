@@ -10,7 +10,7 @@ from torch import nn
 
 from export.conversion.onnx.export import to_onnx
 from export.conversion.reshape import REWRITE_RECORD
-from export.conversion.reshape.model import shape
+from export.conversion.reshape.model import rewrite_for_runtime
 from export.core.errors import ConversionError
 from export.core.fidelity import Comparison, compare
 from export.models.float_artifact import run_model
@@ -43,7 +43,7 @@ def to_rewritten_onnx(
     """
     rewritten, reason = None, ""
     try:
-        rewritten = shape(module, target)
+        rewritten = rewrite_for_runtime(module, target)
     except ConversionError as error:
         reason = error.message
     (folder / REWRITE_RECORD).write_text(json.dumps({"target": target, "reason": reason or None}, indent=1) + "\n")

@@ -1,15 +1,15 @@
-"""Exact algebra on the parts of a model: each fold moves work from run time into constants, and changes no output."""
+"""Constant folding on the parts of a model: each fold moves work from run time into constants, exactly."""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from export.conversion.reshape.parts import Affine, Anatomy, Attention, Block, Norm
+from export.conversion.reshape.parts import Affine, Attention, Block, Norm, TransformerParts
 
 
 def add_to_bias(layer: Affine, shift: Tensor) -> Affine:
-    """Return the layer whose outputs are greater by `shift [out]`."""
+    """Return the layer whose outputs have `shift [out]` added."""
     return replace(layer, bias=shift if layer.bias is None else layer.bias + shift)
 
 
@@ -25,7 +25,7 @@ def centre_outputs(layer: Affine, groups: int = 1) -> Affine:
 
 
 def centre(values: Tensor, axis: int, groups: int = 1) -> Tensor:
-    """Return the values less their mean along an axis, within each of `groups` equal groups of it."""
+    """Return the values minus their mean along an axis, within each of `groups` equal groups of it."""
     parts = [part - part.mean(axis, keepdim=True) for part in values.chunk(groups, axis)]
     return torch.cat(parts, axis)
 
@@ -48,7 +48,7 @@ def scale_into(norm: Norm, *layers: Affine) -> tuple[Norm, tuple[Affine, ...]]:
 
 
 def drop_key_bias(attention: Attention) -> Attention:
-    """Drop what adds the same to a query's scores of all keys, which softmax takes away again.
+    """Drop what adds the same to a query's scores of all keys, to which softmax is invariant.
 
     That is the keys' bias, or, where keys are normalised, the beta of their norm.
     """
@@ -78,7 +78,7 @@ def move_key_gamma(attention: Attention) -> Attention:
 
 
 def centre_heads(attention: Attention) -> Attention:
-    """Let queries and keys that are normalised within each head have a mean of 0 there: their norms take it away."""
+    """Let queries and keys that are normalised within each head have a mean of 0 there: their norms subtract it."""
     if attention.key_norm is None or attention.query_norm is None:
         return attention
     return replace(
@@ -102,7 +102,7 @@ def scale_queries(attention: Attention) -> Attention:
 
 
 def absorb_layer_scale(block: Block) -> Block:
-    """Move both LayerScales into the layers before them."""
+    """Fold both LayerScales into the layers before them."""
     attention, down = block.attention, block.down
     if block.attention_scale is not None:
         attention = replace(attention, projection=scale_outputs(attention.projection, block.attention_scale))
@@ -111,27 +111,27 @@ def absorb_layer_scale(block: Block) -> Block:
     return replace(block, attention=attention, down=down, attention_scale=None, mlp_scale=None)
 
 
-def centre_stream(anatomy: Anatomy) -> Anatomy:
-    """Let every token of the stream have a mean of 0: all that read it are norms, which take the mean away.
+def centre_stream(extracted: TransformerParts) -> TransformerParts:
+    """Let every token of the residual stream have a mean of 0: all that read it are norms, which subtract the mean.
 
-    Whatever is written to the stream is centred, once its LayerScale was absorbed. A stream that the end reads
+    Whatever is added to the stream is centred, once its LayerScale was folded. A stream that the output head reads
     without a norm stays as it is.
     """
-    if anatomy.end.norm is None:
-        return anatomy
-    patches, first = anatomy.patches, anatomy.norm
+    if extracted.head.norm is None:
+        return extracted
+    patches, first = extracted.patches, extracted.norm
     centred = replace(
         patches, weight=centre(patches.weight, 0), bias=None if patches.bias is None else centre(patches.bias, 0)
     )
     return replace(
-        anatomy,
+        extracted,
         patches=centred,
-        prefix=centre(anatomy.prefix, 1),
-        positions=None if anatomy.positions is None else centre(anatomy.positions, 1),
+        prefix=centre(extracted.prefix, 1),
+        positions=None if extracted.positions is None else centre(extracted.positions, 1),
         norm=None if first is None else replace(first, centred=True),
         recentre=first is not None,
-        blocks=tuple(_centre_block(block) for block in anatomy.blocks),
-        end=replace(anatomy.end, norm=replace(anatomy.end.norm, centred=True)),
+        blocks=tuple(_centre_block(block) for block in extracted.blocks),
+        head=replace(extracted.head, norm=replace(extracted.head.norm, centred=True)),
     )
 
 

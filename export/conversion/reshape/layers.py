@@ -1,4 +1,4 @@
-"""The layers of a shaped model: they compute one image, `[tokens, width]` without a batch, in few plain operations."""
+"""The layers of a rewritten model: of one image, `[tokens, width]` without a batch, in few plain operations."""
 
 import math
 
@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.conversion.reshape import parts as anatomy
+from export.conversion.reshape import parts as extracted
 from export.conversion.reshape.parts import Affine
 
-Rows = slice | None  # which tokens are still wanted; None: all
+TokenSlice = slice | None  # the tokens that are read later; None: all
 
 # GELU is x·sigmoid(x·(a + b·x²)), exactly so for the tanh form and the quick one. For the one with erf, these a and b
 # have the least largest error, 2.8e-4 (Hendrycks and Gimpel 2016, "Gaussian Error Linear Units", have a alone).
@@ -22,7 +22,7 @@ SIGMOID: dict[str, tuple[float, float]] = {
 
 
 def constant(value: float) -> nn.Parameter:
-    """Return one number as `[1]`: onnx2tf takes one without an axis for a tensor that was computed."""
+    """Return one number as `[1]`: onnx2tf mistakes a scalar for a tensor that is computed at run time."""
     return nn.Parameter(torch.tensor([value], dtype=torch.float64), requires_grad=False)
 
 
@@ -41,17 +41,17 @@ class Linear(nn.Module):
 
 
 class Norm(nn.Module):
-    """LayerNorm written out, without what its parts leave out; centred inputs need no mean."""
+    """LayerNorm in plain operations, without the parts that were folded; centred inputs need no mean."""
 
-    def __init__(self, parts: anatomy.Norm) -> None:
+    def __init__(self, parts: extracted.Norm) -> None:
         super().__init__()
         self.eps, self.centred = parts.eps, parts.centred
         self.gamma = None if parts.gamma is None else nn.Parameter(parts.gamma, requires_grad=False)
         self.beta = None if parts.beta is None else nn.Parameter(parts.beta, requires_grad=False)
         self.column: nn.Parameter | None = None
 
-    def take_mean_by_product(self) -> None:
-        """Let the squares' mean be a product with a column of 1/D, where the width D is known from gamma."""
+    def use_matmul_mean(self) -> None:
+        """Compute the mean of squares as a product with a column of 1/D, where the width D is known from gamma."""
         if self.gamma is not None:
             column = torch.full((len(self.gamma), 1), 1 / len(self.gamma), dtype=torch.float64)
             self.column, self.least = nn.Parameter(column, requires_grad=False), constant(self.eps)
@@ -68,8 +68,8 @@ class Norm(nn.Module):
         return y if self.beta is None else y + self.beta
 
 
-def optional_norm(parts: anatomy.Norm | None) -> nn.Module:
-    """Return the norm, or what changes nothing."""
+def optional_norm(parts: extracted.Norm | None) -> nn.Module:
+    """Return the norm, or the identity for None."""
     return nn.Identity() if parts is None else Norm(parts)
 
 
@@ -82,15 +82,15 @@ class SigmoidGelu(nn.Module):
         self.first, self.third = constant(first), constant(third) if third else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map every number."""
+        """Apply the activation elementwise."""
         inner = self.first if self.third is None else x * x * self.third + self.first
         return x * torch.sigmoid(x * inner)
 
 
-class HeadsApart(nn.Module):
-    """Attention with linear layers of each head's own, so that nothing is split and no product is transposed."""
+class PerHeadAttention(nn.Module):
+    """Attention with linear layers of each head's own: nothing is split and no product is transposed."""
 
-    def __init__(self, parts: anatomy.Attention) -> None:
+    def __init__(self, parts: extracted.Attention) -> None:
         super().__init__()
         self.queries, self.keys, self.values = (
             nn.ModuleList(Linear(head) for head in _heads(layer, parts.heads))
@@ -100,37 +100,37 @@ class HeadsApart(nn.Module):
         self.scale = constant(parts.scale)
         self.projection = Linear(parts.projection)
 
-    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+    def forward(self, x: Tensor, rows: TokenSlice) -> Tensor:
         """Map `[n, D]` to `[rows, D]`."""
-        asking = x if rows is None else x[rows]
-        gathered = []
+        query_tokens = x if rows is None else x[rows]
+        attended = []
         for query, key, value in zip(self.queries, self.keys, self.values, strict=True):
             # Scaled after the transposition: TensorFlow would otherwise make one transposed product of it (as it does
             # where there are as many tokens as a head is wide).
             keys = self.key_norm(key(x)).t() * self.scale
-            gathered.append(torch.softmax(self.query_norm(query(asking)) @ keys, -1) @ value(x))
-        joined: Tensor = self.projection(torch.cat(gathered, -1))
-        return joined
+            attended.append(torch.softmax(self.query_norm(query(query_tokens)) @ keys, -1) @ value(x))
+        projected: Tensor = self.projection(torch.cat(attended, -1))
+        return projected
 
 
-class HeadsTogether(nn.Module):
+class BatchedHeadsAttention(nn.Module):
     """Attention with one linear layer for everything and one product for all heads."""
 
-    def __init__(self, parts: anatomy.Attention) -> None:
+    def __init__(self, parts: extracted.Attention) -> None:
         super().__init__()
         self.heads, self.scale = parts.heads, None if parts.scale == 1 else constant(parts.scale)
         self.qkv = Linear(_joined(parts.query, parts.key, parts.value))
         self.query_norm, self.key_norm = optional_norm(parts.query_norm), optional_norm(parts.key_norm)
         self.projection = Linear(parts.projection)
 
-    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+    def forward(self, x: Tensor, rows: TokenSlice) -> Tensor:
         """Map `[n, D]` to `[rows, D]`."""
         q, k, v = self.qkv(x).reshape(len(x), 3 * self.heads, -1).transpose(0, 1).split(self.heads)
         q = self.query_norm(q if rows is None else q[:, rows])
         q = q if self.scale is None else q * self.scale
-        gathered = torch.softmax(q @ self.key_norm(k).transpose(1, 2), -1) @ v
-        joined: Tensor = self.projection(gathered.transpose(0, 1).flatten(1))
-        return joined
+        attended = torch.softmax(q @ self.key_norm(k).transpose(1, 2), -1) @ v
+        projected: Tensor = self.projection(attended.transpose(0, 1).flatten(1))
+        return projected
 
 
 def _heads(layer: Affine, count: int) -> list[Affine]:
@@ -146,8 +146,8 @@ def _joined(*layers: Affine) -> Affine:
     return Affine(torch.cat([layer.weight for layer in layers]), None if plain else torch.cat(biases))
 
 
-class Scaled(nn.Module):
-    """What a LayerScale `[D]` multiplies."""
+class LayerScale(nn.Module):
+    """A LayerScale `[D]`, or the identity."""
 
     def __init__(self, factor: Tensor | None) -> None:
         super().__init__()
@@ -159,13 +159,13 @@ class Scaled(nn.Module):
 
 
 class Block(nn.Module):
-    """A block that gives the stream's `rows` alone; keys and values are of all its tokens."""
+    """A transformer block that outputs the tokens `rows` alone; keys and values are of all tokens."""
 
-    def __init__(self, parts: anatomy.Block, attention: nn.Module, gelu: nn.Module, rows: Rows) -> None:
+    def __init__(self, parts: extracted.Block, attention: nn.Module, gelu: nn.Module, rows: TokenSlice) -> None:
         super().__init__()
         self.rows = rows
         self.attention_norm, self.attention = Norm(parts.attention_norm), attention
-        self.attention_scale, self.mlp_scale = Scaled(parts.attention_scale), Scaled(parts.mlp_scale)
+        self.attention_scale, self.mlp_scale = LayerScale(parts.attention_scale), LayerScale(parts.mlp_scale)
         self.mlp = nn.Sequential(Norm(parts.mlp_norm), Linear(parts.up), gelu, Linear(parts.down))
 
     def forward(self, stream: Tensor) -> Tensor:
@@ -177,9 +177,9 @@ class Block(nn.Module):
 
 
 class Embedding(nn.Module):
-    """The image's patches as tokens, behind the prefix."""
+    """The patch embedding: the image's patches as tokens, after the prefix tokens."""
 
-    def __init__(self, parts: anatomy.Anatomy) -> None:
+    def __init__(self, parts: extracted.TransformerParts) -> None:
         super().__init__()
         width, channels, *size = parts.patches.weight.shape
         self.tokens = parts.patches.grid[0] * parts.patches.grid[1]
@@ -200,10 +200,10 @@ class Embedding(nn.Module):
         return tokens - tokens.mean(-1, keepdim=True) if self.recentre else tokens
 
 
-class End(nn.Module):
-    """The tokens that are read, pooled, and classified."""
+class OutputHead(nn.Module):
+    """Pooling, final norm and classifiers."""
 
-    def __init__(self, parts: anatomy.End) -> None:
+    def __init__(self, parts: extracted.OutputHead) -> None:
         super().__init__()
         self.mean, self.norm_after_mean = parts.mean, parts.norm_after_mean
         self.norm = optional_norm(parts.norm)
@@ -224,14 +224,14 @@ class End(nn.Module):
         return results[0] if len(results) == 1 else (results[0] + results[1]) / 2
 
 
-def gelu(kind: str, *, cheap: bool) -> nn.Module:
-    """Return the activation: by a sigmoid where that is exact, or `cheap` allowed."""
-    return SigmoidGelu(kind) if cheap or kind != "gelu" else Erf()
+def gelu(kind: str, *, by_sigmoid: bool) -> nn.Module:
+    """Return the activation: by a sigmoid where that is exact, or where `by_sigmoid` allows the approximation."""
+    return SigmoidGelu(kind) if by_sigmoid or kind != "gelu" else ErfGelu()
 
 
-class Erf(nn.Module):
-    """GELU as it is defined."""
+class ErfGelu(nn.Module):
+    """GELU by erf, as it is defined."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map every number."""
+        """Apply the activation elementwise."""
         return F.gelu(x)

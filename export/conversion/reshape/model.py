@@ -1,7 +1,7 @@
-"""The same model in another shape: a VisionTransformer written for the kernels that are to run it.
+"""Runtime-specific graph rewrites: a VisionTransformer rewritten for the kernels of the runtime that is to run it.
 
-What PyTorch writes decides what the converters make of it, operation by operation. Outputs stay what they are, but for
-the rounding of floats and, where a shape says so, a cheaper GELU.
+What PyTorch computes decides what the converters make of it, operation by operation. Outputs are the same, but for the
+rounding of floats and, where a rewrite says so, a GELU approximated by a sigmoid.
 """
 
 from dataclasses import dataclass, replace
@@ -9,96 +9,97 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from export.conversion.reshape import folds
-from export.conversion.reshape.layers import Block as ShapedBlock
-from export.conversion.reshape.layers import Embedding, End, HeadsApart, HeadsTogether, Norm, gelu
-from export.conversion.reshape.parts import Anatomy, Block, dissect
+from export.conversion.reshape.layers import BatchedHeadsAttention, Embedding, Norm, OutputHead, PerHeadAttention, gelu
+from export.conversion.reshape.layers import Block as BlockLayer
+from export.conversion.reshape.parts import Block, TransformerParts, extract_parts
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """How a runtime likes its models.
+class GraphRewrite:
+    """The rewrite for a runtime.
 
-    `heads_apart`: linear layers and products of each head's own. `cheap_gelu`: by a sigmoid, which differs from erf's
-    by up to 2.8e-4. `changes_weights`: weights may take in what stands before and behind them; without it they stay
-    bit for bit what they are, so that a recipe's integers can be found again in the converted graph. `takes_gamma`:
-    they take in the gamma before them too, which widens their range where one scale is to hold them all.
-    `scales_queries`: their weights take in the scores' scale. `means_by_product`: norms take their means by a matrix
-    product.
+    `per_head`: linear layers and products of each head's own. `sigmoid_gelu`: GELU by a sigmoid, which differs from the
+    one by erf by up to 2.8e-4. `folds_weights`: constants before and after weights are folded into them; without it
+    they stay bit for bit what they are, so that a recipe's integers can be found again in the converted graph.
+    `folds_gammas`: so is the gamma before them, which widens their range where they share one scale.
+    `folds_score_scale`: so is the scale of attention's scores. `matmul_mean`: norms compute means by a matrix product.
     """
 
-    heads_apart: bool
-    cheap_gelu: bool
-    changes_weights: bool
-    takes_gamma: bool = False
-    scales_queries: bool = False
-    means_by_product: bool = False
+    per_head: bool
+    sigmoid_gelu: bool
+    folds_weights: bool
+    folds_gammas: bool = False
+    folds_score_scale: bool = False
+    matmul_mean: bool = False
 
 
 # TF.js multiplies matrices fast on a CPU only one by one and untransposed, and has no vector code for erf and tanh;
-# gammas cost it less than 1 % of its time, and taken in they cost u8 about 2 dB. On a GPU every operation is a program
-# of its own or several (a mean is), whose start costs more than what it computes; its weights are those of the shape
-# for CPUs, so that a page keeps them once. LiteRT has one operation for GELU and one for all heads' products.
-SHAPES: dict[str, Shape] = {
-    "tfjs": Shape(heads_apart=True, cheap_gelu=True, changes_weights=True),
-    "tfjs_packed": Shape(heads_apart=True, cheap_gelu=True, changes_weights=False),
-    "tfjs_gpu": Shape(heads_apart=False, cheap_gelu=False, changes_weights=True, means_by_product=True),
-    "tfjs_gpu_packed": Shape(heads_apart=False, cheap_gelu=False, changes_weights=False, means_by_product=True),
-    "tflite": Shape(heads_apart=False, cheap_gelu=False, changes_weights=True, takes_gamma=True, scales_queries=True),
-    "tflite_packed": Shape(heads_apart=False, cheap_gelu=False, changes_weights=False),
+# gammas cost it less than 1 % of its time, and folded they cost u8 about 2 dB. On a GPU every operation is a dispatch
+# of its own or several (a mean is), which costs more than what it computes; its weights are those of the rewrite for
+# CPUs, so that a page stores them once. LiteRT has one operation for GELU and one for all heads' products.
+REWRITES: dict[str, GraphRewrite] = {
+    "tfjs": GraphRewrite(per_head=True, sigmoid_gelu=True, folds_weights=True),
+    "tfjs_packed": GraphRewrite(per_head=True, sigmoid_gelu=True, folds_weights=False),
+    "tfjs_gpu": GraphRewrite(per_head=False, sigmoid_gelu=False, folds_weights=True, matmul_mean=True),
+    "tfjs_gpu_packed": GraphRewrite(per_head=False, sigmoid_gelu=False, folds_weights=False, matmul_mean=True),
+    "tflite": GraphRewrite(
+        per_head=False, sigmoid_gelu=False, folds_weights=True, folds_gammas=True, folds_score_scale=True
+    ),
+    "tflite_packed": GraphRewrite(per_head=False, sigmoid_gelu=False, folds_weights=False),
 }
 
 
-class ShapedTransformer(nn.Module):
-    """A model of a shape: one image in, `pixels [1, C, H, W]` → `[1, K]`."""
+class RewrittenTransformer(nn.Module):
+    """A rewritten model: one image in, `pixels [1, C, H, W]` → `[1, K]`."""
 
-    def __init__(self, parts: Anatomy, shape: Shape) -> None:
+    def __init__(self, parts: TransformerParts, rewrite: GraphRewrite) -> None:
         super().__init__()
-        heads = HeadsApart if shape.heads_apart else HeadsTogether
+        heads = PerHeadAttention if rewrite.per_head else BatchedHeadsAttention
         rows = [None] * (len(parts.blocks) - 1) + [_read_rows(parts)]
         self.embedding = Embedding(parts)
         self.blocks = nn.Sequential(
             *[
-                ShapedBlock(block, heads(block.attention), gelu(block.activation, cheap=shape.cheap_gelu), kept)
+                BlockLayer(block, heads(block.attention), gelu(block.activation, by_sigmoid=rewrite.sigmoid_gelu), kept)
                 for block, kept in zip(parts.blocks, rows, strict=True)
             ]
         )
-        self.end = End(parts.end)
-        if shape.means_by_product:
+        self.head = OutputHead(parts.head)
+        if rewrite.matmul_mean:
             for layer in self.modules():
                 if isinstance(layer, Norm):
-                    layer.take_mean_by_product()
+                    layer.use_matmul_mean()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map `[1, C, H, W]` to `[1, K]`."""
-        result: Tensor = self.end(self.blocks(self.embedding(pixels)))
+        result: Tensor = self.head(self.blocks(self.embedding(pixels)))
         return result
 
 
-def shape(module: nn.Module, target: str, *, exact_gelu: bool = False) -> nn.Module:
-    """Return a timm VisionTransformer with plain float weights in the shape `target` of `SHAPES`.
+def rewrite_for_runtime(module: nn.Module, target: str, *, exact_gelu: bool = False) -> nn.Module:
+    """Return a timm VisionTransformer with plain float weights rewritten for the `target` of `REWRITES`.
 
     It takes one image and computes in the module's own type. Raises `ConversionError`, with the reason, for a model of
     another architecture or with unusual parts.
     """
-    chosen = SHAPES[target]
+    rewrite = REWRITES[target]
     if exact_gelu:
-        chosen = replace(chosen, cheap_gelu=False)
-    parts = fold_constants(dissect(module))
-    if chosen.takes_gamma:
+        rewrite = replace(rewrite, sigmoid_gelu=False)
+    parts = fold_constants(extract_parts(module))
+    if rewrite.folds_gammas:
         parts = fold_gammas(parts)
-    if chosen.changes_weights:
-        parts = fold_weights(parts, scale_queries=chosen.scales_queries)
-    own_type = next(module.parameters()).dtype
-    return ShapedTransformer(parts, chosen).to(own_type).eval()
+    if rewrite.folds_weights:
+        parts = fold_weights(parts, scale_queries=rewrite.folds_score_scale)
+    dtype = next(module.parameters()).dtype
+    return RewrittenTransformer(parts, rewrite).to(dtype).eval()
 
 
-def fold_constants(parts: Anatomy) -> Anatomy:
-    """Return the parts with fewer additions, by folds that touch no weight of a linear layer or convolution."""
-    end = parts.end
-    if end.norm is not None and end.classifiers:
-        norm, classifiers = folds.shift_into(end.norm, *end.classifiers)
-        end = replace(end, norm=norm, classifiers=classifiers)
-    return replace(parts, blocks=tuple(_fold_constants(block) for block in parts.blocks), end=end)
+def fold_constants(parts: TransformerParts) -> TransformerParts:
+    """Return the parts with fewer additions, by folds that change no weight of a linear layer or convolution."""
+    head = parts.head
+    if head.norm is not None and head.classifiers:
+        norm, classifiers = folds.shift_into(head.norm, *head.classifiers)
+        head = replace(head, norm=norm, classifiers=classifiers)
+    return replace(parts, blocks=tuple(_fold_constants(block) for block in parts.blocks), head=head)
 
 
 def _fold_constants(block: Block) -> Block:
@@ -111,13 +112,13 @@ def _fold_constants(block: Block) -> Block:
     return replace(block, attention_norm=norm, attention=attention, mlp_norm=mlp_norm, up=up)
 
 
-def fold_gammas(parts: Anatomy) -> Anatomy:
-    """Return the parts, constants folded before, with the norms' gammas in the layers that read them."""
-    end = parts.end
-    if end.norm is not None and end.classifiers:
-        norm, classifiers = folds.scale_into(end.norm, *end.classifiers)
-        end = replace(end, norm=norm, classifiers=classifiers)
-    return replace(parts, blocks=tuple(_fold_gammas(block) for block in parts.blocks), end=end)
+def fold_gammas(parts: TransformerParts) -> TransformerParts:
+    """Return the parts, constants folded before, with the norms' gammas folded into the layers that read them."""
+    head = parts.head
+    if head.norm is not None and head.classifiers:
+        norm, classifiers = folds.scale_into(head.norm, *head.classifiers)
+        head = replace(head, norm=norm, classifiers=classifiers)
+    return replace(parts, blocks=tuple(_fold_gammas(block) for block in parts.blocks), head=head)
 
 
 def _fold_gammas(block: Block) -> Block:
@@ -128,8 +129,8 @@ def _fold_gammas(block: Block) -> Block:
     return replace(block, attention_norm=norm, attention=attention, mlp_norm=mlp_norm, up=up)
 
 
-def fold_weights(parts: Anatomy, *, scale_queries: bool) -> Anatomy:
-    """Return the parts without LayerScales and means, and maybe without the scores' scale."""
+def fold_weights(parts: TransformerParts, *, scale_queries: bool) -> TransformerParts:
+    """Return the parts with LayerScales and means folded into weights, and maybe the scale of attention's scores."""
     blocks = tuple(folds.absorb_layer_scale(block) for block in parts.blocks)
     blocks = tuple(replace(block, attention=folds.centre_heads(block.attention)) for block in blocks)
     if scale_queries:
@@ -137,7 +138,7 @@ def fold_weights(parts: Anatomy, *, scale_queries: bool) -> Anatomy:
     return folds.centre_stream(replace(parts, blocks=blocks))
 
 
-def _read_rows(parts: Anatomy) -> slice | None:
-    """Return which tokens the end reads, or None where it reads all."""
-    end, all_tokens = parts.end, parts.patches.grid[0] * parts.patches.grid[1] + len(parts.prefix)
-    return None if end.count == all_tokens else slice(end.first, end.first + end.count)
+def _read_rows(parts: TransformerParts) -> slice | None:
+    """Return which tokens the output head reads, or None where it reads all."""
+    head, all_tokens = parts.head, parts.patches.grid[0] * parts.patches.grid[1] + len(parts.prefix)
+    return None if head.count == all_tokens else slice(head.first, head.first + head.count)

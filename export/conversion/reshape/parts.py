@@ -1,4 +1,4 @@
-"""A timm VisionTransformer taken apart into plain tensors, from which modules of another shape are made.
+"""The parts of a timm VisionTransformer as plain tensors, from which rewritten modules are built.
 
 All tensors are float64 copies, so that exact algebra on them stays exact to a float32's rounding. D is the width of
 the token stream, H the number of heads, d that of a head.
@@ -29,7 +29,7 @@ class Affine:
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """LayerNorm over the last axis, times `gamma`, plus `beta`; `centred` where its inputs have a mean of 0 already."""
+    """LayerNorm over the last axis with `eps`, `gamma` and `beta`; `centred` where its inputs have a mean of 0."""
 
     eps: float
     gamma: Tensor | None
@@ -39,7 +39,10 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Queries, keys and values `[H·d, D]`, maybe normalised within each head, and the projection `[D, H·d]`."""
+    """The layers `query`, `key` and `value` `[H·d, D]`, maybe normalised within each head, and `projection` `[D, H·d]`.
+
+    `scale` multiplies the scores.
+    """
 
     heads: int
     scale: float
@@ -53,7 +56,10 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Both branches of a block, each with the norm before it and maybe a LayerScale `[D]` after it."""
+    """Both branches of a block, each with the norm before it and maybe a LayerScale `[D]` after it.
+
+    The MLP is the layers `up` and `down` with the `activation`, a value of `ACTIVATIONS`, between them.
+    """
 
     attention_norm: Norm
     attention: Attention
@@ -66,8 +72,8 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Patches:
-    """The convolution that cuts the image: `weight [D, C, h, w]`, `grid` rows and columns of patches."""
+class PatchEmbedding:
+    """The convolution of the patch embedding: `weight [D, C, h, w]`, `grid` rows and columns of patches."""
 
     weight: Tensor
     bias: Tensor | None
@@ -75,11 +81,11 @@ class Patches:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """What becomes of the tokens `first` … `first + count - 1`, which alone are read.
+class OutputHead:
+    """Pooling, final norm and classifiers of `count` tokens from the one of index `first`, which alone are read.
 
-    They are normalised (after their mean is taken, with `norm_after_mean`) and, with `mean`, averaged into one. Then
-    each classifier reads its own token, and their results are averaged; without classifiers the token is the result.
+    They are normalised (after pooling, with `norm_after_mean`) and, with `mean`, averaged into one. Then each of the
+    `classifiers` reads its own token, and their logits are averaged; without classifiers the token is the output.
     """
 
     first: int
@@ -91,19 +97,19 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Anatomy:
-    """The whole model: `prefix [P, D]` tokens come before the patches, to which `positions` are added.
+class TransformerParts:
+    """The whole model: `prefix [P, D]` tokens come before the `patches`, to which `positions` are added.
 
-    `norm` is applied to the stream before the first block; `recentre` then takes the mean of each token away.
+    `norm` is applied to the residual stream before the first block; `recentre` then subtracts the mean of each token.
     """
 
-    patches: Patches
+    patches: PatchEmbedding
     prefix: Tensor
     positions: Tensor | None
     norm: Norm | None
     recentre: bool
     blocks: tuple[Block, ...]
-    end: End
+    head: OutputHead
 
 
 ACTIVATIONS: dict[type[nn.Module], str] = {
@@ -114,25 +120,25 @@ ACTIVATIONS: dict[type[nn.Module], str] = {
 }
 
 
-def dissect(module: nn.Module) -> Anatomy:
-    """Return the parts of a model with float weights; raises `ConversionError` for what is built in another way."""
+def extract_parts(module: nn.Module) -> TransformerParts:
+    """Return the parts of a model with float weights; raises `ConversionError`, with the reason, for unusual parts."""
     if type(module) not in (VisionTransformer, VisionTransformerDistilled):
-        raise _strange("the model", f"is a {type(module).__name__}, not timm's VisionTransformer")
+        raise _unsupported("the model", f"is a {type(module).__name__}, not timm's VisionTransformer")
     assert isinstance(module, VisionTransformer)
     prefix, positions = _tokens(module)
-    return Anatomy(
+    return TransformerParts(
         patches=_patches(module.patch_embed),
         prefix=prefix,
         positions=positions,
         norm=_norm("norm_pre", module.norm_pre),
         recentre=False,
         blocks=tuple(_block(f"blocks.{index}", block) for index, block in enumerate(module.blocks)),
-        end=_end(module),
+        head=_output_head(module),
     )
 
 
-def _strange(name: str, reason: str) -> ConversionError:
-    return ConversionError(f"this model cannot be given another shape: {name} {reason}")
+def _unsupported(name: str, reason: str) -> ConversionError:
+    return ConversionError(f"this model cannot be rewritten for a runtime: {name} {reason}")
 
 
 def _exact(values: Tensor) -> Tensor:
@@ -141,7 +147,7 @@ def _exact(values: Tensor) -> Tensor:
 
 def _affine(name: str, layer: Any) -> Affine:
     if type(layer) is not nn.Linear:
-        raise _strange(name, f"is a {type(layer).__name__}, not a plain Linear")
+        raise _unsupported(name, f"is a {type(layer).__name__}, not a plain Linear")
     return Affine(_exact(layer.weight), None if layer.bias is None else _exact(layer.bias))
 
 
@@ -149,7 +155,7 @@ def _norm(name: str, layer: Any) -> Norm | None:
     if isinstance(layer, nn.Identity):
         return None
     if not isinstance(layer, nn.LayerNorm) or len(layer.normalized_shape) != 1:
-        raise _strange(name, f"is a {type(layer).__name__}, not LayerNorm")
+        raise _unsupported(name, f"is a {type(layer).__name__}, not LayerNorm")
     gamma, beta = (None if values is None else _exact(values) for values in (layer.weight, layer.bias))
     return Norm(layer.eps, gamma, beta)
 
@@ -157,24 +163,24 @@ def _norm(name: str, layer: Any) -> Norm | None:
 def _needed_norm(name: str, layer: Any) -> Norm:
     norm = _norm(name, layer)
     if norm is None:
-        raise _strange(name, "is missing")
+        raise _unsupported(name, "is missing")
     return norm
 
 
-def _patches(embed: Any) -> Patches:
+def _patches(embed: Any) -> PatchEmbedding:
     if type(embed) is not PatchEmbed or not isinstance(embed.norm, nn.Identity):
-        raise _strange("patch_embed", f"is a {type(embed).__name__}, or has a normalisation of its own")
+        raise _unsupported("patch_embed", f"is a {type(embed).__name__}, or has a normalisation of its own")
     conv = embed.proj
     plain = type(conv) is nn.Conv2d and conv.stride == conv.kernel_size and conv.groups == 1
     if not plain or conv.padding != (0, 0) or conv.dilation != (1, 1) or embed.dynamic_img_pad or not embed.grid_size:
-        raise _strange("patch_embed", "does not just cut images of one size into patches")
-    return Patches(_exact(conv.weight), None if conv.bias is None else _exact(conv.bias), tuple(embed.grid_size))
+        raise _unsupported("patch_embed", "does not just cut images of one size into patches")
+    return PatchEmbedding(_exact(conv.weight), None if conv.bias is None else _exact(conv.bias), tuple(embed.grid_size))
 
 
 def _tokens(module: VisionTransformer) -> tuple[Tensor, Tensor | None]:
     """Return the tokens before the patches' with their positions added, and the patches' positions."""
-    own = [getattr(module, name, None) for name in ("cls_token", "dist_token", "reg_token")]
-    tokens = [_exact(token)[0] for token in own if token is not None]
+    names = [getattr(module, name, None) for name in ("cls_token", "dist_token", "reg_token")]
+    tokens = [_exact(token)[0] for token in names if token is not None]
     prefix = torch.cat(tokens) if tokens else torch.zeros(0, module.embed_dim, dtype=torch.float64)
     if module.pos_embed is None:
         return prefix, None
@@ -186,13 +192,13 @@ def _tokens(module: VisionTransformer) -> tuple[Tensor, Tensor | None]:
 
 def _block(name: str, block: Any) -> Block:
     if type(block) is not TimmBlock:
-        raise _strange(name, f"is a {type(block).__name__}, not timm's Block")
+        raise _unsupported(name, f"is a {type(block).__name__}, not timm's Block")
     mlp = block.mlp
     if type(mlp) is not Mlp or not isinstance(mlp.norm, nn.Identity):
-        raise _strange(f"{name}.mlp", f"is a {type(mlp).__name__}, or has a normalisation within")
+        raise _unsupported(f"{name}.mlp", f"is a {type(mlp).__name__}, or has a normalisation within")
     activation = ACTIVATIONS.get(type(mlp.act))
     if activation is None:
-        raise _strange(f"{name}.mlp", f"has the activation {type(mlp.act).__name__}")
+        raise _unsupported(f"{name}.mlp", f"has the activation {type(mlp.act).__name__}")
     if activation == "gelu" and getattr(mlp.act, "approximate", "none") == "tanh":
         activation = "gelu_tanh"
     return Block(
@@ -211,17 +217,17 @@ def _layer_scale(name: str, layer: Any) -> Tensor | None:
     if isinstance(layer, nn.Identity):
         return None
     if type(layer) is not LayerScale:
-        raise _strange(name, f"is a {type(layer).__name__}")
+        raise _unsupported(name, f"is a {type(layer).__name__}")
     return _exact(layer.gamma)
 
 
 def _attention(name: str, layer: Any) -> Attention:
-    # Attention whose products were opened for quantization is a class of its own with the same arithmetic.
-    opened = isinstance(layer, TimmAttention) and isinstance(getattr(layer, "product_qk", None), Product)
-    if not (type(layer) is TimmAttention or opened) or layer.gate is not None:
-        raise _strange(name, f"is a {type(layer).__name__}, or has a gate")
+    # Attention that was decomposed for quantization is a class of its own with the same arithmetic.
+    decomposed = isinstance(layer, TimmAttention) and isinstance(getattr(layer, "product_qk", None), Product)
+    if not (type(layer) is TimmAttention or decomposed) or layer.gate is not None:
+        raise _unsupported(name, f"is a {type(layer).__name__}, or has a gate")
     if not isinstance(layer.norm, nn.Identity):
-        raise _strange(name, "has a normalisation of its output")
+        raise _unsupported(name, "has a normalisation of its output")
     qkv = _affine(f"{name}.qkv", layer.qkv)
     biases = (None,) * 3 if qkv.bias is None else qkv.bias.chunk(3)
     query, key, value = (Affine(*pair) for pair in zip(qkv.weight.chunk(3), biases, strict=True))
@@ -237,18 +243,18 @@ def _attention(name: str, layer: Any) -> Attention:
     )
 
 
-def _end(module: VisionTransformer) -> End:
+def _output_head(module: VisionTransformer) -> OutputHead:
     distilled = isinstance(module, VisionTransformerDistilled)
     if module.attn_pool is not None or module.global_pool not in ("token", "avg"):
-        raise _strange("the pooling", f"{module.global_pool or 'none'!r} is not the class token or the mean")
+        raise _unsupported("the pooling", f"{module.global_pool or 'none'!r} is not the class token or the mean")
     before = _norm("norm", module.norm)
     after = None if distilled else _norm("fc_norm", module.fc_norm)
     if before is not None and after is not None:
-        raise _strange("fc_norm", "comes on top of another norm")
+        raise _unsupported("fc_norm", "comes on top of another norm")
     layers = {"head": module.head} | ({"head_dist": module.head_dist} if distilled else {})
     classifiers = [_affine(name, layer) for name, layer in layers.items() if not isinstance(layer, nn.Identity)]
     first, count, mean = 0, 2 if distilled else 1, distilled and not classifiers
     if module.global_pool == "avg":
         first = 0 if module.pool_include_prefix else module.num_prefix_tokens
         count, mean = module.patch_embed.num_patches + module.num_prefix_tokens - first, True
-    return End(first, count, mean, before or after, after is not None, tuple(classifiers))
+    return OutputHead(first, count, mean, before or after, after is not None, tuple(classifiers))

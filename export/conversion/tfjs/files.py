@@ -1,4 +1,4 @@
-"""A TF.js graph model as bytes: model.json and its weight shards, written for no one's trust but read back."""
+"""A TF.js graph model as bytes, model.json and its weight shards: read back, and verified against what was written."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ MODEL = "model.json"
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A constant as it lies in the shards: `stored` as written, `values` as the runtime will see it.
+    """The constant `name` in the shards: `stored` as written, `values` as the runtime dequantizes it.
 
     `dtype` is the type of the stored bytes; `scale` and `minimum` are those of an integer: value = q·scale + minimum.
     """
@@ -67,7 +67,7 @@ def _read_group(folder: Path, group: dict[str, Any]) -> Iterator[StoredTensor]:
 
 
 def _read_packed(folder: Path, entry: dict[str, Any], data: bytes, offset: int) -> tuple[StoredTensor, int]:
-    """Return a weight that is packed with a scale per output channel (see `packed_tfjs`), and where its bytes end."""
+    """Return a weight that is packed with a scale per output channel (see `packed`), and where its bytes end."""
     bits, shape = int(entry["packed"]["bits"]), entry["packed"]["shape"]
     rows, columns = shape[0], int(np.prod(shape[1:]))
     sizes = (rows * row_bytes(columns, bits), 4 * rows, rows if entry["packed"]["zero_points"] else 0)
@@ -84,9 +84,9 @@ def _read_packed(folder: Path, entry: dict[str, Any], data: bytes, offset: int) 
 
 
 def check_tensors(folder: Path, parent: dict[str, NDArray[Any]], chosen: set[str], dtype: str) -> None:
-    """Prove from the bytes that exactly the `chosen` constants are stored as `dtype`, each within its rounding error.
+    """Verify from the bytes that exactly the `chosen` constants are stored as `dtype`, each within its rounding error.
 
-    uint8 may be off by half a step, float16 by 2⁻¹¹ of the value (and 2⁻²⁵ near zero); all others are equal bit for
+    uint8 may be off by half a scale, float16 by 2⁻¹¹ of the value (and 2⁻²⁵ near zero); all others are equal bit for
     bit. Raises `ConversionError` naming the first constant that is not so.
     """
     tensors = read_tensors(folder)

@@ -1,8 +1,8 @@
-"""A second graph over the weights of a TF.js graph model: what a GPU computes in fewer programs.
+"""A second graph over the weights of a TF.js graph model, which takes fewer GPU dispatches per inference.
 
-`model_gpu.json` lies beside `model.json` and is a graph model too, but most of its constants are that one's: `shared`
-lists them, each with the `name` it has here and the constants that it consists `of`, side by side along the last axis.
-The few others lie in a shard of its own.
+`model_gpu.json` is a graph model next to `model.json`, but most of its constants are that one's: `shared` lists them,
+each with its `name` here and the constants `of` which it is the concatenation along the last axis. The few others are
+in a shard of its own.
 """
 
 import json
@@ -35,15 +35,15 @@ def write_sharing(graph: Graph, constants: Arrays, folder: Path) -> None:
     the bytes are not what they should be.
     """
     shared = {name: parts for name, values in graph.weights.items() if (parts := find_parts(values, constants))}
-    own = {name: values for name, values in graph.weights.items() if name not in shared}
-    for name, values in own.items():
+    unshared = {name: values for name, values in graph.weights.items() if name not in shared}
+    for name, values in unshared.items():
         if name.endswith(f"/{WEIGHT}") and min(values.shape[-2:]) > 1:
             raise ConversionError(
                 f"{name} {list(values.shape)} of the graph for GPUs is none of the other graph's weights: a converter "
                 "has changed it"
             )
-    entries = [{"name": name, "shape": values.shape, "dtype": values.dtype.name} for name, values in own.items()]
-    (folder / SHARD).write_bytes(b"".join(values.tobytes() for values in own.values()))
+    entries = [{"name": name, "shape": values.shape, "dtype": values.dtype.name} for name, values in unshared.items()]
+    (folder / SHARD).write_bytes(b"".join(values.tobytes() for values in unshared.values()))
     model = {
         "format": "graph-model",
         "signature": graph.signature,
@@ -53,14 +53,14 @@ def write_sharing(graph: Graph, constants: Arrays, folder: Path) -> None:
     }
     (folder / GPU_MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
     for name, tensor in read_tensors(folder, GPU_MODEL).items():
-        if not same_bits(tensor.values, own[name]):
+        if not same_bits(tensor.values, unshared[name]):
             raise ConversionError(f"{folder / SHARD}: {name}, stored as {tensor.dtype}, is not what it was")
 
 
 def find_parts(wanted: NDArray[Any], constants: Arrays) -> list[str]:
-    """Return the constants that side by side along the last axis equal an array bit for bit; none: the empty list.
+    """Return the constants whose concatenation along the last axis equals an array bit for bit, or an empty list.
 
-    Lists are not put together, only found whole.
+    Vectors are not concatenated: one constant has to equal them.
     """
     found: list[str] = []
     column = 0
@@ -75,7 +75,7 @@ def find_parts(wanted: NDArray[Any], constants: Arrays) -> list[str]:
 
 
 def _begins(values: NDArray[Any], part: NDArray[Any]) -> bool:
-    """Tell whether an array's first columns are those of `part`, and no more are there than that has."""
+    """Tell whether an array's first columns are those of `part`, which has no more of them."""
     if part.ndim != values.ndim or part.dtype != values.dtype or part.shape[:-1] != values.shape[:-1]:
         return False
     columns = part.shape[-1]

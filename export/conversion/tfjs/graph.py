@@ -1,4 +1,4 @@
-"""A TF.js graph under names of our own: what a constant is for is in its name, and equal models have equal bytes."""
+"""A TF.js graph under names of our own: a constant's role is in its name, and equal models have equal bytes."""
 
 import json
 import sys
@@ -37,7 +37,10 @@ INDEX = "index"  # integers: shapes, axes, permutations
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Nodes in order of computation, without the constants' values, which `weights` holds by node name."""
+    """`nodes` in order of computation, without the values of constants, which `weights` has by node name.
+
+    `signature` names the inputs and outputs.
+    """
 
     nodes: list[Node]
     weights: dict[str, NDArray[Any]]
@@ -47,8 +50,8 @@ class Graph:
 def named_graph(saved_model: Path, prefix: str = "") -> Graph:
     """Freeze, fuse and name the graph of a SavedModel by the stock converter, once for all variants of a model.
 
-    The names of constants begin with `prefix`. Raises `ConversionError` for a graph with other ends than ours; runs in
-    the converter process.
+    The names of constants begin with `prefix`. Raises `ConversionError` for a graph with other inputs or outputs than
+    ours; runs in the converter process.
     """
     return _named_graph(saved_model, prefix, (saved_model / "saved_model.pb").stat().st_mtime_ns)
 
@@ -82,9 +85,8 @@ def rename(
 ) -> Graph:
     """Return the graph with `inputs` and `outputs` (old name → new) and all other nodes named and ordered by use.
 
-    An operation is called after its kind and number (`matmul_3`), a constant after its first consumer and its
-    role (`matmul_3/weight`), behind `prefix`. TensorFlow's own names depend on what was converted before in the same
-    process.
+    An operation is named by its type and number (`matmul_3`), a constant by its first consumer and its role
+    (`matmul_3/weight`), after `prefix`. TensorFlow's own names depend on what was converted before in the same process.
     """
     ordered = list(_in_order({node["name"]: node for node in nodes}, outputs))
     uses = _uses(ordered)
@@ -108,7 +110,7 @@ def rename(
 
 
 def _in_order(by_name: dict[str, Node], outputs: dict[str, str]) -> Iterator[Node]:
-    """Yield what the outputs need, every node after its inputs."""
+    """Yield the nodes that the outputs depend on in topological order."""
     seen: set[str] = set()
     stack = [(name, False) for name in sorted(outputs, reverse=True)]
     while stack:

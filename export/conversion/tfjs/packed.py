@@ -1,10 +1,10 @@
 """A TF.js graph model that stores a recipe's own integers: nothing is rounded a second time.
 
 A weight with one scale becomes TF.js's uint8 with `scale` and `min`. One with a scale per output channel is packed at
-the recipe's bits, which the page's loader decodes: the manifest's entry then has `packed` with `bits`, the original
+the recipe's bits, which the page's loader unpacks: the manifest's entry then has `packed` with `bits`, the original
 weight's `shape` [out, …], `axes` (how it was transposed to the constant's) and `zero_points`; its bytes are the packed
-rows, float32 scales and, with `zero_points`, uint8 zero points. A layer that was taken apart by heads is several such
-weights, each some of its output channels. What the recipe holds as float16 is stored so.
+rows, float32 scales and, with `zero_points`, uint8 zero points. A layer that was split by heads is several such
+weights, each some of its output channels. What the integer artifact holds as float16 is stored so.
 """
 
 import itertools
@@ -29,7 +29,10 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class IntegerWeight:
-    """A layer's weight as the integer artifact has it: codes uint8 [out, in], scales [out], maybe zero points [out]."""
+    """A layer's weight as the integer artifact has it, `shape` [out, …].
+
+    `codes` are uint8 [out, in], unpacked from `bits`; `scale` and `zero_point` are [out], the latter None if symmetric.
+    """
 
     shape: tuple[int, ...]
     bits: int
@@ -38,7 +41,7 @@ class IntegerWeight:
     zero_point: NDArray[np.uint8] | None
 
     def part(self, rows: slice) -> "IntegerWeight":
-        """Return the weight of some of the output channels."""
+        """Return the weight of the output channels `rows`."""
         points = None if self.zero_point is None else self.zero_point[rows]
         codes = self.codes[rows]
         return IntegerWeight((len(codes), *self.shape[1:]), self.bits, codes, self.scale[rows], points)
@@ -50,7 +53,7 @@ class IntegerWeight:
         return self.zero_point.astype(np.float32)[:, None]
 
     def values(self) -> NDArray[np.float32]:
-        """Return the float32 weight in its own shape."""
+        """Return the dequantized weight, float32, in its own shape."""
         return ((self.codes.astype(np.float32) - self.points()) * self.scale[:, None]).reshape(self.shape)
 
 
@@ -69,16 +72,16 @@ def integer_weights(file: Path) -> dict[str, IntegerWeight]:
 def pack_weights(folder: Path, file: Path) -> dict[str, int]:
     """Rewrite the float32 graph model in `folder` so that it stores the integers of the artifact `file`.
 
-    Returns the bytes of each constant that is stored as integers. Raises `ConversionError`, with `folder` unchanged,
-    when a quantized weight is not in the graph bit for bit, and also when a constant would change.
+    Returns the size in bytes of each constant that is stored as integers. Raises `ConversionError`, with `folder`
+    unchanged, when a quantized weight is not in the graph bit for bit, and also when a constant would change.
     """
     constants = read_tensors(folder)
-    placed = _match(integer_weights(file), constants)
+    matches = _match(integer_weights(file), constants)
     model = json.loads((folder / MODEL).read_text())
     entries: list[Entry] = []
     data: list[bytes] = []
     for entry in (entry for group in model["weightsManifest"] for entry in group["weights"]):
-        stored, own = _store(constants[entry["name"]], placed.get(entry["name"]))
+        stored, own = _encode(constants[entry["name"]], matches.get(entry["name"]))
         entries.append({"name": entry["name"], "shape": entry["shape"], "dtype": entry["dtype"], **stored})
         data.append(own)
     for group in model["weightsManifest"]:
@@ -87,8 +90,8 @@ def pack_weights(folder: Path, file: Path) -> dict[str, int]:
     (folder / SHARD).write_bytes(b"".join(data))
     model["weightsManifest"] = [{"paths": [SHARD], "weights": entries}]
     (folder / MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
-    _prove(folder, constants)
-    return {entry["name"]: len(own) for entry, own in zip(entries, data, strict=True) if entry["name"] in placed}
+    _verify(folder, constants)
+    return {entry["name"]: len(own) for entry, own in zip(entries, data, strict=True) if entry["name"] in matches}
 
 
 def _match(
@@ -98,23 +101,23 @@ def _match(
 
     Where layers have equal weights, or constants equal values, each constant still stands for what it is equal to.
     """
-    placed: dict[str, tuple[IntegerWeight, tuple[int, ...]]] = {}
+    matches: dict[str, tuple[IntegerWeight, tuple[int, ...]]] = {}
     for layer, weight in weights.items():
         values = weight.values()
         missing = np.ones(len(values), bool)
         for name, constant in constants.items():
-            for rows, axes in _places(values, constant.values):
-                placed[name] = (weight.part(rows), axes)
+            for rows, axes in _matching_rows(values, constant.values):
+                matches[name] = (weight.part(rows), axes)
                 missing[rows] = False
         if missing.any():
             raise ConversionError(
                 f"no constant of the TF.js graph equals the quantized weight of {layer}: a converter has changed it",
                 hint="the recipe can still be published in another format, or stored as u8",
             )
-    return placed
+    return matches
 
 
-def _places(weight: NDArray[np.float32], constant: NDArray[Any]) -> Iterator[tuple[slice, tuple[int, ...]]]:
+def _matching_rows(weight: NDArray[np.float32], constant: NDArray[Any]) -> Iterator[tuple[slice, tuple[int, ...]]]:
     """Yield the rows of a weight `[out, …]` that equal the constant, among equal parts of it, and how transposed."""
     count, rest = divmod(constant.size * len(weight), weight.size)
     if rest or not count or len(weight) % count or constant.ndim < 2:
@@ -137,15 +140,20 @@ def _axes(weight: NDArray[np.float32], constant: NDArray[Any]) -> tuple[int, ...
     return None
 
 
-def _store(constant: StoredTensor, placed: tuple[IntegerWeight, tuple[int, ...]] | None) -> tuple[Entry, bytes]:
-    """Return what the manifest says of a constant's bytes, and the bytes."""
-    if placed is None:
-        return _store_float(constant.values)
-    weight, axes = placed
+def _encode(constant: StoredTensor, matches: tuple[IntegerWeight, tuple[int, ...]] | None) -> tuple[Entry, bytes]:
+    """Return the manifest's entry for a constant's bytes, and the bytes."""
+    if matches is None:
+        return _encode_float(constant.values)
+    weight, axes = matches
     points, scale = weight.points(), weight.scale
     if (scale == scale[0]).all() and (points == points[0]).all():
-        step = float(scale[0])
-        coding = {"dtype": "uint8", "scale": step, "min": -float(points[0, 0]) * step, "original_dtype": "float32"}
+        tensor_scale = float(scale[0])
+        coding = {
+            "dtype": "uint8",
+            "scale": tensor_scale,
+            "min": -float(points[0, 0]) * tensor_scale,
+            "original_dtype": "float32",
+        }
         return {"quantization": coding}, weight.codes.reshape(weight.shape).transpose(axes).tobytes()
     rows = pack(weight.codes, weight.bits).tobytes() + scale.astype("<f4").tobytes()
     record = {
@@ -157,7 +165,7 @@ def _store(constant: StoredTensor, placed: tuple[IntegerWeight, tuple[int, ...]]
     return {"packed": record}, rows if weight.zero_point is None else rows + weight.zero_point.tobytes()
 
 
-def _store_float(values: NDArray[Any]) -> tuple[Entry, bytes]:
+def _encode_float(values: NDArray[Any]) -> tuple[Entry, bytes]:
     if values.dtype == np.float32 and values.ndim:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is not equal
             half = values.astype("<f2")
@@ -166,7 +174,7 @@ def _store_float(values: NDArray[Any]) -> tuple[Entry, bytes]:
     return {}, values.astype(values.dtype.newbyteorder("<")).tobytes()
 
 
-def _prove(folder: Path, parent: dict[str, StoredTensor]) -> None:
+def _verify(folder: Path, parent: dict[str, StoredTensor]) -> None:
     """Raise `ConversionError` unless every constant that the bytes stand for is its parent's, bit for bit."""
     for name, tensor in read_tensors(folder).items():
         if not same_bits(tensor.values, parent[name].values):

@@ -7,7 +7,7 @@ from typing import Any
 
 from export.core.units import format_bytes, format_percent
 from export.page.reports.markdown import UNKNOWN, Verdict, table, verdict_table
-from export.quantization.evaluation.records import WIDTHS, EvaluationTable, Share, write_share
+from export.quantization.evaluation.records import WIDTHS, Estimate, EvaluationTable, format_estimate
 from export.quantization.recipes import NAME as RECIPE
 
 SUMMARY_METHODS = ("minmax", "percentile", "basic", "ptq4vit", "repq", "smoothquant", "aqer", "gptq")
@@ -22,7 +22,7 @@ class Criterion:
     points: float | None = None
     other: str | None = None
 
-    def judge(self, top1: dict[str, Share]) -> Verdict | None:
+    def judge(self, top1: dict[str, Estimate]) -> Verdict | None:
         """Compare; None where a recipe that it needs was not evaluated."""
         own, reference = top1.get(self.recipe), top1.get(self.other or "f32")
         if own is None or reference is None:
@@ -63,9 +63,9 @@ def _width(match: "re.Match[str]") -> str:
     return f"W{match['weight']}" + (f"A{activation}" if activation else "")
 
 
-def _intro(evaluation: EvaluationTable, accuracy: dict[str, Share | None]) -> str:
+def _intro(evaluation: EvaluationTable, accuracy: dict[str, Estimate | None]) -> str:
     return (
-        f"{evaluation.model}, n={evaluation.n:,} ({evaluation.data}), float: {write_share(accuracy.get('f32'))}; "
+        f"{evaluation.model}, n={evaluation.n:,} ({evaluation.data}), float: {format_estimate(accuracy.get('f32'))}; "
         f"calibrated on {evaluation.calibration_data}; {evaluation.machine}, {evaluation.threads} threads."
     )
 
@@ -87,7 +87,8 @@ def evaluation_section(evaluation: EvaluationTable) -> str:
     """Return the accuracies of every method and width, the baselines, and the acceptance criteria."""
     baselines = [row for row in evaluation.rows if row.note]
     lines = [
-        f"* `{row.recipe}`: {write_share(row.top1 or row.knn or row.agreement)}, {format_bytes(row.bytes)}; {row.note}."
+        f"* `{row.recipe}`: {format_estimate(row.top1 or row.knn or row.agreement)}, {format_bytes(row.bytes)}; "
+        f"{row.note}."
         for row in baselines
     ]
     return "\n".join([*_pivot(evaluation), "", *lines, "", *verdict_table(verdicts(evaluation))])

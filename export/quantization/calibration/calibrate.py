@@ -1,19 +1,32 @@
-"""From a float model and a recipe to a quantized one: fold, observe, choose, round, make up for the rest."""
+"""From a float model and a recipe to a quantized one: fold, observe, choose qparams, round, compensate the error."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
 from export.core.errors import RequestError
-from export.quantization.calibration.assemble import freeze, place
-from export.quantization.calibration.equalization import find_pairs, fold, layernorm_fold, smooth_fold
-from export.quantization.calibration.layer_solver import Job, choose_layer, choose_product
-from export.quantization.calibration.observers import Observed, by_block, by_memory, capture
-from export.quantization.calibration.qparams import Choices, Kept
-from export.quantization.layers.discovery import PRODUCTS, Site, find_sites, fold_batch_norm, open_attention
+from export.quantization.calibration.assemble import freeze, replace_layer
+from export.quantization.calibration.block_replay import BlockReplay
+from export.quantization.calibration.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
+from export.quantization.calibration.layer_solver import LayerProblem, choose_layer_qparams, choose_product_qparams
+from export.quantization.calibration.observers import (
+    Observation,
+    group_by_block,
+    group_by_memory,
+    observe,
+    observe_sensitivity,
+)
+from export.quantization.calibration.qparams import CalibrationCheckpoint, ModelQParams
+from export.quantization.layers.discovery import (
+    PRODUCTS,
+    QuantizableLayer,
+    decompose_attention,
+    find_quantizable_layers,
+    fold_batch_norm,
+)
 from export.quantization.recipes import Quantization, Recipe
 
 Bits = tuple[int | None, int | None]  # of weights and of activations; None stays in float
@@ -21,12 +34,35 @@ Tell = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A float model ready to be calibrated: attention opened, BatchNorm and the method's folds done, bits assigned."""
+class PreparedModel:
+    """A float model ready for calibration: attention decomposed, BatchNorm folded, ranges equalized, bits assigned.
+
+    `bits` are those of `layers`, by name, of weights and of activations.
+    """
 
     module: nn.Module
-    sites: list[Site]
+    layers: list[QuantizableLayer]
     bits: dict[str, Bits]
+
+
+@dataclass(frozen=True)
+class CalibrationJob:
+    """What is calibrated, on what, and what came of it so far: `layers` in their order, `qparams` by their names."""
+
+    quantization: Quantization
+    images: Tensor
+    layers: list[QuantizableLayer]
+    qparams: ModelQParams
+    checkpoint: CalibrationCheckpoint | None
+    features: bool
+    tell: Tell
+
+    def finish(self, group: Sequence[QuantizableLayer], chosen: Sequence[QuantizableLayer]) -> None:
+        """Keep the parameters chosen so far where some are new, and report each layer of a group."""
+        if self.checkpoint and chosen:
+            self.checkpoint.write(self.qparams)
+        for layer in group:
+            self.tell(self.layers.index(layer) + 1, len(self.layers), layer.name)
 
 
 def calibrate(
@@ -36,143 +72,192 @@ def calibrate(
     *,
     features: bool = False,
     tell: Tell = lambda done, total, name: None,
-    kept: Kept | None = None,
+    checkpoint: CalibrationCheckpoint | None = None,
 ) -> nn.Module:
     """Return the quantized copy of a float module, in evaluation mode on its device.
 
     `images [n, 3, H, W]` are normalised calibration images on the same device; `features` says that the outputs are
-    an embedding. `tell` hears of every layer done; `kept` holds what was chosen so far, so that a run that was stopped
-    goes on. Raises `RequestError` for a rule that fits no layer, `ConversionError` when the method does not fit the
-    model.
+    an embedding. `tell` is called after every layer. An interrupted calibration is resumed from its `checkpoint`.
+    Raises `RequestError` for a rule that matches no layer, `ConversionError` when the method does not fit the model.
     """
-    how = recipe.quantization
-    assert how is not None
-    if how.method.trains:
+    quantization = recipe.quantization
+    assert quantization is not None
+    if quantization.method.trains:
         raise RequestError(
-            f"{recipe.name}: {how.method.name} is a method of training, not of calibration",
+            f"{recipe.name}: {quantization.method.name} is a method of training (QAT), not of calibration (PTQ)",
             hint=f"run: python -m export.train --qat {recipe.name}",
         )
-    prepared = prepare(module, how, images)
-    choices = kept.read() if kept else Choices()
-    wanted = [site for site in prepared.sites if is_quantized(site, prepared.bits)]
-    groups, working = _groups(prepared, wanted, how, images)
-    done = 0
-    for group in groups:
-        todo = [site for site in group if not choices.has(site.name)]
-        if todo:
-            _choose_group(prepared, working, todo, how, images, choices, features)
-            if kept:
-                kept.write(choices)
-        for site in group:
-            done += 1
-            tell(done, len(wanted), site.name)
-            if working is not prepared.module:
-                place(working, site.name, choices)
-    return freeze(prepared.module, choices)
+    prepared = prepare(module, quantization, images)
+    job = CalibrationJob(
+        quantization=quantization,
+        images=images,
+        layers=[layer for layer in prepared.layers if is_quantized(layer, prepared.bits)],
+        qparams=checkpoint.read() if checkpoint else ModelQParams(),
+        checkpoint=checkpoint,
+        features=features,
+        tell=tell,
+    )
+    choose = _choose_sequentially if _is_sequential(quantization) and _observes(quantization) else _choose_independently
+    choose(prepared, job)
+    return freeze(prepared.module, job.qparams)
 
 
-def prepare(module: nn.Module, how: Quantization, images: Tensor) -> Prepared:
-    """Return a copy of the module that is ready; raises what `calibrate` does."""
+def prepare(module: nn.Module, quantization: Quantization, images: Tensor) -> PreparedModel:
+    """Return a copy of the module that is ready for calibration; raises what `calibrate` does."""
     copied = copy.deepcopy(module).eval().requires_grad_(False)
-    open_attention(copied)
+    decompose_attention(copied)
     fold_batch_norm(copied, images[:1])
-    sites = find_sites(copied, images[:1])
-    bits = assign_bits(sites, how)
-    if how.method.fold != "none" and how.activation_bits is not None:
-        _fold(copied, how, images, how.activation_bits)
-    return Prepared(copied, sites, bits)
+    layers = find_quantizable_layers(copied, images[:1])
+    bits = assign_bits(layers, quantization)
+    if quantization.method.fold != "none" and quantization.activation_bits is not None:
+        _equalize(copied, quantization, images, quantization.activation_bits)
+    return PreparedModel(copied, layers, bits)
 
 
-def assign_bits(sites: list[Site], how: Quantization) -> dict[str, Bits]:
-    """Return every layer's bits; raises `RequestError` naming a rule that fits no layer's name or role.
+def assign_bits(layers: list[QuantizableLayer], quantization: Quantization) -> dict[str, Bits]:
+    """Return every layer's bits; raises `RequestError` for a rule that matches no layer's name or role.
 
     Without a rule the patch embedding's input, the image, stays in float, as in PTQ4ViT.
     """
     bits: dict[str, Bits] = {}
-    unused = list(how.rules)
-    for site in sites:
-        bits[site.name] = (how.weight_bits, None if site.role == "stem" else how.activation_bits)
-        fitting = [rule for rule in how.rules if fnmatchcase(site.name, rule.pattern) or rule.pattern == site.role]
-        if fitting:
-            bits[site.name] = (fitting[0].weight_bits, fitting[0].activation_bits)
-        unused = [rule for rule in unused if rule not in fitting]
-        if bits[site.name][0] is None and bits[site.name][1] is not None and site.role not in PRODUCTS:
-            raise RequestError(f"{site.name}: activations cannot be quantized where the weight is not")
+    unused = list(quantization.rules)
+    for layer in layers:
+        bits[layer.name] = (quantization.weight_bits, None if layer.role == "stem" else quantization.activation_bits)
+        matching = [
+            rule for rule in quantization.rules if fnmatchcase(layer.name, rule.pattern) or rule.pattern == layer.role
+        ]
+        if matching:
+            bits[layer.name] = (matching[0].weight_bits, matching[0].activation_bits)
+        unused = [rule for rule in unused if rule not in matching]
+        if bits[layer.name][0] is None and bits[layer.name][1] is not None and layer.role not in PRODUCTS:
+            raise RequestError(f"{layer.name}: activations cannot be quantized where the weight is not")
     if unused:
-        roles = ", ".join(dict.fromkeys(site.role for site in sites))
+        roles = ", ".join(dict.fromkeys(layer.role for layer in layers))
         raise RequestError(
             f"no layer of the model matches the rule {unused[0].pattern!r}",
-            hint=f"roles are {roles}; layers are named like {sites[0].name}, {sites[-1].name}",
+            hint=f"roles are {roles}; layers are named like {layers[0].name}, {layers[-1].name}",
         )
     return bits
 
 
-def is_quantized(site: Site, bits: dict[str, Bits]) -> bool:
-    """Tell whether a layer's weight, or a product's operands, get integers."""
-    return bits[site.name][1 if site.role in PRODUCTS else 0] is not None
+def is_quantized(layer: QuantizableLayer, bits: dict[str, Bits]) -> bool:
+    """Tell whether a layer's weight, or a product's operands, are quantized."""
+    return bits[layer.name][1 if layer.role in PRODUCTS else 0] is not None
 
 
-def _fold(module: nn.Module, how: Quantization, images: Tensor, bits: int) -> None:
+def _equalize(module: nn.Module, quantization: Quantization, images: Tensor, bits: int) -> None:
     for pair in find_pairs(module):
-        site = Site(pair.layer, "linear", pair.linear)
-        rows = capture(module, [site], images, gradient=None, seed=0)[pair.layer].inputs[0].flatten(0, -2)
-        if how.method.fold == "layernorm":
-            fold(pair, *layernorm_fold(rows, bits))
+        layer = QuantizableLayer(pair.layer, "linear", pair.linear)
+        inputs = observe(module, [layer], images, gradient=None, seed=0)[pair.layer].inputs[0].flatten(0, -2)
+        if quantization.method.fold == "layernorm":
+            equalize(pair, *layernorm_factors(inputs, bits))
         else:
-            fold(pair, smooth_fold(rows, [pair.linear.weight], how.calibration.smooth))
+            equalize(pair, smooth_factors(inputs, [pair.linear.weight], quantization.calibration.smooth))
 
 
-def _observes(how: Quantization) -> bool:
-    method = how.method
-    active = method.activations if how.activation_bits is not None else "none"
-    return method.weights != "max" or active not in ("none", "dynamic") or method.compensate != "none"
+def _observes(quantization: Quantization) -> bool:
+    method = quantization.method
+    activations = method.activations if quantization.activation_bits is not None else "none"
+    return method.weights != "max" or activations not in ("none", "dynamic") or method.compensate != "none"
 
 
-def _is_sequential(how: Quantization) -> bool:
-    """Whether a layer is to see what the layers before it give once they are quantized."""
-    return how.method.weights == "gptq" or how.method.compensate != "none"
+def _is_sequential(quantization: Quantization) -> bool:
+    """Tell whether a layer is calibrated on what the layers before it give once they are quantized."""
+    return quantization.method.weights == "gptq" or quantization.method.compensate != "none"
 
 
-def _gradient(how: Quantization, features: bool) -> str | None:
-    searches = "search" in (how.method.weights, how.method.activations) or how.method.weights == "gptq"
-    if how.calibration.metric != "hessian" or not searches:
+def _gradient(quantization: Quantization, features: bool) -> str | None:
+    method = quantization.method
+    searches = "search" in (method.weights, method.activations) or method.weights == "gptq"
+    if quantization.calibration.metric != "hessian" or not searches:
         return None
-    return "gaussian" if features and how.method.gradient == "fisher" else how.method.gradient
+    return "gaussian" if features and method.gradient == "fisher" else method.gradient
 
 
-def _groups(
-    prepared: Prepared, wanted: list[Site], how: Quantization, images: Tensor
-) -> tuple[list[list[Site]], nn.Module]:
-    """Return the layers in the groups they are observed in, and the module whose inputs they are rounded for."""
-    if not _observes(how):
-        return [wanted], prepared.module
-    if _is_sequential(how):
-        return by_block(wanted), copy.deepcopy(prepared.module)
-    gradient = how.calibration.metric == "hessian"
-    return by_memory(prepared.module, wanted, images[:1], len(images), gradient=gradient), prepared.module
+def _choose_sequentially(prepared: PreparedModel, job: CalibrationJob) -> None:
+    """Calibrate block by block, each on what the quantized blocks before it give."""
+    working = copy.deepcopy(prepared.module)
+    float_model = _FloatModel(prepared.module, job)
+    in_quantized = BlockReplay(working, job.layers, job.images)
+    for group in group_by_block(job.layers):
+        names = [layer.name for layer in group]
+        todo = [layer for layer in group if not job.qparams.has(layer.name)]
+        observed = [layer for layer in todo if _is_observed(layer, job.quantization)]
+        of_quantized = in_quantized.observe(observed, outputs=False) if observed else {}
+        of_float = float_model.observe(observed) if observed else {}
+        for layer in todo:
+            of_layer = of_float.pop(layer.name, None)
+            _choose_qparams(prepared, layer, job, of_layer, of_quantized.pop(layer.name, None))
+        job.finish(group, todo)
+        for name in names:
+            replace_layer(working, name, job.qparams)
+        in_quantized.finish(names)
+        float_model.finish(names)
 
 
-def _choose_group(
-    prepared: Prepared,
-    working: nn.Module,
-    group: list[Site],
-    how: Quantization,
-    images: Tensor,
-    choices: Choices,
-    features: bool,
+class _FloatModel:
+    """What a sequential method observes of the float model, and no more: one pass for all gradients where it can be."""
+
+    def __init__(self, module: nn.Module, job: CalibrationJob) -> None:
+        self.module, self.job, method = module, job, job.quantization.method
+        self.gradient = _gradient(job.quantization, job.features)
+        self.searches = "search" in (method.weights, method.activations)  # then whole gradients are needed
+        self.sensitivity: dict[str, Tensor] = {}
+        if self.gradient and not self.searches and not all(job.qparams.has(layer.name) for layer in job.layers):
+            seed = job.quantization.calibration.seed
+            self.sensitivity = observe_sensitivity(module, job.layers, job.images, gradient=self.gradient, seed=seed)
+        needs_outputs = method.compensate != "none" and not self.searches
+        self.replay = BlockReplay(module, job.layers, job.images) if needs_outputs else None
+
+    def observe(self, layers: Sequence[QuantizableLayer]) -> dict[str, Observation]:
+        if self.searches:
+            seed = self.job.quantization.calibration.seed
+            return observe(self.module, layers, self.job.images, gradient=self.gradient, seed=seed)
+        found = self.replay.observe(layers) if self.replay else {layer.name: Observation(()) for layer in layers}
+        for name, observation in found.items():
+            observation.sensitivity = self.sensitivity.get(name)
+        return found
+
+    def finish(self, names: Sequence[str]) -> None:
+        if self.replay:
+            self.replay.finish(names)
+
+
+def _is_observed(layer: QuantizableLayer, quantization: Quantization) -> bool:
+    """Tell whether calibration images decide a layer's parameters: not those of products quantized at run time."""
+    return layer.role not in PRODUCTS or quantization.method.activations != "dynamic"
+
+
+def _choose_independently(prepared: PreparedModel, job: CalibrationJob) -> None:
+    """Calibrate every layer on the float model, in groups whose observations fit into memory."""
+    quantization, layers = job.quantization, job.layers
+    groups = [layers]
+    gradient = _gradient(quantization, job.features)
+    if _observes(quantization):
+        uses_gradient = quantization.calibration.metric == "hessian"
+        groups = group_by_memory(prepared.module, layers, job.images[:1], len(job.images), gradient=uses_gradient)
+    for group in groups:
+        todo = [layer for layer in group if not job.qparams.has(layer.name)]
+        observations: dict[str, Observation] = {}
+        if todo and _observes(quantization):
+            seed = quantization.calibration.seed
+            observations = observe(prepared.module, todo, job.images, gradient=gradient, seed=seed)
+        for layer in todo:
+            observation = observations.pop(layer.name, None)
+            _choose_qparams(prepared, layer, job, observation, observation)
+        job.finish(group, todo)
+
+
+def _choose_qparams(
+    prepared: PreparedModel,
+    layer: QuantizableLayer,
+    job: CalibrationJob,
+    of_float: Observation | None,
+    of_quantized: Observation | None,
 ) -> None:
-    seen: dict[str, Observed] = {}
-    rounded: dict[str, Observed] = {}
-    if _observes(how):
-        gradient = _gradient(how, features)
-        seen = capture(prepared.module, group, images, gradient=gradient, seed=how.calibration.seed)
-        if working is not prepared.module:
-            rounded = capture(working, group, images, gradient=None, seed=0)
-    for site in group:
-        weight_bits, activation_bits = prepared.bits[site.name]
-        before = seen.pop(site.name, None)
-        job = Job(site, how, weight_bits or 0, activation_bits, before, rounded.pop(site.name, before))
-        if site.role in PRODUCTS:
-            choices.products[site.name] = choose_product(job)
-        else:
-            choices.layers[site.name] = choose_layer(job)
+    weight_bits, activation_bits = prepared.bits[layer.name]
+    problem = LayerProblem(layer, job.quantization, weight_bits or 0, activation_bits, of_float, of_quantized)
+    if layer.role in PRODUCTS:
+        job.qparams.products[layer.name] = choose_product_qparams(problem)
+    else:
+        job.qparams.layers[layer.name] = choose_layer_qparams(problem)

@@ -1,4 +1,4 @@
-"""Range moved from activations into weights, exactly: what LayerNorm gives is rescaled, what follows undoes it."""
+"""Equalization: range moved from activations into weights, exactly: LayerNorm is rescaled, the next layer undoes it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ LEAST_SPREAD = 1e-5  # of the mean scale: channels that hardly vary are not blow
 
 @dataclass(frozen=True)
 class FoldPair:
-    """A LayerNorm and the linear layer that multiplies its output, `layer` being the latter's name."""
+    """A LayerNorm `norm` and the layer `linear` that multiplies its output, with the latter's name `layer`."""
 
     norm: nn.LayerNorm
     linear: nn.Linear
@@ -23,8 +23,8 @@ class FoldPair:
 
 
 def find_pairs(module: nn.Module) -> list[FoldPair]:
-    """Return every foldable LayerNorm with its layer; raises `ConversionError` when the model has none."""
-    found = []
+    """Return every LayerNorm with the linear layer it feeds; raises `ConversionError` when the model has none."""
+    pairs = []
     for name, parent in module.named_modules():
         for first, second in PAIRS:
             try:
@@ -32,18 +32,18 @@ def find_pairs(module: nn.Module) -> list[FoldPair]:
             except AttributeError:
                 continue
             if isinstance(norm, nn.LayerNorm) and norm.elementwise_affine and isinstance(linear, nn.Linear):
-                found.append(FoldPair(norm, linear, f"{name}.{second}" if name else second))
-    if not found:
+                pairs.append(FoldPair(norm, linear, f"{name}.{second}" if name else second))
+    if not pairs:
         raise ConversionError(
             f"{type(module).__name__} has no LayerNorm before a linear layer: there is nothing to fold",
             hint="choose a method without a fold, such as ptq4vit, minmax or gptq",
         )
-    return found
+    return pairs
 
 
 @torch.no_grad()
-def fold(pair: FoldPair, ratio: Tensor, shift: Tensor | None = None) -> None:
-    """Change x to x / ratio - shift, `[in]` each, and the next layer so that its output stays the same, in place."""
+def equalize(pair: FoldPair, ratio: Tensor, shift: Tensor | None = None) -> None:
+    """Let the norm give x / ratio - shift, `[in]` each, and the next layer's output stay the same, in place."""
     offset = torch.zeros_like(ratio) if shift is None else shift
     weight = pair.linear.weight * ratio
     if pair.linear.bias is None and shift is not None:
@@ -55,8 +55,8 @@ def fold(pair: FoldPair, ratio: Tensor, shift: Tensor | None = None) -> None:
     pair.norm.bias.div_(ratio).sub_(offset)
 
 
-def layernorm_fold(inputs: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Return ratio and shift `[in]` that give all channels of `inputs [t, in]` one scale and zero point.
+def layernorm_factors(inputs: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Return ratio and shift `[in]` with which all channels of `inputs [t, in]` have one scale and zero point.
 
     With each channel's own scale s and zero point z (its min and max), and their means s̃ and z̃: ratio = s / s̃,
     shift = min / ratio + z̃·s̃ (Li et al. 2023, "RepQ-ViT", eq. 8 to 12).
@@ -70,7 +70,7 @@ def layernorm_fold(inputs: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     return ratio, low / ratio + mean_point * mean_scale
 
 
-def smooth_fold(inputs: Tensor, weights: Sequence[Tensor], strength: float) -> Tensor:
+def smooth_factors(inputs: Tensor, weights: Sequence[Tensor], strength: float) -> Tensor:
     """Return the ratio `[in]` = max|x|^α / max|w|^(1-α), geometric mean 1 (Xiao et al. 2023, "SmoothQuant", eq. 4)."""
     activation = inputs.abs().amax(0)
     weight = torch.stack([value.detach().abs().amax(0) for value in weights]).amax(0)

@@ -1,79 +1,80 @@
-"""Rounding with error feedback, and what makes up for the error that is left."""
+"""GPTQ, rounding with error feedback, and ERQ's ridge regression, which compensates the error of rounded inputs."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.quantization.layers.accumulation import MOST, greatest_sums, in_rows
+from export.quantization.layers.accumulation import WEIGHT_SUM_LIMIT, greatest_sums, weight_rows
 from export.quantization.layers.modules import Weight
 
 Doubles = NDArray[np.float64]
-DAMPING = 0.01  # of the mean diagonal, as in the paper
-BLOCK = 64
-WIDER = 1.005  # the least factor of a scale that did not leave room
+DAMPING = 0.01  # of the mean diagonal of the Hessian, as in the paper
+BLOCK = 64  # columns
+WIDENING = 1.005  # the least factor of a scale with which the accumulation depth was not reached
 
 
-def gptq(weight: Tensor, curvature: Tensor, scale: Tensor, bits: int, *, run: int = 0) -> Weight:
+def gptq(weight: Tensor, hessian: Tensor, scale: Tensor, bits: int, *, accumulation_depth: int = 0) -> Weight:
     """Return the integer weight of `weight [out, …]`, rounded column by column with error feedback.
 
-    `curvature` is `[in, in]` = Σ x·xᵀ, `scale` `[out]`. Columns go in the order of falling curvature; each one's
-    error is spread over those to come by the inverse's Cholesky factor (Frantar et al. 2023, "GPTQ", algorithm 1).
-    With a `run`, scales are widened where the levels leave no room for one of so many steps (`runs.py`).
+    `hessian` is `[in, in]` = Σ x·xᵀ, `scale` `[out]`. Columns are quantized in the order of a falling diagonal
+    (act-order); the error of each is compensated in the remaining columns by the inverse's Cholesky factor (Frantar et
+    al. 2023, "GPTQ", algorithm 1). With an `accumulation_depth`, scales are widened until the weight allows it (see
+    `accumulation`).
     """
-    inverse, order = _inverse_factor(curvature.double())
+    inverse, order = _inverse_factor(hessian.double())
     rows = weight.detach().flatten(1).double()[:, order].cpu()
-    levels, scale, todo = torch.empty_like(weight), scale.clone(), torch.arange(len(weight))
-    if run:
-        scale = scale.maximum(greatest_sums(in_rows(weight.detach()), run) / MOST)
+    quantized, scale, todo = torch.empty_like(weight), scale.clone(), torch.arange(len(weight))
+    if accumulation_depth:
+        scale = scale.maximum(greatest_sums(weight_rows(weight.detach()), accumulation_depth) / WEIGHT_SUM_LIMIT)
     while len(todo):
-        found = torch.empty(len(todo), rows.shape[1], device=scale.device)
-        rounded = _round(rows[todo].numpy(), inverse.cpu().numpy(), scale[todo].double().cpu().numpy(), bits)
-        found[:, order] = torch.from_numpy(rounded).to(found)
-        levels[todo] = found.reshape(-1, *weight.shape[1:])
-        if not run:
+        columns = torch.empty(len(todo), rows.shape[1], device=scale.device)
+        rounded = _round_columns(rows[todo].numpy(), inverse.cpu().numpy(), scale[todo].double().cpu().numpy(), bits)
+        columns[:, order] = torch.from_numpy(rounded).to(columns)
+        quantized[todo] = columns.reshape(-1, *weight.shape[1:])
+        if not accumulation_depth:
             break
-        sums = greatest_sums(in_rows(levels[todo]), run)
-        scale[todo] *= torch.where(sums > MOST, (sums / MOST).clamp_min(WIDER), 1)
-        todo = todo[(sums > MOST).cpu()]
-    return Weight(bits, levels, scale)
+        sums = greatest_sums(weight_rows(quantized[todo]), accumulation_depth)
+        scale[todo] *= torch.where(sums > WEIGHT_SUM_LIMIT, (sums / WEIGHT_SUM_LIMIT).clamp_min(WIDENING), 1)
+        todo = todo[(sums > WEIGHT_SUM_LIMIT).cpu()]
+    return Weight(bits, quantized, scale)
 
 
-def _round(work: Doubles, factor: Doubles, column: Doubles, bits: int) -> Doubles:
-    """Return the levels of rows `work [out, in]`, which is used up; `column` `[out]` are their scales."""
+def _round_columns(work: Doubles, factor: Doubles, scale: Doubles, bits: int) -> Doubles:
+    """Return the quantized rows of `work [out, in]`, which is overwritten; `scale` `[out]`."""
     # numpy: thousands of small steps, each of which several threads would only wait for each other in
-    levels, low, high = np.empty_like(work), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    quantized, low, high = np.empty_like(work), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     for start in range(0, work.shape[1], BLOCK):  # errors reach the columns beyond a block in one product
         stop = min(start + BLOCK, work.shape[1])
         errors = np.empty((len(work), stop - start))
         for index in range(start, stop):
             values = work[:, index]
-            levels[:, index] = np.clip(np.rint(values / column), low, high)
-            error = (values - levels[:, index] * column) / factor[index, index]
+            quantized[:, index] = np.clip(np.rint(values / scale), low, high)
+            error = (values - quantized[:, index] * scale) / factor[index, index]
             work[:, index + 1 : stop] -= np.outer(error, factor[index, index + 1 : stop])
             errors[:, index - start] = error
         work[:, stop:] -= errors @ factor[start:stop, stop:]
-    return levels
+    return quantized
 
 
-def _inverse_factor(curvature: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the upper Cholesky factor of the damped inverse in the order of falling curvature, and that order."""
-    diagonal = curvature.diagonal()
+def _inverse_factor(hessian: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the upper Cholesky factor of the damped inverse in the order of a falling diagonal, and that order."""
+    diagonal = hessian.diagonal()
     order = diagonal.argsort(descending=True)
     damping = DAMPING * diagonal.mean().clamp_min(1e-30)
-    damped = curvature[order][:, order] + damping * torch.eye(len(order), dtype=torch.float64, device=curvature.device)
+    damped = hessian[order][:, order] + damping * torch.eye(len(order), dtype=torch.float64, device=hessian.device)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
     return torch.linalg.cholesky(inverse, upper=True), order
 
 
-def ridge_step(rounded: Tensor, target: Tensor, weight: Tensor, strength: float) -> Tensor:
-    """Return ΔW `[out, in]` that makes rounded inputs `[t, in]` give `target [t, out]` best.
+def ridge_update(quantized_input: Tensor, target: Tensor, weight: Tensor, strength: float) -> Tensor:
+    """Return ΔW `[out, in]` with which the quantized input `[t, in]` gives the `target [t, out]` best.
 
     ΔW = ((XᵀX + λI)⁻¹·Xᵀ·(Y - X·Wᵀ))ᵀ with λ = `strength` times the mean diagonal of XᵀX (Zhong et al. 2024, "ERQ",
     Aqer).
     """
-    rows = rounded.double()
+    rows = quantized_input.double()
     residual = target.double() - rows @ weight.detach().flatten(1).double().T
-    curvature = rows.T @ rows
-    curvature.diagonal().add_(strength * curvature.diagonal().mean().clamp_min(1e-30))
-    return torch.cholesky_solve(rows.T @ residual, torch.linalg.cholesky(curvature)).T.float()
+    normal = rows.T @ rows
+    normal.diagonal().add_(strength * normal.diagonal().mean().clamp_min(1e-30))
+    return torch.cholesky_solve(rows.T @ residual, torch.linalg.cholesky(normal)).T.float()

@@ -1,77 +1,115 @@
-"""What flows through the layers on calibration images: inputs, outputs, and the gradient of the loss at each output.
+"""Observers: what the layers take and give on calibration images, and the gradient of a loss at each output.
 
-Layers are observed in groups that fit into memory, all of a group in one pass forward (and backward).
+Layers are observed in groups whose tensors fit into memory, all of a group in one forward (and backward) pass.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.quantization.layers.discovery import Site
+from export.quantization.layers.discovery import PRODUCTS, QuantizableLayer
 
 GROUP_BYTES = 1 << 30
-BATCH = 8  # images a pass takes at once
+BATCH = 8  # images of one pass
 BLOCK = re.compile(r"(.*\.\d+)\.")
 
 
 @dataclass
-class Observed:
-    """Of one layer, over all images `[n, …]`: its inputs (two for a product), its output, and the output's gradient."""
+class Observation:
+    """What one layer takes and gives over all images `[n, …]`.
+
+    `inputs` are two for a product. Where they were asked for: the `output`, the `gradient` of a loss at it, or only
+    that gradient's mean square over channels at each position, the `sensitivity`.
+    """
 
     inputs: tuple[Tensor, ...]
-    output: Tensor
+    output: Tensor | None = None
     gradient: Tensor | None = None
+    sensitivity: Tensor | None = None
 
 
 @dataclass
-class _Pieces:
+class _Observer:
     inputs: list[tuple[Tensor, ...]] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
     gradients: list[Tensor] = field(default_factory=list)
 
-    def joined(self) -> Observed:
-        inputs = tuple(torch.cat(pieces) for pieces in zip(*self.inputs, strict=True))
+    def observation(self) -> Observation:
+        inputs = tuple(torch.cat(batches) for batches in zip(*self.inputs, strict=True))
         gradient = torch.cat(self.gradients) if self.gradients else None
-        return Observed(inputs, torch.cat(self.outputs), gradient)
+        return Observation(inputs, torch.cat(self.outputs) if self.outputs else None, gradient)
 
 
-class _Enough(Exception):  # noqa: N818 - no error
+class _StopForward(Exception):  # noqa: N818 - no error
     """Ends a forward pass: the last observed layer has run."""
 
 
-def capture(
-    module: nn.Module, sites: Sequence[Site], images: Tensor, *, gradient: str | None, seed: int, last: bool = True
-) -> dict[str, Observed]:
-    """Run `images [n, 3, H, W]` through the module and return what its `sites` saw, by name.
+def observe(
+    module: nn.Module,
+    layers: Sequence[QuantizableLayer],
+    images: Tensor,
+    *,
+    gradient: str | None,
+    seed: int,
+    outputs: bool = True,
+) -> dict[str, Observation]:
+    """Run `images [n, 3, H, W]` through the module and return the observations of `layers`, by name.
 
-    `gradient` is a kind of `loss` or None for a forward pass alone; with `last` the forward pass
-    ends at the last of the sites. A site's name, not its module, says which layer is meant.
+    `gradient` is the kind of `gradient_loss`, or None for a forward pass alone, which ends at the last of the layers. A
+    layer's name, not its module, says which one is meant.
     """
-    pieces = {site.name: _Pieces() for site in sites}
+    observers = {layer.name: _Observer() for layer in layers}
     generator = torch.Generator().manual_seed(seed)
-    with _observing(module, pieces, stop=gradient is None and last):
+    with _observing(module, observers, stop=gradient is None, outputs=outputs):
         for batch in torch.split(images, BATCH):
             if gradient is None:
-                with torch.no_grad():
-                    _run(module, batch)
+                with torch.no_grad(), suppress(_StopForward):
+                    module(batch)
             else:
-                with torch.enable_grad():
-                    outputs = module(batch.clone().requires_grad_())
-                    torch.autograd.backward(loss(outputs, gradient, generator))
-    return {name: found.joined() for name, found in pieces.items()}
+                _backward(module, batch, gradient, generator)
+    return {name: observer.observation() for name, observer in observers.items()}
 
 
-def _run(module: nn.Module, batch: Tensor) -> None:
-    with suppress(_Enough):
-        module(batch)
+def _backward(module: nn.Module, batch: Tensor, kind: str, generator: torch.Generator) -> None:
+    with torch.enable_grad():
+        torch.autograd.backward(gradient_loss(module(batch.clone().requires_grad_()), kind, generator))
 
 
-def loss(outputs: Tensor, kind: str, generator: torch.Generator) -> Tensor:
+def observe_sensitivity(
+    module: nn.Module, layers: Sequence[QuantizableLayer], images: Tensor, *, gradient: str, seed: int
+) -> dict[str, Tensor]:
+    """Return of each layer with a weight the mean squared gradient over channels, `[n, …]` by position, in one pass.
+
+    `gradient` is the kind of `gradient_loss`. What is returned takes a thousandth of the memory of the gradients.
+    """
+    batches: dict[str, list[Tensor]] = {layer.name: [] for layer in layers if layer.role not in PRODUCTS}
+    generator = torch.Generator().manual_seed(seed)
+
+    def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            output.register_hook(lambda gradient: batches[name].append(squared_over_channels(layer, gradient)))  # type: ignore[no-untyped-call]
+
+        return hook
+
+    with ExitStack() as stack:
+        for name in batches:
+            stack.callback(module.get_submodule(name).register_forward_hook(hook_of(name)).remove)
+        for batch in torch.split(images, BATCH):
+            _backward(module, batch, gradient, generator)
+    return {name: torch.cat(found) for name, found in batches.items()}
+
+
+def squared_over_channels(layer: nn.Module, gradient: Tensor) -> Tensor:
+    """Return the mean square of an output's gradient over its channels, which a convolution has second."""
+    return gradient.detach().square().mean(1 if isinstance(layer, nn.Conv2d) else -1)
+
+
+def gradient_loss(outputs: Tensor, kind: str, generator: torch.Generator) -> Tensor:
     """Return the sum over images of a loss whose gradient weighs each layer's error.
 
     `fisher`: -log p[y] with y drawn from the model's own softmax, whose squared gradient has the diagonal of the
@@ -84,30 +122,31 @@ def loss(outputs: Tensor, kind: str, generator: torch.Generator) -> Tensor:
         return F.kl_div(F.log_softmax(outputs, -1), F.softmax(outputs.detach(), -1), reduction="batchmean")
     if kind == "gaussian":
         return (outputs * torch.randn(outputs.shape, generator=generator).to(outputs)).sum()
-    chances = outputs.detach().softmax(-1).cpu()
-    drawn = torch.multinomial(chances, 1, generator=generator).squeeze(1).to(outputs.device)
-    return F.cross_entropy(outputs, drawn, reduction="sum")
+    probabilities = outputs.detach().softmax(-1).cpu()
+    labels = torch.multinomial(probabilities, 1, generator=generator).squeeze(1).to(outputs.device)
+    return F.cross_entropy(outputs, labels, reduction="sum")
 
 
 @contextmanager
-def _observing(module: nn.Module, pieces: dict[str, _Pieces], *, stop: bool) -> Iterator[None]:
-    last = list(pieces)[-1]
+def _observing(module: nn.Module, observers: dict[str, _Observer], *, stop: bool, outputs: bool) -> Iterator[None]:
+    last = list(observers)[-1]
 
-    def observe(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            found = pieces[name]
-            found.inputs.append(tuple(value.detach() for value in inputs))
-            found.outputs.append(output.detach())
+            observer = observers[name]
+            observer.inputs.append(tuple(value.detach() for value in inputs))
+            if outputs:
+                observer.outputs.append(output.detach())
             if output.requires_grad:
                 output.register_hook(  # type: ignore[no-untyped-call]
-                    lambda gradient: found.gradients.append(gradient.detach())
+                    lambda gradient: observer.gradients.append(gradient.detach())
                 )
             if stop and name == last:
-                raise _Enough
+                raise _StopForward
 
         return hook
 
-    handles = [module.get_submodule(name).register_forward_hook(observe(name)) for name in pieces]
+    handles = [module.get_submodule(name).register_forward_hook(hook_of(name)) for name in observers]
     try:
         yield
     finally:
@@ -115,34 +154,43 @@ def _observing(module: nn.Module, pieces: dict[str, _Pieces], *, stop: bool) -> 
             handle.remove()
 
 
-def by_memory(
-    module: nn.Module, sites: Sequence[Site], image: Tensor, count: int, *, gradient: bool
-) -> list[list[Site]]:
-    """Return the sites in groups, in order, whose tensors for `count` images fit into `GROUP_BYTES`; image `[1, …]`."""
-    seen = capture(module, sites, image, gradient=None, seed=0)
-    groups: list[list[Site]] = [[]]
+def group_by_memory(
+    module: nn.Module, layers: Sequence[QuantizableLayer], image: Tensor, count: int, *, gradient: bool
+) -> list[list[QuantizableLayer]]:
+    """Return the layers in groups, in order, whose observations of `count` images fit into `GROUP_BYTES`.
+
+    `image [1, 3, H, W]` is one from which the sizes are taken.
+    """
+    observations = observe(module, layers, image, gradient=None, seed=0)
+    groups: list[list[QuantizableLayer]] = [[]]
     filled = 0
-    for site in sites:
-        found = seen[site.name]
-        numbers = sum(value.numel() for value in found.inputs) + found.output.numel() * (2 if gradient else 1)
-        size = numbers * 4 * count
+    for layer in layers:
+        observation = observations[layer.name]
+        assert observation.output is not None
+        outputs = observation.output.numel() * (2 if gradient else 1)
+        size = (sum(value.numel() for value in observation.inputs) + outputs) * 4 * count
         if groups[-1] and filled + size > GROUP_BYTES:
             groups.append([])
             filled = 0
-        groups[-1].append(site)
+        groups[-1].append(layer)
         filled += size
     return groups
 
 
-def by_block(sites: Sequence[Site]) -> list[list[Site]]:
-    """Return the sites in groups, in order: those of a block (`blocks.3.…`) together, others alone."""
-    groups: list[list[Site]] = []
+def block_of(name: str) -> str:
+    """Return the name of the block that a layer belongs to (`blocks.3` of `blocks.3.attn.qkv`), or "" without one."""
+    matched = BLOCK.match(name)
+    return matched[1] if matched else ""
+
+
+def group_by_block(layers: Sequence[QuantizableLayer]) -> list[list[QuantizableLayer]]:
+    """Return the layers in groups, in order: those of a block (`blocks.3.…`) together, others alone."""
+    groups: list[list[QuantizableLayer]] = []
     before = None
-    for site in sites:
-        matched = BLOCK.match(site.name)
-        block = matched[1] if matched else site.name
+    for layer in layers:
+        block = block_of(layer.name) or layer.name
         if block != before:
             groups.append([])
-        groups[-1].append(site)
+        groups[-1].append(layer)
         before = block
     return groups

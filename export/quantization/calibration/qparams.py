@@ -1,4 +1,4 @@
-"""What calibration chose, layer by layer, in memory and on disk."""
+"""Quantization parameters (qparams) of a model, layer by layer: in memory, and on disk while it is calibrated."""
 
 import hashlib
 import io
@@ -13,10 +13,12 @@ from export.core.files import write_atomically
 from export.quantization.layers.modules import Weight
 from export.quantization.layers.quantizers import Quantizer, quantizer_from_json
 
+SCHEMA_VERSION = 2
+
 
 @dataclass(frozen=True)
-class Chosen:
-    """A layer's integer weight, the quantizer of its input (None: float) and its bias, changed where compensated."""
+class LayerQParams:
+    """A layer's integer `weight`, the quantizer of its `input` (None: float) and its `bias`, maybe corrected."""
 
     weight: Weight
     input: Quantizer | None
@@ -24,47 +26,51 @@ class Chosen:
 
 
 @dataclass
-class Choices:
-    """The chosen numbers by layer name: of layers with weights, and the two operands of products."""
+class ModelQParams:
+    """Quantization parameters by layer name: of `layers` with weights, and of the operands of `products`."""
 
-    layers: dict[str, Chosen] = field(default_factory=dict)
+    layers: dict[str, LayerQParams] = field(default_factory=dict)
     products: dict[str, tuple[Quantizer, Quantizer]] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
-        """Tell whether a layer's numbers are chosen."""
+        """Tell whether a layer's parameters are chosen."""
         return name in self.layers or name in self.products
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The file in which a calibration keeps its choices until it is done; `key` says what they were made from."""
+class CalibrationCheckpoint:
+    """The file `path` from which an interrupted calibration is resumed; `key` is the hash of all that decides it."""
 
     path: Path
     key: str
 
-    def read(self) -> Choices:
-        """Return what an earlier run from the same key left, or nothing."""
-        choices = Choices()
+    def read(self) -> ModelQParams:
+        """Return the parameters that an earlier run with the same key had chosen, or none."""
+        qparams = ModelQParams()
         if not self.path.exists():
-            return choices
+            return qparams
         stored = torch.load(io.BytesIO(self.path.read_bytes()), weights_only=True)
-        if stored["key"] != self.key:
-            return choices
+        if (stored.get("schema_version"), stored["key"]) != (SCHEMA_VERSION, self.key):
+            return qparams
         for name, values in stored["layers"].items():
-            weight = Weight(values["bits"], values["levels"], values["scale"], values["zero_point"])
-            choices.layers[name] = Chosen(weight, quantizer_from_json(values["input"]), values["bias"])
+            weight = Weight(values["bits"], values["quantized"], values["scale"], values["zero_point"])
+            qparams.layers[name] = LayerQParams(weight, quantizer_from_json(values["input"]), values["bias"])
         for name, pair in stored["products"].items():
             left, right = (quantizer_from_json(values) for values in pair)
             assert left is not None and right is not None
-            choices.products[name] = (left, right)
-        return choices
+            qparams.products[name] = (left, right)
+        return qparams
 
-    def write(self, choices: Choices) -> None:
-        """Keep the choices."""
+    def write(self, qparams: ModelQParams) -> None:
+        """Write the parameters chosen so far, whole or not at all."""
+        stored = {
+            "schema_version": SCHEMA_VERSION,
+            "key": self.key,
+            "layers": {name: _plain(layer) for name, layer in qparams.layers.items()},
+            "products": {name: [left.to_json(), right.to_json()] for name, (left, right) in qparams.products.items()},
+        }
         stream = io.BytesIO()
-        layers = {name: _plain(chosen) for name, chosen in choices.layers.items()}
-        products = {name: [left.to_json(), right.to_json()] for name, (left, right) in choices.products.items()}
-        torch.save({"key": self.key, "layers": layers, "products": products}, stream)
+        torch.save(stored, stream)
         write_atomically(self.path, stream.getvalue())
 
     def remove(self) -> None:
@@ -72,20 +78,20 @@ class Kept:
         self.path.unlink(missing_ok=True)
 
 
-def _plain(chosen: Chosen) -> dict[str, Any]:
-    weight = chosen.weight
+def _plain(qparams: LayerQParams) -> dict[str, Any]:
+    weight = qparams.weight
     return {
         "bits": weight.bits,
-        "levels": weight.levels.to(torch.int16),
+        "quantized": weight.quantized.to(torch.int16),
         "scale": weight.scale,
         "zero_point": weight.zero_point,
-        "bias": chosen.bias,
-        "input": None if chosen.input is None else chosen.input.to_json(),
+        "bias": qparams.bias,
+        "input": None if qparams.input is None else qparams.input.to_json(),
     }
 
 
 def key_of(*parts: str, images: Tensor) -> str:
-    """Return the hash that says from what choices are made."""
+    """Return the SHA-256 of the calibration images `[n, 3, H, W]` and of the texts that decide the result with them."""
     digest = hashlib.sha256(images.detach().cpu().numpy().tobytes())
     for part in parts:
         digest.update(part.encode())

@@ -1,4 +1,4 @@
-"""Scales by search: candidates are tried on the layer itself, and the one whose output errs least is taken."""
+"""Scale search: of candidate scales the one that minimises an objective, the error of the layer's output."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,23 +9,24 @@ from torch import Tensor, nn
 
 from export.quantization.layers.modules import Weight
 from export.quantization.layers.quantizers import Quantizer
-from export.quantization.layers.rounding import TINY, round_weight
+from export.quantization.layers.rounding import MIN_SCALE, quantize_symmetric
 from export.quantization.methods import Metric
 
-ROWS = 1 << 22  # numbers of an unfolded image batch that are held at once
+UNFOLDED_NUMBERS = 1 << 22  # of an image batch that are in memory at once
 
 
-def factors(search_range: Sequence[float], count: int) -> list[float]:
+def candidate_factors(search_range: Sequence[float], count: int) -> list[float]:
     """Return the candidates lo + i·(hi - lo)/count for i = 0 … count - 1, as multiples of the full range's scale."""
     low, high = search_range
     return [low + index * (high - low) / count for index in range(count)]
 
 
 class Loss:
-    """How far outputs `[n, …]` of a layer lie from the float model's: a scalar, or one value per index of `keep`.
+    """The objective minimised: how far outputs `[n, …]` of a layer lie from `reference`, the float model's.
 
-    `hessian` is mean((g·Δ)²) (PTQ4ViT, eq. 7), `mse` mean(Δ²), `l1` mean(|Δ|), `cosine` minus the mean cosine over the
-    last dimension, or where that is kept minus the cosine over all others. Smaller is better.
+    It is a scalar, or one value per index of the dimension `keep`. By `metric`:
+    hessian is mean((g·Δ)²) with the `gradient` g (PTQ4ViT, eq. 7), mse mean(Δ²), l1 mean(|Δ|), cosine minus the mean
+    cosine similarity over the last dimension, or where that is kept minus the one over all others.
     """
 
     def __init__(self, metric: Metric, reference: Tensor, gradient: Tensor | None, keep: int | None = None) -> None:
@@ -36,17 +37,17 @@ class Loss:
             assert gradient is not None
             self.gradient, self.offset = gradient, -reference * gradient
 
-    def __call__(self, found: Tensor) -> Tensor:
-        """Return the loss; `found` is used up."""
+    def __call__(self, output: Tensor) -> Tensor:
+        """Return the loss of an output, which is overwritten."""
         if self.metric == "cosine" and self.keep == self.reference.ndim - 1:
-            return -F.cosine_similarity(self.reference.flatten(0, -2), found.flatten(0, -2), dim=0)
+            return -F.cosine_similarity(self.reference.flatten(0, -2), output.flatten(0, -2), dim=0)
         if self.metric == "cosine":
-            similar = -F.cosine_similarity(self.reference, found, dim=-1)
-            return similar.mean([dim for dim in self.dims if dim < similar.ndim])
-        if self.gradient is not None and self.offset is not None:  # g·found - g·reference in one pass
-            error = torch.addcmul(self.offset, found, self.gradient, out=found)
+            similarity = -F.cosine_similarity(self.reference, output, dim=-1)
+            return similarity.mean([dim for dim in self.dims if dim < similarity.ndim])
+        if self.gradient is not None and self.offset is not None:  # g·output - g·reference in one pass
+            error = torch.addcmul(self.offset, output, self.gradient, out=output)
         else:
-            error = found.sub_(self.reference)
+            error = output.sub_(self.reference)
         if self.metric == "l1":
             return error.abs_().mean(self.dims)
         count = error.numel() / (1 if self.keep is None else error.shape[self.keep])
@@ -54,17 +55,17 @@ class Loss:
         return norm.square() / count
 
 
-def best(candidates: Sequence[float], loss: Callable[[float], Tensor]) -> Tensor:
-    """Return the candidate of least loss, the first of equals: a scalar, or one per value of the loss."""
+def best_candidate(candidates: Sequence[float], loss: Callable[[float], Tensor]) -> Tensor:
+    """Return the candidate of least loss, the first of equals: a scalar, or one for each value of the loss."""
     losses = torch.stack([loss(candidate) for candidate in candidates])
     losses = torch.where(losses.isnan(), torch.inf, losses)
     return torch.tensor(candidates, device=losses.device)[losses.argmin(0)]
 
 
 def search_quantizer(
-    make: Callable[[Tensor], Quantizer], run: Callable[[Quantizer], Tensor], candidates: Sequence[float], loss: Loss
+    make: Callable[[Tensor], Quantizer], forward: Callable[[Quantizer], Tensor], candidates: Sequence[float], loss: Loss
 ) -> Quantizer:
-    """Return `make(factor)` for the best factor; `run(quantizer)` gives the layer's output with it.
+    """Return `make(factor)` for the best factor; `forward(quantizer)` gives the layer's output with it.
 
     Where the loss keeps a dimension (attention's heads), the factor is chosen for each of its indices apart and given
     as a vector.
@@ -73,12 +74,12 @@ def search_quantizer(
 
     def trial(factor: float) -> Tensor:
         value = torch.tensor(factor, device=device)
-        return loss(run(make(value if loss.keep is None else value.expand(loss.reference.shape[loss.keep]))))
+        return loss(forward(make(value if loss.keep is None else value.expand(loss.reference.shape[loss.keep]))))
 
-    return make(best(candidates, trial))
+    return make(best_candidate(candidates, trial))
 
 
-def rows_of(layer: nn.Module, x: Tensor) -> Tensor:
+def input_rows(layer: nn.Module, x: Tensor) -> Tensor:
     """Return a layer's input as rows `[positions, in]` that its flattened weight `[out, in]` multiplies."""
     if isinstance(layer, nn.Conv2d):
         assert not isinstance(layer.padding, str)
@@ -87,22 +88,20 @@ def rows_of(layer: nn.Module, x: Tensor) -> Tensor:
     return x.flatten(0, -2)
 
 
-def gram(layer: nn.Module, inputs: Tensor, gradient: Tensor | None) -> Tensor:
-    """Return `[in, in]` = Σ aₜ·xₜ·xₜᵀ over positions t, float64, aₜ the mean squared gradient of its outputs, or 1.
+def input_hessian(layer: nn.Module, inputs: Tensor, sensitivity: Tensor | None) -> Tensor:
+    """Return H `[in, in]` = Σ aₜ·xₜ·xₜᵀ over positions t, float64, aₜ the sensitivity of its outputs there, or 1.
 
-    With the gradient this is the Kronecker factor of the layer's Fisher information in which the weights of the
+    With the sensitivity this is the Kronecker factor of the layer's Fisher information in which the weights of the
     outputs drop out (Martens & Grosse 2015, "Optimizing Neural Networks with Kronecker-factored Approximate
-    Curvature"): an output channel's error Δw costs Δwᵀ·gram·Δw up to a constant.
+    Curvature"): an output channel's error Δw costs Δwᵀ·H·Δw up to a constant. Without it, it is GPTQ's H.
     """
     size = layer.weight[0].numel()  # type: ignore[index, union-attr]
     total = torch.zeros(size, size, dtype=torch.float64, device=inputs.device)
-    step = max(1, ROWS * len(inputs) // max(1, _unfolded(layer, inputs)))
-    channels = 1 if isinstance(layer, nn.Conv2d) else -1
-    weights = None if gradient is None else gradient.square().mean(channels)
-    weights = None if weights is None else weights / weights.mean().clamp_min(TINY)
-    for start in range(0, len(inputs), step):
-        rows = rows_of(layer, inputs[start : start + step])
-        weighted = rows if weights is None else rows * weights[start : start + step].reshape(-1, 1)
+    batch = max(1, UNFOLDED_NUMBERS * len(inputs) // max(1, _unfolded(layer, inputs)))
+    weights = None if sensitivity is None else sensitivity / sensitivity.mean().clamp_min(MIN_SCALE)
+    for start in range(0, len(inputs), batch):
+        rows = input_rows(layer, inputs[start : start + batch])
+        weighted = rows if weights is None else rows * weights[start : start + batch].reshape(-1, 1)
         total += (weighted.T @ rows).double()
     return total
 
@@ -113,27 +112,33 @@ def _unfolded(layer: nn.Module, inputs: Tensor) -> int:
     return inputs.numel()
 
 
-def search_channels(weight: Tensor, curvature: Tensor, bits: int, candidates: Sequence[float]) -> Tensor:
-    """Return `[out]` scales: for each output channel the candidate with the least Δwᵀ·curvature·Δw."""
-    flat, metric = weight.detach().flatten(1), curvature.float()
-    full = (flat.abs().amax(1) / (2 ** (bits - 1) - 0.5)).clamp_min(TINY)
+def search_channel_scales(weight: Tensor, hessian: Tensor, bits: int, candidates: Sequence[float]) -> Tensor:
+    """Return `[out]` scales: for each output channel the candidate with the least Δwᵀ·H·Δw."""
+    flat, hessian = weight.detach().flatten(1), hessian.float()
+    full = (flat.abs().amax(1) / (2 ** (bits - 1) - 0.5)).clamp_min(MIN_SCALE)
 
     def loss(factor: float) -> Tensor:
-        error = round_weight(flat, full * factor, bits).dequantized().sub_(flat)
-        return ((error @ metric) * error).sum(1)
+        error = quantize_symmetric(flat, full * factor, bits).dequantized().sub_(flat)
+        return ((error @ hessian) * error).sum(1)
 
-    scale: Tensor = full * best(candidates, loss)
+    scale: Tensor = full * best_candidate(candidates, loss)
     return scale
 
 
-def search_rows(weight: Tensor, bits: int, candidates: Sequence[float], loss: Callable[[Weight], Tensor]) -> Tensor:
-    """Return `[out]` scales as `search_channels` does, for any loss of the layer's output that is kept by channel."""
-    full = (weight.detach().flatten(1).abs().amax(1) / (2 ** (bits - 1) - 0.5)).clamp_min(TINY)
-    scale: Tensor = full * best(candidates, lambda factor: loss(round_weight(weight, full * factor, bits)))
+def search_channel_scales_by_loss(
+    weight: Tensor, bits: int, candidates: Sequence[float], loss: Callable[[Weight], Tensor]
+) -> Tensor:
+    """Return `[out]` scales: for each output channel the candidate with the least `loss`, which is one by channel."""
+    full = (weight.detach().flatten(1).abs().amax(1) / (2 ** (bits - 1) - 0.5)).clamp_min(MIN_SCALE)
+
+    def trial(factor: float) -> Tensor:
+        return loss(quantize_symmetric(weight, full * factor, bits))
+
+    scale: Tensor = full * best_candidate(candidates, trial)
     return scale
 
 
-def search_tensor(
+def search_tensor_scales(
     weight: Tensor,
     bits: int,
     groups: int,
@@ -142,7 +147,7 @@ def search_tensor(
 ) -> Tensor:
     """Return `[out]` scales, one for all of a tensor, or for each of `groups` equal parts of its output channels.
 
-    `start(rows)` gives the loss of those output channels as a function of their rounded weight.
+    `start(rows)` gives the loss of those output channels as a function of their quantized weight.
     """
     scales = torch.empty(len(weight), device=weight.device)
     size = len(weight) // groups
@@ -150,11 +155,11 @@ def search_tensor(
         rows = slice(first, first + size)
         loss = start(rows)
         part = weight.detach()[rows]
-        full = (part.abs().max() / (2 ** (bits - 1) - 0.5)).clamp_min(TINY)
+        full = (part.abs().max() / (2 ** (bits - 1) - 0.5)).clamp_min(MIN_SCALE)
 
         def trial(factor: float, loss: Any = loss, part: Tensor = part, full: Tensor = full) -> Tensor:
-            found: Tensor = loss(round_weight(part, (full * factor).expand(len(part)), bits))
-            return found
+            value: Tensor = loss(quantize_symmetric(part, (full * factor).expand(len(part)), bits))
+            return value
 
-        scales[rows] = full * best(candidates, trial)
+        scales[rows] = full * best_candidate(candidates, trial)
     return scales

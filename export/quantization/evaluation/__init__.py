@@ -1,1 +1,1 @@
-"""What a recipe keeps of a model: accuracy, agreement, SQNR, size and cost."""
+"""Evaluation of recipes: accuracy, agreement with the float model, SQNR, size and cost."""

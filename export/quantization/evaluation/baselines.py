@@ -1,7 +1,7 @@
-"""PyTorch's own dynamic quantization, to compare with: torchao, and torch.ao where it still exists.
+"""Baselines: PyTorch's own dynamic quantization, by torchao, and by torch.ao where it still exists.
 
-Both change Linear layers alone. torch.ao is asked for Conv2d too, as several published scripts do, and leaves it as it
-is: its default mapping has no dynamic Conv2d. Attention's products stay in float.
+Both quantize Linear layers alone. torch.ao is also given Conv2d, as several published scripts do, and leaves it in
+float: its default mapping has no dynamic Conv2d. Attention's products stay in float.
 """
 
 import copy
@@ -20,17 +20,20 @@ from export.core.errors import RequestError
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A quantized copy by a library: `converted` counts the layers it changed, by kind, `left` those it did not."""
+    """A model quantized by a library, `bytes` in size.
+
+    `converted` and `kept_float` count the layers, by kind, that it quantized and that it left in float.
+    """
 
     module: nn.Module
     converted: dict[str, int]
-    left: dict[str, int]
+    kept_float: dict[str, int]
     bytes: int
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hush what the libraries say of their own future while they are imported and used."""
+def _silenced() -> Iterator[None]:
+    """Silence the libraries' deprecation warnings while they are imported and used."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -43,7 +46,7 @@ def _quiet() -> Iterator[None]:
 
 def torchao_dynamic(module: nn.Module) -> Baseline:
     """Return int8 weights per channel with int8 activations per token, by torchao; raises `RequestError` without it."""
-    with _quiet():
+    with _silenced():
         try:
             from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
         except ImportError as error:
@@ -55,7 +58,7 @@ def torchao_dynamic(module: nn.Module) -> Baseline:
 
 def torch_ao_dynamic(module: nn.Module) -> Baseline:
     """Return `quantize_dynamic` of Linear and Conv2d, by torch.ao; raises `RequestError` where it is gone."""
-    with _quiet():
+    with _silenced():
         try:
             from torch.ao.quantization import quantize_dynamic
         except ImportError as error:
@@ -68,16 +71,16 @@ def torch_ao_dynamic(module: nn.Module) -> Baseline:
 
 def _describe(module: nn.Module, is_converted: Callable[[nn.Module], bool]) -> Baseline:
     converted: dict[str, int] = {}
-    left: dict[str, int] = {}
+    kept_float: dict[str, int] = {}
     for layer in module.modules():
         kind = type(layer).__name__
         if kind in ("Linear", "Conv2d"):
-            counted = converted if is_converted(layer) else left
+            counted = converted if is_converted(layer) else kept_float
             counted[kind] = counted.get(kind, 0) + 1
     stream = io.BytesIO()
-    with _quiet():
+    with _silenced():
         torch.save(module.state_dict(), stream)
-    return Baseline(module, converted, left, stream.tell())
+    return Baseline(module, converted, kept_float, stream.tell())
 
 
 BASELINES: dict[str, Callable[[nn.Module], Baseline]] = {

@@ -1,4 +1,4 @@
-"""The largest memory that a piece of work takes, as the system counts it."""
+"""Peak memory of a block of code, as the system counts it."""
 
 import sys
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass
 class Peak:
-    """The peak in bytes, known when the work is done; None where the system does not tell."""
+    """The peak memory in `bytes`, known after the block; None where the system does not tell."""
 
     bytes: int | None = None
 

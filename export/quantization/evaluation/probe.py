@@ -1,20 +1,20 @@
-"""How good embeddings are without a head: k nearest neighbours and a linear probe, on a labelled split."""
+"""Accuracy of embeddings, for models without a head: k nearest neighbours and a linear probe, on a labelled split."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 NEIGHBOURS, TEMPERATURE = 20, 0.07  # of the weighted vote of DINO (Caron et al. 2021, section 4.1)
-DECAYS = (1e-4, 1e-2, 1.0)  # weight decays of the probe that are tried; what fits half of the training part best
+DECAYS = (1e-4, 1e-2, 1.0)  # weight decays of the probe, of which a validation half of the training part chooses
 
 
 def split(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return indices for training and for testing: of every class the images at even and at odd places."""
-    places = torch.empty_like(labels)
+    ranks = torch.empty_like(labels)
     for label in set(labels.tolist()):
-        mine = labels == label
-        places[mine] = torch.arange(int(mine.sum()))
-    return (places % 2 == 0).nonzero().flatten(), (places % 2 == 1).nonzero().flatten()
+        of_class = labels == label
+        ranks[of_class] = torch.arange(int(of_class.sum()))
+    return (ranks % 2 == 0).nonzero().flatten(), (ranks % 2 == 1).nonzero().flatten()
 
 
 def nearest_neighbours(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
@@ -23,24 +23,24 @@ def nearest_neighbours(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
     Votes are weighted by exp(cosine / 0.07).
     """
     count = min(NEIGHBOURS, len(train))
-    similar = F.normalize(test, dim=1) @ F.normalize(train, dim=1).T
-    nearest, places = similar.topk(count, dim=1)
+    similarity = F.normalize(test, dim=1) @ F.normalize(train, dim=1).T
+    nearest, indices = similarity.topk(count, dim=1)
     votes = torch.zeros(len(test), int(labels.max()) + 1)
-    votes.scatter_add_(1, labels[places], (nearest / TEMPERATURE).exp())
+    votes.scatter_add_(1, labels[indices], (nearest / TEMPERATURE).exp())
     return votes.argmax(1)
 
 
 def linear_probe(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
     """Return the class `[m]` of test embeddings by multinomial logistic regression on standardised `train [n, d]`."""
     mean, deviation = train.mean(0), train.std(0).clamp_min(1e-6)
-    known, asked = (train - mean) / deviation, (test - mean) / deviation
-    fit, held = split(labels)
+    train_rows, test_rows = (train - mean) / deviation, (test - mean) / deviation
+    fit, validation = split(labels)
     classes = int(labels.max()) + 1
     scores = {}
     for decay in DECAYS:
-        found = _predict(_fit(known[fit], labels[fit], classes, decay), known[held])
-        scores[decay] = float((found == labels[held]).float().mean())
-    return _predict(_fit(known, labels, classes, max(scores, key=lambda decay: scores[decay])), asked)
+        predicted = _predict(_fit(train_rows[fit], labels[fit], classes, decay), train_rows[validation])
+        scores[decay] = float((predicted == labels[validation]).float().mean())
+    return _predict(_fit(train_rows, labels, classes, max(scores, key=lambda decay: scores[decay])), test_rows)
 
 
 def _fit(rows: Tensor, labels: Tensor, classes: int, decay: float) -> tuple[Tensor, Tensor]:

@@ -15,8 +15,8 @@ UNKNOWN = "not measured"
 WIDTHS = ("w8a8", "w6a6", "w4a8", "w4a4", "w8", "w6", "w5", "w4", "w3")
 
 
-class Share(Record, frozen=True, kw_only=True):
-    """A share of `n` images with its 95 % Wilson interval."""
+class Estimate(Record, frozen=True, kw_only=True):
+    """A proportion `value` of `n` images with its 95 % Wilson interval `low` … `high`."""
 
     value: Proportion
     n: PositiveInt
@@ -25,11 +25,11 @@ class Share(Record, frozen=True, kw_only=True):
 
 
 class EvaluationRow(Record, frozen=True, kw_only=True):
-    """One recipe on one model; `key` says what it was computed from. None: not measured, or without a meaning here.
+    """One recipe on one model; `key` is the hash of all that decides it. None: not measured, or without a meaning here.
 
     `top1` needs labels, `knn` and `linear_probe` labels and a model without a head, `cosine` (mean) the latter.
-    `agreement` is the share of images with the float model's answer; `sqnr_db` that of all outputs.
-    `calibration_peak_bytes` is the largest memory of the whole process while calibrating.
+    `agreement` is the proportion of images with the float model's prediction; `sqnr_db` is over all outputs.
+    `calibration_peak_bytes` is the peak memory of the whole process while calibrating.
     """
 
     recipe: str
@@ -37,10 +37,10 @@ class EvaluationRow(Record, frozen=True, kw_only=True):
     key: str
     bytes: Count
     sqnr_db: Number | None
-    top1: Share | None = None
-    agreement: Share | None = None
-    knn: Share | None = None
-    linear_probe: Share | None = None
+    top1: Estimate | None = None
+    agreement: Estimate | None = None
+    knn: Estimate | None = None
+    linear_probe: Estimate | None = None
     cosine: Number | None = None
     calibration_seconds: NonNegative | None = None
     calibration_peak_bytes: Count | None = None
@@ -49,7 +49,7 @@ class EvaluationRow(Record, frozen=True, kw_only=True):
 
 
 class EvaluationTable(Record, frozen=True, kw_only=True):
-    """The whole file: model, data and machine, the float model's row first."""
+    """The whole file: model, data and machine, and `rows`, the float model's first."""
 
     schema_version: int
     model: str
@@ -63,20 +63,20 @@ class EvaluationTable(Record, frozen=True, kw_only=True):
     rows: tuple[EvaluationRow, ...]
 
 
-def share(figure: Figure) -> Share:
-    """Return a proportion as a record."""
+def to_estimate(figure: Figure) -> Estimate:
+    """Return the record of a figure with an interval."""
     assert figure.low is not None and figure.high is not None
-    return Share(value=figure.value, n=figure.n, low=figure.low, high=figure.high)
+    return Estimate(value=figure.value, n=figure.n, low=figure.low, high=figure.high)
 
 
 def write_table(table: EvaluationTable, path: Path) -> None:
-    """Write the table as JSON, and as Markdown beside it."""
+    """Write the table as JSON to `path`, and as Markdown to the same name ending in .md."""
     write_atomically(path, (json.dumps(table.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
     write_atomically(path.with_suffix(".md"), (markdown(table) + "\n").encode())
 
 
 def read_table(path: Path) -> EvaluationTable:
-    """Read what `write_table` wrote; raises `RequestError` when it is none."""
+    """Read a table that `write_table` wrote; raises `RequestError` for any other file."""
     try:
         return EvaluationTable.parse(path.read_bytes())
     except (OSError, ArtifactError) as error:
@@ -86,14 +86,14 @@ def read_table(path: Path) -> EvaluationTable:
 
 
 def markdown(table: EvaluationTable) -> str:
-    """Return the table as Markdown, columns that no row has a figure for left out."""
+    """Return the table as Markdown, without the columns that no row has a figure for."""
     columns: dict[str, Callable[[EvaluationRow], str]] = {
         "recipe": lambda row: row.recipe,
         "size": lambda row: format_bytes(row.bytes),
-        "top-1": lambda row: write_share(row.top1),
-        "k-NN": lambda row: write_share(row.knn),
-        "linear probe": lambda row: write_share(row.linear_probe),
-        "agreement with float": lambda row: write_share(row.agreement),
+        "top-1": lambda row: format_estimate(row.top1),
+        "k-NN": lambda row: format_estimate(row.knn),
+        "linear probe": lambda row: format_estimate(row.linear_probe),
+        "agreement with float": lambda row: format_estimate(row.agreement),
         "cosine with float": lambda row: UNKNOWN if row.cosine is None else f"{row.cosine:.4f}",
         "SQNR of the outputs": lambda row: UNKNOWN if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB",
         "calibration time": lambda row: (
@@ -107,7 +107,7 @@ def markdown(table: EvaluationTable) -> str:
     shown = {name: column for name, column in cells.items() if set(column) != {UNKNOWN}}
     lines = [
         f"{table.model}, n={table.n:,} ({table.data}), calibrated on {table.calibration_data}; {table.machine}, "
-        f"{table.threads} threads. Shares have their 95 % Wilson interval.",
+        f"{table.threads} threads. Proportions have their 95 % Wilson interval.",
         "",
         f"| {' | '.join(shown)} |",
         f"|{'---|' * len(shown)}",
@@ -117,8 +117,9 @@ def markdown(table: EvaluationTable) -> str:
     return "\n".join(lines)
 
 
-def write_share(share: Share | None) -> str:
-    """Return a share with its interval: `92.7 % (92.2 % – 93.2 %)`."""
-    if share is None:
+def format_estimate(estimate: Estimate | None) -> str:
+    """Return a proportion with its interval: `92.7 % (92.2 % – 93.2 %)`."""
+    if estimate is None:
         return UNKNOWN
-    return f"{format_percent(share.value)} ({format_percent(share.low)} – {format_percent(share.high)})"
+    low, high = format_percent(estimate.low), format_percent(estimate.high)
+    return f"{format_percent(estimate.value)} ({low} – {high})"

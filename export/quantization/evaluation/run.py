@@ -1,4 +1,4 @@
-"""Quantizes a model by one recipe after another and measures each on the same images; imports PyTorch."""
+"""Quantizes a model by one recipe after another and evaluates each on the same images; imports PyTorch."""
 
 import tempfile
 import time
@@ -35,11 +35,11 @@ from export.quantization.evaluation.memory import peak_memory
 from export.quantization.evaluation.probe import linear_probe, nearest_neighbours, split
 from export.quantization.evaluation.records import (
     SCHEMA_VERSION,
+    Estimate,
     EvaluationRow,
     EvaluationTable,
-    Share,
     read_table,
-    share,
+    to_estimate,
     write_table,
 )
 from export.quantization.integer_file import QuantizedModel, write_quantized
@@ -62,7 +62,7 @@ class Images:
 def open_images(spec: ModelSpec, data: Path | None, limit: int | None) -> Iterator[Images]:
     """Decode and crop all images once, into a file that vanishes at the end; raises what `open_dataset` does.
 
-    A model that has none of its own gets synthetic ones without classes, and that is said.
+    A model that has none of its own gets synthetic ones without classes, with a note.
     """
     labels: tuple[int | None, ...]
     if data is None and spec.labels != LABELS:
@@ -93,54 +93,54 @@ def evaluate(
     limit: int | None,
     path: Path,
 ) -> EvaluationTable:
-    """Return the table of a float artifact by recipes, a `str` being a library's own; rows in `path` are kept.
+    """Return the table of a float artifact by recipes, a `str` being one of `BASELINES`; rows in `path` are reused.
 
-    Several GPUs take a recipe each. Raises what `calibrate` and `open_dataset` do.
+    Several GPUs evaluate a recipe each. Raises what `calibrate` and `open_dataset` do.
     """
     spec, module = read_model(folder)
     with open_images(spec, data, limit) as images:
-        float_outputs = run(module.to(devices()[0]), spec, images.pixels, devices()[0], "float")
+        float_outputs = compute_outputs(module.to(devices()[0]), spec, images.pixels, devices()[0], "float")
         code = code_key(__name__)
-        work = _Work(spec, module, images, float_outputs, calibration_data, code)
+        evaluator = _Evaluator(spec, module, images, float_outputs, calibration_data, code)
         empty = EvaluationTable(
             schema_version=SCHEMA_VERSION,
             model=spec.name,
             weights_sha256=spec.weights_sha256,
             data=images.title,
-            calibration_data=work.calibration(1, 0).title,
+            calibration_data=evaluator.calibration(1, 0).title,
             n=len(images.pixels),
             machine=machine(),
             threads=torch.get_num_threads(),
             tools={name: version(name) for name in ("torch", "timm", "numpy")},
-            rows=(work.float_row(folder),),
+            rows=(evaluator.float_row(folder),),
         )
-        kept = {row.key: row for row in read_table(path).rows} if path.exists() else {}
+        earlier = {row.key: row for row in read_table(path).rows} if path.exists() else {}
         with ThreadPoolExecutor(len(devices())) as pool:
             places = [devices()[index % len(devices())] for index in range(len(recipes))]
-            rows = pool.map(lambda pair: work.row(pair[0], pair[1], kept), zip(recipes, places, strict=True))
+            rows = pool.map(lambda pair: evaluator.row(pair[0], pair[1], earlier), zip(recipes, places, strict=True))
             table = empty
             started = time.perf_counter()
             for done, row in enumerate(rows, start=1):
                 table = replace(table, rows=(*table.rows, row))
-                write_table(_with_kept(table, kept), path)
+                write_table(_with_earlier(table, earlier), path)
                 left = (time.perf_counter() - started) / done * (len(recipes) - done)
                 say(f"  [{done}/{len(recipes)}] {describe(row)}   about {format_seconds(left)} left")
         write_table(table, path)
     return table
 
 
-def _with_kept(table: EvaluationTable, kept: dict[str, EvaluationRow]) -> EvaluationTable:
+def _with_earlier(table: EvaluationTable, earlier: dict[str, EvaluationRow]) -> EvaluationTable:
     """Return the table with rows of an earlier run that this one has not reached."""
     own = {row.key for row in table.rows}
-    return replace(table, rows=(*table.rows, *(row for key, row in kept.items() if key not in own)))
+    return replace(table, rows=(*table.rows, *(row for key, row in earlier.items() if key not in own)))
 
 
 def describe(row: EvaluationRow) -> str:
-    """Return a row in one line."""
-    found = row.top1 or row.knn or row.agreement
-    kind = "top-1" if row.top1 else "k-NN" if row.knn else "agreement"
-    accuracy = f"{kind} {found.value:.2%}" if found else f"cosine {row.cosine}"
-    return f"{row.recipe}: {accuracy}, {row.sqnr_db or float('inf'):.1f} dB, {row.bytes / 1e6:.2f} MB"
+    """Return a row in one line: recipe, accuracy, SQNR and size."""
+    accuracy = row.top1 or row.knn or row.agreement
+    metric = "top-1" if row.top1 else "k-NN" if row.knn else "agreement"
+    figure = f"{metric} {accuracy.value:.2%}" if accuracy else f"cosine {row.cosine}"
+    return f"{row.recipe}: {figure}, {row.sqnr_db or float('inf'):.1f} dB, {row.bytes / 1e6:.2f} MB"
 
 
 def devices() -> list[torch.device]:
@@ -149,12 +149,14 @@ def devices() -> list[torch.device]:
 
 
 def machine() -> str:
-    """Return what computes, in words."""
+    """Return the name of the first GPU, or of the CPU."""
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else cpu_model()
 
 
 @torch.inference_mode()
-def run(module: nn.Module, spec: ModelSpec, pixels: NDArray[np.uint8], device: torch.device, title: str) -> Tensor:
+def compute_outputs(
+    module: nn.Module, spec: ModelSpec, pixels: NDArray[np.uint8], device: torch.device, title: str
+) -> Tensor:
     """Return the outputs `[n, K]` of cropped images `uint8 [n, H, W, 3]`, in batches; the module is on `device`."""
     outputs = []
     with bar(title, len(pixels)) as drawn:
@@ -166,7 +168,7 @@ def run(module: nn.Module, spec: ModelSpec, pixels: NDArray[np.uint8], device: t
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Evaluator:
     spec: ModelSpec
     module: nn.Module
     images: Images
@@ -184,17 +186,17 @@ class _Work:
         )
         return replace(row, **{**self.figures(self.float_outputs), "sqnr_db": None})
 
-    def row(self, recipe: Recipe | str, device: torch.device, kept: dict[str, EvaluationRow]) -> EvaluationRow:
+    def row(self, recipe: Recipe | str, device: torch.device, earlier: dict[str, EvaluationRow]) -> EvaluationRow:
         key = self.key(recipe)
-        if key in kept:
-            return kept[key]
+        if key in earlier:
+            return earlier[key]
         if isinstance(recipe, str):
             device = torch.device("cpu")  # what these libraries' own scripts measure
             row, module = self.baseline(recipe, key)
         else:
             row, module = self.quantized(recipe, key, device)
         started = time.perf_counter()
-        outputs = run(module, self.spec, self.images.pixels, device, row.recipe)
+        outputs = compute_outputs(module, self.spec, self.images.pixels, device, row.recipe)
         return replace(row, evaluation_seconds=time.perf_counter() - started, **self.figures(outputs))
 
     def key(self, recipe: Recipe | str) -> str:
@@ -204,8 +206,8 @@ class _Work:
 
     def quantized(self, recipe: Recipe, key: str, device: torch.device) -> tuple[EvaluationRow, nn.Module]:
         assert recipe.quantization is not None
-        how = recipe.quantization.calibration
-        images = torch.from_numpy(self.calibration(how.images, how.seed).images).to(device)
+        calibration = recipe.quantization.calibration
+        images = torch.from_numpy(self.calibration(calibration.images, calibration.seed).images).to(device)
         started = time.perf_counter()
         with peak_memory(device) as peak:
             module = calibrate(self.module.to(device), recipe, images, features=self.spec.features)
@@ -227,38 +229,38 @@ class _Work:
 
     def baseline(self, name: str, key: str) -> tuple[EvaluationRow, nn.Module]:
         started = time.perf_counter()
-        found = BASELINES[name](self.module.cpu())
-        note = f"quantized {_counted(found.converted)}, left in float {_counted(found.left)}"
+        baseline = BASELINES[name](self.module.cpu())
+        note = f"quantized {_counted(baseline.converted)}, left in float {_counted(baseline.kept_float)}"
         return EvaluationRow(
             recipe=name,
             title=name.replace("_", " "),
             key=key,
-            bytes=found.bytes,
+            bytes=baseline.bytes,
             sqnr_db=None,
             note=note,
             evaluation_seconds=0.0,
             calibration_seconds=time.perf_counter() - started,
-        ), found.module
+        ), baseline.module
 
     def figures(self, outputs: Tensor) -> dict[str, Any]:
         reference = self.float_outputs
-        found: dict[str, Any] = {"sqnr_db": capped_sqnr_db(reference.numpy(), outputs.numpy())}
+        figures: dict[str, Any] = {"sqnr_db": capped_sqnr_db(reference.numpy(), outputs.numpy())}
         labels = self.images.labels
         if not self.spec.features:
-            found["agreement"] = _hits(outputs.argmax(1) == reference.argmax(1))
-            return found if labels is None else found | {"top1": _hits(outputs.argmax(1) == labels)}
-        found["cosine"] = float(cosines(reference.numpy(), outputs.numpy()).mean())
+            figures["agreement"] = _hits(outputs.argmax(1) == reference.argmax(1))
+            return figures if labels is None else figures | {"top1": _hits(outputs.argmax(1) == labels)}
+        figures["cosine"] = float(cosines(reference.numpy(), outputs.numpy()).mean())
         if labels is None:
-            return found
+            return figures
         train, test = split(labels)
         for name, predict in (("knn", nearest_neighbours), ("linear_probe", linear_probe)):
-            found[name] = _hits(predict(outputs[train], labels[train], outputs[test]) == labels[test])
-        return found
+            figures[name] = _hits(predict(outputs[train], labels[train], outputs[test]) == labels[test])
+        return figures
 
 
 def _counted(layers: dict[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in layers.items()) or "nothing"
 
 
-def _hits(right: Tensor) -> Share:
-    return share(proportion(int(right.sum()), len(right)))
+def _hits(correct: Tensor) -> Estimate:
+    return to_estimate(proportion(int(correct.sum()), len(correct)))

@@ -17,16 +17,16 @@ PRODUCTS = ("product_qk", "product_av")
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """A layer that can be quantized, and what it does in the model."""
+class QuantizableLayer:
+    """A layer that can be quantized: its `name` and `module`, and its `role` in the model."""
 
     name: str
     role: Role
     module: nn.Module
 
 
-class _Routing(TorchFunctionMode):
-    """Sends the matrix products written in the open through an attention layer's `Product` modules, in order."""
+class _ProductRouting(TorchFunctionMode):
+    """Routes the matrix products of an attention layer's forward pass through its `Product` modules, in order."""
 
     def __init__(self, products: list[Product]) -> None:
         super().__init__()
@@ -43,20 +43,23 @@ class _Routing(TorchFunctionMode):
         return product(*args)
 
 
-class _Opened:
-    """Mixed into the class of an attention layer: its two products become modules of their own."""
+class _DecomposedAttention:
+    """Mixed into the class of an attention layer: its two products are modules of their own."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        with _Routing([self.product_qk, self.product_av]):  # type: ignore[attr-defined]
+        with _ProductRouting([self.product_qk, self.product_av]):  # type: ignore[attr-defined]
             return super().forward(*args, **kwargs)  # type: ignore[misc, no-any-return]
 
 
-def open_attention(module: nn.Module) -> None:
-    """Give each attention layer `product_qk` and `product_av`, in place; its arithmetic stays the same."""
+def decompose_attention(module: nn.Module) -> None:
+    """Decompose each attention layer, in place: unfused, with its products as modules, `product_qk` and `product_av`.
+
+    Its arithmetic stays the same.
+    """
     for layer in list(module.modules()):
-        if hasattr(layer, "fused_attn") and not isinstance(layer, _Opened):
+        if hasattr(layer, "fused_attn") and not isinstance(layer, _DecomposedAttention):
             layer.fused_attn = False  # type: ignore[assignment]
-            layer.__class__ = type(f"Opened{type(layer).__name__}", (_Opened, type(layer)), {})
+            layer.__class__ = type(f"Decomposed{type(layer).__name__}", (_DecomposedAttention, type(layer)), {})
             layer.product_qk, layer.product_av = Product(), Product()
 
 
@@ -64,11 +67,11 @@ def open_attention(module: nn.Module) -> None:
 def fold_batch_norm(module: nn.Module, example: Tensor) -> list[str]:
     """Fold every BatchNorm that follows a convolution into it, in place; return the names of the convolutions.
 
-    W' = W·γ/σ, b' = β + (b - μ)·γ/σ per output channel. `example` is an input: who follows whom is read from a run.
+    W' = W·γ/σ, b' = β + (b - μ)·γ/σ per output channel. `example` is an input: a forward pass tells the order.
     """
     convolutions = {id(layer): name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)}
     layers = dict(module.named_modules())
-    produced: dict[int, str] = {}  # the tensor a convolution gave → its name
+    produced: dict[int, str] = {}  # identity of a convolution's output → its name
     pairs: list[tuple[str, str]] = []
     kept: list[Tensor] = []  # so that no other tensor takes the identity of one that was freed
 
@@ -114,10 +117,10 @@ def reset_batch_norm(norm: nn.BatchNorm2d) -> None:
     norm.eps = 0.0
 
 
-def find_sites(module: nn.Module, example: Tensor) -> list[Site]:
+def find_quantizable_layers(module: nn.Module, example: Tensor) -> list[QuantizableLayer]:
     """Return the layers that can be quantized in the order in which they run; `example` is an input.
 
-    Those are Linear, Conv2d and the products of opened attention. Raises `ConversionError` when there is none.
+    Those are Linear, Conv2d and the products of decomposed attention. Raises `ConversionError` when there is none.
     """
     names = {layer: name for name, layer in module.named_modules()}
     seen: list[nn.Module] = []
@@ -138,7 +141,10 @@ def find_sites(module: nn.Module, example: Tensor) -> list[Site]:
     classifier = getattr(module, "get_classifier", lambda: None)()
     attends = any(isinstance(layer, Product) for layer in seen)
     ordered = list(dict.fromkeys(seen))
-    return [Site(names[layer], _role(names[layer], layer, after_gelu, classifier, attends), layer) for layer in ordered]
+    return [
+        QuantizableLayer(names[layer], _role(names[layer], layer, after_gelu, classifier, attends), layer)
+        for layer in ordered
+    ]
 
 
 def _is_gelu_mlp(layer: nn.Module) -> bool:
@@ -158,13 +164,3 @@ def _role(name: str, layer: nn.Module, after_gelu: set[int], classifier: object,
     if id(layer) in after_gelu:
         return "post_gelu"
     return "qkv" if last == "qkv" else "linear"
-
-
-def unquantized(module: nn.Module) -> dict[str, int]:
-    """Return how many layers of each other kind with parameters of their own stay in float."""
-    counted: dict[str, int] = {}
-    for layer in module.modules():
-        own = list(layer.parameters(recurse=False))
-        if own and not isinstance(layer, nn.Linear | nn.Conv2d):
-            counted[type(layer).__name__] = counted.get(type(layer).__name__, 0) + 1
-    return counted

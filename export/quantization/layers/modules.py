@@ -1,4 +1,4 @@
-"""The quantized layers: integer weights with scales, run as float arithmetic on integers or in int32."""
+"""The quantized layers: integer weights with scales, computed in float arithmetic on integers or in int32."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,38 +8,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.quantization.layers.quantizers import Part, Quantizer
+from export.quantization.layers.quantizers import Quantizer, Term
 
 
 class Weight(nn.Module):
-    """Integer levels of a weight `[out, …]` with one scale per output channel: value = levels · scale.
+    """A quantized weight `[out, …]` with one scale per output channel: value = quantized · scale.
 
-    `levels` is float32 but integer-valued, -2^(b-1) … 2^(b-1)-1, or up to 2^b-1 away from a zero point (`zero_point`
-    per output channel, unsigned codes = levels + zero_point).
+    `quantized` is float32 but integer-valued, the zero point subtracted: -2^(b-1) … 2^(b-1)-1 where `zero_point` is
+    None (symmetric), else -zero_point … 2^b-1 - zero_point, with `zero_point` per output channel.
     """
 
-    levels: Tensor
+    quantized: Tensor
     scale: Tensor
     zero_point: Tensor | None
 
-    def __init__(self, bits: int, levels: Tensor, scale: Tensor, zero_point: Tensor | None = None) -> None:
+    def __init__(self, bits: int, quantized: Tensor, scale: Tensor, zero_point: Tensor | None = None) -> None:
         super().__init__()
         self.bits = bits
-        self.register_buffer("levels", levels.float())
+        self.register_buffer("quantized", quantized.float())
         self.register_buffer("scale", scale.float())
         self.register_buffer("zero_point", None if zero_point is None else zero_point.float())
 
     def codes(self) -> Tensor:
-        """Return what is stored: uint8 0 … 2^b-1."""
+        """Return the unsigned integers that are stored, uint8 0 … 2^b-1: quantized + zero_point, or + 2^(b-1)."""
         offset = torch.tensor(2.0 ** (self.bits - 1)) if self.zero_point is None else self._column(self.zero_point)
-        return (self.levels + offset.to(self.levels.device)).to(torch.uint8)
+        return (self.quantized + offset.to(self.quantized.device)).to(torch.uint8)
 
     def dequantized(self) -> Tensor:
-        """Return the float32 weight."""
-        return self.levels * self._column(self.scale)
+        """Return the float32 weight `[out, …]` = quantized · scale."""
+        return self.quantized * self._column(self.scale)
 
     def _column(self, values: Tensor) -> Tensor:
-        return values.reshape(-1, *[1] * (self.levels.ndim - 1))
+        return values.reshape(-1, *[1] * (self.quantized.ndim - 1))
 
 
 class QuantLayer(nn.Module):
@@ -49,7 +49,10 @@ class QuantLayer(nn.Module):
 
 
 class QuantLinear(QuantLayer):
-    """y = Σ parts (levels @ weight.levelsᵀ)·scale·weight.scale + bias; `input` None leaves activations in float."""
+    """y = Σ terms (x.quantized @ weight.quantizedᵀ)·x.scale·weight.scale + bias.
+
+    `input` is the quantizer of the activations; None leaves them in float.
+    """
 
     def __init__(self, weight: Weight, bias: Tensor | None, input: Quantizer | None) -> None:
         super().__init__()
@@ -95,23 +98,23 @@ class Product(QuantLayer):
         """Map `[…, n, k]` and `[…, k, m]` to `[…, n, m]`."""
         if self.left is None and self.right is None:
             return torch.matmul(left, right)
-        ((right_levels, right_scale),) = _parts(self.right, right)
-        parts = _parts(self.left, left)
-        if not self.integer and len(parts) > 1 and self.left is not None:
-            return torch.matmul(self.left(left), right_levels) * right_scale
+        ((right_quantized, right_scale),) = _quantize(self.right, right)
+        terms = _quantize(self.left, left)
+        if not self.integer and len(terms) > 1 and self.left is not None:
+            return torch.matmul(self.left(left), right_quantized) * right_scale
         total = None
-        for levels, scale in parts:
+        for quantized, scale in terms:
             if self.integer:
-                product = torch.matmul(levels.to(torch.int32), right_levels.to(torch.int32)).float()
+                product = torch.matmul(quantized.to(torch.int32), right_quantized.to(torch.int32)).float()
             else:
-                product = torch.matmul(levels, right_levels)
+                product = torch.matmul(quantized, right_quantized)
             total = product * (scale * right_scale) + (0 if total is None else total)
         assert total is not None
         return total
 
 
-def _parts(quantizer: Quantizer | None, x: Tensor) -> list[Part]:
-    return [(x, torch.ones((), device=x.device))] if quantizer is None else quantizer.parts(x)
+def _quantize(quantizer: Quantizer | None, x: Tensor) -> list[Term]:
+    return [(x, torch.ones((), device=x.device))] if quantizer is None else quantizer.quantize(x)
 
 
 def _linear(x: Tensor, weight: Tensor) -> Tensor:
@@ -121,20 +124,21 @@ def _linear(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _accumulate(layer: QuantLinear | QuantConv2d, x: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Return the sum over the input's parts of (levels × weight levels) · scale, the weight's scale left out."""
-    weight = layer.weight.levels
+    """Return Σ terms multiply(x.quantized, weight.quantized)·x.scale, yet to be multiplied by the weight's scale."""
+    weight = layer.weight.quantized
     if layer.input is None:
         return multiply(x, weight)
     if layer.integer:
         integers = weight.to(torch.int32)
         products = [
-            multiply(levels.to(torch.int32), integers).float() * scale for levels, scale in layer.input.parts(x)
+            multiply(quantized.to(torch.int32), integers).float() * scale
+            for quantized, scale in layer.input.quantize(x)
         ]
         return sum(products[1:], start=products[0])
-    parts = layer.input.parts(x)
-    if len(parts) == 1:  # integers as floats: the sums are exact below 2^24, and equal those of int32
-        levels, scale = parts[0]
-        return multiply(levels, weight) * scale
+    terms = layer.input.quantize(x)
+    if len(terms) == 1:  # integers as floats: the sums are exact below 2^24, and equal those of int32
+        quantized, scale = terms[0]
+        return multiply(quantized, weight) * scale
     return multiply(layer.input(x), weight)
 
 

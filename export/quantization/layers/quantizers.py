@@ -1,4 +1,4 @@
-"""What becomes of a float tensor: the integer levels it is rounded to, and the scales that bring them back."""
+"""Quantizers of activations: from a float tensor to integers with scales, and back (fake quantization)."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -8,29 +8,32 @@ from torch import Tensor, nn
 
 from export.core.errors import ArtifactError
 
-Part = tuple[Tensor, Tensor]  # integer levels (as float32 or int32) and the scale that multiplies them
+Term = tuple[Tensor, Tensor]  # quantized values (integers as float32 or int32) and the scale that multiplies them
 
 
 class Quantizer(nn.Module, ABC):
-    """Base: `parts(x)` are levels with scales, whose products sum to the rounded `x`."""
+    """Base: `quantize(x)` gives terms of quantized values and scale, whose products sum to the dequantized `x`.
+
+    `bits` is the width of the stored integers. There is one term, but two where a tensor has twin ranges.
+    """
 
     bits: int
 
     @abstractmethod
-    def parts(self, x: Tensor) -> list[Part]:
-        """Return integer-valued levels (float32, shape of `x`) with scales that broadcast to them."""
+    def quantize(self, x: Tensor) -> list[Term]:
+        """Return integer-valued tensors (float32, shape of `x`) with scales that broadcast to them."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x` rounded to the quantizer's grid, shape unchanged."""
-        parts = self.parts(x)
-        total = parts[0][0].mul_(parts[0][1])
-        for levels, scale in parts[1:]:
-            total.addcmul_(levels, scale)
+        """Return `x` quantized and dequantized (fake-quantized), shape unchanged."""
+        terms = self.quantize(x)
+        total = terms[0][0].mul_(terms[0][1])
+        for quantized, scale in terms[1:]:
+            total.addcmul_(quantized, scale)
         return total
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """Return kind, bits and numbers as plain JSON; float32 values survive exactly."""
+        """Return kind, bits and parameters as plain JSON; float32 values survive exactly."""
 
 
 def _numbers(value: Tensor) -> Any:
@@ -44,10 +47,10 @@ def _per_head(values: Any) -> Tensor:
 
 
 class Uniform(Quantizer):
-    """One step: levels = clamp(round(x / scale), low - zero_point, high - zero_point).
+    """Uniform quantization: quantized = clamp(round(x / scale), qmin - zero_point, qmax - zero_point).
 
-    Signed codes -2^(b-1) … 2^(b-1)-1 with zero_point 0, or unsigned 0 … 2^b-1 with any. `scale` and `zero_point`
-    are scalars, or `[heads, 1, 1]` for operands `[batch, heads, rows, columns]` of attention.
+    Symmetric, signed codes -2^(b-1) … 2^(b-1)-1 with zero_point 0; or asymmetric, unsigned codes 0 … 2^b-1 with any.
+    `scale` and `zero_point` are scalars, or `[heads, 1, 1]` for operands `[batch, heads, rows, columns]` of attention.
     """
 
     scale: Tensor
@@ -60,29 +63,29 @@ class Uniform(Quantizer):
         self.register_buffer("zero_point", torch.zeros_like(self.scale) if zero_point is None else zero_point.float())
 
     def bounds(self) -> tuple[Tensor, Tensor]:
-        """Return the least and greatest level."""
+        """Return the least and greatest quantized value, the zero point subtracted: qmin and qmax - zero_point."""
         low, high = (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1) if self.signed else (0, 2**self.bits - 1)
         return low - self.zero_point, high - self.zero_point
 
-    def parts(self, x: Tensor) -> list[Part]:
-        """Return the one part."""
+    def quantize(self, x: Tensor) -> list[Term]:
+        """Return one term."""
         low, high = self.bounds()
-        levels = torch.mul(x, 1 / self.scale).round_()
-        levels = levels.clamp_(low.item(), high.item()) if low.ndim == 0 else torch.clamp(levels, low, high)
-        return [(levels, self.scale)]
+        quantized = torch.mul(x, 1 / self.scale).round_()
+        quantized = quantized.clamp_(low.item(), high.item()) if low.ndim == 0 else torch.clamp(quantized, low, high)
+        return [(quantized, self.scale)]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record."""
-        found = {"kind": "uniform", "bits": self.bits, "signed": self.signed, "scale": _numbers(self.scale)}
-        return found if self.signed else found | {"zero_point": _numbers(self.zero_point)}
+        """Return kind uniform with its parameters; symmetric ones have no zero point."""
+        record = {"kind": "uniform", "bits": self.bits, "signed": self.signed, "scale": _numbers(self.scale)}
+        return record if self.signed else record | {"zero_point": _numbers(self.zero_point)}
 
 
 class Twin(Quantizer):
-    """Two steps for one tensor, as PTQ4ViT's twin uniform quantization: one bit says which.
+    """Twin uniform quantization (PTQ4ViT, section 3.2): two scales for one tensor, one bit of a code says which.
 
-    `sign`: negative values by `low_scale` (levels -Q … 0), others by `high_scale` (0 … Q-1), Q = 2^(b-1).
-    `magnitude`: values of 0 or more, those that round to at most Q-1 by `low_scale`, others by `high_scale`.
-    `overlap`: as `magnitude`, but a large value also carries the full low range, as PTQ4ViT's code has it.
+    By `kind`, with Q = 2^(b-1): sign, negative values by `low_scale` (-Q … 0), others by `high_scale` (0 … Q-1);
+    magnitude, values of 0 or more, those that round to at most Q-1 by `low_scale`, others by `high_scale`; overlap, as
+    magnitude, but a large value also carries the full low range, as PTQ4ViT's code has it.
     """
 
     low_scale: Tensor
@@ -96,24 +99,24 @@ class Twin(Quantizer):
         self.register_buffer("low_scale", low_scale.float())
         self.register_buffer("high_scale", high_scale.float())
 
-    def parts(self, x: Tensor) -> list[Part]:
-        """Return the low and the high part; but for `overlap`, one of both is zero for every value."""
-        levels = 2 ** (self.bits - 1)
-        low, high = x / self.low_scale, (x / self.high_scale).round_().clamp_(0, levels - 1)
+    def quantize(self, x: Tensor) -> list[Term]:
+        """Return the low and the high term; but for the kind overlap, one of both is zero for every value."""
+        half = 2 ** (self.bits - 1)
+        low, high = x / self.low_scale, (x / self.high_scale).round_().clamp_(0, half - 1)
         if self.kind == "sign":
-            low = low.round_().clamp_(-levels, 0)
+            low = low.round_().clamp_(-half, 0)
         elif self.kind == "magnitude":
             low = low.round_()
-            is_low = low <= levels - 1
+            is_low = low <= half - 1
             low, high = low.clamp_(min=0).mul_(is_low), high.mul_(~is_low)
         else:
-            split = self.low_scale * (levels - 1)
-            high = (x.clamp(split.item(), 1.0) / self.high_scale).round_().clamp_(0, levels - 1)
-            low = (x.clamp(0.0, split.item()) / self.low_scale).round_().clamp_(0, levels - 1)
+            split = self.low_scale * (half - 1)
+            high = (x.clamp(split.item(), 1.0) / self.high_scale).round_().clamp_(0, half - 1)
+            low = (x.clamp(0.0, split.item()) / self.low_scale).round_().clamp_(0, half - 1)
         return [(low, self.low_scale), (high, self.high_scale)]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record."""
+        """Return kind twin_sign, twin_magnitude or twin_overlap with both scales."""
         return {
             "kind": f"twin_{self.kind}",
             "bits": self.bits,
@@ -123,11 +126,11 @@ class Twin(Quantizer):
 
 
 class Dynamic(Quantizer):
-    """One scale per vector along `dim`, or per image with `dim` None, from its own values, at run time.
+    """Dynamic quantization: scales are computed at run time, one per vector along `dim`, or with `dim` None per image.
 
-    `symmetric`: levels -(Q-1) … Q-1 with Q = 2^(b-1), of the largest magnitude; `positive`: 0 … 2^b-1, for values of 0
-    or more; `range`: the least to the greatest value, 0 included, in 2^b-2 steps, so that its rounded ends are at most
-    2^b-1 levels apart.
+    By `spread`, with Q = 2^(b-1): symmetric, -(Q-1) … Q-1 of the largest magnitude; positive, 0 … 2^b-1 for values of
+    0 or more; range, the least to the greatest value, 0 included, in 2^b-2 intervals, so that its rounded ends are at
+    most 2^b-1 apart.
     """
 
     def __init__(self, bits: int, *, dim: int | None = -1, spread: str = "symmetric") -> None:
@@ -136,23 +139,23 @@ class Dynamic(Quantizer):
             raise ArtifactError(f"unknown spread {spread!r} of a dynamic quantizer")
         self.bits, self.dim, self.spread = bits, dim, spread
 
-    def steps(self) -> int:
-        """Return how many steps the span from which the scale is found has: from 0, or for `range` from end to end."""
+    def intervals(self) -> int:
+        """Return qmax - qmin of the span that gives the scale: from 0, or for the spread range from end to end."""
         all_codes = 1 << self.bits
         return {"symmetric": all_codes // 2 - 1, "positive": all_codes - 1, "range": all_codes - 2}[self.spread]
 
-    def parts(self, x: Tensor) -> list[Part]:
-        """Return the one part; its scale has size 1 along `dim`, or along all dimensions but the first."""
+    def quantize(self, x: Tensor) -> list[Term]:
+        """Return one term; its scale has size 1 along `dim`, or along all dimensions but the first."""
         reduced = tuple(range(1, x.ndim)) if self.dim is None else (self.dim,)
         if self.spread == "range":
             span = x.amax(reduced, keepdim=True).clamp_min_(0) - x.amin(reduced, keepdim=True).clamp_max_(0)
         else:
             span = x.abs().amax(reduced, keepdim=True)
-        scale = span.clamp_min_(torch.finfo(torch.float32).tiny * 256) / self.steps()
+        scale = span.clamp_min_(torch.finfo(torch.float32).tiny * 256) / self.intervals()
         return [((x / scale).round_(), scale)]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record."""
+        """Return kind dynamic with what its scales are computed over; there are none to store."""
         return {"kind": "dynamic", "bits": self.bits, "dim": self.dim, "spread": self.spread}
 
 

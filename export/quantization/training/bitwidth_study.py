@@ -1,4 +1,4 @@
-"""Quantized models beside each other: trained ones (QAT) and calibrated ones (PTQ), each a file, and one table."""
+"""A study over bit widths: one float model quantized by training (QAT) and by calibration (PTQ), in one table."""
 
 import json
 import platform
@@ -26,14 +26,14 @@ from export.quantization.training.float_training import hits
 from export.quantization.training.qat import freeze_trained
 from export.quantization.training.qat_training import FinetuneOptions, Finetuning, calibration_images
 
-ROW, TABLE, CHECKPOINT = "result.json", "table.json", "checkpoint.pt"
-KEEP_EVERY = 100  # steps between two checkpoints
+RESULT, TABLE, CHECKPOINT = "result.json", "table.json", "checkpoint.pt"
+CHECKPOINT_STEPS = 100  # of training between two checkpoints
 
 
-class Row(Record, frozen=True, kw_only=True):
-    """What came of one recipe: top-1 as a share of `n` test images with its 95 % Wilson interval, and the file.
+class StudyResult(Record, frozen=True, kw_only=True):
+    """The accuracy of one recipe: `top1` of `n` test images with its 95 % Wilson interval `low` … `high`, and the file.
 
-    `kind` is `float`, `ptq` or `qat`; `steps` how many it was trained on for; `key` hashes all it was made from.
+    `kind` is float, ptq or qat; `steps` are those of training; `key` is the hash of all that decides the result.
     """
 
     key: str
@@ -53,7 +53,10 @@ class Row(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """One float model, and how its quantized versions are trained, calibrated, and judged; `out` keeps them."""
+    """One float `module`, and how its quantized versions are trained, calibrated and evaluated, in the folder `out`.
+
+    `options` are those of training; images of `train` also calibrate, those of `test` evaluate.
+    """
 
     spec: ModelSpec
     module: nn.Module
@@ -64,24 +67,26 @@ class Study:
     out: Path
 
     def key(self, recipe: Recipe) -> str:
-        """Return the hash of all that decides a recipe's row."""
+        """Return the hash of all that decides a recipe's result."""
         images = [hash_bytes(part.tobytes()) for data in (self.train, self.test) for part in (data.images, data.labels)]
         trains = recipe.quantization is not None and recipe.quantization.method.trains
         options = self.options.to_json() if trains else None
         return hash_json([self.spec.to_json(), recipe.to_json(), options, images])
 
-    def row(self, recipe: Recipe, kind: str, module: nn.Module, *, steps: int = 0, path: Path | None = None) -> Row:
-        """Judge a module on the test images."""
+    def evaluate(
+        self, recipe: Recipe, kind: str, module: nn.Module, *, steps: int = 0, path: Path | None = None
+    ) -> StudyResult:
+        """Return the module's accuracy on the test images."""
         figure = proportion(hits(module.to(self.device), self.test, self.device), len(self.test))
-        how = recipe.quantization
+        quantization = recipe.quantization
         assert figure.low is not None and figure.high is not None
-        return Row(
+        return StudyResult(
             key=self.key(recipe),
             recipe=recipe.name,
             kind=kind,
-            method=how.method.name if how else "",
-            weight_bits=how.weight_bits if how else None,
-            activation_bits=how.activation_bits if how else None,
+            method=quantization.method.name if quantization else "",
+            weight_bits=quantization.weight_bits if quantization else None,
+            activation_bits=quantization.activation_bits if quantization else None,
             steps=steps,
             top1=figure.value,
             n=figure.n,
@@ -92,8 +97,8 @@ class Study:
         )
 
 
-def beside(trained: Sequence[Recipe], methods: str) -> list[Recipe]:
-    """Return the recipes of the calibration `methods` (`affine,minmax`) at the same bits as the trained ones.
+def ptq_recipes(trained: Sequence[Recipe], methods: str) -> list[Recipe]:
+    """Return the recipes of the PTQ `methods` (affine,minmax) at the same bits as the trained ones.
 
     Raises `RequestError` for an unknown method and for one of training.
     """
@@ -102,7 +107,11 @@ def beside(trained: Sequence[Recipe], methods: str) -> list[Recipe]:
         if name not in METHODS or METHODS[name].trains:
             known = ", ".join(name for name, method in METHODS.items() if not method.trains)
             raise RequestError(f"--ptq {name!r}: no method of calibration", hint=f"known: {known}")
-    bits = [(how.weight_bits, how.activation_bits) for recipe in trained if (how := recipe.quantization)]
+    bits = [
+        (quantization.weight_bits, quantization.activation_bits)
+        for recipe in trained
+        if (quantization := recipe.quantization)
+    ]
     return [quantizing(METHODS[name], *pair) for name in names for pair in dict.fromkeys(bits)]
 
 
@@ -115,17 +124,17 @@ def check_trains(recipes: Sequence[Recipe]) -> None:
 
 
 def check_resumable(out: Path) -> None:
-    """Raise `RequestError` when nothing that an earlier run left is in `out`."""
-    if not any(path.parent.parent == out for name in (ROW, CHECKPOINT) for path in out.glob(f"*/{name}")):
-        raise RequestError(f"--resume: there is nothing to go on from in {out}", hint="run without --resume first")
+    """Raise `RequestError` when `out` has neither a result nor a checkpoint of an interrupted run."""
+    if not any(path.parent.parent == out for name in (RESULT, CHECKPOINT) for path in out.glob(f"*/{name}")):
+        raise RequestError(f"--resume: there is nothing to resume in {out}", hint="run without --resume first")
 
 
-def obtain(study: Study, recipe: Recipe, *, resume: bool) -> Row:
-    """Train or calibrate a recipe, write its file, and judge what that file holds; with `resume` keep what is done."""
+def obtain(study: Study, recipe: Recipe, *, resume: bool) -> StudyResult:
+    """Train or calibrate a recipe, write its file and evaluate it; with `resume` a finished result is reused."""
     folder = study.out / recipe.name
-    if resume and (kept := _kept(folder, study.key(recipe))):
-        say(f"{_line(kept)}   kept")
-        return kept
+    if resume and (finished := _finished_result(folder, study.key(recipe))):
+        say(f"{_describe(finished)}   kept")
+        return finished
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     assert recipe.quantization is not None
@@ -137,18 +146,18 @@ def obtain(study: Study, recipe: Recipe, *, resume: bool) -> Row:
         kind, module, steps = "ptq", calibrate(study.module.to(study.device), recipe, images), 0
     path = folder / FILE
     write_quantized(QuantizedModel(study.spec, recipe, module), path)
-    row = study.row(recipe, kind, load_quantized(path).module, steps=steps, path=path)
-    write_atomically(folder / ROW, (json.dumps(row.to_json(), indent=1) + "\n").encode())
+    result = study.evaluate(recipe, kind, load_quantized(path).module, steps=steps, path=path)
+    write_atomically(folder / RESULT, (json.dumps(result.to_json(), indent=1) + "\n").encode())
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    say(f"{_line(row)}   {format_seconds(time.perf_counter() - started)}")
-    return row
+    say(f"{_describe(result)}   {format_seconds(time.perf_counter() - started)}")
+    return result
 
 
-def _kept(folder: Path, key: str) -> Row | None:
-    if not ((folder / ROW).is_file() and (folder / FILE).is_file()):
+def _finished_result(folder: Path, key: str) -> StudyResult | None:
+    if not ((folder / RESULT).is_file() and (folder / FILE).is_file()):
         return None
-    row = Row.read(folder / ROW, hint="run without --resume")
-    return row if row.key == key and row.sha256 == hash_file(folder / FILE) else None
+    result = StudyResult.read(folder / RESULT, hint="run without --resume")
+    return result if result.key == key and result.sha256 == hash_file(folder / FILE) else None
 
 
 def _train(study: Study, recipe: Recipe, checkpoint: Path, *, resume: bool) -> tuple[nn.Module, int]:
@@ -158,19 +167,19 @@ def _train(study: Study, recipe: Recipe, checkpoint: Path, *, resume: bool) -> t
         training.load(checkpoint, key)
         say(f"{recipe.name}: resuming after step {training.step}")
     while training.step < training.steps:
-        loss = training.run(KEEP_EVERY)
+        loss = training.train_steps(CHECKPOINT_STEPS)
         training.save(checkpoint, key)
         say(f"{recipe.name}: step {training.step}/{training.steps}  loss {loss:.4f}")
     return freeze_trained(training.module), training.steps
 
 
-def _line(row: Row) -> str:
-    share = f"{100 * row.top1:.2f} % ({100 * row.low:.2f} – {100 * row.high:.2f}, n={row.n:,})"
-    return f"{row.kind:<5} {row.recipe:<16} {share}  {row.bytes / 1e6:.2f} MB"
+def _describe(result: StudyResult) -> str:
+    share = f"{100 * result.top1:.2f} % ({100 * result.low:.2f} – {100 * result.high:.2f}, n={result.n:,})"
+    return f"{result.kind:<5} {result.recipe:<16} {share}  {result.bytes / 1e6:.2f} MB"
 
 
-def write_table(study: Study, rows: Sequence[Row], command: str) -> Path:
-    """Write the rows with all that they were made from, and return the file."""
+def write_table(study: Study, rows: Sequence[StudyResult], command: str) -> Path:
+    """Write the results with all that decides them, and return the file."""
     table = {
         "schema_version": 1,
         "model": study.spec.to_json(),
@@ -178,7 +187,7 @@ def write_table(study: Study, rows: Sequence[Row], command: str) -> Path:
         "images": {"train": len(study.train), "test": len(study.test)},
         "command": command,
         "options": study.options.to_json(),
-        "rows": [row.to_json() for row in rows],
+        "rows": [result.to_json() for result in rows],
         "environment": {
             "machine": platform.machine(),
             "device": study.device.type,

@@ -1,4 +1,4 @@
-"""Training itself: the options, the augmentation, and one epoch of work with timm's optimiser, schedule and EMA."""
+"""Training of float models: the options, the augmentation, and an epoch with timm's optimiser, schedule and EMA."""
 
 import functools
 import io
@@ -30,7 +30,10 @@ NEWTON_SCHULZ = muon.zeropower_via_newtonschulz
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOptions:
-    """Everything that decides the result; stored in the checkpoint and in the model card."""
+    """Everything that decides the result, as the checkpoint and the model card have it.
+
+    `phases` are pairs of epochs and the share of patches dropped in them.
+    """
 
     model: str = "fashion"
     optimizer: str = "nadamuon"
@@ -50,7 +53,7 @@ class TrainOptions:
         return sum(epochs for epochs, _ in self.phases)
 
     def patch_drop(self, epoch: int) -> float:
-        """Return the share of patches left out in an epoch, counted from 0."""
+        """Return the share of patches dropped in an epoch, counted from 0."""
         for epochs, share in self.phases:
             if epoch < epochs:
                 return share
@@ -58,7 +61,7 @@ class TrainOptions:
         raise RequestError(f"epoch {epoch} lies past the last phase")
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, as a checkpoint and the card hold them."""
+        """Return plain JSON values, phases as lists."""
         return {**asdict(self), "phases": [list(phase) for phase in self.phases]}
 
 
@@ -77,7 +80,7 @@ class PatchSubset(nn.Module):
         self.keep = PATCHES
 
     def drop(self, share: float) -> None:
-        """Leave out this share of the patches from now on."""
+        """Drop this share of the patches from now on."""
         self.keep = max(1, round(PATCHES * (1 - share)))
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -107,7 +110,7 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def batches(data: LabelledImages, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield shuffled full batches."""
+    """Yield shuffled full batches: images `uint8 [size, 28, 28]` and labels `int64 [size]`."""
     images, labels = torch.from_numpy(data.images.copy()), torch.from_numpy(data.labels.astype(np.int64))
     order = torch.randperm(len(data), generator=generator)
     for chosen in order[: len(order) // size * size].split(size):  # type: ignore[no-untyped-call]
@@ -121,13 +124,13 @@ def accuracy(model: nn.Module, data: LabelledImages, device: torch.device) -> fl
 
 @torch.inference_mode()
 def hits(model: nn.Module, data: LabelledImages, device: torch.device) -> int:
-    """Return how many images are given their label, in float32."""
+    """Return how many images are classified correctly, in float32."""
     model.eval()
     correct = 0
     for start in range(0, len(data), 500):
         pixels = normalise(torch.from_numpy(data.images[start : start + 500].copy())).to(device)
-        answers = model(pixels).argmax(1).cpu().numpy()
-        correct += int((answers == data.labels[start : start + 500]).sum())
+        predictions = model(pixels).argmax(1).cpu().numpy()
+        correct += int((predictions == data.labels[start : start + 500]).sum())
     return correct
 
 
@@ -137,7 +140,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 class Training:
-    """The state that a checkpoint holds, and one epoch of work on it."""
+    """The training of a float model: the state that a checkpoint holds, and its epochs."""
 
     def __init__(self, options: TrainOptions, steps: int, device: torch.device) -> None:
         torch.manual_seed(options.seed)
@@ -147,7 +150,7 @@ class Training:
         if hasattr(self.model, "pos_drop"):
             self.model.pos_drop = self.subset  # the place in timm's forward just after the position embedding
         elif any(share for _, share in options.phases):
-            raise RequestError(f"--phases: {options.model} has no patches to leave out", hint="say 0 for their share")
+            raise RequestError(f"--phases: {options.model} has no patches to drop", hint="say 0 for their share")
         self.ema = ModelEmaV3(self.model, decay=options.ema_decay, use_warmup=True)
         if not has_fast_bfloat16(device):  # Muon's Newton-Schulz iterations are bfloat16 unless told otherwise
             muon.zeropower_via_newtonschulz = functools.partial(NEWTON_SCHULZ, dtype=torch.float32)
@@ -210,7 +213,7 @@ class Training:
         write_atomically(path, buffer.getvalue())
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint made with the same options; raises `RequestError` otherwise."""
+        """Resume from a checkpoint made with the same options; raises `RequestError` otherwise."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["options"] != self.options.to_json():
             raise RequestError(

@@ -1,7 +1,7 @@
-"""Quantization-aware training: a float model becomes one of quantized layers that can be trained, then a frozen one.
+"""Quantization-aware training (QAT): a float model prepared for training with fake quantization, then frozen.
 
-The layers are those of the frozen model; only their weights and quantizers are parameters still. So what is trained
-computes just what the file will compute.
+The layers are those of the frozen model, with trainable weights and quantizers: training computes just what the file
+will compute.
 """
 
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from export.core.errors import RequestError
-from export.quantization.calibration.assemble import dequantized, freeze, place
+from export.quantization.calibration.assemble import dequantized, freeze, replace_layer
 from export.quantization.calibration.calibrate import Bits, is_quantized, prepare
-from export.quantization.calibration.layer_solver import spanning
-from export.quantization.calibration.observers import by_memory, capture
-from export.quantization.calibration.qparams import Choices, Chosen
-from export.quantization.calibration.scale_search import Loss, factors, search_quantizer
-from export.quantization.layers.discovery import Site
+from export.quantization.calibration.layer_solver import range_quantizer
+from export.quantization.calibration.observers import group_by_memory, observe
+from export.quantization.calibration.qparams import LayerQParams, ModelQParams
+from export.quantization.calibration.scale_search import Loss, candidate_factors, search_quantizer
+from export.quantization.layers.discovery import QuantizableLayer
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear, Weight
 from export.quantization.layers.quantizers import Quantizer, Uniform
 from export.quantization.methods import METHODS, Method
@@ -29,82 +29,87 @@ from export.quantization.training.fake_quantize import (
     TrackedWeight,
     TrainedQuantizer,
     TrainedWeight,
-    spanning_weight,
+    minmax_weight,
 )
 
 
 @torch.no_grad()
 def trainable(module: nn.Module, recipe: Recipe, images: Tensor) -> nn.Module:
-    """Return a copy of a float module with BatchNorm folded and quantized layers in place, ready to be trained.
+    """Return a copy of a float module with BatchNorm folded and fake-quantized layers, ready to be trained.
 
-    `images [n, 3, H, W]` are normalised calibration images, from which the steps of activations start. It stays in
+    `images [n, 3, H, W]` are normalised calibration images, from which the scales of activations start. It stays in
     evaluation mode, which folded BatchNorm needs; `tracking` tells its quantizers that training has begun. Raises
     `RequestError` for a recipe that is no method of training, and what `calibrate` does.
     """
-    how = _checked(recipe)
-    prepared = prepare(module, how, images)
-    wanted = [site for site in prepared.sites if is_quantized(site, prepared.bits)]
-    choices = Choices()
-    for group in by_memory(prepared.module, wanted, images[:1], len(images), gradient=False):
-        seen = capture(prepared.module, group, images, gradient=None, seed=how.calibration.seed)
-        for site in group:
-            _choose(site, prepared.bits[site.name], how, seen[site.name].inputs, choices)
-    for site in wanted:
-        place(prepared.module, site.name, choices)
+    quantization = _checked(recipe)
+    prepared = prepare(module, quantization, images)
+    layers = [layer for layer in prepared.layers if is_quantized(layer, prepared.bits)]
+    qparams = ModelQParams()
+    for group in group_by_memory(prepared.module, layers, images[:1], len(images), gradient=False):
+        observations = observe(prepared.module, group, images, gradient=None, seed=quantization.calibration.seed)
+        for layer in group:
+            _add_qparams(layer, prepared.bits[layer.name], quantization, observations[layer.name].inputs, qparams)
+    for layer in layers:
+        replace_layer(prepared.module, layer.name, qparams)
     _require_gradients(prepared.module)
     return prepared.module
 
 
 def _checked(recipe: Recipe) -> Quantization:
-    how = recipe.quantization
-    if how is None or not how.method.trains:
+    quantization = recipe.quantization
+    if quantization is None or not quantization.method.trains:
         trained = ", ".join(name for name, method in METHODS.items() if method.trains)
         raise RequestError(f"{recipe.name} is no recipe for training", hint=f"methods of training are {trained}")
-    if how.activation_bits is not None and how.method.activations not in ("minmax", "percentile"):
+    if quantization.activation_bits is not None and quantization.method.activations not in ("minmax", "percentile"):
         raise RequestError(
-            f"{recipe.name}: in training, steps of activations start from minmax or percentile, "
-            f"not from {how.method.activations}"
+            f"{recipe.name}: in training, scales of activations start from minmax or percentile, "
+            f"not from {quantization.method.activations}"
         )
-    if how.method.weights == "learned" and how.calibration.metric == "hessian":
-        raise RequestError(f"{recipe.name}: learned steps start from metric mse, l1 or cosine, not from hessian")
-    return how
+    if quantization.method.weights == "learned" and quantization.calibration.metric == "hessian":
+        raise RequestError(f"{recipe.name}: learned scales start from metric mse, l1 or cosine, not from hessian")
+    return quantization
 
 
-def _choose(site: Site, bits: Bits, how: Quantization, inputs: tuple[Tensor, ...], choices: Choices) -> None:
+def _add_qparams(
+    layer: QuantizableLayer, bits: Bits, quantization: Quantization, inputs: tuple[Tensor, ...], qparams: ModelQParams
+) -> None:
     weight_bits, activation_bits = bits
-    quantizers = [None if activation_bits is None else _quantizer(values, activation_bits, how) for values in inputs]
-    layer = site.module
-    if isinstance(layer, nn.Linear | nn.Conv2d):
+    quantizers = [
+        None if activation_bits is None else _quantizer(values, activation_bits, quantization) for values in inputs
+    ]
+    module = layer.module
+    if isinstance(module, nn.Linear | nn.Conv2d):
         assert weight_bits is not None
-        choices.layers[site.name] = Chosen(_weight(layer.weight, weight_bits, how.method), quantizers[0], layer.bias)
+        weight = _weight(module.weight, weight_bits, quantization.method)
+        qparams.layers[layer.name] = LayerQParams(weight, quantizers[0], module.bias)
     else:
         left, right = quantizers
         assert left is not None and right is not None
-        choices.products[site.name] = (left, right)
+        qparams.products[layer.name] = (left, right)
 
 
 def _weight(value: Tensor, bits: int, method: Method) -> Weight:
     if method.weights == "tracked":
         return TrackedWeight(value, bits, method)
-    return LearnedWeight(value, spanning_weight(value, bits, method), shared=method.weight_granularity == "tensor")
+    return LearnedWeight(value, minmax_weight(value, bits, method), shared=method.weight_granularity == "tensor")
 
 
-def _quantizer(values: Tensor, bits: int, how: Quantization) -> Quantizer:
-    """Return the quantizer of an input; a learned step starts where it errs least on `values`."""
-    symmetric = how.method.activation_symmetric
-    if how.method.weights == "tracked":
-        return TrackedUniform(values, bits, symmetric=symmetric)
-    percentile = how.calibration.percentile if how.method.activations == "percentile" else None
-    spanned = spanning(values, bits, percentile, symmetric=symmetric)
-    zero_point = None if spanned.signed else spanned.zero_point
-    found = search_quantizer(
-        lambda factor: Uniform(bits, spanned.scale * factor, zero_point),
+def _quantizer(values: Tensor, bits: int, quantization: Quantization) -> Quantizer:
+    """Return the quantizer of an input; a learned scale starts where the error of `values` is least."""
+    method, calibration = quantization.method, quantization.calibration
+    if method.weights == "tracked":
+        return TrackedUniform(values, bits, symmetric=method.activation_symmetric)
+    percentile = calibration.percentile if method.activations == "percentile" else None
+    full = range_quantizer(values, bits, percentile, symmetric=method.activation_symmetric)
+    zero_point = None if full.signed else full.zero_point
+    start = search_quantizer(
+        lambda factor: Uniform(bits, full.scale * factor, zero_point),
         lambda quantizer: quantizer(values),
-        factors(how.calibration.search_range, how.calibration.candidates),
-        Loss(how.calibration.metric, values, None),
+        candidate_factors(calibration.search_range, calibration.candidates),
+        Loss(calibration.metric, values, None),
     )
-    assert isinstance(found, Uniform)
-    return LearnedUniform(found)
+    assert isinstance(start, Uniform)
+    return LearnedUniform(start)
 
 
 def _require_gradients(module: nn.Module) -> None:
@@ -134,16 +139,16 @@ def freeze_trained(module: nn.Module) -> nn.Module:
 
     But for that rounding of the rest to F16 it computes the same as `module`, bit for bit.
     """
-    choices = Choices()
+    qparams = ModelQParams()
     for name, layer in module.named_modules():
         if isinstance(layer, QuantLinear | QuantConv2d):
             assert isinstance(layer.weight, TrainedWeight)
-            choices.layers[name] = Chosen(layer.weight.frozen(), _frozen(layer.input), layer.bias)
+            qparams.layers[name] = LayerQParams(layer.weight.frozen(), _frozen(layer.input), layer.bias)
         elif isinstance(layer, Product):
             left, right = _frozen(layer.left), _frozen(layer.right)
             if left is not None and right is not None:
-                choices.products[name] = (left, right)
-    return freeze(dequantized(module), choices)
+                qparams.products[name] = (left, right)
+    return freeze(dequantized(module), qparams)
 
 
 def _frozen(quantizer: Quantizer | None) -> Uniform | None:

@@ -11,10 +11,10 @@ from export.data.fashion import read_full
 from export.quantization.recipes import RECIPES, Recipe
 from export.quantization.training.bitwidth_study import (
     Study,
-    beside,
     check_resumable,
     check_trains,
     obtain,
+    ptq_recipes,
     write_table,
 )
 from export.quantization.training.defaults import DATASETS, TRAINED
@@ -55,7 +55,7 @@ class QatRequest:
 def train_quantized(request: QatRequest) -> Path:
     """Train (and calibrate) every recipe, and return the table, which is written anew after each."""
     check_trains(request.recipes)
-    compared = beside(request.recipes, request.ptq)
+    compared = ptq_recipes(request.recipes, request.ptq)
     weights = request.float_weights()
     if request.resume:
         check_resumable(request.out)
@@ -65,7 +65,7 @@ def train_quantized(request: QatRequest) -> Path:
     study = Study(
         spec=spec, module=module, options=request.options, train=train, test=test, device=device, out=request.out
     )
-    rows = [study.row(RECIPES["f32"], "float", module)]
+    rows = [study.evaluate(RECIPES["f32"], "float", module)]
     for recipe in (*compared, *request.recipes):
         rows.append(obtain(study, recipe, resume=request.resume))
         table = write_table(study, rows, request.command)

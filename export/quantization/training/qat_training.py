@@ -1,4 +1,4 @@
-"""Training a quantized model on: AdamW on a cosine, with the float model's answers beside the labels."""
+"""Fine-tuning a fake-quantized model: AdamW on a cosine schedule, distilled from the float model."""
 
 import io
 import itertools
@@ -27,14 +27,15 @@ from export.quantization.recipes import Recipe
 from export.quantization.training.float_training import augment, batches, normalise
 from export.quantization.training.qat import tracking, trainable
 
-STEP_RATE = 10.0  # how much faster learned steps move than weights: they are few, and relative (see `learned_scale`)
-WARMUP = 0.05  # of all steps
+SCALE_LR_FACTOR = 10.0  # of learned scales to that of weights: they are few, and relative (see `learned_scale`)
+WARMUP = 0.05  # of all training steps
 
 
 class FinetuneOptions(Record, frozen=True, kw_only=True):
-    """Everything that decides the result beside data, weights and recipe.
+    """Everything that decides the result besides data, weights and recipe.
 
-    `epochs` may be a fraction; `distillation` is the share of the loss that the float model's answers have.
+    `epochs` may be a fraction; `lr` is the peak learning rate; `smoothing` that of labels; `distillation` the share of
+    the loss that is the KL divergence from the float model's outputs.
     """
 
     epochs: Positive
@@ -57,7 +58,7 @@ def load_trained(model: str, checkpoint: Path | None) -> tuple[ModelSpec, nn.Mod
     spec, module = load(ModelRequest(model=model, checkpoint=checkpoint), tell=lambda _: None)
     if spec.outputs != len(LABELS):
         raise RequestError(f"{checkpoint} has {spec.outputs} classes; Fashion-MNIST has {len(LABELS)}")
-    own = MODELS["fashion"]
+    fashion = MODELS["fashion"]
     if not entry.embedded:
         spec = replace(
             spec,
@@ -65,7 +66,7 @@ def load_trained(model: str, checkpoint: Path | None) -> tuple[ModelSpec, nn.Mod
             title=f"{spec.title} (Fashion-MNIST)",
             preprocess=FASHION_PREPROCESS,
             labels=LABELS,
-            source=own.source,
+            source=fashion.source,
         )
     return spec, module
 
@@ -79,7 +80,7 @@ def calibration_images(data: LabelledImages, count: int, seed: int) -> Tensor:
 
 
 class Finetuning:
-    """A quantized model in training: the state that a checkpoint holds, and the work on it."""
+    """The training of a fake-quantized model: the state that a checkpoint holds, and its steps."""
 
     def __init__(
         self, module: nn.Module, recipe: Recipe, options: FinetuneOptions, data: LabelledImages, device: torch.device
@@ -107,45 +108,45 @@ class Finetuning:
         )
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Return weights, which decay, learned steps, and the rest."""
+        """Return the parameter groups: weights, which decay, learned scales, and the rest."""
         weights: dict[str, Any] = {"params": [], "weight_decay": self.options.weight_decay}
-        steps: dict[str, Any] = {"params": [], "weight_decay": 0.0, "lr": self.options.lr * STEP_RATE}
+        scales: dict[str, Any] = {"params": [], "weight_decay": 0.0, "lr": self.options.lr * SCALE_LR_FACTOR}
         rest: dict[str, Any] = {"params": [], "weight_decay": 0.0}
         for name, parameter in self.module.named_parameters():
             if parameter.requires_grad:
                 last = name.rpartition(".")[2]
-                {"value": weights, "log_scale": steps}.get(last, rest)["params"].append(parameter)
-        return [group for group in (weights, steps, rest) if group["params"]]
+                {"value": weights, "log_scale": scales}.get(last, rest)["params"].append(parameter)
+        return [group for group in (weights, scales, rest) if group["params"]]
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield what comes after the steps that are done."""
+        """Yield the batches of images and labels after the steps that are done."""
         epoch, done = divmod(self.step, self.per_epoch)
         while True:
             generator = torch.Generator().manual_seed(self.options.seed + epoch)
             yield from itertools.islice(batches(self.data, self.options.batch_size, generator), done, None)
             epoch, done = epoch + 1, 0
 
-    def run(self, count: int) -> float:
-        """Do up to `count` steps and return their mean loss."""
+    def train_steps(self, count: int) -> float:
+        """Train up to `count` steps and return their mean loss."""
         until, total = min(self.step + count, self.steps), 0.0
-        whole = RandomErasing(probability=0.0, device="cpu")
-        ahead = itertools.islice(self._batches(), until - self.step)
-        begun = self.step
+        no_erasing = RandomErasing(probability=0.0, device="cpu")
+        remaining = itertools.islice(self._batches(), until - self.step)
+        first = self.step
         bar = tqdm(
-            ahead, total=self.steps, initial=begun, unit="step", leave=False, mininterval=5, desc=self.recipe.name
+            remaining, total=self.steps, initial=first, unit="step", leave=False, mininterval=5, desc=self.recipe.name
         )
         with tracking(self.module):
             for images, labels in bar:
                 torch.manual_seed(self.options.seed + self.step)  # so that a resumed run repeats an uninterrupted one
                 self.scheduler.step_update(self.step)
-                loss = self._loss(augment(images, whole).to(self.device), labels.to(self.device))
+                loss = self._loss(augment(images, no_erasing).to(self.device), labels.to(self.device))
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
                 self.step += 1
                 total += loss.item()
-        return total / max(1, self.step - begun)
+        return total / max(1, self.step - first)
 
     def _loss(self, pixels: Tensor, labels: Tensor) -> Tensor:
         share = self.options.distillation
@@ -154,12 +155,12 @@ class Finetuning:
         if share == 0:
             return loss
         with torch.no_grad():
-            answers = self.teacher(pixels).log_softmax(1)
-        same = F.kl_div(logits.log_softmax(1), answers, reduction="batchmean", log_target=True)
-        return (1 - share) * loss + share * same
+            target = self.teacher(pixels).log_softmax(1)
+        distillation = F.kl_div(logits.log_softmax(1), target, reduction="batchmean", log_target=True)
+        return (1 - share) * loss + share * distillation
 
     def save(self, path: Path, key: str) -> None:
-        """Write the checkpoint whole or not at all; `key` says what is trained from what."""
+        """Write the checkpoint whole or not at all; `key` is the hash of all that decides the result."""
         state = {
             "key": key,
             "step": self.step,
@@ -171,7 +172,7 @@ class Finetuning:
         write_atomically(path, buffer.getvalue())
 
     def load(self, path: Path, key: str) -> None:
-        """Go on from a checkpoint with the same key; raises `RequestError` otherwise."""
+        """Resume from a checkpoint with the same key; raises `RequestError` otherwise."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["key"] != key:
             raise RequestError(

@@ -10,7 +10,7 @@ from export.build import read_request
 from export.core.errors import RequestError
 from export.quantization.recipes import DEFAULT_RECIPES, find_recipes
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_default_is_the_embedded_model_in_every_recipe() -> None:

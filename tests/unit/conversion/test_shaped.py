@@ -9,8 +9,8 @@ from shaped_models import KINDS, SMALL, VIT, model
 from tiny import tiny
 from torch import nn
 
-from export.conversion.reshape.layers import SIGMOID, HeadsApart, Linear, SigmoidGelu
-from export.conversion.reshape.model import SHAPES, shape
+from export.conversion.reshape.layers import SIGMOID, Linear, PerHeadAttention, SigmoidGelu
+from export.conversion.reshape.model import REWRITES, rewrite_for_runtime
 from export.core.errors import ConversionError
 from export.quantization.calibration.assemble import dequantized
 from export.quantization.calibration.calibrate import calibrate
@@ -18,11 +18,11 @@ from export.quantization.recipes import find_recipe
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("target", SHAPES)
+@pytest.mark.parametrize("target", REWRITES)
 def test_with_the_exact_gelu_outputs_are_timm_s(kind: str, target: str) -> None:
     module, pixels = model(kind)
     wanted = module(pixels)
-    found = shape(module, target, exact_gelu=True)(pixels)
+    found = rewrite_for_runtime(module, target, exact_gelu=True)(pixels)
     assert found.dtype == torch.float32 and found.shape == wanted.shape
     torch.testing.assert_close(found, wanted, rtol=0.0, atol=4e-6)
     assert (wanted.max() - wanted.min()) > 0.1, "else that would be no test"
@@ -33,14 +33,14 @@ def test_with_the_cheap_gelu_they_are_within_a_thousandth_of_the_range(kind: str
     module, pixels = model(kind)
     wanted = module(pixels)
     for target in ("tfjs", "tfjs_packed"):
-        assert (shape(module, target)(pixels) - wanted).abs().max() < 1e-3 * (wanted.max() - wanted.min())
+        assert (rewrite_for_runtime(module, target)(pixels) - wanted).abs().max() < 1e-3 * (wanted.max() - wanted.min())
 
 
 def test_in_float64_they_are_equal_but_for_its_rounding() -> None:
     module, pixels = model("normalised queries and keys")
     wide = timm.create_model(VIT, **{**SMALL, **KINDS["normalised queries and keys"][1]}).double().eval()
     wide.load_state_dict(module.state_dict())
-    found = shape(wide, "tfjs", exact_gelu=True)(pixels.double())
+    found = rewrite_for_runtime(wide, "tfjs", exact_gelu=True)(pixels.double())
     torch.testing.assert_close(found, wide(pixels.double()), rtol=0.0, atol=1e-12)
 
 
@@ -60,7 +60,7 @@ def test_gelu_by_a_sigmoid(kind: str, largest: float) -> None:
 def test_weights_for_integers_stay_bit_for_bit_what_they_are(target: str) -> None:
     _, module, images = tiny("vit")
     plain = dequantized(calibrate(module, find_recipe("w4_rtn"), images))
-    shaped = shape(plain, target)
+    shaped = rewrite_for_runtime(plain, target)
     kept = {layer.weight.t().contiguous().numpy().tobytes() for layer in shaped.modules() if isinstance(layer, Linear)}
     for name, layer in plain.named_modules():
         if isinstance(layer, nn.Linear):
@@ -68,25 +68,25 @@ def test_weights_for_integers_stay_bit_for_bit_what_they_are(target: str) -> Non
             for part in layer.weight.chunk(9 if apart else 1):
                 assert part.numpy().tobytes() in kept, name
     torch.testing.assert_close(
-        shape(plain, target, exact_gelu=True)(images[:1]), plain(images[:1]), rtol=0.0, atol=4e-6
+        rewrite_for_runtime(plain, target, exact_gelu=True)(images[:1]), plain(images[:1]), rtol=0.0, atol=4e-6
     )
 
 
 def test_only_pooled_tokens_go_through_the_last_block() -> None:
     module, pixels = model("class token")
-    shaped = shape(module, "tfjs")
+    shaped = rewrite_for_runtime(module, "tfjs")
     seen: list[int] = []
     for block in shaped.blocks:  # type: ignore[union-attr]
         block.register_forward_hook(lambda _layer, _inputs, output: seen.append(len(output)))
     shaped(pixels)
     assert seen == [17, 1]
-    assert sum(isinstance(layer, HeadsApart) for layer in shaped.modules()) == 2
+    assert sum(isinstance(layer, PerHeadAttention) for layer in shaped.modules()) == 2
 
 
 @pytest.mark.parametrize("family", ["swin", "resnet"])
 def test_another_architecture_is_refused(family: str) -> None:
     with pytest.raises(ConversionError, match=r"the model is a \w+, not timm's VisionTransformer"):
-        shape(tiny(family)[1], "tfjs")
+        rewrite_for_runtime(tiny(family)[1], "tfjs")
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_another_architecture_is_refused(family: str) -> None:
 def test_unusual_parts_are_refused_with_the_reason(arguments: dict[str, Any], reason: str) -> None:
     module = timm.create_model(VIT, **{**SMALL, **arguments}).eval()
     with pytest.raises(ConversionError, match=reason):
-        shape(module, "tfjs")
+        rewrite_for_runtime(module, "tfjs")

@@ -24,7 +24,7 @@ from export.quantization.methods import METHODS
 from export.quantization.recipes import RECIPES, find_recipe
 from export.readme import main as readme
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCUMENTS = {
     path.relative_to(ROOT).as_posix(): path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
 }

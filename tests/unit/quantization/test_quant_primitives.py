@@ -11,7 +11,7 @@ from export.core.errors import ArtifactError
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear, integer_arithmetic
 from export.quantization.layers.packing import pack, row_bytes, unpack
 from export.quantization.layers.quantizers import Dynamic, Quantizer, Twin, Uniform, quantizer_from_json
-from export.quantization.layers.rounding import largest_scale, round_weight, round_weight_asymmetric
+from export.quantization.layers.rounding import absmax_scale, quantize_asymmetric, quantize_symmetric
 
 BITS = st.integers(3, 8)
 SEEDS = st.integers(0, 2**31)
@@ -61,7 +61,7 @@ def test_twin_ranges_exclude_each_other_and_err_at_most_half_a_step(bits: int, s
     high = torch.tensor(1 / (levels - 1))
     x = probabilities(seed, 8, 8)
     softmax = Twin("magnitude", bits, high * 2.0**-shift, high)
-    (low_part, low_scale), (high_part, high_scale) = softmax.parts(x)
+    (low_part, low_scale), (high_part, high_scale) = softmax.quantize(x)
     assert not ((low_part != 0) & (high_part != 0)).any()
     error = (softmax(x) - x).abs()
     in_low = (x / low_scale).round() <= levels - 1
@@ -69,7 +69,7 @@ def test_twin_ranges_exclude_each_other_and_err_at_most_half_a_step(bits: int, s
     assert (error[~in_low] <= high_scale / 2 * (1 + 1e-5)).all()
     y = nn.functional.gelu(numbers(seed, 64, spread=2.0))
     gelu = Twin("sign", bits, torch.tensor(0.17 / levels), y.max().clamp_min(0.1) / (levels - 1))
-    (negative, _), (positive, _) = gelu.parts(y)
+    (negative, _), (positive, _) = gelu.quantize(y)
     assert (negative <= 0).all() and (positive >= 0).all() and not ((negative != 0) & (positive != 0)).any()
     steps = torch.where(y < 0, gelu.low_scale, gelu.high_scale)
     assert ((gelu(y) - y).abs() <= steps / 2 * (1 + 1e-4)).all()
@@ -86,7 +86,7 @@ def test_the_published_softmax_ranges_overlap() -> None:
 @given(bits=BITS, seed=SEEDS)
 def test_dynamic_scales_belong_to_each_token(bits: int, seed: int) -> None:
     x = numbers(seed, 4, 16) * torch.tensor([[1e-3], [1.0], [1e3], [0.0]])
-    ((levels, scale),) = Dynamic(bits).parts(x)
+    ((levels, scale),) = Dynamic(bits).quantize(x)
     assert scale.shape == (4, 1) and levels[3].eq(0).all()
     assert levels[:3].abs().amax(1).eq(2 ** (bits - 1) - 1).all()
     assert ((levels * scale - x).abs() <= scale / 2 * (1 + 1e-5)).all()
@@ -123,7 +123,7 @@ def inputs_of(kind: str, bits: int, x: Tensor) -> Quantizer:
 @given(kind=st.sampled_from(["uniform", "affine", "twin", "dynamic"]), bits=BITS, weight_bits=BITS, seed=SEEDS)
 def test_integer_layers_equal_fake_quantized_ones(kind: str, bits: int, weight_bits: int, seed: int) -> None:
     x, weight, bias = numbers(seed, 5, 24), numbers(seed + 1, 6, 24), numbers(seed + 2, 6)
-    integers = round_weight(weight, largest_scale(weight, weight_bits, "channel"), weight_bits)
+    integers = quantize_symmetric(weight, absmax_scale(weight, weight_bits, "channel"), weight_bits)
     layer = QuantLinear(integers, bias, inputs_of(kind, bits, x))
     assert layer.input is not None
     simulated = nn.functional.linear(layer.input(x), integers.dequantized(), bias)
@@ -137,7 +137,7 @@ def test_integer_layers_equal_fake_quantized_ones(kind: str, bits: int, weight_b
 def test_integer_convolutions_and_products_too(bits: int, seed: int) -> None:
     conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
     x = numbers(seed, 2, 3, 8, 8)
-    weight = round_weight_asymmetric(numbers(seed + 1, 4, 3, 3, 3), bits, "tensor")
+    weight = quantize_asymmetric(numbers(seed + 1, 4, 3, 3, 3), bits, "tensor")
     layer = QuantConv2d(conv, weight, None, Uniform(bits, x.abs().max() / 2 ** (bits - 1)))
     left, right = probabilities(seed, 1, 2, 5, 5), numbers(seed, 1, 2, 5, 4)
     product = Product(
@@ -155,9 +155,9 @@ def test_integer_convolutions_and_products_too(bits: int, seed: int) -> None:
 def test_stored_codes_stand_for_the_weight(bits: int, seed: int) -> None:
     value = numbers(seed, 4, 9)
     for weight in (
-        round_weight(value, largest_scale(value, bits, "channel"), bits),
-        round_weight(value, largest_scale(value, bits, "tensor"), bits),
-        round_weight_asymmetric(value, bits, "channel"),
+        quantize_symmetric(value, absmax_scale(value, bits, "channel"), bits),
+        quantize_symmetric(value, absmax_scale(value, bits, "tensor"), bits),
+        quantize_asymmetric(value, bits, "channel"),
     ):
         codes = unpack(pack(weight.codes().numpy(), bits), 9, bits).astype(np.float32)
         point = 2.0 ** (bits - 1) if weight.zero_point is None else weight.zero_point[:, None].numpy()

@@ -19,7 +19,7 @@ from export.page.inventory import SAMPLES, Sample
 from export.page.render import page_environment
 from export.pipeline.store import Store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_variant_says_what_is_stored_and_what_is_computed(built: Path) -> None:

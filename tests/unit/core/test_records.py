@@ -23,7 +23,7 @@ from export.core.schema import Record
 from export.page.reports.benchmark import Benchmark
 from export.quantization.evaluation.records import EvaluationTable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 PREPROCESS = Preprocess(
     size=224, crop_pct=0.9, crop_mode="center", interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0)

@@ -16,7 +16,7 @@ from export.conversion.tfjs.packed import pack_weights
 from export.core.errors import ConversionError
 from export.quantization.integer_file import QuantizedModel, write_quantized
 from export.quantization.layers.modules import QuantConv2d, QuantLinear, Weight
-from export.quantization.layers.rounding import largest_scale, round_weight, round_weight_asymmetric
+from export.quantization.layers.rounding import absmax_scale, quantize_asymmetric, quantize_symmetric
 from export.quantization.methods import METHODS
 from export.quantization.recipes import quantizing
 
@@ -26,18 +26,18 @@ BITS = (3, 4, 5, 6, 7, 8)
 
 def rounded(shape: tuple[int, ...], bits: int, *, granularity: str, symmetric: bool, seed: int = 0) -> Weight:
     weight = torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) + 0.3
-    made = round_weight(weight, largest_scale(weight, bits, granularity), bits)
+    made = quantize_symmetric(weight, absmax_scale(weight, bits, granularity), bits)
     if not symmetric:
-        made = round_weight_asymmetric(weight, bits, granularity)
-    return Weight(bits, made.levels + 0.0, made.scale, made.zero_point)  # a file gives 0 back, never -0
+        made = quantize_asymmetric(weight, bits, granularity)
+    return Weight(bits, made.quantized + 0.0, made.scale, made.zero_point)  # a file gives 0 back, never -0
 
 
 def integer_file(weights: list[Weight], path: Path) -> Path:
     """Write an artifact whose layers are `0`, `1`, …"""
     layers = [
         QuantLinear(weight, None, None)
-        if weight.levels.ndim == 2
-        else QuantConv2d(nn.Conv2d(weight.levels.shape[1], weight.levels.shape[0], 1), weight, None, None)
+        if weight.quantized.ndim == 2
+        else QuantConv2d(nn.Conv2d(weight.quantized.shape[1], weight.quantized.shape[0], 1), weight, None, None)
         for weight in weights
     ]
     write_quantized(QuantizedModel(tiny("vit")[0], quantizing(METHODS["rtn"], 4, None), nn.Sequential(*layers)), path)

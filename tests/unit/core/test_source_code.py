@@ -9,7 +9,7 @@ from export.core import source_code
 from export.core.source_code import REPORTING, code_key, reached_modules
 from export.pipeline.formats import FORMATS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STAGES = sorted({format.stage for format in FORMATS.values()})
 ALL = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

@@ -14,7 +14,7 @@ from export.conversion.engine.contract import CONTRACT, FILE_FIELDS, FLAGS, FLOA
 from export.conversion.engine.reference import read_engine_file
 from export.core.errors import ArtifactError
 
-SITE = Path(__file__).parents[2] / "site"
+SITE = Path(__file__).parents[3] / "site"
 
 
 def declared(kind: str, name: str) -> list[str]:

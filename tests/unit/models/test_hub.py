@@ -24,7 +24,7 @@ from export.core.errors import RequestError
 from export.models.hub import fetch_weights
 from export.models.randomise import randomise
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WHOLE, OLD, GONE, SHORT, BREAKS, FORGED, OTHER = (
     "test_vit.r160_in1k",

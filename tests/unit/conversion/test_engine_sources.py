@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ENGINE = Path(__file__).parents[2] / "site" / "engine"
+ENGINE = Path(__file__).parents[3] / "site" / "engine"
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 # A function with external linkage, defined: its type begins the line.
 DEFINED = re.compile(

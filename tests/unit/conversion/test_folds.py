@@ -9,10 +9,10 @@ from shaped_models import model
 from torch import Tensor
 
 from export.conversion.reshape import folds
-from export.conversion.reshape.layers import HeadsApart, HeadsTogether, Linear
+from export.conversion.reshape.layers import BatchedHeadsAttention, Linear, PerHeadAttention
 from export.conversion.reshape.layers import Norm as NormLayer
-from export.conversion.reshape.model import SHAPES, ShapedTransformer
-from export.conversion.reshape.parts import Affine, Anatomy, Attention, Block, Norm, dissect
+from export.conversion.reshape.model import REWRITES, RewrittenTransformer
+from export.conversion.reshape.parts import Affine, Attention, Block, Norm, TransformerParts, extract_parts
 
 HEADS, WIDTH, TOKENS = 2, 6, 5
 SAME = {"rtol": 0.0, "atol": 1e-12}
@@ -36,7 +36,7 @@ def attention(*, norms: bool, bias: bool = True) -> Attention:
     return Attention(HEADS, 0.7, query, key, value, *own, affine(5, bias))
 
 
-def attended(parts: Attention, layer: type[HeadsApart | HeadsTogether] = HeadsApart) -> Tensor:
+def attended(parts: Attention, layer: type[PerHeadAttention | BatchedHeadsAttention] = PerHeadAttention) -> Tensor:
     found: Tensor = layer(parts)(random(TOKENS, WIDTH), None)
     return found
 
@@ -102,29 +102,29 @@ def test_what_folds_of_attention_leave_out() -> None:
 @pytest.mark.parametrize("norms", [True, False])
 def test_heads_apart_and_together_attend_alike(norms: bool) -> None:
     parts = attention(norms=norms)
-    torch.testing.assert_close(attended(parts, HeadsTogether), attended(parts), **SAME)
+    torch.testing.assert_close(attended(parts, BatchedHeadsAttention), attended(parts), **SAME)
     rows, x = slice(1, 3), random(TOKENS, WIDTH)
-    for layer in (HeadsApart, HeadsTogether):
+    for layer in (PerHeadAttention, BatchedHeadsAttention):
         torch.testing.assert_close(layer(parts)(x, rows), attended(parts)[rows], **SAME)
 
 
-def run(parts: Anatomy, pixels: Tensor) -> Tensor:
-    found: Tensor = ShapedTransformer(parts, replace(SHAPES["tfjs"], cheap_gelu=False))(pixels.double())
+def run(parts: TransformerParts, pixels: Tensor) -> Tensor:
+    found: Tensor = RewrittenTransformer(parts, replace(REWRITES["tfjs"], sigmoid_gelu=False))(pixels.double())
     return found
 
 
 @pytest.mark.parametrize("kind", ["positions of patches alone", "norm before the blocks, quick GELU", "no last norm"])
 def test_layer_scale_and_mean_of_the_stream(kind: str) -> None:
     module, pixels = model(kind)
-    parts = dissect(module)
+    parts = extract_parts(module)
     absorbed = replace(parts, blocks=tuple(folds.absorb_layer_scale(block) for block in parts.blocks))
     torch.testing.assert_close(run(absorbed, pixels), run(parts, pixels), **SAME)
     centred = folds.centre_stream(absorbed)
     torch.testing.assert_close(run(centred, pixels), run(parts, pixels), **SAME)
-    if parts.end.norm is None:
+    if parts.head.norm is None:
         assert centred is absorbed
         return
-    stream = ShapedTransformer(centred, SHAPES["tfjs"]).embedding(pixels.double())
+    stream = RewrittenTransformer(centred, REWRITES["tfjs"]).embedding(pixels.double())
     torch.testing.assert_close(stream.mean(-1), torch.zeros(len(stream), dtype=torch.float64), **SAME)
     assert all(unscaled(block) and block.mlp_norm.centred for block in centred.blocks)
 

@@ -7,7 +7,7 @@ import pytest
 import timm
 
 from export.core.records import CropMode, Interpolation
-from export.models.catalog import MODELS, TIMM_TWINS, CatalogEntry, find_model
+from export.models.catalog import MODELS, TIMM_EQUIVALENTS, CatalogEntry, find_model
 
 NAMES = [
     "vit_t",
@@ -51,9 +51,9 @@ def test_every_entry_is_a_pinned_model_of_timm(entry: CatalogEntry) -> None:
     assert ("384" in entry.name) == (config.input_size == (3, 384, 384))
 
 
-@pytest.mark.parametrize("name", TIMM_TWINS)
+@pytest.mark.parametrize("name", TIMM_EQUIVALENTS)
 def test_every_twin_has_weights_of_the_size_its_name_says(name: str) -> None:
-    config = timm.get_pretrained_cfg(TIMM_TWINS[name])
-    assert TIMM_TWINS[name] in timm.list_pretrained()
+    config = timm.get_pretrained_cfg(TIMM_EQUIVALENTS[name])
+    assert TIMM_EQUIVALENTS[name] in timm.list_pretrained()
     assert name.endswith(f"-{config.input_size[1]}")
-    assert all(part in TIMM_TWINS[name] for part in name.partition("/")[2].split("-"))
+    assert all(part in TIMM_EQUIVALENTS[name] for part in name.partition("/")[2].split("-"))

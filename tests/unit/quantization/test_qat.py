@@ -27,8 +27,8 @@ from export.quantization.training.fake_quantize import (
     LearnedWeight,
     TrackedUniform,
     learned_scale,
-    spanning_weight,
-    straight_levels,
+    minmax_weight,
+    quantize_ste,
 )
 from export.quantization.training.qat import freeze_trained, tracking, trainable
 from export.quantization.training.qat_training import FinetuneOptions, Finetuning, calibration_images, load_trained
@@ -70,7 +70,7 @@ def per_tensor() -> Recipe:
 def test_the_gradients_are_those_of_lsq() -> None:
     x = torch.tensor([-9.0, -0.2, 0.3, 0.7, 9.0], requires_grad=True)
     scale = torch.tensor(0.5, requires_grad=True)
-    levels = straight_levels(x, scale, torch.tensor(-4.0), torch.tensor(3.0))
+    levels = quantize_ste(x, scale, torch.tensor(-4.0), torch.tensor(3.0))
     assert levels.tolist() == [-4, 0, 1, 1, 3]
     upstream = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
     (levels * scale * upstream).sum().backward()
@@ -94,14 +94,14 @@ def test_learned_weights_start_at_lsqs_step_or_at_the_one_that_spans() -> None:
     value[2] = 0.0
     method = find_recipe("w4_lsq").quantization.method  # type: ignore[union-attr]
     for bits in (3, 8):
-        weight = LearnedWeight(value, spanning_weight(value, bits, method), shared=False)
+        weight = LearnedWeight(value, minmax_weight(value, bits, method), shared=False)
         greatest = 2 ** (bits - 1) - 1
         mean = 2 * value.flatten(1).abs().mean(1) / greatest**0.5
         spanned = value.flatten(1).abs().amax(1) / greatest
         expected = torch.minimum(mean, spanned)
         others = torch.tensor([0, 1, 3, 4, 5])
         assert torch.allclose(weight.scale[others], expected[others])
-        assert (weight.levels[2] == 0).all() and weight.scale[2] > 0
+        assert (weight.quantized[2] == 0).all() and weight.scale[2] > 0
 
 
 def test_a_tracked_range_widens_in_training_alone() -> None:
@@ -113,7 +113,7 @@ def test_a_tracked_range_widens_in_training_alone() -> None:
     with tracking(module):
         module(torch.tensor([-3.0, 1.0]))
     assert not quantizer.training
-    assert quantizer.seen.tolist() == [-3, 2]
+    assert quantizer.min_max.tolist() == [-3, 2]
     assert quantizer.frozen().to_json() == {
         "kind": "uniform",
         "bits": 4,
@@ -140,9 +140,9 @@ def test_what_is_frozen_computes_what_was_trained_bit_for_bit(
 ) -> None:
     data = images(32)
     training = Finetuning(make(), recipe, replace(OPTIONS, epochs=0.5), data, CPU)
-    training.run(2)
+    training.train_steps(2)
     module = training.module
-    quantized = ("log_scale", "value", "scale", "zero_point", "seen")
+    quantized = ("log_scale", "value", "scale", "zero_point", "min_max")
     with torch.no_grad():
         for name, value in module.state_dict().items():  # the float rest, as the file will hold it
             if value.is_floating_point() and name.rpartition(".")[2] not in quantized:
@@ -190,7 +190,7 @@ def test_everything_is_trained_but_folded_batch_norm(make: Callable[[], nn.Modul
 def test_a_deep_resnet_can_be_trained() -> None:
     module = randomise(timm.create_model("resnet50", num_classes=10)).eval()
     training = Finetuning(module, find_recipe("w4a4_lsq"), replace(OPTIONS, epochs=0.25), images(32), CPU)
-    assert np.isfinite(training.run(1))
+    assert np.isfinite(training.train_steps(1))
     assert freeze_trained(training.module)(calibration_images(images(32), 1, 0)).isfinite().all()
 
 
@@ -200,9 +200,9 @@ def test_training_learns_and_a_resumed_run_repeats_an_uninterrupted_one(tmp_path
     whole = Finetuning(vit(), recipe, options, data, CPU)
     assert whole.steps == 40
     start = {name: value.clone() for name, value in whole.module.state_dict().items()}
-    first = whole.run(5)
+    first = whole.train_steps(5)
     whole.save(checkpoint, "same")
-    rest = whole.run(100)
+    rest = whole.train_steps(100)
     assert whole.step == 40 and rest < first
     moved = [name for name, value in whole.module.state_dict().items() if not torch.equal(value, start[name])]
     assert any(name.endswith("weight.log_scale") for name in moved)
@@ -210,7 +210,7 @@ def test_training_learns_and_a_resumed_run_repeats_an_uninterrupted_one(tmp_path
 
     resumed = Finetuning(vit(), recipe, options, data, CPU)
     resumed.load(checkpoint, "same")
-    assert resumed.step == 5 and resumed.run(100) == rest
+    assert resumed.step == 5 and resumed.train_steps(100) == rest
     expected, found = whole.module.state_dict(), resumed.module.state_dict()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     with pytest.raises(RequestError, match="made with other options"):
@@ -261,8 +261,8 @@ def test_what_does_not_fit_is_refused() -> None:
         ("--qat w4a4_minmax", "w4a4_minmax: not a recipe of training"),
         ("--qat u8", "u8: not a recipe of training"),
         ("--qat w4a4_lsq --ptq lsq", "no method of calibration"),
-        ("--qat w4a4_lsq --resume --out nowhere", "nothing to go on from"),
-        ("--model resnet18 --phases 1:0.5", "has no patches to leave out"),
+        ("--qat w4a4_lsq --resume --out nowhere", "nothing to resume"),
+        ("--model resnet18 --phases 1:0.5", "has no patches to drop"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(

@@ -15,7 +15,7 @@ from export.core.files import hash_json, replacing_folder, write_atomically
 from export.core.records import ParentArtifact, Verification
 from export.pipeline.store import MANIFEST, Made, Plan, Store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PLAN = Plan(
     model="deit_t",
     recipe="u8",

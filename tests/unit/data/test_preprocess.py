@@ -19,7 +19,7 @@ from export.core.records import Preprocess
 from export.data.preprocess import normalise, preprocess, read_image, resize_and_crop
 from export.models.catalog import MODELS
 
-VECTORS = Path(__file__).parents[1] / "vectors"
+VECTORS = Path(__file__).parents[2] / "vectors"
 IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 SIZES = [(53, 37), (37, 53), (29, 29), (7, 5), (224, 31), (300, 225)]
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from export.core.errors import RequestError
-from export.models.checkpoint import class_count, fit, read_checkpoint
+from export.models.checkpoint import class_count, load_tensors, read_checkpoint
 from export.models.randomise import randomise
 
 ARCHITECTURE = "test_vit"
@@ -30,7 +30,7 @@ def tensors() -> dict[str, Tensor]:
 
 def assert_fits(path: Path, tensors: dict[str, Tensor]) -> None:
     module = timm.create_model(ARCHITECTURE, pretrained=False, num_classes=7)
-    fit(module, read_checkpoint(path), "the model")
+    load_tensors(module, read_checkpoint(path), "the model")
     assert all(torch.equal(value, tensors[name]) for name, value in module.state_dict().items())
 
 
@@ -62,7 +62,7 @@ def test_training_checkpoints_are_read(tensors: dict[str, Tensor], tmp_path: Pat
     }
     path = save(content, tmp_path / "checkpoint-3.pth")
     assert_fits(path, tensors)
-    assert (read_checkpoint(path).place, read_checkpoint(path).architecture) == (place, ARCHITECTURE)
+    assert (read_checkpoint(path).key, read_checkpoint(path).architecture) == (place, ARCHITECTURE)
 
 
 def test_averaged_weights_are_preferred(tensors: dict[str, Tensor], tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def refusal(path: Path) -> str:
     module = timm.create_model(ARCHITECTURE, pretrained=False, num_classes=7)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     with pytest.raises(RequestError) as caught:
-        fit(module, read_checkpoint(path), "deit_x")
+        load_tensors(module, read_checkpoint(path), "deit_x")
     assert str(path) in caught.value.message
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     return str(caught.value)
@@ -127,7 +127,7 @@ def test_the_names_of_the_first_swin_code_are_translated(tmp_path: Path) -> None
     checkpoint = read_checkpoint(save({"model": theirs}, tmp_path / "a.pth"))
     assert class_count(checkpoint, "head.fc") == 5
     fresh = timm.create_model("swin_tiny_patch4_window7_224", pretrained=False, **small)
-    fit(fresh, checkpoint, "swin")
+    load_tensors(fresh, checkpoint, "swin")
     assert all(torch.equal(value, ours[name]) for name, value in fresh.state_dict().items())
 
 

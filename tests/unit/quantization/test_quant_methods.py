@@ -14,11 +14,11 @@ from torch import nn
 
 from export.core.errors import ArtifactError, ConversionError, RequestError
 from export.quantization.calibration.calibrate import assign_bits, calibrate, prepare
-from export.quantization.calibration.equalization import find_pairs, fold, layernorm_fold, smooth_fold
-from export.quantization.calibration.gptq import gptq, ridge_step
-from export.quantization.calibration.observers import capture
-from export.quantization.calibration.qparams import Kept
-from export.quantization.calibration.scale_search import gram, search_channels
+from export.quantization.calibration.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
+from export.quantization.calibration.gptq import gptq, ridge_update
+from export.quantization.calibration.observers import observe
+from export.quantization.calibration.qparams import CalibrationCheckpoint
+from export.quantization.calibration.scale_search import input_hessian, search_channel_scales
 from export.quantization.evaluation.baselines import BASELINES
 from export.quantization.evaluation.probe import linear_probe, nearest_neighbours, split
 from export.quantization.integer_file import (
@@ -28,10 +28,10 @@ from export.quantization.integer_file import (
     write_quantized,
     write_safetensors,
 )
-from export.quantization.layers.accumulation import longest_run
-from export.quantization.layers.discovery import PRODUCTS, find_sites, fold_batch_norm, open_attention
+from export.quantization.layers.accumulation import accumulation_depth
+from export.quantization.layers.discovery import PRODUCTS, decompose_attention, find_quantizable_layers, fold_batch_norm
 from export.quantization.layers.modules import Weight, integer_arithmetic
-from export.quantization.layers.rounding import largest_scale, round_weight
+from export.quantization.layers.rounding import absmax_scale, quantize_symmetric
 from export.quantization.methods import METHODS, LayerRule
 from export.quantization.recipes import find_recipe, quantizing
 
@@ -153,9 +153,8 @@ def test_folds_leave_the_float_model_as_it_is(family: str, kind: str) -> None:
     assert len(pairs) >= 2
     for pair in pairs:
         rows = torch.randn(200, pair.linear.in_features) * torch.logspace(-2, 1, pair.linear.in_features) + 0.3
-        fold(
-            pair, *(layernorm_fold(rows, 8) if kind == "layernorm" else (smooth_fold(rows, [pair.linear.weight], 0.5),))
-        )
+        smooth = (smooth_factors(rows, [pair.linear.weight], 0.5),)
+        equalize(pair, *(layernorm_factors(rows, 8) if kind == "layernorm" else smooth))
     with torch.no_grad():
         reference = module(images)
         assert (copied(images) - reference).abs().max() < 1e-5 * reference.abs().max().clamp_min(1) * 10
@@ -163,7 +162,7 @@ def test_folds_leave_the_float_model_as_it_is(family: str, kind: str) -> None:
 
 def test_a_layernorm_fold_gives_all_channels_one_range() -> None:
     rows = (torch.randn(500, 8) + torch.linspace(-1, 1, 8)) * torch.logspace(-1, 1, 8)
-    ratio, shift = layernorm_fold(rows, 8)
+    ratio, shift = layernorm_factors(rows, 8)
     folded = rows / ratio - shift
     spread = folded.amax(0) - folded.amin(0)
     assert (spread.max() / spread.min()) < 1.01
@@ -187,9 +186,9 @@ def test_the_fisher_gradient_is_far_above_noise_and_the_published_one_is_noise()
     prepared = prepare(module, how, images)
     sizes = {}
     for kind in ("fisher", "published"):
-        seen = capture(prepared.module, prepared.sites, images, gradient=kind, seed=0)
+        seen = observe(prepared.module, prepared.layers, images, gradient=kind, seed=0)
         sizes[kind] = [float(one.gradient.square().mean().sqrt()) for one in seen.values() if one.gradient is not None]
-        assert len(sizes[kind]) == len(prepared.sites)
+        assert len(sizes[kind]) == len(prepared.layers)
     assert min(sizes["fisher"]) > 1e-5
     assert max(sizes["published"]) < 1e-6
 
@@ -208,13 +207,13 @@ def test_every_metric_chooses_scales_of_its_own(metric: str) -> None:
         assert sqnr(reference, found(images)) > sqnr(reference, calibrate(module, worst, images)(images)) - 3
 
 
-def test_captured_batches_stay_in_order() -> None:
+def test_observed_batches_stay_in_order() -> None:
     _, module, images = tiny("vit")
     how = find_recipe("w8a8_ptq4vit").quantization
     assert how is not None
     prepared = prepare(module, how, images)
-    head = [site for site in prepared.sites if site.role == "head"]
-    seen = capture(prepared.module, head, images, gradient="fisher", seed=0)["head"]
+    head = [layer for layer in prepared.layers if layer.role == "head"]
+    seen = observe(prepared.module, head, images, gradient="fisher", seed=0)["head"]
     with torch.no_grad():
         assert torch.allclose(seen.output, module(images), atol=1e-5)
     assert seen.gradient is not None and torch.allclose(seen.gradient.sum(1), torch.zeros(16), atol=1e-5)
@@ -226,64 +225,66 @@ def test_searched_scales_never_cost_more_than_the_full_range() -> None:
     torch.manual_seed(0)
     weight, rows = torch.randn(12, 32) ** 3, torch.randn(400, 32)
     layer = nn.Linear(32, 12)
-    curvature = gram(layer, rows, None)
+    hessian = input_hessian(layer, rows, None)
 
     def cost(scale: torch.Tensor, bits: int) -> torch.Tensor:
-        error = round_weight(weight, scale, bits).dequantized() - weight
-        return ((error.double() @ curvature) * error).sum(1)
+        error = quantize_symmetric(weight, scale, bits).dequantized() - weight
+        return ((error.double() @ hessian) * error).sum(1)
 
     full = weight.abs().amax(1)
     before = None
     for bits in range(3, 9):
-        scale = search_channels(weight, curvature, bits, [0.3 + index / 100 for index in range(91)])
+        scale = search_channel_scales(weight, hessian, bits, [0.3 + index / 100 for index in range(91)])
         assert (cost(scale, bits) <= cost(full / (2 ** (bits - 1) - 0.5), bits) * (1 + 1e-4)).all()
         assert before is None or (cost(scale, bits) <= before * (1 + 1e-4)).all()  # more bits are never worse
         before = cost(scale, bits)
 
 
 @pytest.mark.parametrize("shape", [(24, 70), (24, 3, 4, 4)], ids=["linear", "patches"])
-def test_gptq_leaves_the_room_that_is_asked_for_at_little_cost(shape: tuple[int, ...]) -> None:
+def test_gptq_reaches_the_accumulation_depth_at_little_cost(shape: tuple[int, ...]) -> None:
     weight = torch.randn(*shape, generator=torch.Generator().manual_seed(1))
     weight[3] = 0
     rows = torch.randn(300, weight[0].numel(), generator=torch.Generator().manual_seed(2)).double()
-    curvature, scale = rows.T @ rows, largest_scale(weight, 8, "channel")
+    hessian, scale = rows.T @ rows, absmax_scale(weight, 8, "channel")
 
     def error(found: Weight) -> float:
         change = (found.dequantized() - weight).flatten(1).double()
-        return float(((change @ curvature) * change).sum())
+        return float(((change @ hessian) * change).sum())
 
-    without = gptq(weight, curvature, scale, 8)
-    assert longest_run(without.levels) == 0
-    for run, worse in ((1, 2), (2, 4), (4, 9), (8, 30)):
-        found = gptq(weight, curvature, scale, 8, run=run)
-        assert longest_run(found.levels) == run
-        assert (found.scale >= scale).all() and found.levels.abs().max() <= 128
+    without = gptq(weight, hessian, scale, 8)
+    assert accumulation_depth(without.quantized) == 0
+    for depth, worse in ((1, 2), (2, 4), (4, 9), (8, 30)):
+        found = gptq(weight, hessian, scale, 8, accumulation_depth=depth)
+        assert accumulation_depth(found.quantized) == depth
+        assert (found.scale >= scale).all() and found.quantized.abs().max() <= 128
         assert error(found) < worse * error(without)
-    few = gptq(weight, curvature, largest_scale(weight, 4, "channel"), 4)
-    assert torch.equal(few.levels, gptq(weight, curvature, few.scale, 4, run=8).levels), "4 bits have room as they are"
+    few = gptq(weight, hessian, absmax_scale(weight, 4, "channel"), 4)
+    assert torch.equal(few.quantized, gptq(weight, hessian, few.scale, 4, accumulation_depth=8).quantized), (
+        "4 bits allow it as they are"
+    )
 
 
 def test_gptq_beats_rounding_to_nearest_on_what_it_minimizes() -> None:
     torch.manual_seed(0)
     weight = torch.randn(24, 100)
     rows = torch.randn(600, 40) @ torch.randn(40, 100)  # inputs that depend on each other
-    curvature = gram(nn.Linear(100, 24), rows, None)
-    scale = largest_scale(weight, 4, "channel")
+    hessian = input_hessian(nn.Linear(100, 24), rows, None)
+    scale = absmax_scale(weight, 4, "channel")
 
     def cost(levels: torch.Tensor) -> float:
         return float(((levels * scale[:, None] - weight) @ rows.T).square().sum())
 
-    found = gptq(weight, curvature, scale, 4)
-    assert found.levels.abs().max() <= 8
-    assert cost(found.levels) < 0.7 * cost(round_weight(weight, scale, 4).levels)
+    found = gptq(weight, hessian, scale, 4)
+    assert found.quantized.abs().max() <= 8
+    assert cost(found.quantized) < 0.7 * cost(quantize_symmetric(weight, scale, 4).quantized)
 
 
-def test_ridge_step_makes_up_for_rounded_inputs() -> None:
+def test_ridge_update_compensates_the_error_of_quantized_inputs() -> None:
     torch.manual_seed(0)
     rows, weight = torch.randn(500, 20), torch.randn(8, 20)
     rounded = (rows * 2).round() / 2
     target = rows @ weight.T
-    change = ridge_step(rounded, target, weight, 1e-3)
+    change = ridge_update(rounded, target, weight, 1e-3)
     assert (target - rounded @ (weight + change).T).square().sum() < (target - rounded @ weight.T).square().sum()
 
 
@@ -295,8 +296,8 @@ def test_rules_choose_bits_and_must_match() -> None:
     )
     recipe = quantizing(METHODS["minmax"], 4, 4, rules)
     assert recipe.quantization is not None
-    sites = prepare(module, recipe.quantization, images).sites
-    bits = assign_bits(sites, recipe.quantization)
+    layers = prepare(module, recipe.quantization, images).layers
+    bits = assign_bits(layers, recipe.quantization)
     assert bits["blocks.0.attn.qkv"] == (8, 6) and bits["blocks.1.mlp.fc2"] == (4, 4)
     assert bits["patch_embed.proj"] == (4, None) and bits["head"] == (None, None)
     quantized = calibrate(module, recipe, images)
@@ -310,21 +311,21 @@ def test_rules_choose_bits_and_must_match() -> None:
 def test_every_family_is_found_whole(family: str) -> None:
     _, module, images = tiny(family)
     copied = copy.deepcopy(module)
-    open_attention(copied)
+    decompose_attention(copied)
     fold_batch_norm(copied, images[:1])
-    sites = find_sites(copied, images[:1])
-    found = {site.name for site in sites if site.role not in PRODUCTS}
+    layers = find_quantizable_layers(copied, images[:1])
+    found = {layer.name for layer in layers if layer.role not in PRODUCTS}
     assert found == {name for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
-    products = [site.role for site in sites if site.role in PRODUCTS]
+    products = [layer.role for layer in layers if layer.role in PRODUCTS]
     attentions = sum(hasattr(layer, "fused_attn") for layer in module.modules())
     assert products == ["product_qk", "product_av"] * attentions
     assert (family == "resnet") == (attentions == 0)
 
 
-def test_a_stopped_calibration_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_calibration_is_resumed(tmp_path: Path) -> None:
     _, module, images = tiny("vit")
     recipe = find_recipe("w4a8_aqer")
-    kept = Kept(tmp_path / "kept", "key")
+    checkpoint = CalibrationCheckpoint(tmp_path / "calibration", "key")
 
     class Stopped(Exception):  # noqa: N818
         pass
@@ -334,15 +335,15 @@ def test_a_stopped_calibration_goes_on(tmp_path: Path) -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        calibrate(module, recipe, images, tell=stop, kept=kept)
-    assert kept.path.exists() and Kept(kept.path, "other").read().layers == {}
+        calibrate(module, recipe, images, tell=stop, checkpoint=checkpoint)
+    assert checkpoint.path.exists() and CalibrationCheckpoint(checkpoint.path, "other").read().layers == {}
     seen: list[str] = []
-    resumed = calibrate(module, recipe, images, tell=lambda done, total, name: seen.append(name), kept=kept)
+    resumed = calibrate(module, recipe, images, tell=lambda done, total, name: seen.append(name), checkpoint=checkpoint)
     straight = calibrate(module, recipe, images)
     with torch.no_grad():
         assert torch.equal(resumed(images), straight(images))
-    kept.remove()
-    assert not kept.path.exists()
+    checkpoint.remove()
+    assert not checkpoint.path.exists()
 
 
 def test_outliers_break_per_tensor_ranges_but_not_the_good_methods() -> None:
@@ -355,7 +356,7 @@ def test_outliers_break_per_tensor_ranges_but_not_the_good_methods() -> None:
     for pair in find_pairs(module):
         ratio = torch.ones(192)
         ratio[torch.randperm(192, generator=torch.Generator().manual_seed(1))[:8]] = 1 / 200
-        fold(pair, ratio)  # the float model stays the same, its activations do not
+        equalize(pair, ratio)  # the float model stays the same, its activations do not
     module.cls_token.data[..., 7] += 40.0
     images = torch.randn(96, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -372,7 +373,7 @@ def test_outliers_break_per_tensor_ranges_but_not_the_good_methods() -> None:
 def test_baselines_quantize_linear_layers_only(name: str) -> None:
     _, module, images = tiny("vit")
     found = BASELINES[name](module)
-    assert found.converted == {"Linear": 9} and found.left == {"Conv2d": 1}
+    assert found.converted == {"Linear": 9} and found.kept_float == {"Conv2d": 1}
     with torch.no_grad():
         assert sqnr(module(images), found.module(images)) > 20
 

@@ -73,15 +73,18 @@ def test_a_recipe_file_is_a_recipe(tmp_path: Path) -> None:
 
 
 QUANTIZATION, CALIBRATION = ("quantization",), ("quantization", "calibration")
+METHOD = ("quantization", "method")
 
 
 @pytest.mark.parametrize(
     ("place", "changes", "words"),
     [
-        (("quantization", "method"), {"fold": "layernrom"}, 'fold is "layernrom"; allowed: none, layernorm, smooth'),
-        (("quantization", "method"), {"weights": 4}, "weights is 4; allowed: max, search, gptq, learned, tracked"),
-        (("quantization", "method"), {"run": -1}, "run is -1; allowed: a whole number of at least 0"),
-        (("quantization", "method"), {"weight_only": "no"}, 'weight_only is "no"; allowed: true or false'),
+        (METHOD, {"fold": "layernrom"}, 'fold is "layernrom"; allowed: none, layernorm, smooth'),
+        (METHOD, {"weights": 4}, "weights is 4; allowed: max, search, gptq, learned, tracked"),
+        (METHOD, {"accumulation_depth": -1}, "accumulation_depth is -1; allowed: a whole number of at least 0"),
+        (METHOD, {"run": 4}, 'unknown key "run"; known keys: '),  # its name in earlier versions
+        (METHOD, {"run": 4}, ", accumulation_depth, "),
+        (METHOD, {"weight_only": "no"}, 'weight_only is "no"; allowed: true or false'),
         (QUANTIZATION, {"method": "gptqq"}, 'quantization.method is "gptqq"; allowed: an object with the keys name'),
         (QUANTIZATION, {"weight_bits": 9}, "quantization.weight_bits is 9; allowed: a whole number from 3 to 8"),
         (QUANTIZATION, {"weight_bits": 8.5}, "quantization.weight_bits is 8.5; allowed: a whole number from 3 to 8"),

@@ -11,7 +11,7 @@ from export.core.errors import ArtifactError, RequestError
 from export.models import request as request_module
 from export.models.request import ModelRequest, describe
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
