@@ -41,7 +41,7 @@ def variant(tools: ConverterProcess, family: str, method: str, bits: int, folder
         (folder / name).mkdir()
     to_onnx(plain, inputs, run_model(plain, inputs), folder / "onnx", name=family, log=tools.log)
     to_tf(tools, folder / "onnx" / MODEL, inputs, folder / "tf", name=family)
-    found, _ = to_tfjs(
+    (found,), _ = to_tfjs(
         tools, folder / "tf" / SAVED_MODEL, inputs, folder / "tfjs", recipe=recipe.name, name=family, integers=file
     )
     assert found.sqnr_db is None or found.sqnr_db > 80

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "glossary.md").read_text()
 ROWS = [
     [cell.strip() for cell in line.strip("| ").split(" | ")]
