@@ -1,12 +1,14 @@
 """The one place that prints, shows progress and decides exit codes."""
 
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from export.core.errors import ExportError
 
@@ -37,20 +39,34 @@ def stage(title: str) -> Iterator[Callable[[str], None]]:
 
 def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 the request cannot be met, 130 interrupted."""
+    interrupts: list[int] = []
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            interrupts.append(number)
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGINT, interrupt)
     try:
         command(argv)
     except ExportError as error:
+        if interrupts:  # what Ctrl-C ended beside us, a browser for instance, was noticed first
+            _exit_interrupted()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("\ninterrupted; nothing that was published has been changed", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        _exit_interrupted()
     except BrokenPipeError:  # whoever read our output has seen enough (head, less); Python must not flush to it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         print(f"error: {error}\n  → check free disk space and permissions, then run the command again", file=sys.stderr)
         sys.exit(1)
+
+
+def _exit_interrupted() -> NoReturn:
+    print("\ninterrupted; nothing that was published has been changed", file=sys.stderr)
+    sys.exit(INTERRUPTED)
 
 
 class Progress:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from interrupts import heed_interrupts
 
 from export.core.records import Measurement
 from export.core.units import format_ms
@@ -154,6 +155,7 @@ def test_interrupt_leaves_nothing_behind(built_site: Path, tmp_path: Path) -> No
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
     ) as process:
         assert process.stdout and process.stderr
         for line in process.stdout:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from interrupts import heed_interrupts
 
 from export.core.files import hash_file
 
@@ -23,6 +24,7 @@ def build(*arguments: object) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         cwd=ROOT,
+        preexec_fn=heed_interrupts,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from interrupts import heed_interrupts
 
 from export.core.errors import RequestError
 from export.measuring.browser.server import read_base_path, serving
@@ -180,7 +181,9 @@ def test_missing_or_empty_folder_says_how_to_build(tmp_path: Path) -> None:
 
 def test_command_serves_until_interrupted(site: Path) -> None:
     command = [sys.executable, "-m", "export.serve", "--site", str(site), "--port", "0", "--isolated"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heed_interrupts
+    ) as process:
         assert process.stdout
         url = next(word for word in process.stdout.readline().split() if word.startswith("http://"))
         assert ask(url, "/")[1] == b"<!doctype html>front"

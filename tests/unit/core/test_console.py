@@ -1,0 +1,55 @@
+"""How a command ends: its exit code, and what it says, whatever happened."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def run_command(body: str, *, ignored: bool = False) -> subprocess.CompletedProcess[str]:
+    code = (
+        "import os, signal\nfrom export.core.console import run\nfrom export.core.errors import *\n"
+        f"def command(argv):\n{textwrap.indent(body, '    ')}\nrun(command)"
+    )
+    reaction = signal.SIG_IGN if ignored else signal.SIG_DFL
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, reaction),
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        ("pass", 0, ""),
+        ('raise RequestError("no such model", hint="try fashion")', 2, "error: no such model\n  → try fashion"),
+        ('raise ConversionError("onnx2tf failed")', 1, "error: onnx2tf failed"),
+        ('raise OSError("disk full")', 1, "check free disk space"),
+        ("raise KeyboardInterrupt", 130, "interrupted"),
+        ("os.kill(os.getpid(), signal.SIGINT)\nwhile True: pass", 130, "interrupted"),
+        (
+            "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    while True: pass\n"
+            'except KeyboardInterrupt:\n    raise MeasurementError("the browser is gone")',
+            130,
+            "interrupted",
+        ),
+    ],
+    ids=["done", "request", "failure", "disk", "interrupt", "signal", "signal that ends a browser first"],
+)
+def test_exit_codes(body: str, code: int, said: str) -> None:
+    done = run_command(body)
+    assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_background_job_goes_on_when_its_shell_is_interrupted() -> None:
+    done = run_command('os.kill(os.getpid(), signal.SIGINT)\nprint("done")', ignored=True)
+    assert (done.returncode, done.stdout) == (0, "done\n")
