@@ -203,18 +203,19 @@ def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Art
     stored as it was, or that does not begin with `origin`.
     """
     by_place = {(artifact.recipe, artifact.format): artifact for artifact in stored}
-    ordered: dict[str, Artifact] = {}
+    ordered: dict[tuple[str, str], Artifact] = {}  # by place: two steps may make the same bytes
 
     def visit(artifact: Artifact) -> bool:
         """Add an artifact behind its parents; tell whether all of them are there."""
-        if artifact.sha256 in ordered or artifact.sha256 == origin.sha256:
-            ordered[artifact.sha256] = artifact
+        place = (artifact.recipe, artifact.format)
+        if place in ordered or artifact.sha256 == origin.sha256:
+            ordered[place] = artifact
             return True
         parents = [by_place.get((parent.recipe, parent.format)) for parent in artifact.parents]
         for parent, expected in zip(parents, artifact.parents, strict=True):
             if parent is None or parent.sha256 != expected.sha256 or not visit(parent):
                 return False
-        ordered[artifact.sha256] = artifact
+        ordered[place] = artifact
         return bool(parents)
 
     for variant in variants:
