@@ -18,6 +18,7 @@ from export.core.units import format_bytes, format_ms, format_percent
 from export.page.contexts import CSP, IndexContext, MethodContext, PageContext, ResultsContext
 from export.page.inventory import SAMPLES, Sample, gather_model
 from export.page.render import page_environment
+from export.pipeline.runtimes import ENGINES
 from export.pipeline.store import Made, Plan, Store
 
 ROOT = Path(__file__).parents[3]
@@ -185,6 +186,18 @@ def test_python_and_javascript_write_figures_alike() -> None:
     )
     expected = [[*map(format_bytes, counts)], [*map(format_ms, times)], [*map(format_percent, shares)]]
     assert json.loads(done.stdout) == expected
+
+
+def test_python_page_and_bundler_name_the_same_engines() -> None:
+    script = (
+        "import {ENGINES} from './site/js/engines/index.js'; import {engineFiles} from './site/engine_files.mjs';"
+        "console.log(JSON.stringify([ENGINES, engineFiles('site')].map(Object.keys)))"
+    )
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    page, bundler = json.loads(done.stdout)
+    assert set(page) == set(bundler) == set(ENGINES)
 
 
 @pytest.mark.parametrize("record", sorted(SAMPLES.glob("*/samples.json")), ids=lambda path: path.parent.name)
