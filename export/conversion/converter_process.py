@@ -109,7 +109,7 @@ def _failure(what: str, log: Path, start: int) -> ConversionError:
     with log.open("rb") as stream:
         stream.seek(start)
         lines = meaningful_lines(stream.read().decode(errors="replace"))
-    return ConversionError("\n    ".join([what, *lines]), hint=f"the whole log: {log}")
+    return ConversionError("\n    ".join([what, *lines]), hint=f"full log: {log}")
 
 
 def _serve(connection: Connection, log: str, scratch: str) -> None:
