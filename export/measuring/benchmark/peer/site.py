@@ -64,7 +64,9 @@ def make_peer_bundle(cache: Path = CACHE) -> Path:
     if folder.exists():
         return folder
     if shutil.which("node") is None:
-        raise RequestError("Node.js is not on PATH; it bundles the page's scripts", hint="install Node.js 20 or newer")
+        raise RequestError(
+            "Node.js is not on PATH; it bundles the page's scripts", hint="install Node.js 20.10 or newer"
+        )
     if not (SITE / "node_modules" / "@huggingface" / "transformers").is_dir():
         raise RequestError("transformers.js is not installed", hint="run: make setup   (or: npm ci --prefix site)")
     with replacing_folder(folder) as partial:
