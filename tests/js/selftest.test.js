@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { ENGINES } from '../../site/js/engines/index.js';
 import { requirePassed } from '../../site/js/shared/selftest_result.js';
+import { sha256Of } from '../../site/js/shared/sha256.js';
+import { FileCache } from '../../site/js/worker/cache.js';
+import { Runtime } from '../../site/js/worker/runtime.js';
 import { readReference, selfTest } from '../../site/js/worker/selftest.js';
 
 const COUNT = 8;
@@ -137,4 +141,38 @@ test('a file that holds no reference images is rejected', async () => {
   const few = { dtype: 'F16', shape: [7, 1], bytes: new Uint8Array(14) };
   const files = [safetensors({ images }), safetensors({ images, logits }), safetensors({ images, logits: few })];
   for (const file of files) assert.throws(() => readReference(file), { code: 'bad_model' });
+});
+
+test('an engine passes for itself, not for another that loads the same files', async () => {
+  const bytes = /** @type {Uint8Array<ArrayBuffer>} */ (await file());
+  const record = { path: 'f', bytes: bytes.length, gzip_bytes: bytes.length, sha256: await sha256Of(bytes) };
+  /** @param {(values: Float32Array) => Promise<Float32Array>} run @returns {import('../../site/js/engines/index.js').Engine} */
+  const engineOf = (run) => ({
+    name: 'plain',
+    backends: async () => [],
+    load: async (_, { backend }) => ({
+      ...{ backend, threads: 1, threads_reason: '', decode_ms: 0, compile_ms: 0, run, dispose: async () => {} },
+      input: [SIDE, SIDE, 3],
+    }),
+  });
+  ENGINES.right = async () => ({ engine: engineOf(model) });
+  ENGINES.wrong = async () => ({ engine: engineOf(async () => new Float32Array(OUTPUTS)) });
+  const runtime = new Runtime();
+  const store = { match: async () => new Response(bytes), put: async () => {}, delete: async () => true };
+  runtime.cache = new FileCache({ openStore: async () => store });
+  /** @param {string} engine */
+  const load = (engine) =>
+    runtime.load(
+      {
+        model: {
+          ...{ name: 'm', features: false, outputs: OUTPUTS, preprocess: PREPROCESS },
+          selftest: { ...record, folder: 'm/' },
+        },
+        variant: { id: 'v', engine, folder: 'v/', files: [record], selftest: SURE, ...record },
+        ...{ backend: 'wasm', base: 'http://localhost/' },
+      },
+      { signal: new AbortController().signal, onProgress: () => {} },
+    );
+  assert.equal((await load('right')).selftest.passed, true);
+  await assert.rejects(load('wrong'), { code: 'wrong_result' });
 });

@@ -26,7 +26,7 @@ export class Runtime {
   #visibility = { hidden: false, changes: 0 };
   /** @type {Current | null} */
   #current = null;
-  /** What was tested and passed, by variant, back end and threads. @type {Map<string, import('../shared/selftest_result.js').SelfTestResult>} */
+  /** What was tested and passed, by engine, variant, back end, threads and build. @type {Map<string, import('../shared/selftest_result.js').SelfTestResult>} */
   #tested = new Map();
 
   /** @param {boolean} hidden */
@@ -97,7 +97,8 @@ export class Runtime {
    * @returns {Promise<import('../shared/selftest_result.js').SelfTestResult>}
    */
   async #test(session, { model, variant }, files, signal) {
-    const key = [variant.sha256, model.selftest.sha256, session.backend, session.threads].join(' ');
+    const { engine, sha256 } = variant;
+    const key = [engine, sha256, model.selftest.sha256, session.backend, session.threads, session.build].join(' ');
     const passed = this.#tested.get(key);
     if (passed) return passed;
     const reference = readReference(/** @type {Uint8Array} */ (files.get(model.selftest.path)));

@@ -145,7 +145,7 @@ from pathlib import Path
 from export.core.console import run
 from export.pipeline.store import Store
 from export.core.files import write_atomically
-from tests.unit.test_store import PLAN
+from tests.unit.pipeline.test_store import PLAN
 from dataclasses import replace
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -177,8 +177,8 @@ export function sameSelection(a, b) {
   return a.model === b.model && a.variant === b.variant && a.backend === b.backend;
 }
 
-/** @param {Variant} variant @param {string} backend */
-const rejectionKey = ({ sha256 }, backend) => `${sha256} ${backend}`;
+/** Two engines may load the same files. @param {Variant} variant @param {string} backend */
+const rejectionKey = ({ engine, sha256 }, backend) => `${engine} ${sha256} ${backend}`;
 
 /** Say on the button what loading costs. @param {Selection} selection @param {{loaded: boolean, picture: boolean}} now */
 export function labelLoadButton({ variant }, { loaded, picture }) {
