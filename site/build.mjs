@@ -5,8 +5,8 @@
  *
  * `--vit` is the folder with the builds of our own engine. `--out` gets `<entry>.<hash>.{js,css}`, the chunks they load on
  * demand, the engines' files, the licences of what is bundled, and bundle.json: {"main", "worker", "client", "css",
- * "files": [...], "engines": {<engine>: [...]}}, the latter naming the files that only one engine uses.
- * Beside them lies sw.js, the service worker. Same sources, same bytes.
+ * "files": [...], "engines": {<engine>: [...]}}, the latter naming each engine's own files, some of
+ * which two may have in common. Beside them lies sw.js, the service worker. Same sources, same bytes.
  */
 
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';

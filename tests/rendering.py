@@ -11,7 +11,7 @@ from export.page.render import RenderReport, render
 from export.pipeline.store import Made, Plan, Store
 
 PAGES = ("index.html", "results.html", "method.html", "404.html")
-ENGINES = {"tfjs": ["tfjs.FF.js", "tfjs.wasm"], "ort": ["ort.GG.js", "ort.wasm"]}  # what only one engine uses
+ENGINES = {"tfjs": ["tfjs.FF.js", "tfjs.wasm"], "ort": ["ort.GG.js", "ort.wasm"]}  # each engine's own
 LABELS = ("</script><script>alert(1)</script>", "<b>bold & wise</b>", "Käse", "plain")
 
 

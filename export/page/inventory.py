@@ -99,7 +99,7 @@ class PublishedModel:
 
 
 class BundleManifest(Record, frozen=True, kw_only=True):
-    """What `bundle.json` says: the four entry points, all files, and by engine those that only it uses."""
+    """What `bundle.json` says: the four entry points, all files, and by engine those of its own."""
 
     main: str
     worker: str
@@ -113,7 +113,8 @@ class BundleManifest(Record, frozen=True, kw_only=True):
 class Bundle:
     """The scripts and styles of the page as `site/build.mjs` left them in `folder`.
 
-    `files` are those of the page's engines and of all; `engines` are, by engine, the paths that only it uses.
+    `files` are those of the page's engines and of all; `engines` are, by engine, the paths of its
+    own; two engines may have some in common.
     """
 
     folder: Path
@@ -126,7 +127,7 @@ class Bundle:
 
     def files_for(self, engine: str) -> tuple[StoredFile, ...]:
         """Return the files that an engine needs: what all share, and what is its own."""
-        others = {path for name, paths in self.engines.items() if name != engine for path in paths}
+        others = {path for paths in self.engines.values() for path in paths}.difference(self.engines[engine])
         return tuple(file for file in self.files if file.path not in others)
 
 
@@ -203,18 +204,19 @@ def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Art
     stored as it was, or that does not begin with `origin`.
     """
     by_place = {(artifact.recipe, artifact.format): artifact for artifact in stored}
-    ordered: dict[str, Artifact] = {}
+    ordered: dict[tuple[str, str], Artifact] = {}  # by place: two steps may make the same bytes
 
     def visit(artifact: Artifact) -> bool:
         """Add an artifact behind its parents; tell whether all of them are there."""
-        if artifact.sha256 in ordered or artifact.sha256 == origin.sha256:
-            ordered[artifact.sha256] = artifact
+        place = (artifact.recipe, artifact.format)
+        if place in ordered or artifact.sha256 == origin.sha256:
+            ordered[place] = artifact
             return True
         parents = [by_place.get((parent.recipe, parent.format)) for parent in artifact.parents]
         for parent, expected in zip(parents, artifact.parents, strict=True):
             if parent is None or parent.sha256 != expected.sha256 or not visit(parent):
                 return False
-        ordered[artifact.sha256] = artifact
+        ordered[place] = artifact
         return bool(parents)
 
     for variant in variants:
@@ -241,10 +243,11 @@ def read_bundle(folder: Path, engines: set[str]) -> Bundle:
     try:
         listed = BundleManifest.parse(manifest.read_bytes())
         owned = listed.engines
-        left_out = {path for engine, paths in owned.items() if engine not in engines for path in paths}
+        own = {path for engine in engines for path in owned.get(engine, ())}
+        left_out = {path for paths in owned.values() for path in paths} - own
         files = tuple(describe_file(folder / name, folder) for name in sorted({*listed.files} - left_out))
         names = {key: getattr(listed, key) for key in ("main", "worker", "client", "css")}
-        needed = {*names.values(), LICENCES, *(path for engine in engines for path in owned.get(engine, ()))}
+        needed = {*names.values(), LICENCES, *own}
         if missing := needed - {file.path for file in files}:
             raise ArtifactError(f"files lacks {', '.join(sorted(missing))}")
     except (OSError, ArtifactError) as error:

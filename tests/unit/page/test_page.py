@@ -23,6 +23,7 @@ from rendering import (
 import export.page.render
 from export.core.errors import ArtifactError, ExportError, RequestError
 from export.core.files import hash_bytes
+from export.page.inventory import read_bundle
 from export.page.render import MARKER, render
 from export.pipeline.store import Store
 
@@ -214,6 +215,21 @@ def test_an_engine_s_files_come_with_its_variants(store: Store, bundle: Path, ou
     assert engines == {"u8-tfjs": "tfjs", "f32-qdq": "ort", "f32-tfjs": "tfjs"}
     # The pages name one more variant; the other engine's files are no part of a first visit.
     assert 0 < after.first_visit_bytes - before.first_visit_bytes < 1000
+
+
+def test_a_file_of_two_engines_comes_with_either(bundle: Path) -> None:
+    manifest = bundle / "bundle.json"
+    listed = json.loads(manifest.read_text())
+    listed["engines"]["ort_too"] = ["ort.wasm"]
+    manifest.write_text(json.dumps(listed))
+    for engine, alone in (("ort", "ort.GG.js"), ("ort_too", None)):
+        found = read_bundle(bundle, {engine})
+        own = {file.path for file in found.files if file.path.startswith("ort")}
+        assert own == {"ort.wasm", alone} - {None}
+        assert {*found.files_for(engine)} == {*found.files}
+    both = read_bundle(bundle, {"ort", "ort_too"})
+    assert {file.path for file in both.files} - {file.path for file in both.files_for("ort_too")} == {"ort.GG.js"}
+    assert {*both.files_for("ort")} == {*both.files}
 
 
 def test_bundle_without_an_engine_s_file_is_refused(store: Store, bundle: Path, out: Path) -> None:

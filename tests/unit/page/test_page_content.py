@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from dataclasses import fields
 from pathlib import Path
@@ -9,15 +10,16 @@ from pathlib import Path
 import pytest
 from jinja2 import meta, nodes
 from PIL import Image
-from rendering import LABELS, PAGES, Tags, make_site, read_site_data
+from rendering import LABELS, PAGES, Tags, make_site, read_site_data, write_file
 
 from export.core.errors import RequestError
-from export.core.records import StoredFile
+from export.core.records import Artifact, SelfTest, StoredFile
 from export.core.units import format_bytes, format_ms, format_percent
 from export.page.contexts import CSP, IndexContext, MethodContext, PageContext, ResultsContext
-from export.page.inventory import SAMPLES, Sample
+from export.page.inventory import SAMPLES, Sample, gather_model
 from export.page.render import page_environment
-from export.pipeline.store import Store
+from export.pipeline.runtimes import ENGINES
+from export.pipeline.store import Made, Plan, Store
 
 ROOT = Path(__file__).parents[3]
 
@@ -129,6 +131,24 @@ def test_method_page_shows_each_edge_as_verified(built: Path, built_store: Store
         assert all(file.sha256 in html for file in artifact.files)
 
 
+def test_steps_that_made_the_same_bytes_are_all_listed(store: Store) -> None:
+    first = store.read("plain", "f32", "tfjs")
+    assert first and first.verification
+    kept = {name: getattr(first, name) for name in Plan.__slots__}
+    second = store.write(Plan(**{**kept, "format": "tfjs_stock"}), lambda folder: copied(store, first, folder))
+    expected = json.dumps(SelfTest(max_abs_diff=0.125, agrees=(True, False)).to_json()).encode()
+    write_file(store, second, "f32", "selftest_tfjs_stock", "selftest.json", expected)
+    assert second.sha256 == first.sha256
+    listed = [step.format for step in gather_model(store, "plain", ["f32"]).steps]
+    assert listed == ["torch", "tf", "tfjs", "tfjs_stock"]
+
+
+def copied(store: Store, artifact: Artifact, folder: Path) -> Made:
+    for file in artifact.files:
+        shutil.copy(store.folder(artifact.model, artifact.recipe, artifact.format) / file.path, folder / file.path)
+    return Made(artifact.verification)
+
+
 @pytest.mark.parametrize(
     ("template", "context"),
     [
@@ -166,6 +186,18 @@ def test_python_and_javascript_write_figures_alike() -> None:
     )
     expected = [[*map(format_bytes, counts)], [*map(format_ms, times)], [*map(format_percent, shares)]]
     assert json.loads(done.stdout) == expected
+
+
+def test_python_page_and_bundler_name_the_same_engines() -> None:
+    script = (
+        "import {ENGINES} from './site/js/engines/index.js'; import {engineFiles} from './site/engine_files.mjs';"
+        "console.log(JSON.stringify([ENGINES, engineFiles('site')].map(Object.keys)))"
+    )
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    page, bundler = json.loads(done.stdout)
+    assert set(page) == set(bundler) == set(ENGINES)
 
 
 @pytest.mark.parametrize("record", sorted(SAMPLES.glob("*/samples.json")), ids=lambda path: path.parent.name)
