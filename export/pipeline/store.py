@@ -58,7 +58,9 @@ class Store:
                 return None  # written by another version: it is made anew
             return Artifact.from_json(values)
         except (OSError, ArtifactError) as error:
-            raise ArtifactError(f"{path} cannot be read: {error}", hint="build again with --force") from error
+            raise ArtifactError(
+                f"{path} cannot be read: {error}", hint=f"delete {path.parent} and build again"
+            ) from error
 
     def find(self, model: str, recipe: str, format: str, key: str) -> Artifact | None:
         """Return the artifact made from `key` if it is there and every byte is as recorded."""

@@ -13,7 +13,8 @@ from export.core.errors import ArtifactError, RequestError
 from export.core.schema import Record
 from export.quantization.methods import BITS, METHODS, Bits, Calibration, LayerRule, Method
 
-EXAMPLE = "correct the file; every quantized model has a valid one as an example: MODEL/RECIPE/safetensors/recipe.json"
+EXAMPLE = "every quantized model has a valid one as an example: MODEL/RECIPE/safetensors/recipe.json"
+CORRECT = f"correct the file; {EXAMPLE}"
 NAME = re.compile(r"w(?P<weight>\d+)(?:a(?P<activation>\d+))?_(?P<method>\w+)")
 
 
@@ -139,13 +140,15 @@ def _title(method: Method, weight_bits: int, activation_bits: int | None) -> str
 
 
 def _read_recipe(path: Path) -> Recipe:
+    if not path.is_file():
+        raise RequestError(f"--recipe {path}: there is no such file", hint=f"check the path; {EXAMPLE}")
     try:
         recipe = Recipe.parse(path.read_bytes())
     except (OSError, ArtifactError) as error:
-        raise RequestError(f"--recipe {path} is not a recipe: {error}", hint=EXAMPLE) from error
+        raise RequestError(f"--recipe {path} is not a recipe: {error}", hint=CORRECT) from error
     if recipe.quantization is None or not re.fullmatch(r"[\w-]+", recipe.name) or recipe.name in RECIPES:
         raise RequestError(
-            f"--recipe {path}: it needs a unique name (letters, digits, _, -) and a quantization", hint=EXAMPLE
+            f"--recipe {path}: it needs a unique name (letters, digits, _, -) and a quantization", hint=CORRECT
         )
     chosen = recipe.quantization
     checked = quantizing(chosen.method, chosen.weight_bits, chosen.activation_bits, chosen.rules, chosen.calibration)

@@ -70,6 +70,8 @@ def test_a_recipe_file_is_a_recipe(tmp_path: Path) -> None:
         path.write_text(json.dumps(broken))
         with pytest.raises(RequestError, match="needs a unique name"):
             find_recipe(str(path))
+    with pytest.raises(RequestError, match=r"absent\.json: there is no such file"):
+        find_recipe(str(tmp_path / "absent.json"))
 
 
 QUANTIZATION, CALIBRATION = ("quantization",), ("quantization", "calibration")
