@@ -1,4 +1,4 @@
-"""ViT Pages: a Vision Transformer goes in, a static page that runs it in the browser comes out."""
+"""ViT Pages: quantize a Vision Transformer and publish it as a static page that runs it in the browser."""
 
 import os
 

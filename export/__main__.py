@@ -4,22 +4,22 @@ from export import __version__
 from export.core.console import say
 
 COMMANDS = {
-    "build": "model + recipes → verified artifacts → the page in _site/",
-    "quantize": "one file with a model's integers, scales and everything else that it needs",
-    "evaluate": "accuracy, size and calibration cost of recipes, in one table",
-    "measure": "the built page in a real browser → measurements.json → its results page",
-    "serve": "the page on localhost, as a static host would serve it",
-    "readme": "the tables of README.md and docs/results.md, from measurements and evaluations",
-    "train": "the embedded model, a ResNet, or quantized versions of either (QAT), on Fashion-MNIST",
+    "build": "build the page: model + recipes → verified artifacts → _site/",
+    "quantize": "quantize a model into one self-contained file",
+    "evaluate": "compare accuracy, size and calibration cost of recipes in one table",
+    "measure": "measure the built page in a real browser and add the figures to it",
+    "serve": "serve the page on localhost as a static host would",
+    "readme": "fill the tables of README.md and docs/results.md from measurements and evaluations",
+    "train": "train the embedded model, a ResNet, or quantized versions of either (QAT) on Fashion-MNIST",
 }
 
 
 def main() -> None:
-    """Print every command with what it does."""
-    say(f"ViT Pages {__version__}: a Vision Transformer in a static page, quantized, verified, measured\n")
+    """Print every command and what it does."""
+    say(f"ViT Pages {__version__}: quantize a Vision Transformer and publish it as a static web page\n")
     for name, purpose in COMMANDS.items():
         say(f"  python -m export.{name:<8} {purpose}")
-    say("\nEach has --help with examples. Start with:  python -m export.build --model fashion")
+    say("\nEach command has --help with examples. Start with:  python -m export.build --model fashion")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Examples:
   python -m export.build                                         # the embedded Fashion-MNIST model
-  python -m export.build --model deit_t --recipe u8,f32          # pretrained weights, from a model hub
-  python -m export.build --model deit_t --weights random         # untrained: sizes and latency hold, predictions do not
+  python -m export.build --model deit_t --recipe u8,f32          # pretrained weights, downloaded
+  python -m export.build --model deit_t --weights random         # untrained: real sizes and latency, not predictions
   python -m export.build --model deit_s --checkpoint my.safetensors --labels my_labels.txt
 """
 
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         "--recipe",
         default=",".join(DEFAULT_RECIPES),
         metavar="A,B",
-        help="recipes: u8, f16 or f32, which only change how weights are stored, or quantizations such as "
+        help="recipes: u8, f16 or f32, which only set how weights are stored, or quantized ones such as "
         "w8a8_ptq4vit and w4_gptq; python -m export.quantize --help lists the methods (default: %(default)s)",
     )
     p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         help="pretrained (default) or random: the same architecture, untrained",
     )
     p.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="your own weights: .safetensors, or .pth/.pt of tensors only"
+        "--checkpoint", type=Path, metavar="FILE", help="your own weights: .safetensors, or .pth/.pt with tensors only"
     )
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line or as JSON")
     p.add_argument(
@@ -70,18 +70,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def read_request(argv: Sequence[str] | None) -> BuildRequest:
-    """Turn the command line into a request; raises `RequestError` for what cannot be met."""
+    """Turn the command line into a request; raises `RequestError` for invalid options."""
     args = parser().parse_args(argv)
     names = tuple(dict.fromkeys(args.model or ["fashion"]))
     if len(names) > 1 and (args.checkpoint or args.labels):
         raise RequestError(
-            "--checkpoint and --labels apply to one model, but several are named", hint="build them one at a time"
+            "--checkpoint and --labels apply to one model, but several are given", hint="build them one at a time"
         )
     models = tuple(
         ModelRequest(model=name, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels) for name in names
     )
     if args.data is not None and not args.data.exists():
-        raise RequestError(f"--data {args.data}: there is no such folder or archive")
+        raise RequestError(f"--data {args.data}: no such folder or archive")
     return BuildRequest(
         models=models,
         recipes=find_recipes(args.recipe),

@@ -1,4 +1,4 @@
-"""Evaluate recipes on one model: accuracy, agreement with float, SQNR, size and calibration cost, in one table.
+"""Evaluate recipes on one model: accuracy, agreement with the float model, SQNR, size and calibration cost.
 
 Examples:
   python -m export.evaluate                                            # all methods and bit widths, embedded model
@@ -6,7 +6,7 @@ Examples:
   python -m export.evaluate --model deit_t --data imagenet/val --recipe w8a8_ptq4vit --calibration-data imagenet/train
   python -m export.evaluate --model dino_s --data imagenette/val       # no head: k-NN and linear probe
 
-Rows are written as they are done; run the same command again to resume after an interruption.
+Rows are saved one by one; run the same command again to resume after an interruption.
 """
 
 import argparse
@@ -39,15 +39,15 @@ def parser() -> argparse.ArgumentParser:
         "--data",
         type=Path,
         metavar="DIR",
-        help="images to evaluate on: folder of class folders, of images, .zip or .tar (default: the model's own)",
+        help="images to evaluate on: a folder of class folders or of images, .zip or .tar (default: the model's own)",
     )
     p.add_argument("--calibration-data", type=Path, metavar="DIR", help="images to calibrate on")
-    p.add_argument("--limit", type=int, metavar="N", help="at most so many images, drawn evenly from the classes")
+    p.add_argument("--limit", type=int, metavar="N", help="use at most N images, drawn evenly from the classes")
     p.add_argument(
         "--artifacts", type=Path, default=ARTIFACTS, help="folder of converted models (default: %(default)s)"
     )
     p.add_argument(
-        "--out", type=Path, default=ARTIFACTS, metavar="DIR", help="folder of the table (default: %(default)s)"
+        "--out", type=Path, default=ARTIFACTS, metavar="DIR", help="folder for the table (default: %(default)s)"
     )
     return p
 

@@ -1,19 +1,19 @@
-"""Measure the built page in a real browser: latency, size and accuracy of every variant on every back end.
+"""Measure the built page in a real browser: latency, size and accuracy of every variant on every backend.
 
 Examples:
   python -m export.measure                                        # everything the page offers, 1,000 images
   python -m export.measure --variant u8-tfjs,f32-tfjs --backend wasm --rounds 5
   python -m export.measure --model deit_t --data imagenet_val/    # accuracy on your own labelled images
-  python -m export.measure --threads 1,2 --limit 0                # cross-origin isolated; latency alone
-  python -m export.measure --software-gpu --accuracy-backend webgl,webgpu --rounds 0   # do GPU back ends predict right?
-  python -m export.measure --benchmark --model deit_t --weights random   # every engine against every other one
+  python -m export.measure --threads 1,2 --limit 0                # cross-origin isolated; latency only
+  python -m export.measure --software-gpu --accuracy-backend webgl,webgpu --rounds 0   # accuracy of the GPU backends
+  python -m export.measure --benchmark --model deit_t --weights random   # compare all engines
 
 Every round opens a fresh browser for each combination, and rounds are interleaved, so that slow drifts of the machine
-affect all alike: compare figures of one session with each other. Download times are those of localhost.
+affect all combinations equally: compare only figures of the same session. Download times are those of localhost.
 
---benchmark builds what it compares: our engine, LiteRT.js, ONNX Runtime Web, TF.js and transformers.js, with graphs
+--benchmark builds what it compares: the vit engine, LiteRT.js, ONNX Runtime Web, TF.js and transformers.js, with graphs
 rewritten for each runtime and with stock conversions, with 1 and 2 threads and on the GPU where there is one, in
-interleaved rounds on one page; and first visits with a throttled network and CPU.
+interleaved rounds on one page; and first visits with throttled network and CPU.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Quantize a model into one file that holds integers, scales and everything else it needs.
+"""Quantize a model into one self-contained file of integers, scales and everything else it needs.
 
 Examples:
   python -m export.quantize --recipe w8a8_ptq4vit --out model.safetensors
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m export.quantize",
         description=__doc__,
-        epilog=f"methods, at 3 to 8 bits each (recipes are named wB_METHOD or wBaB_METHOD):\n{methods}",
+        epilog=f"methods, each at 3 to 8 bits (recipes are named wB_METHOD or wBaB_METHOD):\n{methods}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--model", default="fashion", help="catalog name or timm/NAME (default: %(default)s)")
@@ -51,18 +51,19 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FILE",
-        help="a copy of the result, by its suffix: .safetensors (packed integers), .onnx or .tflite; repeatable",
+        help="copy the result here, in the format of the suffix: .safetensors (packed integers), .onnx or .tflite; "
+        "repeatable",
     )
     p.add_argument("--force", action="store_true", help="quantize again even if nothing has changed")
     return p
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Quantize, copy the files asked for, and print their sizes."""
+    """Quantize, copy the files requested, and print their sizes."""
     args, started = parser().parse_args(argv), time.perf_counter()
     for path in args.out:
         if path.suffix not in EXPORTS:
-            raise RequestError(f"--out {path}: a quantized model is {', '.join(EXPORTS)}")
+            raise RequestError(f"--out {path}: unknown suffix", hint=f"known suffixes: {', '.join(EXPORTS)}")
     recipe = read_recipe(args)
     request = ModelRequest(model=args.model, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels)
     store = Store(args.artifacts)

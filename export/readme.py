@@ -2,7 +2,7 @@
 
 Examples:
   python -m export.readme                                           # from the committed files in .github/
-  python -m export.readme --measurements artifacts/measurements.json --keep   # and commit that file instead
+  python -m export.readme --measurements artifacts/measurements.json --keep   # and copy that file to .github/
   python -m export.readme --evaluation artifacts/evaluation-fashion.json --benchmark artifacts/benchmark.json --keep
 """
 
@@ -27,11 +27,11 @@ def parser() -> argparse.ArgumentParser:
             type=Path,
             default=source.kept,
             metavar="FILE",
-            help=f"what export.{source.command} wrote (default: %(default)s)",
+            help=f"output of export.{source.command} (default: %(default)s)",
         )
-    p.add_argument("--keep", action="store_true", help=f"copy these files to {KEPT}/, from which the tables are made")
-    p.add_argument("--readme", type=Path, default=Path(README), help="the README to fill (default: %(default)s)")
-    p.add_argument("--results", type=Path, default=Path(RESULTS), help="the results to fill (default: %(default)s)")
+    p.add_argument("--keep", action="store_true", help=f"also copy these files to {KEPT}/, to be committed")
+    p.add_argument("--readme", type=Path, default=Path(README), help="README file to fill (default: %(default)s)")
+    p.add_argument("--results", type=Path, default=Path(RESULTS), help="results file to fill (default: %(default)s)")
     return p
 
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     targets: dict[str, Path] = {README: args.readme, RESULTS: args.results}
     for option, path in (("--readme", args.readme), ("--results", args.results)):
         if not path.is_file():
-            raise RequestError(f"{path} does not exist", hint=f"name the file with {option}")
+            raise RequestError(f"{path} does not exist", hint=f"pass {option} FILE")
     figures = read_sources(sources)
     texts = {path: filled(document, path.read_text(), figures) for document, path in targets.items()}
     if args.keep:

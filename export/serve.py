@@ -3,7 +3,7 @@
 Examples:
   python -m export.serve                                  # _site/ on http://127.0.0.1:8000/
   python -m export.serve --isolated                       # with the headers that threads need
-  python -m export.serve --base-path /repo/ --port 0      # under a sub-path, as a project site on GitHub; any free port
+  python -m export.serve --base-path /repo/ --port 0      # under a sub-path, as GitHub project sites are; any free port
 """
 
 import argparse

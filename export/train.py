@@ -1,7 +1,7 @@
 """Train on Fashion-MNIST: the embedded ViT, a ResNet, or quantized versions of either (QAT).
 
 Examples:
-  python -m export.train --stop-after 16 --install   # as the committed weights were made, about two hours on two cores
+  python -m export.train --stop-after 16 --install   # how the committed weights were made; about two hours on two cores
   python -m export.train                             # all phases
   python -m export.train --resume                    # after an interruption
   python -m export.train --phases 1:0.75 --out try   # one fast epoch
@@ -30,7 +30,7 @@ TEMPORARY = ("--resume", "--install")  # which do not decide the result: a resum
 
 
 def parse_phases(text: str) -> tuple[tuple[int, float], ...]:
-    """Read `8:0.75,2:0` as ((8, 0.75), (2, 0.0))."""
+    """Parse `8:0.75,2:0` into ((8, 0.75), (2, 0.0))."""
     phases = tuple(
         (int(epochs), float(share)) for epochs, _, share in (part.partition(":") for part in text.split(","))
     )
@@ -53,32 +53,36 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--out",
         type=Path,
-        help="folder of the checkpoint, weights and card; with --qat of a folder per recipe, and the table "
+        help="folder for the checkpoint, weights and model card; with --qat, for the table and one folder per recipe "
         f"(default: {TRAINED}/MODEL)",
     )
     p.add_argument("--resume", action="store_true", help="continue from what an interrupted run left in --out")
     _add_numbers(p, batch_size=int, lr=float, weight_decay=float, smoothing=float, seed=int)
     plain = p.add_argument_group("without --qat")
-    plain.add_argument("--install", action="store_true", help="finally replace the embedded weights, card and images")
+    plain.add_argument(
+        "--install", action="store_true", help="replace the embedded weights, model card and images with the result"
+    )
     plain.add_argument(
         "--phases",
         type=parse_phases,
         metavar="EPOCHS:DROP,…",
-        help="epochs, each phase with the share of patches dropped (default: 8:0.75,8:0.5,2:0 for fashion, "
-        "2:0 for others)",
+        help="phases of training: number of epochs and share of patches dropped (default: 8:0.75,8:0.5,2:0 for "
+        "fashion, 2:0 for others)",
     )
-    plain.add_argument("--stop-after", type=int, metavar="EPOCHS", help="end early, on the schedule of all phases")
+    plain.add_argument("--stop-after", type=int, metavar="EPOCHS", help="stop early, with the schedule of all phases")
     _add_numbers(plain, warmup_epochs=float, erase_prob=float, ema_decay=float)
     qat = p.add_argument_group("quantization-aware training")
-    qat.add_argument("--qat", metavar="RECIPE,…", help="start from the float weights and train each, as w4a4_lsq")
+    qat.add_argument("--qat", metavar="RECIPE,…", help="train these recipes, such as w4a4_lsq, from the float weights")
     qat.add_argument(
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help=f"the float weights (default: the embedded ones; for others what training left in {TRAINED})",
+        help=f"the float weights (default: the embedded ones; for ResNets, those trained into {TRAINED})",
     )
     _add_numbers(qat, epochs=float, distillation=float)
-    qat.add_argument("--ptq", metavar="METHOD,…", help="calibrate by these methods at the same bits, to compare")
+    qat.add_argument(
+        "--ptq", metavar="METHOD,…", help="also calibrate with these methods at the same bits, for comparison"
+    )
     return p
 
 
@@ -87,7 +91,7 @@ NOTES = {
     "smoothing": "label smoothing",
     "erase_prob": "share of images with a random patch erased",
     "epochs": "may be a fraction",
-    "distillation": "share of the float model's logits in the loss",
+    "distillation": "weight of distillation from the float model in the loss, 0 to 1",
 }
 
 
@@ -98,16 +102,16 @@ def _add_numbers(group: argparse._ActionsContainer, **kinds: type) -> None:
 
 
 def _options(args: argparse.Namespace, defaults: dict[str, Any], others: Iterable[str], where: str) -> dict[str, Any]:
-    """Return the options, defaults filled in; raises `RequestError` for one that means nothing here."""
+    """Return the options, defaults filled in; raises `RequestError` for one that does not apply here."""
     for name in others:
         if name not in defaults and getattr(args, name, None) not in (None, False):
-            raise RequestError(f"--{name.replace('_', '-')} means nothing {where}", hint="leave it out")
+            raise RequestError(f"--{name.replace('_', '-')} does not apply {where}", hint="leave it out")
     given = {name: getattr(args, name, None) for name in defaults}
     return {name: defaults[name] if value is None else value for name, value in given.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train, checkpoint, and write what came of it."""
+    """Train, checkpoint, and write the result."""
     arguments = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(arguments)
     lasting = [argument for argument in arguments if argument not in TEMPORARY]

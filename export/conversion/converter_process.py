@@ -93,8 +93,8 @@ def run_node(script: Path, arguments: Sequence[str], log: Path) -> None:
         try:
             done = subprocess.run(command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, check=False)
         except FileNotFoundError as error:
-            message = "Node.js is not on PATH; it runs the page's own engine to verify what was converted"
-            raise ConversionError(message, hint="install Node.js 20 or newer") from error
+            message = "Node.js is not on PATH; it runs the page's engines to verify conversions"
+            raise ConversionError(message, hint="install Node.js 20.10 or newer") from error
     if done.returncode != 0:
         raise _failure(f"node {script.name} ended with exit code {done.returncode}", log, start)
 
@@ -109,7 +109,7 @@ def _failure(what: str, log: Path, start: int) -> ConversionError:
     with log.open("rb") as stream:
         stream.seek(start)
         lines = meaningful_lines(stream.read().decode(errors="replace"))
-    return ConversionError("\n    ".join([what, *lines]), hint=f"the whole log: {log}")
+    return ConversionError("\n    ".join([what, *lines]), hint=f"full log: {log}")
 
 
 def _serve(connection: Connection, log: str, scratch: str) -> None:

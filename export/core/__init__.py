@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, records, files, units, statistics."""
+"""What everything else builds on: errors, records, files, units, statistics."""

@@ -25,7 +25,7 @@ def sqnr_db(parent: "Outputs", child: "Outputs") -> float | None:
     reference = parent.astype(np.float64)
     noise = float(np.square(reference - child).sum())
     if not np.isfinite(noise):
-        raise VerificationError("outputs are not finite numbers, so there is no SQNR")
+        raise VerificationError("outputs are NaN or infinite, so there is no SQNR")
     if noise == 0.0:
         return None
     signal = float(np.square(reference).sum())
@@ -59,14 +59,14 @@ def compare(parent_outputs: "Outputs", child_outputs: "Outputs", *, edge: str, p
 
     if parent_outputs.shape != child_outputs.shape or parent_outputs.ndim != 2 or len(parent_outputs) == 0:
         raise VerificationError(
-            f"{subject}: the outputs are {child_outputs.shape}, those of the parent ({parent}) {parent_outputs.shape}"
+            f"{subject}: outputs of shape {child_outputs.shape}, those of the parent ({parent}) {parent_outputs.shape}"
         )
     for whose, outputs in (("the parent's", parent_outputs), ("the child's", child_outputs)):
         broken = int(np.count_nonzero(~np.isfinite(outputs)))
         if broken:
             raise VerificationError(
-                f"{subject}: {broken} of {outputs.size} of {whose} outputs are not finite numbers",
-                hint="check the model's weights for values that are not finite or overflow",
+                f"{subject}: {broken} of {outputs.size} of {whose} outputs are NaN or infinite",
+                hint="check the model's weights for NaN, infinite or very large values",
             )
     return Comparison(
         edge=edge,
@@ -88,9 +88,9 @@ def accept(comparison: Comparison, bound_sqnr_db: float) -> Verification:
     if found is not None and found < bound_sqnr_db:
         raise VerificationError(
             f"{comparison.subject} does not agree with its parent ({comparison.parent}) on {comparison.n} golden "
-            f"inputs: {found:.1f} dB, the bound of this edge is {bound_sqnr_db:.0f} dB (largest difference "
+            f"inputs: SQNR {found:.1f} dB, the bound is {bound_sqnr_db:.0f} dB (largest difference "
             f"{comparison.max_abs_diff:.3g}, top-1 agreement {comparison.top1_agreement:.0%})",
-            hint="nothing was published; the converter's log tells what it did, a recipe with more bits loses less",
+            hint="nothing was published; see the converter's log, or choose a recipe with more bits",
         )
     return Verification(
         edge=comparison.edge,

@@ -63,7 +63,7 @@ def checked(values: Any, kind: type[Kind]) -> Kind:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the values of a JSON text in UTF-8; raises `ArtifactError` for any other, and for a key that repeats."""
+    """Return the values of a JSON text in UTF-8; raises `ArtifactError` for anything else and for repeated keys."""
     try:
         values = json.loads(text if isinstance(text, str) else text.decode(), object_pairs_hook=_object)
         json.dumps(values, ensure_ascii=False).encode()  # half a surrogate pair is no text

@@ -45,7 +45,7 @@ def _is_hidden(name: str) -> bool:
 def _opened(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
     """Yield, for every file in an archive, a function that reads it."""
     if not path.is_file():
-        raise RequestError(f"--data {path}: there is no such folder or file")
+        raise RequestError(f"--data {path}: no such folder or file")
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             yield {info.filename: _zip_reader(archive, info) for info in archive.infolist() if not info.is_dir()}
@@ -54,8 +54,8 @@ def _opened(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
             yield {member.name.removeprefix("./"): _tar_reader(archive, member) for member in _members(path, archive)}
     else:
         raise RequestError(
-            f"--data {path} is neither a folder nor a whole .zip or .tar archive",
-            hint="name a folder of images, of class folders, or an archive of either; copy a damaged archive again",
+            f"--data {path} is neither a folder nor a complete .zip or .tar archive",
+            hint="pass a folder of images or of class folders, or an archive of either; copy a damaged archive again",
         )
 
 
@@ -70,7 +70,7 @@ def _members(path: Path, archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise RequestError(f"--data {path} is truncated or damaged: {error}", hint=again) from error
     if end != bytes(tarfile.BLOCKSIZE):  # cut between two files, which tarfile takes for the end
-        raise RequestError(f"--data {path} is truncated: its end mark is missing", hint=again)
+        raise RequestError(f"--data {path} is truncated: its end-of-archive marker is missing", hint=again)
     return [member for member in members if member.isfile()]
 
 

@@ -36,15 +36,17 @@ def calibration_images(
         drawn = open_dataset(data, spec, count, seed=seed, tell=tell)
         if len(drawn) < count:
             raise RequestError(
-                f"--data {data} has {len(drawn)} usable images, calibration needs {count}",
-                hint=f"pass --calibration {len(drawn)}, or name more images",
+                f"--data {data} has {len(drawn)} usable images, but calibration needs {count}",
+                hint=f"pass --calibration {len(drawn)}, or provide more images",
             )
         images = [preprocess(read_image(example.data, example.name), spec.preprocess) for example in drawn]
         return CalibrationImages(np.stack(images), drawn.title)
     if spec.labels == LABELS:
         stored = read_embedded("calibration")
         if len(stored) < count:
-            raise RequestError(f"calibration needs {count} images, {len(stored)} are embedded", hint="pass --data")
+            raise RequestError(
+                f"calibration needs {count} images, but only {len(stored)} are embedded", hint="pass --data"
+            )
         chosen = draw([int(label) for label in stored.labels], count, seed)
         grey = np.repeat(stored.images[chosen][..., None], 3, axis=3)
         return CalibrationImages(
@@ -52,7 +54,7 @@ def calibration_images(
         )
     tell(
         f"note: {spec.name} is calibrated on {count} synthetic images, which are unlike real ones; for scales that fit "
-        "yours pass --data with a folder of images"
+        "your images, pass --data with a folder of them"
     )
     random = np.random.default_rng(seed)
     synthetic = [normalise(pink_noise_image(spec.preprocess.size, random), spec.preprocess) for _ in range(count)]

@@ -32,23 +32,23 @@ def match_folders(data: Path, names: Sequence[str], spec: ModelSpec, tell: Calla
     if "" in folders:
         beside = parents.count(PurePosixPath())
         raise RequestError(
-            f"--data {data}: {beside} images lie beside the class folders {', '.join(folders[1:4])}, of no class",
-            hint="move them into the folders of their classes, or out",
+            f"--data {data}: {beside} images without a class are next to the class folders {', '.join(folders[1:4])}",
+            hint="move them into the folders of their classes, or elsewhere",
         )
     sets = sorted({parent.parent.as_posix() for parent in parents})
     if len(sets) > 1:
-        raise RequestError(f"--data {data} holds several sets: {', '.join(sets[:SHOWN])}", hint="name one of them")
+        raise RequestError(f"--data {data} contains several sets: {', '.join(sets[:SHOWN])}", hint="pass one of them")
     classes = _match(folders, spec)
     unknown = [folder for folder in folders if folder not in classes]
     if unknown and len(folders) == 1:
-        tell(f"note: {folders[0]} is no class of {spec.name}; its {len(names)} images are taken as unlabelled")
+        tell(f"note: {folders[0]} is not a class of {spec.name}; its {len(names)} images are used as unlabelled")
         return [None] * len(names)
     if unknown:
         raise RequestError(
-            f"--data {data}: {len(unknown)} of {len(folders)} folders are no classes of {spec.name}: "
+            f"--data {data}: {len(unknown)} of {len(folders)} folders are not classes of {spec.name}: "
             + ", ".join(_with_nearest(folder, spec.labels) for folder in unknown[:SHOWN])
             + (" …" if len(unknown) > SHOWN else ""),
-            hint="name the folders as the model's labels, by ImageNet's WordNet ids, or by number from 0",
+            hint="name the folders after the model's labels or ImageNet's WordNet ids, or number them from 0",
         )
     return [classes[parent.name] for parent in parents]
 
@@ -61,7 +61,7 @@ def _own_classes(
     if side_by_side and len(folders) > 1:
         return [folders.index(parent.name) for parent in parents]
     if folders != [""]:
-        tell(f"note: {', '.join(folders[:SHOWN])} are not class folders side by side; images are taken as unlabelled")
+        tell(f"note: {', '.join(folders[:SHOWN])} are not class folders on one level; images are used as unlabelled")
     return [None] * len(parents)
 
 

@@ -79,9 +79,9 @@ def open_dataset(
     kept = [index for index in chosen if names[index] not in faults]
     unreadable = tuple(faults.values())
     if not kept:
-        raise RequestError(f"--data {data}: none of its images can be read; the first: {unreadable[0]}")
+        raise RequestError(f"--data {data}: none of its images can be read; the first error: {unreadable[0]}")
     if unreadable:
-        tell(f"note: {len(unreadable)} of {len(chosen)} images cannot be read and are left out: {_some(unreadable)}")
+        tell(f"note: {len(unreadable)} of {len(chosen)} images cannot be read and are skipped: {_some(unreadable)}")
     return Dataset(
         title=data.name,
         names=tuple(names[index] for index in kept),
@@ -113,10 +113,10 @@ def _image_names(data: Path, tell: Callable[[str], None]) -> list[str]:
     names = [name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES]
     others = [name for name in files if PurePosixPath(name).suffix.lower() not in SUFFIXES]
     if not names:
-        found = f"its {len(files)} files are others: {_some(files)}" if files else "it is empty"
-        raise RequestError(f"--data {data} holds no images: {found}", hint=f"images end in {', '.join(SUFFIXES)}")
+        found = f"its {len(files)} files are of other types: {_some(files)}" if files else "it is empty"
+        raise RequestError(f"--data {data} contains no images: {found}", hint=f"image suffixes: {', '.join(SUFFIXES)}")
     if others:
-        tell(f"note: {len(others)} files are not named as images and are left out: {_some(others)}")
+        tell(f"note: {len(others)} files have no image suffix and are skipped: {_some(others)}")
     return names
 
 
@@ -139,7 +139,7 @@ def _find_faults(
 def _embedded(spec: ModelSpec, limit: int | None, seed: int) -> Dataset:
     if spec.labels != LABELS:
         raise RequestError(
-            f"there are no embedded images for {spec.name}: only the model fashion brings its own",
+            f"there are no embedded images for {spec.name}, only for the model fashion",
             hint="pass --data with a folder of images, of class folders, or a .zip or .tar of either",
         )
     test = read_embedded("test")

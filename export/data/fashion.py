@@ -42,7 +42,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     shape = struct.unpack(f">{dims}I", raw[4 : 4 + 4 * dims])
     values = np.frombuffer(raw, np.uint8, offset=4 + 4 * dims)
     if values.size != int(np.prod(shape)):
-        raise RequestError(f"{path} is truncated: its header promises {shape}, it holds {values.size} bytes")
+        raise RequestError(f"{path} is truncated: its header declares {shape}, but it has {values.size} bytes")
     return values.reshape(shape)
 
 
@@ -62,7 +62,7 @@ def read_full(split: str, folder: Path | None, cache: Path) -> LabelledImages:
         found = next((path for path in candidates if path.is_file()), None)
         if found is None:
             raise RequestError(
-                f"{source} holds neither {candidates[0].name} nor {candidates[1].name}",
+                f"{source} contains neither {candidates[0].name} nor {candidates[1].name}",
                 hint="on Debian: apt-get install dataset-fashion-mnist",
             )
         arrays.append(read_idx(found))

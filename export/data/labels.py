@@ -8,7 +8,7 @@ from typing import Any
 
 from export.core.errors import RequestError
 
-FORMS = 'one label a line, or JSON: a list, or {"0": "label", …}'
+FORMS = 'one label per line, or JSON: a list, or {"0": "label", …}'
 
 
 def read_labels(path: Path, outputs: int, tell: Callable[[str], None]) -> tuple[str, ...]:
@@ -21,7 +21,7 @@ def read_labels(path: Path, outputs: int, tell: Callable[[str], None]) -> tuple[
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequestError(
-            f"--labels {path} is not UTF-8 text: byte {error.start} is no character", hint=FORMS
+            f"--labels {path} is not UTF-8 text: invalid byte at position {error.start}", hint=FORMS
         ) from error
     values = _parse(path, text)
     labels = tuple(" ".join(str(value).split()) for value in values)
@@ -31,12 +31,12 @@ def read_labels(path: Path, outputs: int, tell: Callable[[str], None]) -> tuple[
             raise RequestError(f"--labels {path}: label {position} {what}", hint=FORMS)
     if len(labels) != outputs:
         raise RequestError(
-            f"--labels {path} holds {len(labels)} labels, the model has {outputs} outputs",
+            f"--labels {path} has {len(labels)} labels, but the model has {outputs} outputs",
             hint=f"each output needs one; {FORMS}",
         )
     twice = [label for label, count in Counter(labels).items() if count > 1]
     if twice:
-        tell(f"note: {path.name} names more than one output {', '.join(twice[:5])}{' …' if len(twice) > 5 else ''}")
+        tell(f"note: {path.name} repeats labels: {', '.join(twice[:5])}{' …' if len(twice) > 5 else ''}")
     return labels
 
 
@@ -58,12 +58,12 @@ def _from_json(path: Path, content: Any) -> list[Any]:
     if isinstance(content, list):
         return content
     if not isinstance(content, dict):
-        raise RequestError(f"--labels {path} holds {type(content).__name__}", hint=FORMS)
+        raise RequestError(f"--labels {path} contains a JSON {type(content).__name__}", hint=FORMS)
     missing = [str(index) for index in range(len(content)) if str(index) not in content]
     if missing:
         raise RequestError(
             f"--labels {path}: {len(content)} entries need the ids 0 to {len(content) - 1}; "
-            f"missing are {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}",
+            f"missing: {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}",
             hint=FORMS,
         )
     return [content[str(index)] for index in range(len(content))]

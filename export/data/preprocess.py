@@ -48,10 +48,12 @@ def read_image(source: Path | bytes, name: str = "") -> NDArray[np.uint8]:
         raise
     except Image.DecompressionBombError as error:
         raise RequestError(
-            f"{name} has more than {MAX_PIXELS // 10**6} million pixels", hint="make it smaller first"
+            f"{name} has more than {MAX_PIXELS // 10**6} million pixels", hint="scale it down first"
         ) from error
     except UnidentifiedImageError as error:
-        raise RequestError(f"{name} is not an image of a known kind", hint=f"known are {', '.join(FORMATS)}") from error
+        raise RequestError(
+            f"{name} is not an image in a supported format", hint=f"supported: {', '.join(FORMATS)}"
+        ) from error
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         raise RequestError(f"{name} is truncated or damaged: {error}") from error
 
@@ -60,8 +62,8 @@ def _check_size(name: str, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise RequestError(
             f"{name} is {width}×{height}, {width * height / 1e6:.0f} million pixels; "
-            f"at most {MAX_PIXELS // 10**6} million are read",
-            hint="make it smaller first",
+            f"at most {MAX_PIXELS // 10**6} million are supported",
+            hint="scale it down first",
         )
 
 
@@ -71,10 +73,10 @@ def _to_rgb(name: str, image: Image.Image) -> Image.Image:
     if image.mode == "I":  # how some formats hand over 16 bits
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:
-            raise RequestError(f"{name} has 32 bits per pixel; at most 16 are read")
+            raise RequestError(f"{name} has 32 bits per pixel; at most 16 are supported")
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise RequestError(f"{name} has floating-point pixels; at most 16-bit integers are read")
+        raise RequestError(f"{name} has floating-point pixels; only integers of up to 16 bits are supported")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, WHITE), layer).convert("RGB")

@@ -60,9 +60,9 @@ def _original(store: Store, model: dict[str, Any]) -> Artifact:
     ]
     if original is None or stale:
         raise RequestError(
-            f"{store.root / name} is not what the page was built from"
-            + (f" ({', '.join(stale)} differ)" if original else " (it holds no float model to compare with)"),
-            hint=f"build again: python -m export.build --model {name}   (--limit 0 measures latency alone)",
+            f"the page was not built from {store.root / name}"
+            + (f" ({', '.join(stale)} differ)" if original else " (it has no float model to compare with)"),
+            hint=f"build again: python -m export.build --model {name}   (--limit 0 measures only latency)",
         )
     return original
 

@@ -53,8 +53,8 @@ def float_reference(
     labels: list[int | None] = [None]
     if data is None and spec.labels != LABELS:
         count = min(limit, SYNTHETIC)
-        say(f"  {spec.name} has no test images here: it is compared with PyTorch on {count} synthetic ones,")
-        say("  which says nothing about its accuracy; for that pass --data with labelled images")
+        say(f"  {spec.name} has no test images: it is compared with PyTorch on {count} synthetic ones;")
+        say("  to measure its accuracy, pass --data with labelled images")
         images = synthetic_images(spec, count)
     else:
         examples = list(open_dataset(data, spec, limit))
@@ -84,7 +84,7 @@ def compare_outputs(reference: FloatReference, outputs: Outputs) -> list[tuple[s
     broken = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
     if broken.size:
         raise MeasurementError(
-            f"{broken.size} of {len(outputs)} outputs are not numbers, the first for image {broken[0]}"
+            f"{broken.size} of {len(outputs)} images have NaN or infinite outputs, the first is image {broken[0]}"
         )
     figures = [(SQNR, "dB", Figure(capped_sqnr_db(reference.outputs, outputs), len(outputs), None, None))]
     if reference.spec.features:

@@ -24,17 +24,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", type=Path, default=SITE_OUT, help="the built page (default: %(default)s)")
     for option, metavar, text in (
         ("--model", "NAME,…", "models of the page (default: all)"),
-        ("--variant", "ID,…", "such as u8-tfjs (default: all)"),
-        ("--engine", "NAME,…", "such as tfjs (default: all)"),
-        ("--backend", "NAME,…", "such as wasm (default: all available)"),
+        ("--variant", "ID,…", "variants, such as u8-tfjs (default: all)"),
+        ("--engine", "NAME,…", "engines, such as tfjs (default: all)"),
+        ("--backend", "NAME,…", "backends, such as wasm (default: all available)"),
     ):
         parser.add_argument(option, type=_names, default=(), metavar=metavar, help=text)
     parser.add_argument(
-        "--threads", type=_counts, default=(1,), metavar="N,…", help="of the wasm back end (default: 1)"
+        "--threads", type=_counts, default=(1,), metavar="N,…", help="threads of the wasm backend (default: 1)"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help=f"the figures (default: {MEASUREMENTS})")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=f"file for the figures (default: {MEASUREMENTS})")
     parser.add_argument(
-        "--render", action=argparse.BooleanOptionalAction, default=None, help="put them on the page (default: yes)"
+        "--render",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="add the figures to the page (default: yes)",
     )
     _add_accuracy_options(parser.add_argument_group("accuracy"))
     _add_latency_options(parser.add_argument_group("latency"))
@@ -42,48 +45,52 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_accuracy_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--limit", type=int, default=1000, help="images; 0: no accuracy (default: %(default)s)")
+    group.add_argument(
+        "--limit", type=int, default=1000, help="number of images; 0 skips accuracy (default: %(default)s)"
+    )
     group.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
-        help="labelled images, a folder per class, or an archive (default: the model's own)",
+        help="labelled images: a folder with one folder per class, or an archive of it (default: the model's own)",
     )
     group.add_argument(
         "--accuracy-backend",
         type=_names,
         default=(),
         metavar="NAME,…",
-        help="where to check it (default: the first available back end, usually wasm)",
+        help="backends to measure accuracy on (default: the first available one, usually wasm)",
     )
     group.add_argument(
-        "--artifacts", type=Path, default=ARTIFACTS, help="folder of the float model (default: %(default)s)"
+        "--artifacts", type=Path, default=ARTIFACTS, help="folder with the float model (default: %(default)s)"
     )
     group.add_argument(
         "--software-gpu",
         action="store_true",
-        help=f"check predictions on a software GPU, which is not timed; figures go to {SOFTWARE_GPU}",
+        help=f"measure accuracy on a software GPU, which is not timed; figures go to {SOFTWARE_GPU}",
     )
 
 
 def _add_latency_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--rounds", type=int, default=3, help="fresh browsers; 0: no latency (default: %(default)s)")
     group.add_argument(
-        "--runs", type=int, default=30, help="warm runs per round, fewer of slow back ends (default: %(default)s)"
+        "--rounds", type=int, default=3, help="rounds, each in a fresh browser; 0 skips latency (default: %(default)s)"
+    )
+    group.add_argument(
+        "--runs", type=int, default=30, help="warm runs per round, fewer on slow backends (default: %(default)s)"
     )
 
 
 def _add_benchmark_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--benchmark", action="store_true", help=f"compare all engines; figures go to {BENCHMARK}")
-    group.add_argument("--weights", choices=("pretrained", "random"), help="of the models compared")
+    group.add_argument("--weights", choices=("pretrained", "random"), help="weights of the models compared")
     group.add_argument(
-        "--calibration", type=int, metavar="N", help="calibration images (default: as many as the recipes say)"
+        "--calibration", type=int, metavar="N", help="number of calibration images (default: the recipes' own)"
     )
     group.add_argument(
         "--starts",
         type=int,
         default=3,
-        help="first visits of each target; 0: none, and GPU dispatches are not counted (default: %(default)s)",
+        help="first visits per target; 0 skips first visits and GPU dispatches (default: %(default)s)",
     )
 
 
@@ -94,15 +101,15 @@ def _names(text: str) -> tuple[str, ...]:
 def _counts(text: str) -> tuple[int, ...]:
     counts = text.split(",")
     if not all(count.isdecimal() and int(count) > 0 for count in counts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers from 1, such as 1,2")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of positive whole numbers, such as 1,2")
     return tuple(dict.fromkeys(map(int, counts)))
 
 
 def read_request(args: argparse.Namespace) -> MeasureRequest:
-    """Return what to measure on a built page; raises `RequestError` for what cannot be met."""
+    """Return what to measure on a built page; raises `RequestError` for invalid options."""
     for name in ONLY_BENCHMARK:
         if getattr(args, name) is not None:
-            raise RequestError(f"--{name} has a meaning only with --benchmark: the page's models are built already")
+            raise RequestError(f"--{name} applies only to --benchmark: the page's models are already built")
     selection = Selection(
         models=args.model,
         variants=args.variant,
@@ -124,12 +131,12 @@ def read_request(args: argparse.Namespace) -> MeasureRequest:
 
 
 def read_benchmark_request(args: argparse.Namespace) -> "BenchmarkRequest":
-    """Return what the benchmark compares; raises `RequestError` for what cannot be met."""
+    """Return what the benchmark compares; raises `RequestError` for invalid options."""
     from export.measuring.benchmark.run import BenchmarkRequest  # brings PyTorch
 
     for name in ONLY_PAGE:
         if getattr(args, name):
-            raise RequestError(f"--{name.replace('_', '-')} has no meaning with --benchmark, which compares everything")
+            raise RequestError(f"--{name.replace('_', '-')} does not apply to --benchmark, which compares everything")
     return BenchmarkRequest(
         models=tuple(ModelRequest(model=name, weights=args.weights) for name in args.model or ("fashion",)),
         folder=args.artifacts / "benchmark",

@@ -162,7 +162,7 @@ def _select_variants(site_data: dict[str, Any], selection: Selection) -> list[tu
         and variant["engine"] in (selection.engines or [variant["engine"]])
     ]
     if not pairs:
-        raise RequestError("no variant of this page has that --model, --variant and --engine at once")
+        raise RequestError("no variant of this page matches --model, --variant and --engine together")
     return pairs
 
 
@@ -180,12 +180,10 @@ def _check_available(states: list[BackendState], selection: Selection) -> None:
             reasons = "; ".join(
                 f"{engine} on {state.name}: {state.reason}" for state in states if state.engine == engine
             )
-            raise MeasurementError(f"{engine} has no back end in this browser: {reasons}")
+            raise MeasurementError(f"{engine} has no backend in this browser: {reasons}")
 
 
 def _check_known(existing: Collection[str], names: Iterable[str], option: str, whose: str) -> None:
     unknown = [name for name in names if name not in existing]
     if unknown:
-        raise RequestError(
-            f"{option}: there is no {', '.join(unknown)}", hint=f"{whose}: {', '.join(sorted(existing))}"
-        )
+        raise RequestError(f"{option}: unknown {', '.join(unknown)}", hint=f"{whose}: {', '.join(sorted(existing))}")

@@ -56,7 +56,7 @@ def measure(request: MeasureRequest) -> tuple[MeasurementPlan, list[Measurement]
         measured = _accuracy(browser, plan, request) if request.limit else []
         measured += measure_latency(browser, plan, rounds=request.rounds, runs=request.runs)
     if not measured:
-        raise MeasurementError("nothing that was selected could be measured", hint="the lines above say why")
+        raise MeasurementError("nothing that was selected could be measured", hint="see the reasons above")
     return plan, measured
 
 

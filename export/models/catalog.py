@@ -83,7 +83,7 @@ TIMM_EQUIVALENTS = {
 }
 
 MODELS_HINT = (
-    f"models by name: {', '.join(MODELS)}; any model of timm: timm/NAME, all of them listed by "
+    f"catalog names: {', '.join(MODELS)}; any timm model: timm/NAME, listed by "
     "`python -c 'import timm; print(*timm.list_pretrained())'`; Hugging Face names with a timm equivalent: "
     f"{', '.join(TIMM_EQUIVALENTS)}"
 )

@@ -37,14 +37,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise RequestError(f"{path} is empty (0 bytes)", hint="copy or download it again")
     content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickle(path)
     if not isinstance(content, dict) or not content:
-        raise RequestError(f"{path} holds {type(content).__name__}, not a state_dict: names with tensors")
+        raise RequestError(f"{path} contains a {type(content).__name__}, not a state_dict of tensors by name")
     key = next((key for key in STATE_DICT_KEYS if isinstance(content.get(key), dict)), "")
     tensors = content[key] if key else content
     others = [f"{name} ({type(value).__name__})" for name, value in tensors.items() if not isinstance(value, Tensor)]
     if others or not tensors:
         raise RequestError(
-            f"{path} is not a state_dict: beside tensors it holds {_abridged(others)}",
-            hint=f"save model.state_dict() alone, or under one of the names {', '.join(STATE_DICT_KEYS)}",
+            f"{path} is not a state_dict: besides tensors it contains {_abridged(others)}",
+            hint=f"save only model.state_dict(), or save it under one of the keys {', '.join(STATE_DICT_KEYS)}",
         )
     architecture = content.get("arch", "")
     return Checkpoint(path, _unwrap(tensors), key, architecture if isinstance(architecture, str) else "")
@@ -67,13 +67,13 @@ def _read_pickle(path: Path) -> Any:
         code = _code_in(path)
         if code:
             raise RequestError(
-                f"{path} holds more than tensors, and reading it would run code: {', '.join(code)}",
+                f"{path} contains more than tensors, and reading it would execute code: {', '.join(code)}",
                 hint="in the program that made it, save model.state_dict() with safetensors.torch.save_file",
             ) from error
         first = str(error).strip().splitlines()[:1]
         raise RequestError(
             f"{path} is not a PyTorch checkpoint, or it is truncated: {type(error).__name__}: {''.join(first)}",
-            hint="copy or download it again; name a .safetensors file with that suffix",
+            hint="copy or download it again; a safetensors file needs the suffix .safetensors",
         ) from error
 
 
@@ -110,15 +110,17 @@ def load_tensors(module: nn.Module, checkpoint: Checkpoint, subject: str) -> Non
         tensors = _translated(module, tensors)
     mismatches = _mismatches(module, tensors)
     if mismatches:
-        said = f"; the file says it holds {checkpoint.architecture}" if checkpoint.architecture else ""
+        said = (
+            f"; according to the file, its architecture is {checkpoint.architecture}" if checkpoint.architecture else ""
+        )
         raise RequestError(
             f"{checkpoint.path} does not fit {subject}{said}" + "".join(f"\n    {line}" for line in mismatches),
-            hint="name the architecture it was trained with: --model timm/NAME",
+            hint="pass the architecture it was trained with: --model timm/NAME",
         )
     broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise RequestError(
-            f"{checkpoint.path} holds numbers that are not finite, in {len(broken)}: {_abridged(broken)}"
+            f"{checkpoint.path} has NaN or infinite values in {len(broken)} tensors: {_abridged(broken)}"
         )
     module.load_state_dict(tensors)
 

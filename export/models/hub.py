@@ -18,7 +18,7 @@ from export.core.files import hash_file
 CONNECT_SECONDS = 8  # a hub that is up responds within one; the hub's own client would retry for minutes
 FILES = ("model.safetensors", "pytorch_model.bin")  # in order of preference, as timm has it
 WEIGHTS_HINT = (
-    "use a file of weights with --checkpoint FILE, an untrained model of the same shape with --weights random, "
+    "use your own weights with --checkpoint FILE, an untrained model of the same architecture with --weights random, "
     "or the embedded one with --model fashion"
 )
 
@@ -57,7 +57,7 @@ def _download(name: str, repository: str) -> Path:
         return Path(huggingface_hub.hf_hub_download(repository, file))
     except Exception as error:  # whatever the hub's clients (HTTP, Xet, file system) raise
         raise RequestError(
-            f"{name}: the download of {repository}/{file} from {constants.ENDPOINT} broke off: {_reason(error)}",
+            f"{name}: the download of {repository}/{file} from {constants.ENDPOINT} was interrupted: {_reason(error)}",
             hint=f"run the command again; or {WEIGHTS_HINT}",
         ) from error
 
@@ -72,8 +72,8 @@ def _first_offered(name: str, repository: str) -> str:
             continue
         except (RepositoryNotFoundError, GatedRepoError) as error:
             raise RequestError(
-                f"{name}: the model hub {constants.ENDPOINT} does not hand out {repository}: {_reason(error)}",
-                hint=f"if it is yours or gated, set HF_TOKEN; or {WEIGHTS_HINT}",
+                f"{name}: the model hub {constants.ENDPOINT} denies access to {repository}: {_reason(error)}",
+                hint=f"if it is private or gated, set HF_TOKEN; or {WEIGHTS_HINT}",
             ) from error
         except Exception as error:  # no name, no route, refused, timed out, a proxy's or a server's error …
             raise RequestError(
@@ -81,7 +81,7 @@ def _first_offered(name: str, repository: str) -> str:
                 f"cannot be reached: {_reason(error)}",
                 hint=WEIGHTS_HINT,
             ) from error
-    raise RequestError(f"{name}: {repository} holds neither {FILES[0]} nor {FILES[1]}", hint=WEIGHTS_HINT)
+    raise RequestError(f"{name}: {repository} has neither {FILES[0]} nor {FILES[1]}", hint=WEIGHTS_HINT)
 
 
 def _connect_timeout() -> float:

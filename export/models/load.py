@@ -107,14 +107,14 @@ def _check_input(model: str, config: PretrainedCfg) -> None:
     channels, height, width = config.test_input_size or config.input_size
     if channels != 3 or height != width:
         raise RequestError(
-            f"{model} wants images of {height}×{width} with {channels} channels; only square RGB ones are supported"
+            f"{model} takes images of {height}×{width} with {channels} channels; only square RGB images are supported"
         )
 
 
 def _check_labels(request: ModelRequest, config: PretrainedCfg) -> None:
     classes = request.entry.arguments.get("num_classes", config.num_classes)
     if request.labels and request.kind != "checkpoint" and classes == 0:
-        raise RequestError(f"--labels {request.labels}: {request.model} has no classes, its output is an embedding")
+        raise RequestError(f"--labels {request.labels}: {request.model} has no classes; its output is an embedding")
 
 
 def _pinned(entry: CatalogEntry, config: PretrainedCfg) -> str:
@@ -142,7 +142,7 @@ def _from_file(
 ) -> tuple[nn.Module, dict[str, Any]]:
     checkpoint = read_checkpoint(path)
     if checkpoint.key:
-        tell(f"note: the weights under {checkpoint.key!r} in {path.name} are used")
+        tell(f"note: using the weights under {checkpoint.key!r} in {path.name}")
     classifier = config.classifier if isinstance(config.classifier, str) else None
     classes = class_count(checkpoint, classifier)
     arguments = dict(request.entry.arguments)
@@ -158,7 +158,7 @@ def _preprocess(model: str, module: nn.Module) -> Preprocess:
     config = resolve_input_data_config(module, use_test_size=True)
     if config["interpolation"] not in INTERPOLATIONS:
         raise RequestError(
-            f"{model} wants {config['interpolation']} interpolation; known are {', '.join(INTERPOLATIONS)}"
+            f"{model} uses {config['interpolation']} interpolation; supported: {', '.join(INTERPOLATIONS)}"
         )
     return Preprocess(
         size=config["input_size"][1],
@@ -176,7 +176,7 @@ def _outputs(model: str, module: nn.Module, preprocess: Preprocess) -> int:
     output = module(torch.zeros(1, 3, preprocess.size, preprocess.size))
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-        raise RequestError(f"{model} answers with {shape}, not with one row of numbers for an image", hint=MODELS_HINT)
+        raise RequestError(f"{model} returns {shape} for an image, not one row of numbers", hint=MODELS_HINT)
     return int(output.shape[1])
 
 
@@ -189,10 +189,10 @@ def _labels(request: ModelRequest, classes: int, tell: Callable[[str], None]) ->
         return LABELS
     known = imagenet_labels(classes)
     if known is None:
-        tell(f"note: the names of the {classes} classes are not known; they are shown as class 0 … class {classes - 1}")
+        tell(f"note: the names of the {classes} classes are unknown; they are shown as class 0 … class {classes - 1}")
         return numbered_labels(classes)
     if request.kind == "checkpoint":
-        tell(f"note: a head of {classes} classes is taken for ImageNet's; say otherwise with --labels FILE")
+        tell(f"note: the {classes} classes are assumed to be ImageNet's; pass --labels FILE for others")
     return known
 
 

@@ -33,21 +33,21 @@ class ModelRequest:
         if self.checkpoint is not None:
             if self.weights not in (None, "checkpoint"):
                 raise RequestError(
-                    f"--checkpoint {self.checkpoint} and --weights {self.weights} exclude each other",
+                    f"--checkpoint {self.checkpoint} and --weights {self.weights} are mutually exclusive",
                     hint="leave one of them out",
                 )
             _check_checkpoint(self.checkpoint)
         elif self.weights == "checkpoint":
             raise RequestError(
-                "weights from a checkpoint were asked for, but no file was named", hint="pass --checkpoint FILE"
+                "weights from a checkpoint were requested, but no file was given", hint="pass --checkpoint FILE"
             )
         elif self.weights == "embedded" and not entry.embedded:
             raise RequestError(
-                f"{self.model} is not embedded in this project",
-                hint="only fashion is; leave --weights out for the hub's",
+                f"{self.model} has no embedded weights",
+                hint="only fashion has; leave out --weights to download pretrained ones",
             )
         if self.labels is not None and not self.labels.is_file():
-            raise RequestError(f"--labels {self.labels}: there is no such file")
+            raise RequestError(f"--labels {self.labels}: no such file")
 
     @property
     def entry(self) -> CatalogEntry:
@@ -73,10 +73,10 @@ def _check_checkpoint(path: Path) -> None:
     allowed = ", ".join(CHECKPOINT_SUFFIXES)
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
-        raise RequestError(f"--checkpoint {path} {found}", hint=f"name one file of weights ({allowed})")
+        raise RequestError(f"--checkpoint {path} {found}", hint=f"pass one weights file ({allowed})")
     if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
         raise RequestError(
-            f"--checkpoint {path}: files of weights end in {allowed}",
+            f"--checkpoint {path}: weights files end in {allowed}",
             hint="save the model's state_dict with safetensors.torch.save_file or torch.save",
         )
 
@@ -92,7 +92,7 @@ def weights_file(request: ModelRequest) -> Path | None:
     if not path.is_file():
         raise ArtifactError(
             f"the embedded weights of {request.name} are missing: {path.name} is not in export/data/assets",
-            hint="restore the file from the repository, or make it anew with: python -m export.train --install",
+            hint="restore the file from the repository, or train it again: python -m export.train --install",
         )
     return path
 

@@ -1,1 +1,1 @@
-"""From stored artifacts and measurements to the site; the standard library and Jinja alone."""
+"""From stored artifacts and measurements to the site; only Jinja, msgspec and the standard library."""

@@ -30,7 +30,9 @@ def make_bundle() -> Path:
     if (folder / "bundle.json").exists():
         return folder
     if shutil.which("node") is None:
-        raise RequestError("Node.js is not on PATH; it bundles the page's scripts", hint="install Node.js 20 or newer")
+        raise RequestError(
+            "Node.js is not on PATH; it bundles the page's scripts", hint="install Node.js 20.10 or newer"
+        )
     if not (SITE / "node_modules").is_dir():
         raise RequestError("the page's packages are not installed", hint="run: make setup   (or: npm ci --prefix site)")
     engine = make_engine()

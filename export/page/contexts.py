@@ -210,7 +210,7 @@ def page_contexts(
         IndexContext(
             page="index.html",
             title=f"{names} on your own device",
-            description=f"Classify pictures with {names} in the browser. Nothing is uploaded.",
+            description=f"Classify images with {names} in the browser. Nothing is uploaded.",
             models=tuple(_choose(model) for model in published),
             site_data=_site_data(published, scripts),
             main_script=f"assets/{scripts.main}",
@@ -236,7 +236,7 @@ def page_contexts(
             licences=f"assets/{LICENCES}",
             **shared,
         ),
-        PageContext(page="404.html", title="Page not found", description="There is no such page here.", **shared),
+        PageContext(page="404.html", title="Page not found", description="This page does not exist.", **shared),
     )
     return pages, notes
 

@@ -52,14 +52,14 @@ class Variant:
     def note(self) -> str:
         """What the recipe does, and what this format does otherwise."""
         stock = self.artifact.format.endswith("_stock")
-        return self._format_note() + (" As the stock converters make it, for comparison." if stock else "")
+        return self._format_note() + (" The stock conversion, for comparison." if stock else "")
 
     def _format_note(self) -> str:
         how = self.recipe.quantization
         if how is None or how.activation_bits is None:
             return self.recipe.note
         if self.artifact.compute_dtype == "float32":
-            return f"{self.recipe.note} Here its weights are used; activations stay in float."
+            return f"{self.recipe.note} In this format, only weights are quantized; activations stay float."
         format = FORMATS[self.artifact.format]
         dynamic = how.method.activations == "dynamic"
         return self.recipe.note + (format.dynamic_note if dynamic else format.static_note)
@@ -144,7 +144,7 @@ def gather_model(store: Store, name: str, recipes: list[str], chosen: Collection
     wanted = [artifact for artifact in stored if chosen is None or variant_id(artifact) in chosen]
     variants = tuple(variant for recipe in recipes for variant in _variants(store, name, recipe, wanted))
     if not variants:
-        raise ArtifactError(f"{store.root / name} holds none of {', '.join(sorted(chosen or ()))}", hint="build again")
+        raise ArtifactError(f"{store.root / name} has none of {', '.join(sorted(chosen or ()))}", hint="build again")
     return PublishedModel(
         spec=spec,
         reference=_reference(store, origin),
@@ -185,7 +185,7 @@ def _variants(store: Store, name: str, recipe: str, stored: list[Artifact]) -> l
             )
     if not found:
         raise ArtifactError(
-            f"{store.root / name} holds no browser format of recipe {recipe}",
+            f"{store.root / name} has no browser format of recipe {recipe}",
             hint=f"run: python -m export.build --model {name} --recipe {recipe}",
         )
     return found
@@ -222,7 +222,7 @@ def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Art
     for variant in variants:
         if not visit(variant.artifact):
             raise ArtifactError(
-                f"{variant.origin} was made from another version of {origin.model} than is stored beside it",
+                f"{variant.origin} was made from another version of {origin.model} than the one stored",
                 hint=f"run: python -m export.build --model {origin.model}",
             )
     return tuple(one for one in ordered.values() if one.verification is not None or one.sha256 == origin.sha256)

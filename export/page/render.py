@@ -56,7 +56,7 @@ class RenderReport:
             f"a first visit downloads at most {format_bytes(self.first_visit_bytes)}: "
             f"{format_count(self.visits_per_month)} visits per month within {format_bytes(MONTHLY_TRAFFIC)}",
             f"available offline: {self.kept} files ({format_bytes(self.kept_bytes)}) from the first visit, "
-            f"{self.later} ({format_bytes(self.later_bytes)}) once they were used",
+            f"{self.later} ({format_bytes(self.later_bytes)}) after their first use",
             *(f"note: {note}" for note in self.notes),
         ]
 
@@ -104,7 +104,7 @@ def _refuse_foreign(out: Path) -> None:
     if not out.exists():
         return
     if not out.is_dir():
-        raise RequestError(f"{out} is a file; the site needs a folder", hint="name another one with --out")
+        raise RequestError(f"{out} is a file; the site needs a folder", hint="choose another one with --out")
     present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
     if not present:
         return
@@ -113,14 +113,14 @@ def _refuse_foreign(out: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(
             f"{out} is not empty and was not made by this command (it has no readable {MARKER})",
-            hint="empty it, or name another folder with --out",
+            hint="empty it, or choose another folder with --out",
         ) from error
     foreign = sorted(present - ours)
     if foreign:
         shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
         raise RequestError(
-            f"{out} would be replaced, but holds files that are no part of the site: {shown}",
-            hint="move them elsewhere, or name another folder with --out",
+            f"{out} would be replaced, but has files that are not part of the site: {shown}",
+            hint="move them elsewhere, or choose another folder with --out",
         )
 
 
@@ -176,7 +176,7 @@ def _copy_files(published: tuple[PublishedModel, ...], scripts: Bundle, folder: 
 def _copy_verified(source: Path, target: Path, sha256: str) -> None:
     _copy(source, target)
     if hash_file(target) != sha256:
-        raise ArtifactError(f"{source} is not what its manifest says", hint="build again with --force")
+        raise ArtifactError(f"{source} does not match its manifest", hint="build again with --force")
 
 
 def _copy(source: Path, target: Path) -> None:

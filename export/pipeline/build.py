@@ -46,7 +46,7 @@ def _for_engines(session: BuildSession, recipe: Recipe, chosen: tuple[str, ...])
     if not made:
         raise refusals[0]
     for refusal in refusals:
-        say(f"    note: {refusal.message}; {', '.join(artifact.format for artifact in made)} serves {recipe.name}")
+        say(f"    note: {refusal.message}; {recipe.name} is built as {', '.join(artifact.format for artifact in made)}")
     return made
 
 
@@ -87,7 +87,7 @@ def _obtain_float(session: BuildSession) -> None:
     """Make the float model first, and say what it is worth."""
     session.obtain("torch")
     if session.request.kind == "random":
-        say("    random weights: predictions mean nothing, sizes and latency do")
+        say("    random weights: predictions are meaningless, sizes and latency are real")
 
 
 def _obtain_selftests(session: BuildSession, artifacts: list[Artifact], recipes: tuple[Recipe, ...]) -> None:

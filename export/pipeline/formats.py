@@ -126,9 +126,9 @@ def _litert(name: str, title: str, graph: str, file: str = "") -> Format:
         file=file,
         engine="litert",
         runner=stage,
-        dynamic_note=" Here attention’s own products stay in float.",
-        static_note=" Here the runtime chooses the scales of activations, one per token; attention’s own products stay "
-        "in float.",
+        dynamic_note=" In this format, the matrix products of attention stay float.",
+        static_note=" In this format, the runtime chooses the scales of activations, one per token, and the matrix "
+        "products of attention stay float.",
     )
 
 
@@ -186,7 +186,7 @@ _MADE = (
         bounds_db=ROUNDED_BOUNDS_DB,
         engine="ort",
         runner=f"{STAGES}.qdq",
-        dynamic_note=" Here one scale serves all tokens, and attention’s own products stay in float.",
+        dynamic_note=" In this format, all tokens share one scale, and the matrix products of attention stay float.",
     ),
     Format(name="selftest", title="reference images", parents=(MODEL,), stage=f"{STAGES}.selftest", tools=TORCH_TOOLS),
 )

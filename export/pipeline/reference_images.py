@@ -70,8 +70,8 @@ def write_reference(spec: ModelSpec, module: nn.Module, path: Path) -> None:
         logits = found[:, outputs].astype(np.float16)
     if not np.isfinite(logits).all():
         raise VerificationError(
-            f"{spec.name} gives outputs up to {np.abs(found).max():.3g}, which float16 cannot hold",
-            hint="check the model's weights for values that are not finite or overflow",
+            f"{spec.name} has outputs up to {np.abs(found).max():.3g}, which overflow float16",
+            hint="check the model's weights for NaN, infinite or very large values",
         )
     tensors: dict[str, NDArray[np.generic]] = {"images": images, "logits": logits}
     if len(outputs) < found.shape[1]:

@@ -85,8 +85,8 @@ def engines_of(recipe: Recipe, chosen: tuple[str, ...]) -> tuple[Engine, ...]:
     found = tuple(engine for engine in able if engine.name in chosen)
     if not found:
         raise RequestError(
-            f"--engine {','.join(chosen)}: nothing of it runs the recipe {recipe.name}",
-            hint=f"what does: {', '.join(engine.name for engine in able)}",
+            f"--engine {','.join(chosen)} cannot run the recipe {recipe.name}",
+            hint=f"engines that can: {', '.join(engine.name for engine in able)}",
         )
     return found
 

@@ -28,8 +28,8 @@ def _read(store: Store, parent: Artifact, recipe: str, format: str) -> Artifact:
     artifact = store.read(parent.model, recipe, format)
     if artifact is None or parent.sha256 not in {one.sha256 for one in artifact.parents}:
         raise ArtifactError(
-            f"{store.folder(parent.model, recipe, format)} is missing or of other files: a page of "
-            f"{parent.model}/{parent.recipe}/{parent.format} could not test its back ends",
+            f"{store.folder(parent.model, recipe, format)} is missing or outdated: a page of "
+            f"{parent.model}/{parent.recipe}/{parent.format} could not test its backends",
             hint=f"build again: python -m export.build --model {parent.model} --recipe {parent.recipe}",
         )
     return artifact

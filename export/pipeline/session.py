@@ -172,7 +172,7 @@ def _tool_version(distribution: str, format: str) -> str:
         return version(distribution)
     except PackageNotFoundError as error:
         raise RequestError(
-            f"making {format} needs the package {distribution}, which is not installed", hint="run: make setup"
+            f"{format} needs the package {distribution}, which is not installed", hint="run: make setup"
         ) from error
 
 

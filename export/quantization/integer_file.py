@@ -132,10 +132,10 @@ def load_quantized(path: Path) -> QuantizedModel:
         set(tensors) - set(rest) - {f"{name}.{part}" for name in layers for part in ("weight", "scale", "zero_point")}
     )
     if unknown:
-        raise ArtifactError(f"{path} holds tensors that its model has no place for: {sorted(unknown)[:5]}")
+        raise ArtifactError(f"{path} has tensors that are not in its model: {sorted(unknown)[:5]}")
     missing = {name for name in state if name not in rest and not any(name.startswith(f"{layer}.") for layer in layers)}
     if missing:
-        raise ArtifactError(f"{path} lacks tensors of its model: {sorted(missing)[:5]}")
+        raise ArtifactError(f"{path} lacks tensors that are in its model: {sorted(missing)[:5]}")
     module.load_state_dict(rest, strict=False)
     return QuantizedModel(spec, recipe, module.eval())
 
@@ -161,13 +161,13 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray[Any, 
         raise ArtifactError(f"{path} is not a safetensors file, or it is truncated: {error}") from error
     if header.get("format") != FORMAT or header.get("schema_version") != str(VERSION):
         raise ArtifactError(
-            f"{path} is no quantized model of this version (format {header.get('format')!r}, "
+            f"{path} is not a quantized model of this version (format {header.get('format')!r}, "
             f"schema_version {header.get('schema_version')!r})",
             hint=AGAIN,
         )
     (length,) = struct.unpack_from("<Q", blob)
     if hash_bytes(blob[8 + length :]) != header.get("sha256"):
-        raise ArtifactError(f"{path} is damaged: its tensors are not those it was written with", hint="copy it again")
+        raise ArtifactError(f"{path} is damaged: the SHA-256 of its tensors does not match", hint="copy it again")
     return header, tensors
 
 

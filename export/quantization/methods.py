@@ -33,7 +33,7 @@ class Calibration(Record, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         low, high = self.search_range
         if not low < high:
-            raise ValueError(f"search_range is {low} to {high}; the first must be below the second")
+            raise ValueError(f"search_range is {low} to {high}; the first value must be below the second")
 
 
 class LayerRule(Record, frozen=True, kw_only=True):
@@ -103,7 +103,7 @@ METHODS: dict[str, Method] = {
         _method(
             "affine",
             "min/max per tensor",
-            "As min/max, but weights are asymmetric and per tensor too: one scale and one zero point each.",
+            "As min/max, but weights are also asymmetric and per tensor: one scale and one zero point per tensor.",
             weight_granularity="tensor",
             weight_symmetric=False,
             activations="minmax",
@@ -130,7 +130,7 @@ METHODS: dict[str, Method] = {
             "ptq4vit_published",
             "PTQ4ViT as published",
             "PTQ4ViT (Yuan et al., ECCV 2022) exactly as its published code computes it: per-tensor weights, "
-            "overlapping softmax ranges, and a gradient that is rounding noise.",
+            "overlapping softmax ranges, and a gradient that is only rounding noise.",
             weights="search",
             weight_granularity="tensor",
             activations="search",
@@ -142,8 +142,8 @@ METHODS: dict[str, Method] = {
         _method(
             "ptq4vit",
             "PTQ4ViT, corrected",
-            "PTQ4ViT as its paper means it: a sampled Fisher gradient, disjoint twin ranges a power of two apart for "
-            "softmax and GELU, scales per head and per output channel.",
+            "PTQ4ViT as its paper describes it: a sampled Fisher gradient, disjoint twin ranges a power of two apart "
+            "for softmax and GELU, scales per head and per output channel.",
             weights="search",
             activations="search",
             activation_symmetric=True,
@@ -164,7 +164,7 @@ METHODS: dict[str, Method] = {
         _method(
             "smoothquant",
             "SmoothQuant",
-            "Range is migrated from activations into weights where a LayerNorm comes before (Xiao et al., ICML 2023); "
+            "Range is migrated from activations to weights in layers that follow a LayerNorm (Xiao et al., ICML 2023); "
             "exact in float.",
             fold="smooth",
             activations="minmax",
@@ -172,15 +172,15 @@ METHODS: dict[str, Method] = {
         _method(
             "bias",
             "bias correction",
-            "As min/max; then the mean error of every output channel is corrected in its bias.",
+            "As min/max; then the mean error of every output channel is subtracted from its bias.",
             activations="minmax",
             compensate="bias",
         ),
         _method(
             "aqer",
             "ERQ's Aqer",
-            "Ridge regression updates the weights to compensate the error of quantized activations, before they are "
-            "quantized themselves by GPTQ (Zhong et al., ICML 2024).",
+            "Ridge regression updates the weights to compensate the error of quantized activations, before GPTQ "
+            "quantizes the weights (Zhong et al., ICML 2024).",
             fold="layernorm",
             weights="gptq",
             activations="percentile",

@@ -61,7 +61,7 @@ def verify_quantized(
     expected = run_model(calibrated, inputs)
     if not np.array_equal(found, expected):
         raise VerificationError(
-            f"{spec.name}: the integer file gives other outputs than the model it was written from "
+            f"{spec.name}: the integer file's outputs differ from those of the model it was written from "
             f"(largest difference {np.abs(found - expected).max():.3g})"
         )
     return compare(outputs, found, edge=edge_of(recipe), parent="torch", subject=f"{spec.name}: {recipe.name}")

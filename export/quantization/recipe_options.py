@@ -24,18 +24,20 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=RULE,
-        help="other bits for the layers of a name or role, - for float: 'blocks.0.*=8,8', head=8, stem=-; "
+        help="other bits for layers whose name or role matches, - for float: 'blocks.0.*=8,8', head=8, stem=-; "
         "repeatable, the first match wins",
     )
     calibration = parser.add_argument_group("calibration")
-    calibration.add_argument("--metric", choices=get_args(Metric), help="objective that the search of scales minimises")
+    calibration.add_argument("--metric", choices=get_args(Metric), help="objective that the scale search minimises")
     calibration.add_argument("--calibration", type=int, metavar="N", help="number of calibration images")
-    calibration.add_argument("--seed", type=int, help="seed of the images drawn and the labels sampled")
-    calibration.add_argument("--candidates", type=int, metavar="N", help="number of scales that the search tries")
+    calibration.add_argument("--seed", type=int, help="seed for drawing images and sampling labels")
+    calibration.add_argument("--candidates", type=int, metavar="N", help="number of candidate scales in the search")
     calibration.add_argument("--rounds", type=int, metavar="N", help="alternating searches of weight and input scales")
-    calibration.add_argument("--search-range", metavar="LO,HI", help="of those scales, as shares of the full range")
     calibration.add_argument(
-        "--percentile", type=float, metavar="P", help="of the values that a range covers, such as 99.999"
+        "--search-range", metavar="LO,HI", help="range of the candidates, relative to the full range"
+    )
+    calibration.add_argument(
+        "--percentile", type=float, metavar="P", help="percentage of the values that a range covers, such as 99.999"
     )
     calibration.add_argument("--smooth", type=float, metavar="A", help="migration strength of SmoothQuant, 0 to 1")
 
@@ -46,20 +48,22 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
         named = quantizing(METHODS[args.method], args.weights_bits or 8, args.activation_bits)
     elif args.weights_bits or args.activation_bits:
         raise RequestError(
-            f"--recipe {args.recipe} says its bits itself", hint="use --method with --weights-bits, or leave them out"
+            f"--recipe {args.recipe} already sets the bits", hint="use --method with --weights-bits, or leave them out"
         )
     else:
         named = find_recipe(args.recipe)
     quantization = named.quantization
     if quantization is None:
-        raise RequestError(f"--recipe {named.name} only stores, it does not quantize", hint="for instance w8a8_ptq4vit")
+        raise RequestError(
+            f"--recipe {named.name} does not quantize, it only sets the storage type", hint="for instance w8a8_ptq4vit"
+        )
     calibration = replace(quantization.calibration, **_read_calibration(args))
     rules = (*(read_rule(text) for text in args.rule), *quantization.rules)
     if (calibration, rules) == (quantization.calibration, quantization.rules):
         return named
     customised = replace(quantization, calibration=calibration, rules=rules)
     return replace(
-        named, quantization=customised, name=f"{named.name}_custom", title=f"{named.title}, with own options"
+        named, quantization=customised, name=f"{named.name}_custom", title=f"{named.title}, with custom options"
     )
 
 
@@ -85,6 +89,8 @@ def read_rule(text: str) -> LayerRule:
     pattern, _, bits = text.rpartition("=")
     parts = bits.split(",")
     if not pattern or len(parts) > 2 or not all(part == "-" or part in "345678" for part in parts) or "" in parts:
-        raise RequestError(f"--rule {text!r}", hint=f"{RULE}, with 3 to 8 bits or - for float: 'blocks.0.*=8,8'")
+        raise RequestError(
+            f"--rule {text!r} is malformed", hint=f"{RULE}, with 3 to 8 bits or - for float: 'blocks.0.*=8,8'"
+        )
     weight, activation = (None if part == "-" else int(part) for part in (*parts, "-")[:2])
     return LayerRule(pattern=pattern, weight_bits=weight, activation_bits=activation)

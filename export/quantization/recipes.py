@@ -13,7 +13,7 @@ from export.core.errors import ArtifactError, RequestError
 from export.core.schema import Record
 from export.quantization.methods import BITS, METHODS, Bits, Calibration, LayerRule, Method
 
-EXAMPLE = "beside every quantized model lies one that fits: MODEL/RECIPE/safetensors/recipe.json"
+EXAMPLE = "every quantized model has a valid one as an example: MODEL/RECIPE/safetensors/recipe.json"
 CORRECT = f"correct the file; {EXAMPLE}"
 NAME = re.compile(r"w(?P<weight>\d+)(?:a(?P<activation>\d+))?_(?P<method>\w+)")
 
@@ -69,7 +69,7 @@ RECIPES: dict[str, Recipe] = {
             title="Float weights",
             storage_dtype="float32",
             compute_dtype="float32",
-            note="The model as it was trained: the baseline for the others.",
+            note="The model as trained: the baseline for the others.",
         ),
     )
 }
@@ -107,15 +107,15 @@ def quantizing(
     name = f"w{weight_bits}" + (f"a{activation_bits}" if activation_bits else "") + f"_{method.name}"
     for bits in (weight_bits, activation_bits):
         if bits is not None and bits not in BITS:
-            raise RequestError(f"--recipe {name}: {bits} bits", hint=f"bits are {BITS[0]} to {BITS[-1]}")
+            raise RequestError(f"--recipe {name}: {bits} bits", hint=f"allowed: {BITS[0]} to {BITS[-1]} bits")
     if activation_bits is None and not method.weight_only:
         raise RequestError(
-            f"--recipe {name}: {method.name} quantizes activations, so their bits are needed",
+            f"--recipe {name}: {method.name} quantizes activations, so it needs their bits",
             hint=f"for instance w{weight_bits}a8_{method.name}",
         )
     if activation_bits is not None and method.activations == "none":
         raise RequestError(
-            f"--recipe {name}: {method.name} quantizes weights alone", hint=f"for instance w{weight_bits}_{method.name}"
+            f"--recipe {name}: {method.name} quantizes only weights", hint=f"for instance w{weight_bits}_{method.name}"
         )
     short = "dynamic" if name == f"w{weight_bits}a8_dynamic" else None
     return Recipe(
@@ -148,7 +148,7 @@ def _read_recipe(path: Path) -> Recipe:
         raise RequestError(f"--recipe {path} is not a recipe: {error}", hint=CORRECT) from error
     if recipe.quantization is None or not re.fullmatch(r"[\w-]+", recipe.name) or recipe.name in RECIPES:
         raise RequestError(
-            f"--recipe {path}: it needs a name of its own (letters, digits, _) and a quantization", hint=CORRECT
+            f"--recipe {path}: it needs a unique name (letters, digits, _, -) and a quantization", hint=CORRECT
         )
     chosen = recipe.quantization
     checked = quantizing(chosen.method, chosen.weight_bits, chosen.activation_bits, chosen.rules, chosen.calibration)

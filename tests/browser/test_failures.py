@@ -122,7 +122,7 @@ def files_of(site: Path, variant: str) -> dict[str, str]:
         (answered_404, "404", "404"),
         (replaced_by_html, "web page instead", None),
         (rate_limited, "429", "429"),
-        (cut_off, "connection for .* (was lost|could not be made)", "ERR_"),
+        (cut_off, "connection for .* (was lost|failed)", "ERR_"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )

@@ -31,8 +31,8 @@ def test_threads_after_one_reload_and_at_once_on_the_next_visit(
         first = Visit(visitor)
         page = first.open(url, loads=2)
         expect(page.locator("#state")).to_contain_text("reloaded once")
-        assert page.evaluate("sessionStorage.heard").count("Reloading once to switch on threads") == 1
-        assert isolated(page) and int(device(page, "Threads possible")) > 1
+        assert page.evaluate("sessionStorage.heard").count("Reloading once to enable threads") == 1
+        assert isolated(page) and int(device(page, "Threads available")) > 1
         classify(page)
         assert int(device(page, "Threads")) > 1
         assert page.url == url + CHOICE
@@ -52,7 +52,7 @@ def test_picture_being_classified_is_not_lost_to_the_reload(
         page = visit.open(url)
         classify(page)
         handler.released.set()
-        expect(page.locator("#device")).to_contain_text("from the next visit")
+        expect(page.locator("#device")).to_contain_text("on the next visit")
         assert visit.loads == 1
         second = Visit(visitor)
         page = second.open(url)
@@ -75,7 +75,7 @@ def test_iphone_is_not_isolated_but_keeps_the_page(chromium: Browser, built_site
         visit = Visit(context)
         page = visit.open(url)
         expect_in_charge(page, "plain")
-        assert device(page, "Threads possible") == "1: iPhones and iPads run out of memory with threads"
+        assert device(page, "Threads available") == "1: iPhones and iPads run out of memory with threads"
         classify(page)
         assert visit.loads == 1
         handler.gone.set()
@@ -90,7 +90,7 @@ def test_browser_without_service_workers_says_so(visitor: BrowserContext, built_
         visit = Visit(visitor)
         page = visit.open(url)
         classify(page)
-        assert "private window" in device(page, "Threads possible") and visit.loads == 1
+        assert "private browsing" in device(page, "Threads available") and visit.loads == 1
 
 
 def test_browser_that_blocks_the_service_worker_says_so(page: Page, site_url: str) -> None:

@@ -41,7 +41,7 @@ def test_axe_finds_nothing_in_answers_and_problems(page: Page, site_url: str) ->
     page.get_by_role("button", name="Sample: Bag").click()
     expect(page.locator("#state")).to_contain_text("Most likely")
     assert violations(page) == []
-    page.get_by_label("Choose a picture").set_input_files({"name": "empty.png", "mimeType": "image/png", "buffer": b""})
+    page.get_by_label("Choose an image").set_input_files({"name": "empty.png", "mimeType": "image/png", "buffer": b""})
     expect(page.get_by_role("alert")).to_be_visible()
     assert violations(page) == []
 

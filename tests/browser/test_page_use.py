@@ -69,7 +69,7 @@ def test_sample_is_classified_and_everything_is_said(opened: Page, built_site: P
     assert shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 100.5
     for name in ("download_ms", "decode_ms", "compile_ms", "first_run_ms"):
         expect(figure(opened, name)).to_contain_text("ms")
-    expect(opened.locator("#single-run")).to_contain_text("This one run")
+    expect(opened.locator("#single-run")).to_contain_text("Single run")
     expect(opened.locator("#device")).to_contain_text("not cross-origin isolated")  # why there is one thread
     origin = opened.evaluate("location.origin")
     assert {
@@ -88,23 +88,23 @@ def test_nothing_of_the_model_is_downloaded_before_it_is_wanted(page: Page, site
 
 
 def test_chosen_dropped_and_pasted_pictures_are_classified(opened: Page) -> None:
-    opened.get_by_label("Choose a picture").set_input_files(SAMPLE)
+    opened.get_by_label("Choose an image").set_input_files(SAMPLE)
     expect(state(opened)).to_contain_text("Most likely")
     expect(ranking(opened)).to_have_count(5)
     first = ranking(opened).all_text_contents()
     for way in ("drop", "paste"):
         opened.get_by_role("button", name="Load again").click()
-        expect(opened.get_by_role("img", name="Your picture")).to_be_visible()
+        expect(opened.get_by_role("img", name="Your image")).to_be_visible()
         opened.evaluate(DROP, [list(SAMPLE.read_bytes()), way])
-        name = "dropped.png" if way == "drop" else "Pasted picture"
-        expect(opened.get_by_role("img", name=f"Your picture: {name}")).to_be_visible()
+        name = "dropped.png" if way == "drop" else "Pasted image"
+        expect(opened.get_by_role("img", name=f"Your image: {name}")).to_be_visible()
         expect(state(opened)).to_contain_text("Most likely")
         expect(ranking(opened)).to_have_text(first)
 
 
 def test_what_is_dropped_must_be_a_file(opened: Page) -> None:
     opened.evaluate(DROP, [[], "text"])
-    expect(opened.get_by_role("alert")).to_contain_text("not a file")
+    expect(opened.get_by_role("alert")).to_contain_text("Only files")
     expect(opened.get_by_role("button", name="Try again")).to_be_hidden()
 
 
@@ -114,7 +114,7 @@ def test_newest_of_many_pictures_wins(opened: Page) -> None:
     expect(state(opened)).to_contain_text("Most likely")
     pressed = opened.locator("[data-sample][aria-pressed=true]")
     expect(pressed).to_have_count(1)
-    expect(opened.get_by_role("img", name="Your picture: Ankle boot")).to_be_visible()
+    expect(opened.get_by_role("img", name="Your image: Ankle boot")).to_be_visible()
     expect(opened.get_by_role("alert")).to_be_hidden()
     last = ranking(opened).all_text_contents()
     opened.get_by_role("button", name="Sample: Ankle boot").click()
@@ -155,7 +155,7 @@ def test_link_restores_the_choice(page: Page, site_url: str) -> None:
     [
         ("model=nope", "model “nope”", "fashion"),
         ("variant=w3", "variant “w3”", "u8-tfjs"),
-        ("backend=gpu", "back end “gpu”", "wasm"),
+        ("backend=gpu", "backend “gpu”", "wasm"),
     ],
 )
 def test_link_to_what_is_not_here_says_what_is(page: Page, site_url: str, choice: str, asked: str, known: str) -> None:
@@ -212,7 +212,7 @@ def test_model_can_be_removed_from_the_device(opened: Page) -> None:
     expect(opened.locator("#load-note")).to_contain_text("kept on this device")
     assert opened.evaluate("caches.keys()")
     opened.get_by_role("button", name="Remove the model").click()
-    expect(opened.locator("#load-note")).to_contain_text("no longer kept")
+    expect(opened.locator("#load-note")).to_contain_text("removed from this device")
     assert opened.evaluate("caches.keys()") == []
 
 
@@ -263,12 +263,12 @@ def test_model_without_classes_compares_two_pictures(page: Page, features_url: s
     open_at(page, features_url)
     page.get_by_role("button", name="Sample: Bag").click()
     expect(page.locator("#embedding")).to_contain_text("no classes")
-    expect(page.locator("#embedding")).to_contain_text("second picture")
+    expect(page.locator("#embedding")).to_contain_text("second image")
     expect(page.locator("#ranking")).to_be_hidden()
     page.get_by_role("button", name="Sample: Dress").click()
-    expect(page.locator("#embedding")).to_contain_text(re.compile(r"Cosine similarity with “Bag”.*: -?0\.\d{4}"))
+    expect(page.locator("#embedding")).to_contain_text(re.compile(r"previous image, “Bag”: -?0\.\d{4}"))
     page.get_by_role("button", name="Sample: Dress").click()
-    expect(page.locator("#embedding")).to_contain_text(re.compile(r"with “Dress”.*: 1\.0000"))
+    expect(page.locator("#embedding")).to_contain_text(re.compile(r"previous image, “Dress”: 1\.0000"))
 
 
 def test_without_javascript_the_page_says_so(page: Page, site_url: str) -> None:

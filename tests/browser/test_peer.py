@@ -111,7 +111,7 @@ def test_threads_without_isolation_are_an_error(chromium: Browser, url: str) -> 
 
 
 def test_two_images_of_one_name_are_refused(artifact: Path) -> None:
-    with pytest.raises(RequestError, match="one name"), peer_site(artifact, images=[SAMPLES / PHOTO] * 2):
+    with pytest.raises(RequestError, match="same name"), peer_site(artifact, images=[SAMPLES / PHOTO] * 2):
         pass
 
 

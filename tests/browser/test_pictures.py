@@ -169,9 +169,9 @@ def test_files_that_cannot_be_used_say_why_and_the_next_one_works(opened: Page) 
     whole = encoded(picture(width=400, height=300), "PNG")
     for data, message in (
         (b"", "0 bytes"),
-        (b"These are words, not a picture.\n" * 10, "no image"),
+        (b"These are words, not a picture.\n" * 10, "not an image"),
         (b"<!doctype html><title>saved page</title>", "web page"),
-        (whole[: len(whole) // 2], "ends before"),
+        (whole[: len(whole) // 2], "is truncated"),
         (huge(), "100 megapixels"),
     ):
         choose(opened, data)

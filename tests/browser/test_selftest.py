@@ -107,7 +107,7 @@ def test_result_is_shown(page: Page, site_url: str) -> None:
     classify(page, site_url, "variant=u8-tfjs&backend=wasm")
     expect(state(page)).to_contain_text("Most likely")
     expect(page.locator("#device")).to_contain_text(
-        re.compile(r"Self-test.*\d of \d reference images agree, outputs are off by 0\.\d+ at most")
+        re.compile(r"Self-test.*same top-1 on \d of \d reference images, max abs difference 0\.\d+")
     )
     expect(page.locator("#refusals")).to_be_hidden()
 
@@ -118,19 +118,19 @@ def test_wrong_back_end_is_refused_by_name_and_the_next_one_taken(page: Page, wr
     refusals = page.locator("#refusals")
     expect(refusals).to_contain_text(
         re.compile(
-            r"“wasm” gives wrong answers here: \d of \d reference images agree, .* off by [\d.]+ at most, "
-            r"where [\d.]+ is allowed. JavaScript \(CPU\) is used instead"
+            r"“wasm” fails the self-test on this device: same top-1 on \d of \d reference images, max abs difference "
+            r"[\d.]+, allowed [\d.]+. JavaScript \(CPU\) is used instead"
         )
     )
     expect(state(page)).to_contain_text("Most likely")
     expect(page.get_by_role("radio", name="JavaScript (CPU)")).to_be_checked()
     wasm = page.get_by_role("radio", name="WebAssembly (CPU)")
     expect(wasm).to_be_disabled()
-    expect(wasm).to_have_accessible_description(re.compile("Not available: .*wrong answers"))
+    expect(wasm).to_have_accessible_description(re.compile("Not available: .*fails the self-test"))
     expect(page.locator("#device")).to_contain_text("cpu")
     expect(page.get_by_role("alert")).to_be_hidden()
     page.get_by_role("button", name="Sample: Dress").click()
-    expect(page.get_by_role("img", name="Your picture: Dress")).to_be_visible()
+    expect(page.get_by_role("img", name="Your image: Dress")).to_be_visible()
     expect(state(page)).to_contain_text("Most likely")
     page.get_by_role("radio", name=re.compile("8-bit")).check()
     expect(refusals).to_be_hidden()  # another variant is tested by itself
@@ -159,7 +159,9 @@ def test_engine_that_is_wrong_makes_place_for_another_with_the_same_numbers(
     with serving(with_wrong_exponential(two_engines, tmp_path, "vit-")) as url:
         classify(page, url, "variant=w8_dynamic-vit")
         expect(page.locator("#refusals")).to_contain_text(
-            re.compile(r"“wasm” gives wrong answers here.* ONNX Runtime Web on WebAssembly \(CPU\) is used instead")
+            re.compile(
+                r"“wasm” fails the self-test on this device.* ONNX Runtime Web on WebAssembly \(CPU\) is used instead"
+            )
         )
         expect(state(page)).to_contain_text("Most likely")
         expect(page.locator("#device")).to_contain_text("w8_dynamic-qdq")
@@ -169,11 +171,11 @@ def test_engine_that_is_wrong_makes_place_for_another_with_the_same_numbers(
 def test_without_a_right_back_end_there_is_no_answer(page: Page, wrong_reference_url: str) -> None:
     classify(page, wrong_reference_url, "variant=u8-tfjs&backend=wasm")
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text(re.compile("“cpu” gives wrong answers here.*No other back end is left"))
-    expect(page.locator("#refusals")).to_contain_text("“wasm” gives wrong answers here")
+    expect(alert).to_contain_text(re.compile("“cpu” fails the self-test on this device.*No other backend is left"))
+    expect(page.locator("#refusals")).to_contain_text("“wasm” fails the self-test on this device")
     assert set(page.locator("#ranking .label").all_inner_texts()) == {"–"}
     page.get_by_role("button", name="Try again").click()
-    expect(alert).to_contain_text("No other back end is left")
+    expect(alert).to_contain_text("No other backend is left")
     expect(page.locator("#single-run")).to_be_empty()
 
 
@@ -183,7 +185,7 @@ def test_client_is_told_by_name(chromium: Browser, wrong_wasm: Path) -> None:
     with (
         serving(wrong_wasm) as url,
         page_client(chromium, url, data) as client,
-        pytest.raises(WrongAnswersError, match=r"“wasm” gives wrong answers here: .* reference images agree"),
+        pytest.raises(WrongAnswersError, match=r"“wasm” fails the self-test on this device: .* reference images"),
     ):
         client.load(model, model["variants"][0], "wasm", 1)
 
@@ -194,7 +196,7 @@ def test_figures_of_a_wrong_back_end_are_skipped_with_a_warning(wrong_wasm: Path
     few = ["--variant", "u8-tfjs", "--rounds", "1", "--runs", "3", "--limit", "0"]
     done = subprocess.run([*command, *few, "--backend", "wasm,cpu"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"u8-tfjs on wasm: skipped, .*“wasm” gives wrong answers", done.stdout)
+    assert re.search(r"u8-tfjs on wasm: skipped, .*“wasm” fails the self-test", done.stdout)
     file = read_measurements(out)
     assert file and {one.backend for one in file.measurements if one.metric == LATENCY} == {"cpu"}
     out.unlink()

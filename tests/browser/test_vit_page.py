@@ -106,7 +106,7 @@ def test_of_several_pictures_one_that_is_none_is_named(vit_site: Path, chromium:
         (model,) = data["models"]
         client.load(model, model["variants"][0], "wasm", 2, batch=2)
         picture = SAMPLES[0].read_bytes()
-        with pytest.raises(MeasurementError, match="Picture 2: "):
+        with pytest.raises(MeasurementError, match="Image 2: "):
             list(client.classify([picture, b"no picture", picture]))
         ((alone,),) = client.classify([picture])
         ((first, second, third),) = client.classify([picture, picture, picture])
@@ -139,10 +139,10 @@ def test_a_sample_is_classified_and_measured(page: Page, vit_site: Path, isolate
         first = ranking.all_text_contents()
         page.get_by_role("button", name="Measure", exact=True).click()
         expect(page.locator("#state")).to_contain_text("Measured: a median of")
-        expect(page.locator("#device")).not_to_contain_text("find out whether fewer are faster")
+        expect(page.locator("#device")).not_to_contain_text("test whether fewer are faster")
         page.get_by_role("button", name="Sample: Dress").click()
         page.get_by_role("button", name="Sample: Bag").click()
-        expect(page.get_by_role("img", name="Your picture: Bag")).to_be_visible()
+        expect(page.get_by_role("img", name="Your image: Bag")).to_be_visible()
         expect(ranking).to_have_text(first)
 
 

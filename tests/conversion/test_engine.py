@@ -138,7 +138,7 @@ def test_weights_leave_the_room_that_their_recipe_promises(tmp_path: Path) -> No
 def test_what_has_no_room_is_refused_by_the_build_that_needs_it(tmp_path: Path) -> None:
     for recipe in ("w8a7_minmax", "w4a8_minmax"):
         made = quantized(VIT, {"depth": 1}, recipe, tmp_path)
-        with pytest.raises(ConversionError, match="the numbers leave no room for the sums of this build"):
+        with pytest.raises(ConversionError, match="the weights do not allow this build's 16-bit sums"):
             run_modes(made.file, made.images, [("unsigned-pairs", 1)], tmp_path)
 
 

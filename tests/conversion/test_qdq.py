@@ -129,7 +129,9 @@ def test_changed_integers_are_found(tmp_path: Path) -> None:
     (codes,) = (one for one in model.graph.initializer if one.name == "blocks.0.mlp.fc1.weight_transposed")
     codes.raw_data = bytes([codes.raw_data[0] ^ 1]) + codes.raw_data[1:]
     onnx.save(model, str(path))
-    with pytest.raises(ConversionError, match=r"integers of blocks\.0\.mlp\.fc1 are not those of the recipe"):
+    with pytest.raises(
+        ConversionError, match=r"integers of blocks\.0\.mlp\.fc1 differ from those of the quantized model"
+    ):
         check_integers(path, module)
 
 

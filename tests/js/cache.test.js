@@ -135,7 +135,7 @@ const MISHAPS = [
     (response, bytes) => response.writeHead(200).end(Buffer.from(bytes).fill(1, 77_777, 77_778)),
   ],
   ['a connection lost half-way', 'network_lost', /lost after \d+ of 200000/, loseHalfWay],
-  ['a connection lost at once', 'network_lost', /could not be made/, (response) => response.destroy()],
+  ['a connection lost at once', 'network_lost', /failed/, (response) => response.destroy()],
 ];
 
 /** @param {ServerResponse} response @param {Buffer} bytes */

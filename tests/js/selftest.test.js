@@ -129,7 +129,7 @@ test('a rejection names the back end and its figures', async () => {
     () => requirePassed(result, 'webgl'),
     (/** @type {any} */ error) => {
       assert.equal(error.code, 'wrong_result');
-      assert.match(error.message, /“webgl”.*\d of 8 reference images agree.*off by [\d.]+ at most.*[\d.]+ is allowed/);
+      assert.match(error.message, /“webgl”.*on \d of 8 reference images, max abs difference [\d.]+.*allowed [\d.]+/);
       return true;
     },
   );

@@ -79,7 +79,7 @@ test('files of other formats and versions are rejected with a reason', () => {
   const others = [{}, { format: 'pt' }, { format: 'vit-pages-engine', schema_version: '2' }];
   for (const metadata of /** @type {Record<string, string>[]} */ (others)) {
     const found = `“${metadata.format}”, version ${metadata.schema_version};`;
-    const message = new RegExp(`${found} “vit-pages-engine”, version 1, is needed`);
+    const message = new RegExp(`${found} expected “vit-pages-engine”, version 1`);
     assert.throws(() => readPlan(made(metadata)), { code: 'bad_model', message });
   }
   const plan = { format: 'vit-pages-engine', schema_version: '1', plan: '{"sizes":' };
@@ -103,7 +103,7 @@ test('an engine that was made from another contract is rejected', async () => {
   const plan = { sizes: SIZES, parts: [], run: 0 };
   await assert.rejects(instantiateModel(module, plan, 1, 1), {
     code: 'internal',
-    message: /of another version than the page/,
+    message: /different versions/,
   });
 });
 
@@ -146,7 +146,7 @@ test('a tuner tries all threads, half of them and a quarter, in turn, until two 
   ])) {
     const tuner = new ThreadTuner(most);
     assert.equal(tuner.fastest, most, 'until it is found out');
-    assert.match(tuner.reason, /find out whether fewer/);
+    assert.match(tuner.reason, /test whether fewer/);
     assert.deepEqual(
       tryAll(tuner, (threads) => 100 * threads),
       [...counts, ...counts, ...counts],

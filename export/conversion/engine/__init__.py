@@ -1,1 +1,1 @@
-"""Our own engine: its file, its definition in NumPy, and its WebAssembly builds."""
+"""The vit engine: its file, its NumPy definition, and its WebAssembly builds."""

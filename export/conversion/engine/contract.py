@@ -31,7 +31,7 @@ def require_version(metadata: dict[str, str], path: Path) -> None:
     found = metadata.get("format"), metadata.get("schema_version")
     if found != (FORMAT, str(VERSION)):
         raise ArtifactError(
-            f"{path} is “{found[0]}”, version {found[1]}; “{FORMAT}”, version {VERSION}, is needed",
+            f"{path} is “{found[0]}”, version {found[1]}; expected “{FORMAT}”, version {VERSION}",
             hint="build again with --force",
         )
 

@@ -57,7 +57,7 @@ def convert_engine(
         run_model(model.module, golden_inputs), outputs, edge="vit", parent="safetensors", subject=f"{name}: vit engine"
     )
     if not np.array_equal(EngineReference(target).run(golden_inputs[:1]), outputs[:1]):
-        raise VerificationError(f"{name}: the vit engine does not compute what its definition in NumPy says")
+        raise VerificationError(f"{name}: the vit engine's outputs differ from those of its NumPy definition")
     return found
 
 

@@ -15,7 +15,7 @@ from export.quantization.layers.packing import pack
 from export.quantization.layers.quantizers import Dynamic, Quantizer, Uniform
 
 Array = NDArray[Any]
-HINT = "another engine serves this model; or choose a recipe that quantizes every operand with one scale"
+HINT = "choose another engine, or a recipe that quantizes every operand with one scale"
 
 
 @dataclass

@@ -139,7 +139,7 @@ def _check(path: Path, weights: list[TfliteWeight]) -> None:
         expected: Stored = (weight.stored, weight.scale, weight.zero_point)
         stored = tensors.get(weight.layer)
         if stored is None or not all(np.array_equal(*pair) for pair in zip(stored, expected, strict=True)):
-            raise ConversionError(f"{path}: the integers of {weight.layer} are not those of the recipe")
+            raise ConversionError(f"{path}: the integers of {weight.layer} differ from those of the quantized model")
 
 
 def read_integers(path: Path) -> dict[str, Stored]:

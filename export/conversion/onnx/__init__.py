@@ -1,1 +1,1 @@
-"""ONNX: float, and with a recipe’s own integers."""
+"""ONNX: float models, and models with the integers of a recipe."""

@@ -82,7 +82,7 @@ def _check(editor: Editor, node: NodeProto, weight: Weight, name: str) -> None:
     value = editor.constants.get(node.input[1])
     if value is None or not np.array_equal(value, in_node_layout(node, values)):
         raise ConversionError(
-            f"{name}: the ONNX model's weight is not that of the quantized model", hint="make both again"
+            f"{name}: the ONNX model's weight is not that of the quantized model", hint="build both again with --force"
         )
 
 

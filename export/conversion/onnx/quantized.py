@@ -53,7 +53,7 @@ def check_integers(path: Path, module: nn.Module) -> None:
         if not np.array_equal(quantized, layer.weight.quantized.numpy()) or not np.array_equal(
             scale, layer.weight.scale.numpy()
         ):
-            raise ConversionError(f"{path}: the integers of {name} are not those of the recipe")
+            raise ConversionError(f"{path}: the integers of {name} differ from those of the quantized model")
 
 
 def read_quantized(

@@ -1,3 +1,3 @@
-"""A VisionTransformer rewritten for the runtime that is to run it, with the same outputs."""
+"""A VisionTransformer rewritten for the runtime that will run it, with the same outputs."""
 
 REWRITE_RECORD = "rewrite.json"  # beside ONNX: the target, and why the model could not be rewritten for it, or null

@@ -138,6 +138,6 @@ def choose(names: list[str], patterns: tuple[str, ...]) -> list[str]:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ConversionError(
                 f"no constant of the model matches {pattern!r}: nothing would be stored in fewer bits",
-                hint=f"the model's constants begin: {', '.join(names[:8])}",
+                hint=f"the model's first constants: {', '.join(names[:8])}",
             )
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]

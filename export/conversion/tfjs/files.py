@@ -63,7 +63,9 @@ def _read_group(folder: Path, group: dict[str, Any]) -> Iterator[StoredTensor]:
             values = (stored.astype(np.float64) * scale + minimum).astype(entry["dtype"])
         yield StoredTensor(entry["name"], dtype.name, stored, values, scale, minimum)
     if offset != len(data):
-        raise ConversionError(f"{folder / MODEL}: the shards have {len(data)} bytes, the manifest names {offset}")
+        raise ConversionError(
+            f"{folder / MODEL}: the shards have {len(data)} bytes, but the manifest describes {offset}"
+        )
 
 
 def _read_packed(folder: Path, entry: dict[str, Any], data: bytes, offset: int) -> tuple[StoredTensor, int]:
@@ -95,13 +97,13 @@ def check_tensors(folder: Path, parent: dict[str, NDArray[Any]], chosen: set[str
     for name, tensor in tensors.items():
         wanted = dtype if name in chosen else parent[name].dtype.name
         if tensor.dtype != wanted or tensor.values.shape != parent[name].shape:
-            raise ConversionError(f"{folder}: {name} is {tensor.dtype} {tensor.values.shape}, it should be {wanted}")
+            raise ConversionError(f"{folder}: {name} is {tensor.dtype} {tensor.values.shape}, expected {wanted}")
         error = np.abs(tensor.values.astype(np.float64) - parent[name])
         excess = error - _allowed(tensor, parent[name])
         if not bool(np.all(excess <= 0)):  # written so that values that are not numbers fail
             raise ConversionError(
                 f"{folder}: {name}, stored as {tensor.dtype}, is off by {error.max():.3g}",
-                hint="the weights span more than this storage can hold; choose a recipe with more bits",
+                hint="the weights' range is too large for this storage type; choose a recipe with more bits",
             )
 
 

@@ -39,8 +39,8 @@ def write_sharing(graph: Graph, constants: Arrays, folder: Path) -> None:
     for name, values in unshared.items():
         if name.endswith(f"/{WEIGHT}") and min(values.shape[-2:]) > 1:
             raise ConversionError(
-                f"{name} {list(values.shape)} of the graph for GPUs is none of the other graph's weights: a converter "
-                "has changed it"
+                f"{name} {list(values.shape)} of the graph for GPUs is not one of the other graph's weights: "
+                "a converter has changed it"
             )
     entries = [{"name": name, "shape": values.shape, "dtype": values.dtype.name} for name, values in unshared.items()]
     (folder / SHARD).write_bytes(b"".join(values.tobytes() for values in unshared.values()))
@@ -54,7 +54,7 @@ def write_sharing(graph: Graph, constants: Arrays, folder: Path) -> None:
     (folder / GPU_MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
     for name, tensor in read_tensors(folder, GPU_MODEL).items():
         if not same_bits(tensor.values, unshared[name]):
-            raise ConversionError(f"{folder / SHARD}: {name}, stored as {tensor.dtype}, is not what it was")
+            raise ConversionError(f"{folder / SHARD}: {name}, stored as {tensor.dtype}, has changed")
 
 
 def find_parts(wanted: NDArray[Any], constants: Arrays) -> list[str]:

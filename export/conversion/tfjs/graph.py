@@ -67,7 +67,8 @@ def _named_graph(saved_model: Path, prefix: str, changed: int) -> Graph:
     weights = read_weights.read_weights(model["weightsManifest"], str(stock), flatten=True)
     ends = {kind: model["signature"][kind] for kind in ("inputs", "outputs")}
     if set(ends["inputs"]) != {INPUT} or set(ends["outputs"]) != {OUTPUT}:
-        raise ConversionError(f"the graph takes {sorted(ends['inputs'])} and gives {sorted(ends['outputs'])}")
+        inputs, outputs = sorted(ends["inputs"]), sorted(ends["outputs"])
+        raise ConversionError(f"the graph has inputs {inputs} and outputs {outputs}, expected {INPUT} and {OUTPUT}")
     old = {kind: {entry["name"].split(":")[0]: key for key, entry in ends[kind].items()} for kind in ends}
     constants = {entry["name"]: entry["data"] for entry in weights}
     graph = rename(model["modelTopology"]["node"], constants, old["inputs"], old["outputs"], prefix=prefix)

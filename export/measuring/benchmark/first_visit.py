@@ -128,5 +128,5 @@ def packed_sizes(site: Path, urls: Iterable[str]) -> tuple[int, int, int]:
         raw, gzipped = raw + len(data), gzipped + min(len(data), len(gzip.compress(data, 9, mtime=0)))
         best += min(len(data), len(brotli.compress(data)))
     if raw == 0:
-        raise MeasurementError(f"none of the files that a visit requested lies in {site}")
+        raise MeasurementError(f"none of the files that a visit requested is in {site}")
     return raw, gzipped, best

@@ -74,5 +74,5 @@ def _settled(client: PageClient, worker: Worker, image: bytes, what: str) -> int
         list(client.classify([image]))
         counts.append(int(worker.evaluate(COUNTED)) - before)
     if counts[-1] != counts[-2] or not counts[-1]:
-        raise MeasurementError(f"{what}: the GPU dispatches of single runs are {counts}, which is no reliable number")
+        raise MeasurementError(f"{what}: the number of GPU dispatches varies between single runs: {counts}")
     return counts[-1]

@@ -58,7 +58,7 @@ def launch(playwright: Playwright, *, software_gpu: bool = False, flags: Sequenc
         return playwright.chromium.launch(executable_path=path, args=options)
     except PlaywrightError as error:
         raise MeasurementError(
-            f"{path} does not start: {first_line(error)}", hint="playwright install chromium fetches one that does"
+            f"{path} does not start: {first_line(error)}", hint="install another one: playwright install chromium"
         ) from error
 
 
@@ -109,7 +109,7 @@ def fresh_page(browser: Browser, url: str) -> Iterator[Page]:
             page = context.new_page()
             response = page.goto(url)
             if response is None or not response.ok:
-                raise MeasurementError(f"{url} answered {response.status if response else 'nothing'}")
+                raise MeasurementError(f"{url} returned {f'status {response.status}' if response else 'no response'}")
             yield page
         except PlaywrightError as error:
             raise MeasurementError(f"the page failed: {first_line(error)}{listed(troubles.messages)}") from error

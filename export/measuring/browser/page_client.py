@@ -68,13 +68,13 @@ def read_site_data(site: Path) -> dict[str, Any]:
     """Return the data of a built page on its models and assets; raises `RequestError` when it is no page of ours."""
     index = site / "index.html"
     if not index.is_file():
-        raise RequestError(f"{site} holds no built page", hint="build it: python -m export.build")
+        raise RequestError(f"{site} contains no built page", hint="build it: python -m export.build")
     parser = _SiteData()
     parser.feed(index.read_text(encoding="utf-8"))
     try:
         data: dict[str, Any] = json.loads(parser.text)
     except ValueError as error:
-        raise RequestError(f"{index} is not one of our pages: it has no data for its scripts") from error
+        raise RequestError(f"{index} was not built by ViT Pages: it has no site data") from error
     if data.get("schema_version") != SCHEMA_VERSION:
         raise RequestError(f"{index} was built by another version", hint="build it again: python -m export.build")
     return data

@@ -205,12 +205,12 @@ def make_server(
         return PagesServer((host, port), hosting, handler)
     except socket.gaierror as error:
         raise RequestError(
-            f"--host {host}: no such host ({error.strerror})", hint="127.0.0.1 is this machine"
+            f"--host {host}: no such host ({error.strerror})", hint="use 127.0.0.1 for this machine"
         ) from error
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "is taken by another program" if taken else f"cannot be used: {error.strerror}"
-        raise RequestError(f"port {port} on {host} {reason}", hint="--port 0 takes any free port") from error
+        raise RequestError(f"port {port} on {host} {reason}", hint="use --port 0 for any free port") from error
 
 
 def read_base_path(text: str) -> str:

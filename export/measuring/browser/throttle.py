@@ -63,7 +63,7 @@ def _parents(processes: list[int]) -> set[int]:
     if not any(_children(parent) for parent in parents):
         raise MeasurementError(
             "the browser's processes cannot be found, so pages cannot be throttled",
-            hint="CPU throttling needs Linux with /proc; elsewhere leave first visits out: --starts 0",
+            hint="CPU throttling needs Linux with /proc; elsewhere, skip first visits: --starts 0",
         )
     return parents
 

@@ -1,1 +1,1 @@
-"""Figures that are kept in files, and how they are read back as tables and views."""
+"""Files of figures, read back as tables and views."""

@@ -85,14 +85,14 @@ def dispatch_table(benchmark: Benchmark, model: str) -> list[str]:
     rows = [(one.title, one.backend, str(one.count)) for one in benchmark.programs if one.model == model]
     if not rows:
         return []
-    title = "GPU dispatches per inference, counted with a software GPU:"
+    title = "GPU dispatches per inference, counted on a software GPU:"
     return ["", title, "", *table(("engine", "GPU API", "dispatches"), rows)]
 
 
 def benchmark_section(benchmark: Benchmark) -> str:
     """Return every model's tables, and the acceptance criteria for the first one."""
     lines = [
-        f"{_environment(benchmark)} All engines run on one page and take turns, round by round; ratios compare the "
+        f"{_environment(benchmark)} All engines run on one page, in interleaved rounds; ratios compare the "
         "same rounds. Latency is the median of warm runs, read-back included."
     ]
     models = list(dict.fromkeys(row.model for row in benchmark.rows))

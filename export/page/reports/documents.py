@@ -65,7 +65,7 @@ def read_sources(paths: Mapping[str, Path]) -> dict[str, Any]:
     for name, path in paths.items():
         if not path.is_file():
             command = SOURCES[name].command
-            raise RequestError(f"{path} does not exist", hint=f"python -m export.{command} writes such a file")
+            raise RequestError(f"{path} does not exist", hint=f"run: python -m export.{command}")
     return {name: SOURCES[name].read(path) for name, path in paths.items()}
 
 

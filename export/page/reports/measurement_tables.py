@@ -56,7 +56,7 @@ def _environment(file: MeasurementFile) -> str:
     place = file.environment
     return (
         f"{place.browser} on {place.cpu}, {place.logical_cores} logical cores, {place.os}. Latency is the median of "
-        "warm runs, read-back included, with p10 – p90; accuracy is measured through the whole page, with its 95 % "
+        "warm runs, read-back included, with p10 – p90; accuracy is measured end to end in the page, with its 95 % "
         "Wilson interval."
     )
 
@@ -71,7 +71,7 @@ def _references(file: MeasurementFile) -> list[str]:
 
 def measurements_section(file: MeasurementFile) -> str:
     """Return all figures, one row per variant, back end and number of threads."""
-    header = ("model", "variant", "back end", "download", "latency", "top-1 in the browser", "agreement with PyTorch")
+    header = ("model", "variant", "backend", "download", "latency", "top-1 in the browser", "agreement with PyTorch")
     rows = [
         (
             run.model,
@@ -94,7 +94,7 @@ def measurements_summary(file: MeasurementFile) -> str:
     """
     runs = [run for run in _runs(file) if run.backend == SUMMARY_BACKEND and run.model == file.measurements[0].model]
     if not runs:
-        raise RequestError(f"no measurement was made on {SUMMARY_BACKEND}", hint="run: python -m export.measure")
+        raise RequestError(f"there are no measurements on {SUMMARY_BACKEND}", hint="run: python -m export.measure")
     most = max(run.threads for run in runs)
     variants = sorted(dict.fromkeys(run.variant for run in runs), key=_default_order)
     rows = []

@@ -27,7 +27,7 @@ def merge(path: Path, environment: Environment, measured: Sequence[Measurement])
     if old is not None and old.environment != environment:
         before, now = old.environment.to_json(), environment.to_json()
         names = ", ".join(name for name in now if before[name] != now[name])
-        note = f"the {len(old.measurements)} older figures are dropped: they were measured elsewhere ({names} differ)"
+        note = f"{len(old.measurements)} older figures are dropped: their environment was different ({names})"
     elif old is not None:
         kept = [figure for figure in old.measurements if not _is_replaced(figure, measured)]
         note = f"{len(kept)} older figures of the same environment are kept" if kept else ""
@@ -61,7 +61,7 @@ def table(measured: Sequence[Measurement]) -> list[str]:
         row = (figure.model, figure.variant, figure.engine, figure.backend, figure.threads)
         rows.setdefault(row, {})[figure.metric] = figure
     lines = [
-        ["model", "variant", "engine", "back end", "threads", "size", "warm (p10 – p90)", "top-1 (95 %)", "agreement"]
+        ["model", "variant", "engine", "backend", "threads", "size", "warm (p10 – p90)", "top-1 (95 %)", "agreement"]
     ]
     for row, figures in rows.items():
         size, warm = figures.get(SIZE), figures.get(LATENCY)

@@ -18,7 +18,7 @@ def make(stage: Stage) -> Outcome:
 
     if stage.recipe.quantization is None and stage.recipe.storage_dtype != "float32":
         raise RequestError(
-            f"there is no {stage.format} of {stage.recipe.name}", hint="choose f32, or a recipe that quantizes"
+            f"{stage.recipe.name} cannot be converted to {stage.format}", hint="choose f32, or a recipe that quantizes"
         )
     graph = next(folder for format, folder in stage.parents.items() if format.startswith("tf"))
     inputs, _ = read_golden(stage.parents["torch"])

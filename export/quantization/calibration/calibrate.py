@@ -84,7 +84,7 @@ def calibrate(
     assert quantization is not None
     if quantization.method.trains:
         raise RequestError(
-            f"{recipe.name}: {quantization.method.name} is a method of training (QAT), not of calibration (PTQ)",
+            f"{recipe.name}: {quantization.method.name} is a training method (QAT), not a calibration method (PTQ)",
             hint=f"run: python -m export.train --qat {recipe.name}",
         )
     prepared = prepare(module, quantization, images)
@@ -135,7 +135,7 @@ def assign_bits(layers: list[QuantizableLayer], quantization: Quantization) -> d
         roles = ", ".join(dict.fromkeys(layer.role for layer in layers))
         raise RequestError(
             f"no layer of the model matches the rule {unused[0].pattern!r}",
-            hint=f"roles are {roles}; layers are named like {layers[0].name}, {layers[-1].name}",
+            hint=f"roles: {roles}; layers have names such as {layers[0].name} and {layers[-1].name}",
         )
     return bits
 

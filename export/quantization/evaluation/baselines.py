@@ -63,7 +63,7 @@ def torch_ao_dynamic(module: nn.Module) -> Baseline:
             from torch.ao.quantization import quantize_dynamic
         except ImportError as error:
             raise RequestError(
-                f"this PyTorch ({torch.__version__}) has no torch.ao.quantization any more", hint="use torchao"
+                f"this PyTorch ({torch.__version__}) no longer has torch.ao.quantization", hint="use torchao_dynamic"
             ) from error
         copied = quantize_dynamic(copy.deepcopy(module).eval(), {nn.Linear, nn.Conv2d})  # type: ignore[no-untyped-call]
     return _describe(copied, lambda layer: "quantized" in type(layer).__module__)

@@ -81,7 +81,7 @@ def read_table(path: Path) -> EvaluationTable:
         return EvaluationTable.parse(path.read_bytes())
     except (OSError, ArtifactError) as error:
         raise RequestError(
-            f"{path} is not a table of evaluations: {error}", hint="evaluate again with --out of another folder"
+            f"{path} is not a table of evaluations: {error}", hint="pass another folder with --out"
         ) from error
 
 

@@ -27,7 +27,7 @@ def select_recipes(text: str) -> list[Recipe | str]:
     stored = [recipe.name for recipe in recipes if not isinstance(recipe, str) and recipe.quantization is None]
     if stored or not recipes:
         raise RequestError(
-            f"--recipe {text}: {', '.join(stored) or 'nothing'} is no recipe that quantizes",
-            hint="u8, f16 and f32 are measured in the browser, by python -m export.measure",
+            f"--recipe {text}: {', '.join(stored) or 'nothing'} is not a recipe that quantizes",
+            hint="u8, f16 and f32 are measured in the browser: python -m export.measure",
         )
     return recipes

@@ -1,1 +1,1 @@
-"""Quantized layers and the arithmetic of their numbers."""
+"""Quantized layers and their arithmetic."""

@@ -26,6 +26,6 @@ def pack(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
 def unpack(packed: NDArray[np.uint8], columns: int, bits: int) -> NDArray[np.uint8]:
     """Return the codes `[rows, columns]` of packed bytes; raises `ArtifactError` when the rows have another length."""
     if packed.ndim != 2 or packed.shape[1] != row_bytes(columns, bits):
-        raise ArtifactError(f"packed rows of shape {packed.shape} do not hold {columns} integers of {bits} bits")
+        raise ArtifactError(f"packed rows of shape {packed.shape} do not contain {columns} integers of {bits} bits")
     planes = np.unpackbits(packed, axis=1, count=columns * bits, bitorder="little")
     return np.packbits(planes.reshape(len(packed), columns, bits), axis=2, bitorder="little")[:, :, 0]

@@ -106,7 +106,7 @@ def ptq_recipes(trained: Sequence[Recipe], methods: str) -> list[Recipe]:
     for name in names:
         if name not in METHODS or METHODS[name].trains:
             known = ", ".join(name for name, method in METHODS.items() if not method.trains)
-            raise RequestError(f"--ptq {name!r}: no method of calibration", hint=f"known: {known}")
+            raise RequestError(f"--ptq {name!r}: not a calibration method", hint=f"known: {known}")
     bits = [
         (quantization.weight_bits, quantization.activation_bits)
         for recipe in trained
@@ -120,7 +120,7 @@ def check_trains(recipes: Sequence[Recipe]) -> None:
     for recipe in recipes:
         if recipe.quantization is None or not recipe.quantization.method.trains:
             trained = ", ".join(f"w4a4_{name}" for name, method in METHODS.items() if method.trains)
-            raise RequestError(f"--qat {recipe.name}: not a recipe of training", hint=f"for instance {trained}")
+            raise RequestError(f"--qat {recipe.name}: not a training recipe", hint=f"for instance {trained}")
 
 
 def check_resumable(out: Path) -> None:

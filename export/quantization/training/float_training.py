@@ -58,7 +58,7 @@ class TrainOptions:
             if epoch < epochs:
                 return share
             epoch -= epochs
-        raise RequestError(f"epoch {epoch} lies past the last phase")
+        raise RequestError(f"epoch {epoch} is after the last phase")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, phases as lists."""
@@ -150,7 +150,9 @@ class Training:
         if hasattr(self.model, "pos_drop"):
             self.model.pos_drop = self.subset  # the place in timm's forward just after the position embedding
         elif any(share for _, share in options.phases):
-            raise RequestError(f"--phases: {options.model} has no patches to drop", hint="say 0 for their share")
+            raise RequestError(
+                f"--phases: {options.model} has no patches to drop", hint="use 0 as their share, such as 2:0"
+            )
         self.ema = ModelEmaV3(self.model, decay=options.ema_decay, use_warmup=True)
         if not has_fast_bfloat16(device):  # Muon's Newton-Schulz iterations are bfloat16 unless told otherwise
             muon.zeropower_via_newtonschulz = functools.partial(NEWTON_SCHULZ, dtype=torch.float32)
@@ -218,7 +220,7 @@ class Training:
         if state["options"] != self.options.to_json():
             raise RequestError(
                 f"{path} was made with other options: {state['options']}",
-                hint="resume with the same options, or start anew in another --out folder",
+                hint="resume with the same options, or start over in another --out folder",
             )
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])

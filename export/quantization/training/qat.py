@@ -59,14 +59,14 @@ def _checked(recipe: Recipe) -> Quantization:
     quantization = recipe.quantization
     if quantization is None or not quantization.method.trains:
         trained = ", ".join(name for name, method in METHODS.items() if method.trains)
-        raise RequestError(f"{recipe.name} is no recipe for training", hint=f"methods of training are {trained}")
+        raise RequestError(f"{recipe.name} is not a training recipe", hint=f"training methods: {trained}")
     if quantization.activation_bits is not None and quantization.method.activations not in ("minmax", "percentile"):
         raise RequestError(
-            f"{recipe.name}: in training, scales of activations start from minmax or percentile, "
+            f"{recipe.name}: in training, activation scales start from minmax or percentile, "
             f"not from {quantization.method.activations}"
         )
     if quantization.method.weights == "learned" and quantization.calibration.metric == "hessian":
-        raise RequestError(f"{recipe.name}: learned scales start from metric mse, l1 or cosine, not from hessian")
+        raise RequestError(f"{recipe.name}: learned scales start from the metric mse, l1 or cosine, not hessian")
     return quantization
 
 

@@ -54,7 +54,7 @@ def load_trained(model: str, checkpoint: Path | None) -> tuple[ModelSpec, nn.Mod
     """
     entry = MODELS[model]
     if checkpoint is None and not entry.embedded:
-        raise RequestError(f"--model {model}: no weights for it are embedded", hint="pass --checkpoint FILE")
+        raise RequestError(f"--model {model} has no embedded weights", hint="pass --checkpoint FILE")
     spec, module = load(ModelRequest(model=model, checkpoint=checkpoint), tell=lambda _: None)
     if spec.outputs != len(LABELS):
         raise RequestError(f"{checkpoint} has {spec.outputs} classes; Fashion-MNIST has {len(LABELS)}")
@@ -74,7 +74,7 @@ def load_trained(model: str, checkpoint: Path | None) -> tuple[ModelSpec, nn.Mod
 def calibration_images(data: LabelledImages, count: int, seed: int) -> Tensor:
     """Return `count` images drawn from `data`, normalised, `[count, 3, 28, 28]`; raises `RequestError` if too few."""
     if count > len(data):
-        raise RequestError(f"calibration takes {count} images, but there are {len(data)}")
+        raise RequestError(f"calibration needs {count} images, but there are {len(data)}")
     chosen = np.sort(np.random.default_rng(seed).choice(len(data), count, replace=False))
     return normalise(torch.from_numpy(data.images[chosen].copy()))
 
@@ -95,7 +95,7 @@ class Finetuning:
         self.steps = round(options.epochs * self.per_epoch)
         if self.steps < 1:
             raise RequestError(
-                f"--epochs {options.epochs} of {len(data)} images are not one batch of {options.batch_size}"
+                f"--epochs {options.epochs} of {len(data)} images is less than one batch of {options.batch_size}"
             )
         self.optimizer = torch.optim.AdamW(self._groups(), lr=options.lr)
         self.scheduler = CosineLRScheduler(
@@ -177,7 +177,7 @@ class Finetuning:
         if state["key"] != key:
             raise RequestError(
                 f"{path} was made with other options, weights or data",
-                hint="resume with the same, or start anew in another --out folder",
+                hint="resume with the same ones, or start over in another --out folder",
             )
         self.step = state["step"]
         self.module.load_state_dict(state["module"])

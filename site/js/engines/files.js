@@ -38,10 +38,10 @@ export async function fetchFile(name, url, signal) {
     bytes = await response.arrayBuffer();
   } catch (cause) {
     if (signal?.aborted) throw new VitError('aborted', 'Cancelled.', { cause });
-    throw new VitError('network_lost', 'The connection was lost while the engine was downloaded.', { cause });
+    throw new VitError('network_lost', 'The connection was lost while the engine was being downloaded.', { cause });
   }
   if (!response.ok)
-    throw new VitError('http_error', `The server answered the engine's ${name} with status ${response.status}.`);
+    throw new VitError('http_error', `The server returned status ${response.status} for the engine's ${name}.`);
   return bytes;
 }
 

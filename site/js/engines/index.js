@@ -55,6 +55,7 @@ export const ENGINES = {
  */
 export async function openEngine(name) {
   const open = ENGINES[name];
-  if (!open) throw new VitError('bad_request', `No engine “${name}”; there are: ${Object.keys(ENGINES).join(', ')}.`);
+  if (!open)
+    throw new VitError('bad_request', `There is no engine “${name}”; available: ${Object.keys(ENGINES).join(', ')}.`);
   return (await download(open)).engine;
 }

@@ -11,7 +11,7 @@ import { VitError } from '../shared/errors.js';
  */
 export function readLayout({ inputs, outputs, shape }) {
   if (inputs !== 1 || outputs !== 1) {
-    throw new VitError('bad_model', `The model has ${inputs} inputs and ${outputs} outputs; one of each is needed.`);
+    throw new VitError('bad_model', `The model has ${inputs} inputs and ${outputs} outputs; expected one of each.`);
   }
   const [batch, ...image] = Array.from(shape, Number);
   const channelsFirst = image[0] === 3 && image[2] !== 3;
@@ -19,7 +19,7 @@ export function readLayout({ inputs, outputs, shape }) {
   if (image.length !== 3 || channels !== 3 || !(height > 0) || !(width > 0) || (batch !== 1 && batch !== -1)) {
     throw new VitError(
       'bad_model',
-      `The model's input is [${Array.from(shape)}]; [1, height, width, 3] or [1, 3, height, width] is needed.`,
+      `The model's input is [${Array.from(shape)}]; expected [1, height, width, 3] or [1, 3, height, width].`,
     );
   }
   return { shape: [1, ...image], channelsFirst, input: [height, width, channels] };

@@ -15,17 +15,17 @@ export async function probeWasm() {
 export async function probeWebgpu() {
   if (typeof navigator === 'undefined' || !navigator.gpu) return 'this browser has no WebGPU';
   const adapter = await navigator.gpu.requestAdapter().catch(() => null);
-  if (!adapter) return 'WebGPU found no graphics adapter';
+  if (!adapter) return 'WebGPU found no GPU adapter';
   const software = adapter.info?.isFallbackAdapter || /swiftshader/i.test(adapter.info?.architecture ?? '');
-  return { note: software ? 'software adapter: slow, for checking only' : '' };
+  return { note: software ? 'software adapter: slow, for testing only' : '' };
 }
 
 /** @returns {Promise<Finding>} */
 export async function probeWebgl() {
   const renderer = webglName();
-  if (!renderer) return 'this browser offers no WebGL 2 in a worker';
+  if (!renderer) return 'this browser has no WebGL 2 in workers';
   const software = /swiftshader|llvmpipe|software/i.test(renderer);
-  return { note: software ? 'software renderer: slow, for checking only' : '' };
+  return { note: software ? 'software renderer: slow, for testing only' : '' };
 }
 
 /** The renderer's name, and that context given back. @returns {string} */
@@ -36,7 +36,7 @@ export function webglName() {
   const info = gl.getExtension('WEBGL_debug_renderer_info');
   const name = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
   gl.getExtension('WEBGL_lose_context')?.loseContext();
-  return name || 'a WebGL 2 renderer without a name';
+  return name || 'an unnamed WebGL 2 renderer';
 }
 
 /**
@@ -62,13 +62,13 @@ export async function probeAll(probes) {
  */
 export function requireBackend(backend, states) {
   const state = states.find(({ name }) => name === backend);
-  if (!state) throw unavailable(backend, 'there is no such back end', states);
+  if (!state) throw unavailable(backend, 'there is no such backend', states);
   if (!state.available && backend === 'wasm') {
     const others = states.filter(({ available }) => available).map(({ name }) => name);
     throw new VitError(
       'no_simd',
-      `The wasm back end needs WebAssembly SIMD, which this browser lacks; available: ${others.join(', ') || 'none'}.`,
-      { hint: others.length > 0 ? undefined : 'Update the browser, or choose a variant that another engine runs.' },
+      `The wasm backend needs WebAssembly SIMD, which this browser lacks; available: ${others.join(', ') || 'none'}.`,
+      { hint: others.length > 0 ? undefined : 'Update the browser, or choose a variant of another engine.' },
     );
   }
   if (!state.available) throw unavailable(backend, state.reason, states);
@@ -84,6 +84,6 @@ export function requireBackend(backend, states) {
 export function unavailable(backend, reason, states, cause) {
   const others = states.filter(({ name, available }) => available && name !== backend).map(({ name }) => name);
   const list = others.join(', ') || 'none';
-  const message = `The back end “${backend}” is not available here: ${reason}. Available: ${list}.`;
+  const message = `The backend “${backend}” is not available here: ${reason}. Available: ${list}.`;
   return new VitError('backend_unavailable', message, { cause });
 }

@@ -22,7 +22,7 @@ export async function startThreaded(requested, singleThreadReason, start, most =
   const isolated = globalThis.crossOriginIsolated === true;
   const reason = isolated
     ? singleThreadReason
-    : 'the page is not cross-origin isolated, so the browser gives it one thread';
+    : 'the page is not cross-origin isolated, so the browser allows only one thread';
   if (reason) return start(1, wanted > 1 ? reason : '');
   if (wanted === 1) return start(1, requested === 1 ? '' : 'this device reports one core');
   try {

@@ -84,7 +84,7 @@ export class Client {
   /** End the worker; calls that wait are rejected with `aborted`. */
   dispose() {
     document.removeEventListener('visibilitychange', this.#onVisibility);
-    this.#rpc.end(new VitError('aborted', 'The runtime was ended.'));
+    this.#rpc.end(new VitError('aborted', 'The runtime was terminated.'));
   }
 }
 

@@ -28,10 +28,10 @@ import { cachePrefix, isOptedOut, modeOf, withMode } from '../shared/service_wor
  */
 
 /** Why there is but one thread, when that is not the visit's own doing. */
-export const NOT_ISOLATED = 'the browser does not isolate this page, although it is asked to';
+export const NOT_ISOLATED = 'the browser does not isolate this page, although the page requests it';
 export const COMING = 'more are being set up';
-export const LATER = 'more are on from the next visit; reloading now would disturb this one';
-export const AGAIN = 'more are on from the next visit; this tab was reloaded for them before';
+export const LATER = 'more will be available on the next visit; reloading now would interrupt this one';
+export const AGAIN = 'more will be available on the next visit; this tab has already been reloaded for them';
 
 /**
  * Decide what a visit asks of the service worker.
@@ -54,9 +54,9 @@ export function planFor(visit) {
 /** Why there can be no service worker; '' when there can. @param {Visit} visit @returns {string} */
 function obstacleFor({ optedOut, secure, supported, embedded }) {
   if (optedOut) return 'switched off by isolation=off in the address';
-  if (!secure) return 'browsers allow it to secure pages only (https:// or http://localhost)';
-  if (embedded) return 'the page is shown inside another one';
-  return supported ? '' : 'this browser’s private window, or its settings, allow no service worker';
+  if (!secure) return 'browsers allow it only on secure pages (https:// or http://localhost)';
+  if (embedded) return 'the page is embedded in another one';
+  return supported ? '' : 'private browsing or the browser’s settings allow no service worker';
 }
 
 /**
@@ -109,7 +109,7 @@ export async function register(script, mode) {
   if (!registration) throw new Error('the browser blocks it');
   if (registration.active?.scriptURL === url) return true;
   const coming = registration.installing ?? registration.waiting;
-  if (!coming) throw new Error('the browser gave it up');
+  if (!coming) throw new Error('the browser stopped its installation');
   return settled(coming, registration);
 }
 
@@ -119,7 +119,7 @@ function settled(coming, registration) {
     const look = () => {
       if (coming.state === 'activated') resolve(true);
       else if (coming.state === 'installed' && registration.active) resolve(false);
-      else if (coming.state === 'redundant') reject(new Error('a file of this page did not arrive as published'));
+      else if (coming.state === 'redundant') reject(new Error('a file of this page differs from the published one'));
     };
     coming.addEventListener('statechange', look);
     look();

@@ -98,7 +98,7 @@ class App {
     this.measured.reset(this.choices.selection);
     this.#labelLoad();
     const { variant, backend } = this.choices.selection;
-    const next = this.#picture ? 'Load it to classify the picture again.' : 'Choose a picture, or a sample.';
+    const next = this.#picture ? 'Load it to classify the image again.' : 'Choose an image, or a sample.';
     say(`${variant.title} on ${this.siteData.backends[backend]} chosen. ${next}`);
     if (!this.choices.knows(variant.engine)) this.#probe();
   }
@@ -117,7 +117,7 @@ class App {
     this.#perform(async (signal) => {
       if (this.#picture) return this.#classify(signal);
       await this.#load();
-      if (!signal.aborted) say('The model is loaded. Choose a picture.');
+      if (!signal.aborted) say('The model is loaded. Choose an image.');
     });
   }
 
@@ -153,7 +153,7 @@ class App {
     if (error.code === 'aborted') {
       say('Cancelled.');
     } else {
-      say('That did not work.');
+      say('Something went wrong.');
       showProblem(error, retry);
     }
   }
@@ -228,7 +228,9 @@ class App {
       return next;
     }
     const hint = 'Choose another variant, or open the page in another browser.';
-    throw new VitError('wrong_result', `${error.message} No other back end is left, so no answer is given.`, { hint });
+    throw new VitError('wrong_result', `${error.message} No other backend is left, so there is no prediction.`, {
+      hint,
+    });
   }
 
   /** @param {AbortSignal} signal */
@@ -274,7 +276,7 @@ class App {
     if (this.#loading && !this.#loading.done) this.#loading.controller.abort();
     await this.client.clearCache();
     this.measured.setForgotten();
-    say('The model is no longer kept on this device. What is loaded stays until the page is closed.');
+    say('The model was removed from this device. It stays loaded until the page is closed.');
   }
 
   #cancel() {

@@ -5,27 +5,27 @@
  * @type {Record<string, string>}
  */
 export const HINTS = {
-  aborted: 'Start again whenever you like; what was downloaded and verified is kept.',
-  backend_unavailable: 'Choose one of the back ends listed.',
-  bad_model: 'The published model is damaged or of a newer format: rebuild the site, or reload the page.',
+  aborted: 'Start again at any time; files already downloaded and verified are kept.',
+  backend_unavailable: 'Choose one of the backends listed.',
+  bad_model: 'The published model is damaged or has a newer format: reload the page, or rebuild the site.',
   bad_request: 'This is a bug in the page itself; please report it with the text above.',
   browser_too_old: 'Update the browser.',
-  damaged_image: 'Choose the image again, or save it anew in an image editor.',
+  damaged_image: 'Choose the image again, or open and re-save it in an image editor.',
   empty_file: 'Choose the image again; the copy may have been interrupted.',
-  hash_mismatch: 'Try again; the wrong file was not kept. If this happens again, the site is published incompletely.',
+  hash_mismatch: 'Try again; the wrong file was not kept. If this happens again, the site was published incompletely.',
   html_instead: 'Reload the page: the site may just have been updated.',
   http_error: 'Try again in a minute.',
   image_too_large: 'Scale the image down first.',
   insecure_context: 'Open the page over https:// or on http://localhost.',
-  image_too_thin: 'Choose an image with more usual proportions.',
+  image_too_thin: 'Choose an image with a less extreme aspect ratio.',
   internal: 'Reload the page; if it happens again, please report it with the text above.',
   network_lost: 'Check the connection and try again; files already verified are not downloaded again.',
-  no_simd: 'Update the browser, or choose the webgl or cpu back end.',
+  no_simd: 'Update the browser, or choose the webgl or cpu backend.',
   not_an_image: 'Choose a PNG, JPEG, WebP, AVIF, GIF or BMP image.',
   not_loaded: 'Load a model first.',
-  out_of_memory: 'Close other tabs, choose a smaller model, or choose the wasm back end with one thread.',
-  wrong_result: 'Choose another back end, for example wasm.',
-  wrong_length: 'Try again; the wrong file was not kept. If this happens again, the site is published incompletely.',
+  out_of_memory: 'Close other tabs, choose a smaller model, or choose the wasm backend with one thread.',
+  wrong_result: 'Choose another backend, for example wasm.',
+  wrong_length: 'Try again; the wrong file was not kept. If this happens again, the site was published incompletely.',
 };
 
 /** A failure with a stable `code` (a key of `HINTS`) and a `hint` that names the next step. */

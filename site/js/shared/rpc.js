@@ -215,5 +215,8 @@ export function serve(scope, handlers, { exclusive = [], notices } = {}) {
  */
 function handlerOf(handlers, type) {
   if (Object.hasOwn(handlers, type)) return handlers[type];
-  throw new VitError('bad_request', `The worker has no “${type}”; it has: ${Object.keys(handlers).join(', ')}.`);
+  throw new VitError(
+    'bad_request',
+    `The worker has no handler “${type}”; it has: ${Object.keys(handlers).join(', ')}.`,
+  );
 }

@@ -78,4 +78,4 @@ const isRecord = (value) => typeof value === 'object' && value !== null && !Arra
 const areSizes = (value) => Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 
 /** @param {string} what @param {unknown} [cause] */
-const bad = (what, cause) => new VitError('bad_model', `This is no whole safetensors file: ${what}.`, { cause });
+const bad = (what, cause) => new VitError('bad_model', `This is not a complete safetensors file: ${what}.`, { cause });

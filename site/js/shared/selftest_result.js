@@ -14,14 +14,14 @@ import { VitError } from './errors.js';
 
 /** Say the figures. @param {SelfTestResult} result @returns {string} */
 export function describeSelfTest({ n, agreement, max_abs_diff }) {
-  return `${agreement} of ${n} reference images agree, outputs are off by ${shorten(max_abs_diff)} at most`;
+  return `same top-1 on ${agreement} of ${n} reference images, max abs difference ${shorten(max_abs_diff)}`;
 }
 
 /** Raise `wrong_result`, with the figures, unless the test was passed. @param {SelfTestResult} result @param {string} backend */
 export function requirePassed(result, backend) {
   if (result.passed) return;
-  const found = `${describeSelfTest(result)}, where ${shorten(result.allowed)} is allowed`;
-  throw new VitError('wrong_result', `The back end “${backend}” gives wrong answers here: ${found}.`);
+  const found = `${describeSelfTest(result)}, allowed ${shorten(result.allowed)}`;
+  throw new VitError('wrong_result', `The backend “${backend}” fails the self-test on this device: ${found}.`);
 }
 
 /** @param {number} value @returns {string} */

@@ -57,7 +57,7 @@ export class FileCache {
     if (!globalThis.crypto?.subtle) {
       throw new VitError(
         'insecure_context',
-        'The files cannot be verified: browsers offer SHA-256 to secure pages only (https:// or http://localhost).',
+        'The files cannot be verified: browsers offer SHA-256 only on secure pages (https:// or http://localhost).',
       );
     }
     const stop = new AbortController();
@@ -88,7 +88,7 @@ export class FileCache {
     try {
       return await this.openStore();
     } catch {
-      notices.add('This browser keeps no files for this page; the model is downloaded anew each time.');
+      notices.add('This browser keeps no files for this page; the model is downloaded again each time.');
       return null;
     }
   }
@@ -193,7 +193,7 @@ async function download(record, { folder, signal, count }) {
   } catch (error) {
     if (error instanceof VitError) throw error;
     throwIfAborted(signal);
-    const state = received > 0 ? `was lost after ${received} of ${record.bytes} bytes` : 'could not be made';
+    const state = received > 0 ? `was lost after ${received} of ${record.bytes} bytes` : 'failed';
     throw new VitError('network_lost', `The connection for ${record.path} ${state}.`, { cause: error });
   }
 }
@@ -214,7 +214,7 @@ async function* chunksOf(response) {
 function checkResponse({ ok, status, headers }, { path }) {
   if (!ok) {
     const hint = status === 404 ? 'Reload the page: the site may just have been updated.' : undefined;
-    throw new VitError('http_error', `The server answered ${path} with status ${status}.`, { hint });
+    throw new VitError('http_error', `The server returned status ${status} for ${path}.`, { hint });
   }
   if (headers.get('content-type')?.startsWith('text/html')) {
     throw new VitError('html_instead', `The server sent a web page instead of ${path}.`);
@@ -229,7 +229,7 @@ function checkResponse({ ok, status, headers }, { path }) {
  */
 function wrongBody(begin, { path, bytes }, found) {
   if (looksLikeHtml(begin)) return new VitError('html_instead', `The server sent a web page instead of ${path}.`);
-  return new VitError('wrong_length', `${path} should have ${bytes} bytes; ${found} arrived.`);
+  return new VitError('wrong_length', `${path} should have ${bytes} bytes; ${found} were received.`);
 }
 
 /** @param {Uint8Array} bytes @returns {boolean} */

@@ -148,7 +148,7 @@ export class Runtime {
     for (const [number, image] of images.entries()) {
       const { values } = await prepare(image, model, signal).catch((cause) => {
         const { code, message, hint } = asVitError(cause);
-        throw new VitError(code, `Picture ${number + 1}: ${message}`, { hint, cause });
+        throw new VitError(code, `Image ${number + 1}: ${message}`, { hint, cause });
       });
       inputs.push(values);
     }
@@ -188,7 +188,7 @@ async function firstRun(session, model) {
   if (height !== size || width !== size) {
     throw new VitError(
       'bad_model',
-      `The model takes ${width}×${height} pixels, its preprocessing makes ${size}×${size}.`,
+      `The model takes ${width}×${height} pixels, but its preprocessing yields ${size}×${size}.`,
     );
   }
   const lastInput = new Float32Array(height * width * channels);
@@ -196,7 +196,10 @@ async function firstRun(session, model) {
   const logits = requireFinite(await session.run(lastInput), session);
   const first_run_ms = performance.now() - startedAt;
   if (logits.length !== model.outputs) {
-    throw new VitError('bad_model', `The model gives ${logits.length} outputs where ${model.outputs} are described.`);
+    throw new VitError(
+      'bad_model',
+      `The model has ${logits.length} outputs, but its description says ${model.outputs}.`,
+    );
   }
   return { lastInput, first_run_ms };
 }
@@ -228,5 +231,5 @@ async function runSequentially(inputs, session) {
  */
 function requireFinite(logits, { backend }) {
   if (logits.every(Number.isFinite)) return logits;
-  throw new VitError('wrong_result', `The back end “${backend}” computed values that are no numbers.`);
+  throw new VitError('wrong_result', `The backend “${backend}” computed NaN or infinite values.`);
 }

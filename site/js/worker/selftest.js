@@ -144,4 +144,4 @@ function rangeOf(rows) {
 }
 
 /** @param {string} what */
-const bad = (what) => new VitError('bad_model', `These are no reference images: ${what}.`);
+const bad = (what) => new VitError('bad_model', `The file of reference images is invalid: ${what}.`);

@@ -69,5 +69,5 @@ def test_a_file_of_another_format_or_version_is_refused(
 ) -> None:
     file = tmp_path / "model.vit"
     save_file({"positions": np.zeros(4, np.float32)}, file, metadata)
-    with pytest.raises(ArtifactError, match=f"model.vit is {found}; “{FORMAT}”, version {VERSION}, is needed"):
+    with pytest.raises(ArtifactError, match=f"model.vit is {found}; expected “{FORMAT}”, version {VERSION}"):
         read_engine_file(file)

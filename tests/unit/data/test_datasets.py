@@ -93,7 +93,7 @@ def test_a_folder_without_classes_is_unlabelled(tmp_path: Path, counts: dict[str
     data, said = opened(fill(tmp_path / "mine", counts))
     assert [example.label for example in data] == [None] * 3
     assert said == (
-        ["note: holiday is no class of model; its 3 images are taken as unlabelled"] if "" not in counts else []
+        ["note: holiday is not a class of model; its 3 images are used as unlabelled"] if "" not in counts else []
     )
 
 
@@ -107,7 +107,7 @@ def test_a_model_without_classes_takes_any_folders_as_classes(tmp_path: Path) ->
     ("counts", "words"),
     [
         ({"cat": 1, "golden retreiver": 2}, ("1 of 2 folders", "golden retreiver (nearest: golden retriever)")),
-        ({"cat": 1, "": 2}, ("2 images lie beside the class folders cat",)),
+        ({"cat": 1, "": 2}, ("2 images without a class are next to the class folders cat",)),
         ({"train/cat": 1, "val/cat": 1}, ("several sets: train, val",)),
         ({"cat": 1, "3": 1}, ("3",)),
     ],
@@ -153,8 +153,8 @@ def test_unreadable_images_are_counted_and_named(tmp_path: Path) -> None:
     data, said = opened(folder)
     assert [example.name for example in data] == ["cat/0.png", "golden retriever/0.png"]
     assert (data.total, len(data.unreadable)) == (5, 3)
-    assert said[0] == "note: 1 files are not named as images and are left out: README.txt"
-    assert said[1].startswith("note: 3 of 5 images cannot be read and are left out: cat/1.png is truncated")
+    assert said[0] == "note: 1 files have no image suffix and are skipped: README.txt"
+    assert said[1].startswith("note: 3 of 5 images cannot be read and are skipped: cat/1.png is truncated")
     assert "cat/2.png is empty (0 bytes)" in said[1] and "cat/thin.png: an image of 1×3000000" in said[1]
 
 
@@ -177,10 +177,10 @@ def test_a_damaged_entry_of_a_zip_is_counted(tmp_path: Path) -> None:
     ("make", "words"),
     [
         (lambda path: None, "no such folder or file"),
-        (lambda path: path.mkdir(), "holds no images: it is empty"),
-        (lambda path: fill_text(path), r"its 1 files are others: notes\.txt"),
-        (lambda path: path.write_bytes(b"PK\x03\x04rubbish"), "neither a folder nor a whole"),
-        (lambda path: fill_broken(path), r"none of its images can be read; the first: a\.png is empty"),
+        (lambda path: path.mkdir(), "contains no images: it is empty"),
+        (lambda path: fill_text(path), r"its 1 files are of other types: notes\.txt"),
+        (lambda path: path.write_bytes(b"PK\x03\x04rubbish"), "neither a folder nor a complete"),
+        (lambda path: fill_broken(path), r"none of its images can be read; the first error: a\.png is empty"),
     ],
 )
 def test_what_holds_no_images_is_refused(tmp_path: Path, make: Any, words: str) -> None:

@@ -47,15 +47,15 @@ def test_json_comes_in_the_forms_of_several_tools(tmp_path: Path, content: Any, 
 @pytest.mark.parametrize(
     ("content", "name", "words"),
     [
-        ("cat\ndog\n", "labels.txt", "holds 2 labels, the model has 3 outputs"),
-        ("", "labels.txt", "holds 0 labels, the model has 3 outputs"),
+        ("cat\ndog\n", "labels.txt", "has 2 labels, but the model has 3 outputs"),
+        ("", "labels.txt", "has 0 labels, but the model has 3 outputs"),
         ("cat\n\nemu\n", "labels.txt", "label 1 is empty"),
-        (b"caf\xe9\n", "labels.txt", "not UTF-8 text: byte 3"),
+        (b"caf\xe9\n", "labels.txt", "not UTF-8 text: invalid byte at position 3"),
         ('["cat",', "labels.json", "is not JSON"),
         ('["cat", "", "emu"]', "labels.json", "label 1 is empty"),
         ('["cat", 7, "emu"]', "labels.json", "label 1 is 7, not text"),
-        ('{"0": "cat", "1": "dog", "3": "emu"}', "labels.json", "missing are 2"),
-        ("7", "labels.json", "holds int"),
+        ('{"0": "cat", "1": "dog", "3": "emu"}', "labels.json", "missing: 2"),
+        ("7", "labels.json", "contains a JSON int"),
     ],
 )
 def test_what_names_no_outputs_is_refused(tmp_path: Path, content: str | bytes, name: str, words: str) -> None:
@@ -71,7 +71,7 @@ def test_a_text_file_may_begin_with_a_bracket(tmp_path: Path) -> None:
 def test_labels_that_occur_twice_are_said(tmp_path: Path) -> None:
     labels, said = read(tmp_path, "crane\nemu\ncrane\n")
     assert labels == ("crane", "emu", "crane")
-    assert said == ["note: labels.txt names more than one output crane"]
+    assert said == ["note: labels.txt repeats labels: crane"]
 
 
 def test_imagenet_has_short_names_that_differ() -> None:

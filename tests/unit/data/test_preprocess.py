@@ -197,7 +197,7 @@ def test_truncated_images_are_refused_by_name(kind: str) -> None:
     ("data", "words"),
     [
         (b"", "0 bytes"),
-        (b"<!doctype html>", "not an image of a known kind"),
+        (b"<!doctype html>", "not an image in a supported format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image"),
     ],
 )

@@ -107,5 +107,5 @@ def test_a_deit_says_that_it_is_one() -> None:
 
 
 def test_other_models_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="ResNet has no peer"):
+    with pytest.raises(RequestError, match="only on ViT and DeiT models, not ResNet"):
         write_hub_folder(store("resnet", tmp_path / "torch"), tmp_path)

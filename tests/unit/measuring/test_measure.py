@@ -147,8 +147,8 @@ def test_site_data_is_read_from_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "message"),
     [
-        (None, "holds no built page"),
-        ("<!doctype html><p>something else</p>", "not one of our pages"),
+        (None, "contains no built page"),
+        ("<!doctype html><p>something else</p>", "not built by ViT Pages"),
         ('<script id="site-data">{"schema_version": 99}</script>', "another version"),
     ],
 )
@@ -273,5 +273,5 @@ def test_outputs_that_are_not_numbers_are_an_error() -> None:
     from export.measuring.float_reference import FloatReference, compare_outputs
 
     reference = FloatReference(spec_of(False), [b""] * 2, None, np.ones((2, 2), np.float32), 1)
-    with pytest.raises(MeasurementError, match="1 of 2 outputs are not numbers, the first for image 1"):
+    with pytest.raises(MeasurementError, match="1 of 2 images have NaN or infinite outputs, the first is image 1"):
         compare_outputs(reference, np.array([[1, 2], [np.nan, 1]], np.float32))

@@ -103,7 +103,7 @@ def test_a_misfit_names_missing_unexpected_and_misshaped_tensors(tensors: dict[s
     wrong = {name: value for name, value in tensors.items() if not name.startswith(("blocks.0", "norm.bias"))}
     wrong |= {"extra.weight": torch.zeros(2, 3), "head.bias": torch.zeros(9), "norm.weight": torch.zeros(64).int()}
     message = refusal(save({"model": wrong, "arch": "vit_nano"}, tmp_path / "a.pth"))
-    assert "does not fit deit_x; the file says it holds vit_nano" in message
+    assert "does not fit deit_x; according to the file, its architecture is vit_nano" in message
     missing = sum(name.startswith(("blocks.0", "norm.bias")) for name in tensors)
     assert f"missing: {missing} of {len(tensors)}: blocks.0." in message and f"… and {missing - 5} more" in message
     assert "unexpected: 1 of" in message and "extra.weight (2, 3)" in message
@@ -133,7 +133,7 @@ def test_the_names_of_the_first_swin_code_are_translated(tmp_path: Path) -> None
 
 def test_numbers_that_are_not_finite_are_refused(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     broken = {**tensors, "norm.bias": torch.full((64,), torch.nan)}
-    assert "not finite, in 1: norm.bias" in refusal(save(broken, tmp_path / "a.pth"))
+    assert "NaN or infinite values in 1 tensors: norm.bias" in refusal(save(broken, tmp_path / "a.pth"))
 
 
 class Trap:
@@ -149,14 +149,16 @@ class Trap:
 def test_code_in_a_checkpoint_is_named_and_not_run(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     trace = tmp_path / "was-here"
     path = save({"model": tensors, "extra": Trap(trace)}, tmp_path / "evil.pth")
-    with pytest.raises(RequestError, match=r"would run code: .*Path.*") as caught:
+    with pytest.raises(RequestError, match=r"would execute code: .*Path.*") as caught:
         read_checkpoint(path)
     assert "safetensors" in str(caught.value)
     assert not trace.exists()
 
 
 def test_a_whole_pickled_module_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"would run code: .*timm\.models\.vision_transformer\.VisionTransformer"):
+    with pytest.raises(
+        RequestError, match=r"would execute code: .*timm\.models\.vision_transformer\.VisionTransformer"
+    ):
         read_checkpoint(save(make(), tmp_path / "module.pth"))
 
 
@@ -190,8 +192,8 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, name: str, content: by
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (torch.zeros(3), "holds Tensor, not a state_dict"),
-        ({}, "holds dict, not a state_dict"),
+        (torch.zeros(3), "contains a Tensor, not a state_dict"),
+        ({}, "contains a dict, not a state_dict"),
         ({"epoch": 3, "net": {"a": torch.zeros(1)}}, r"epoch \(int\), net \(dict\)"),
         ({"model": {}}, "not a state_dict"),
     ],

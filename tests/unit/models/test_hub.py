@@ -207,8 +207,8 @@ def test_a_download_that_breaks_off_is_taken_up_again(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        (GONE, ("does not hand out", "404")),
-        (SHORT, ("broke off", "should be of size")),
+        (GONE, ("denies access to", "404")),
+        (SHORT, ("was interrupted", "should be of size")),
         (FORGED, ("damaged", "ffff")),
         (OTHER, ("cannot be loaded", "Missing key")),
     ],

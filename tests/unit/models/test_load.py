@@ -103,7 +103,7 @@ def test_a_fine_tuned_head_decides_the_number_of_classes(tmp_path: Path) -> None
     path = checkpoint(tmp_path, num_classes=5)
     spec, module, said = quietly(model=TINY, checkpoint=path)
     assert (spec.weights, spec.outputs, spec.labels) == ("checkpoint", 5, tuple(f"class {i}" for i in range(5)))
-    assert said == ["note: the names of the 5 classes are not known; they are shown as class 0 … class 4"]
+    assert said == ["note: the names of the 5 classes are unknown; they are shown as class 0 … class 4"]
     assert spec.licence == "not stated (own checkpoint)"
     assert all(torch.equal(value, module.state_dict()[name]) for name, value in load_file(path).items())
     assert_rebuildable(spec, module)
@@ -115,13 +115,13 @@ def test_labels_of_a_file_are_used_and_must_be_as_many_as_the_outputs(tmp_path: 
     spec, _, said = quietly(model=TINY, checkpoint=path, labels=labels)
     assert spec.labels == ("cat", "dog", "emu") and said == []
     labels.write_text("cat\ndog\n")
-    with pytest.raises(RequestError, match="2 labels, the model has 3 outputs"):
+    with pytest.raises(RequestError, match="2 labels, but the model has 3 outputs"):
         quietly(model=TINY, checkpoint=path, labels=labels)
 
 
 def test_a_head_of_imagenets_size_is_taken_for_imagenets_and_that_is_said(tmp_path: Path) -> None:
     spec, _, said = quietly(model=TINY, checkpoint=checkpoint(tmp_path))
-    assert spec.labels[1] == "goldfish" and "taken for ImageNet" in said[0]
+    assert spec.labels[1] == "goldfish" and "assumed to be ImageNet" in said[0]
 
 
 def test_a_classifier_grown_on_dino_classifies(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_what_part_of_a_training_checkpoint_is_used_is_said(tmp_path: Path) -> N
     module = timm.create_model("test_vit", pretrained=False, num_classes=2)
     torch.save({"state_dict": module.state_dict(), "state_dict_ema": module.state_dict()}, tmp_path / "last.pth")
     said = quietly(model=TINY, checkpoint=tmp_path / "last.pth")[2]
-    assert said[0] == "note: the weights under 'state_dict_ema' in last.pth are used"
+    assert said[0] == "note: using the weights under 'state_dict_ema' in last.pth"
 
 
 def test_a_checkpoint_of_another_model_is_refused_by_tensor_names(tmp_path: Path) -> None:

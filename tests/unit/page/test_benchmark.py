@@ -206,8 +206,8 @@ def test_bytes_are_those_of_the_files_asked_for(tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--rounds", "0"], "--benchmark needs --rounds"),
-        (["--variant", "u8-tfjs"], "--variant has no meaning with --benchmark"),
-        (["--software-gpu"], "--software-gpu has no meaning with --benchmark"),
+        (["--variant", "u8-tfjs"], "--variant does not apply to --benchmark"),
+        (["--software-gpu"], "--software-gpu does not apply to --benchmark"),
         (["--model", "nope"], "nope"),
     ],
 )

@@ -91,11 +91,11 @@ def test_page_that_could_not_test_its_back_ends_is_refused(
     folder = store.folder("plain", recipe, format)
     manifest = json.loads((folder / "artifact.json").read_text())
     (folder / "artifact.json").write_text(json.dumps({**manifest, "parents": []}))
-    with pytest.raises(ArtifactError, match="could not test its back ends") as stale:
+    with pytest.raises(ArtifactError, match="could not test its backends") as stale:
         make_site(store, bundle, out)
     assert "python -m export.build --model plain --recipe" in stale.value.hint
     shutil.rmtree(folder)
-    with pytest.raises(ArtifactError, match="could not test its back ends"):
+    with pytest.raises(ArtifactError, match="could not test its backends"):
         make_site(store, bundle, out)
     assert not out.exists()
 
@@ -133,7 +133,7 @@ def test_altered_artifact_is_refused_and_the_old_site_stays(store: Store, bundle
     make_site(store, bundle, out)
     before = contents(out)
     (store.folder("plain", "u8", "tfjs") / "weights.bin").write_bytes(b"rotten")
-    with pytest.raises(ArtifactError, match=r"weights\.bin is not what its manifest says"):
+    with pytest.raises(ArtifactError, match=r"weights\.bin does not match its manifest"):
         make_site(store, bundle, out)
     assert contents(out) == before
 

@@ -220,4 +220,4 @@ def test_stored_file_record_is_what_the_page_publishes(built: Path) -> None:
 def test_page_says_what_it_needs_and_what_it_never_does(built: Path) -> None:
     html = re.sub(r"\s+", " ", (built / "index.html").read_text())
     assert re.search(r"<noscript>.*needs JavaScript.*</noscript>", html)
-    assert "your picture never leaves this device" in html and "connect-src" in html
+    assert "your image never leaves this device" in html and "connect-src" in html

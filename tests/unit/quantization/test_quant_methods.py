@@ -138,7 +138,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     save_file({"a": np.zeros(1)}, path)
-    with pytest.raises(ArtifactError, match="no quantized model"):
+    with pytest.raises(ArtifactError, match="not a quantized model"):
         load_quantized(path)
 
 

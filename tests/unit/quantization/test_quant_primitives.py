@@ -39,7 +39,7 @@ def test_bits_lie_as_documented() -> None:
     assert pack(np.array([[0x5, 0xA, 0x3]], np.uint8), 4).tolist() == [[0xA5, 0x03]]
     with pytest.raises(ArtifactError, match="4 bits"):
         pack(np.array([[16]], np.uint8), 4)
-    with pytest.raises(ArtifactError, match="do not hold"):
+    with pytest.raises(ArtifactError, match="do not contain"):
         unpack(np.zeros((1, 2), np.uint8), 9, 4)
 
 

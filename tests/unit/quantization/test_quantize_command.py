@@ -68,7 +68,7 @@ def test_a_recipe_file_is_a_recipe(tmp_path: Path) -> None:
     assert find_recipe(str(path)).to_json() == values
     for broken in (values | {"name": "u8"}, RECIPES["u8"].to_json() | {"name": "x"}, values | {"name": "../x"}):
         path.write_text(json.dumps(broken))
-        with pytest.raises(RequestError, match="needs a name of its own"):
+        with pytest.raises(RequestError, match="needs a unique name"):
             find_recipe(str(path))
     with pytest.raises(RequestError, match=r"absent\.json: there is no such file"):
         find_recipe(str(tmp_path / "absent.json"))
@@ -108,7 +108,11 @@ METHOD = ("quantization", "method")
         (CALIBRATION, {"metric": "mae"}, 'calibration.metric is "mae"; allowed: hessian, cosine, mse, l1'),
         (CALIBRATION, {"candidates": 0}, "calibration.candidates is 0"),
         (CALIBRATION, {"rounds": 1.5}, "calibration.rounds is 1.5"),
-        (CALIBRATION, {"search_range": [1.2, 0.5]}, "search_range is 1.2 to 0.5; the first must be below the second"),
+        (
+            CALIBRATION,
+            {"search_range": [1.2, 0.5]},
+            "search_range is 1.2 to 0.5; the first value must be below the second",
+        ),
         (CALIBRATION, {"search_range": [0, 1]}, "search_range[0] is 0; allowed: a number above 0"),
         (CALIBRATION, {"search_range": [0.5]}, "search_range is a list of 1; allowed: a list of 2"),
         (CALIBRATION, {"percentile": 50}, "percentile is 50; allowed: a number above 50 and up to 100"),

@@ -48,7 +48,7 @@ def test_phases_are_parsed_and_looked_up() -> None:
     assert parse_phases("8:0.75,2:0") == ((8, 0.75), (2, 0.0))
     assert OPTIONS.epochs == 3
     assert [OPTIONS.patch_drop(epoch) for epoch in range(3)] == [0.75, 0.0, 0.0]
-    with pytest.raises(RequestError, match="past the last phase"):
+    with pytest.raises(RequestError, match="after the last phase"):
         OPTIONS.patch_drop(3)
 
 
@@ -164,7 +164,7 @@ def test_idx_files_are_read(tmp_path: Path, name: str) -> None:
         (b"", "not an IDX file"),
         (b"\0\0\x0d\x01\0\0\0\x01\0", "not an IDX file of unsigned bytes"),
         (b"<html>", "not an IDX file"),
-        (b"\0\0\x08\x01\0\0\0\x05abc", r"truncated: its header promises \(5,\), it holds 3 bytes"),
+        (b"\0\0\x08\x01\0\0\0\x05abc", r"truncated: its header declares \(5,\), but it has 3 bytes"),
     ],
 )
 def test_what_is_no_idx_file_is_refused(tmp_path: Path, raw: bytes, words: str) -> None:

@@ -1,1 +1,1 @@
-"""Third-party runtimes, set up as their own documentation says, for the benchmark to compare with; not published."""
+"""Third-party runtimes, set up as their documentation says, for comparison in the benchmark; not published."""

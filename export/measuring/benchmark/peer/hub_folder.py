@@ -82,10 +82,10 @@ def _accepted(
 def _check(spec: ModelSpec, module: nn.Module) -> None:
     if not isinstance(module, VisionTransformer):
         raise RequestError(
-            f"{spec.name}: {type(module).__name__} has no peer; transformers.js is compared on ViT and DeiT models only"
+            f"{spec.name}: transformers.js is compared only on ViT and DeiT models, not {type(module).__name__}"
         )
     if spec.features:
-        raise RequestError(f"{spec.name} has no classes; the image-classification pipeline needs some")
+        raise RequestError(f"{spec.name} has no classes, but the image-classification pipeline needs them")
 
 
 def config(spec: ModelSpec) -> dict[str, Any]:

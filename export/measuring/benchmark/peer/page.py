@@ -68,7 +68,8 @@ def open_peer(
     actual = page.evaluate("() => peer.threads")
     if actual != threads:
         raise MeasurementError(
-            f"transformers.js runs with {actual} threads, not {threads}", hint="is the page isolated?"
+            f"transformers.js runs with {actual} threads, not {threads}",
+            hint="check that the page is cross-origin isolated",
         )
 
 

@@ -30,7 +30,7 @@ def peer_site(artifact: Path, cache: Path = CACHE, *, images: Sequence[Path] = (
     `make_peer_bundle` raise, and `RequestError` for two images of one name.
     """
     if len({image.name for image in images}) < len(images):
-        raise RequestError("two images of one name cannot lie in one folder")
+        raise RequestError("two images have the same name")
     page, model = make_peer_bundle(cache), make_hub_folder(artifact, cache)
     with tempfile.TemporaryDirectory(prefix="vit-pages-peer-") as name:
         folder = Path(name)
@@ -64,7 +64,9 @@ def make_peer_bundle(cache: Path = CACHE) -> Path:
     if folder.exists():
         return folder
     if shutil.which("node") is None:
-        raise RequestError("Node.js is not on PATH; it bundles the page's scripts", hint="install Node.js 20 or newer")
+        raise RequestError(
+            "Node.js is not on PATH; it bundles the page's scripts", hint="install Node.js 20.10 or newer"
+        )
     if not (SITE / "node_modules" / "@huggingface" / "transformers").is_dir():
         raise RequestError("transformers.js is not installed", hint="run: make setup   (or: npm ci --prefix site)")
     with replacing_folder(folder) as partial:

@@ -8,7 +8,7 @@
 import { remoteEngine } from '../remote/engine.js';
 import { hasRelaxedSimd } from '../wasm_features.js';
 
-const NO_RELAXED_SIMD = 'this browser has no relaxed SIMD, without which LiteRT has one thread';
+const NO_RELAXED_SIMD = 'this browser has no relaxed SIMD, without which LiteRT has only one thread';
 
 export const engine = remoteEngine({
   name: 'litert',

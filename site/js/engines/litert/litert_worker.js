@@ -8,8 +8,8 @@ import { serveRuntime } from '../remote/worker.js';
 /** @typedef {import('../remote/worker.js').OpenedModel} OpenedModel */
 /** @typedef {import('@litertjs/core').LiteRt} LiteRt */
 
-const ON_GPU = 'runs on the graphics processor';
-const PARTLY_ON_GPU = 'runs on the graphics processor, and on the processor what that cannot compute';
+const ON_GPU = 'runs on the GPU';
+const PARTLY_ON_GPU = 'runs on the GPU, and on the CPU for operators that the GPU lacks';
 
 serveRuntime('LiteRT', async (request) => {
   const { backend, threads, urls } = request;
@@ -22,7 +22,7 @@ serveRuntime('LiteRT', async (request) => {
     Object.defineProperty(navigator, 'gpu', { get: () => ({ requestAdapter: async () => null }) });
   const runtime = await loadLiteRt(urls.script);
   if (backend === 'webgpu' && !runtime.getWebGpuDevice())
-    throw new VitError('backend_unavailable', 'The browser gave LiteRT no graphics device.');
+    throw new VitError('backend_unavailable', 'The browser gave LiteRT no GPU device.');
   return () => open(runtime, request);
 });
 
@@ -62,7 +62,7 @@ async function open(runtime, { model, backend, threads }) {
  * @param {Uint8Array} model
  */
 async function compileForGpu(runtime, model) {
-  let reason = 'it would run on the processor alone';
+  let reason = 'it would run only on the CPU';
   try {
     const compiled = await runtime.loadAndCompile(model, { accelerator: 'webgpu' });
     if (compiled.options.accelerator === 'webgpu') return compiled;
@@ -70,6 +70,6 @@ async function compileForGpu(runtime, model) {
     reason = messageOf(cause);
   }
   throw new VitError('backend_unavailable', `LiteRT cannot run this model on WebGPU: ${reason}`, {
-    hint: 'Choose the wasm back end.',
+    hint: 'Choose the wasm backend.',
   });
 }

@@ -8,7 +8,7 @@ import { serveRuntime } from '../remote/worker.js';
 /** @typedef {import('../remote/worker.js').OpenedModel} OpenedModel */
 /** @typedef {typeof import('onnxruntime-common')} OnnxRuntime */
 
-const ON_GPU = 'runs on the graphics processor, and on the processor what that cannot compute';
+const ON_GPU = 'runs on the GPU, and on the CPU for operators that the GPU lacks';
 const ONLY_ERRORS = 3;
 
 serveRuntime('ONNX Runtime', async (request) => {

@@ -24,21 +24,21 @@ const BACKENDS = {
     probe: probeWebgl,
     start: async () => {
       await download(() => import('@tensorflow/tfjs-backend-webgl'));
-      return activate('webgl', 'runs on the graphics processor');
+      return activate('webgl', 'runs on the GPU');
     },
   },
   webgpu: {
     probe: probeWebgpu,
     start: async () => {
       await download(() => import('@tensorflow/tfjs-backend-webgpu'));
-      return activate('webgpu', 'runs on the graphics processor');
+      return activate('webgpu', 'runs on the GPU');
     },
   },
   cpu: {
     probe: async () => ({ note: 'plain JavaScript: slow, runs everywhere' }),
     start: async () => {
       await download(() => import('@tensorflow/tfjs-backend-cpu'));
-      return activate('cpu', 'the cpu back end has one thread');
+      return activate('cpu', 'the cpu backend has one thread');
     },
   },
 };

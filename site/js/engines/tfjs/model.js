@@ -52,7 +52,7 @@ export function readGraphModel(files, build) {
   const stored = weightData.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const expected = weightSpecs.reduce((sum, spec) => sum + storedBytes(spec), 0);
   if (stored !== expected) {
-    throw new VitError('bad_model', `The weight files hold ${stored} bytes where ${expected} are described.`);
+    throw new VitError('bad_model', `The weight files have ${stored} bytes; the manifest describes ${expected}.`);
   }
   // TensorFlow.js takes shards to be of one size when only the last differs, and reads zeros from a longer last one.
   weightData.push(new ArrayBuffer(0));
@@ -146,7 +146,7 @@ function storedBytes({ name, shape, dtype, quantization, packed }) {
     const found = packedShape(packed).filter((size) => size !== 1);
     const wanted = Array.isArray(shape) ? shape.filter((size) => size !== 1) : [];
     if (dtype !== 'float32' || quantization || found.join() !== wanted.join())
-      throw new VitError('bad_model', `The weight ${name} is ${dtype} [${shape}]; it is packed as [${found}].`);
+      throw new VitError('bad_model', `The weight ${name} is ${dtype} [${shape}], but it is packed as [${found}].`);
     return bytes;
   }
   const stored = quantization?.dtype ?? dtype;

@@ -24,7 +24,7 @@ export function packedBytes(name, { bits, shape, axes, zero_points }) {
   const sizes = Array.isArray(shape) && shape.length > 1 && shape.every((size) => Number.isInteger(size) && size > 0);
   const order = Array.isArray(axes) && [...axes].sort((a, b) => a - b).every((axis, index) => axis === index);
   if (!sizes || !order || axes.length !== shape.length || !(Number.isInteger(bits) && bits >= 3 && bits <= 8))
-    throw new VitError('bad_model', `The weight ${name} is packed in a way that is not supported.`);
+    throw new VitError('bad_model', `The packing of the weight ${name} is not supported.`);
   const [rows, ...rest] = shape;
   return rows * rowBytes(product(rest), bits) + 4 * rows + (zero_points ? rows : 0);
 }
@@ -71,7 +71,7 @@ export function unpackCodes(bytes, rows, columns, bits) {
 export function decodePacked(name, packed, bytes) {
   const needed = packedBytes(name, packed);
   if (bytes.byteLength !== needed)
-    throw new VitError('bad_model', `The weight ${name} has ${bytes.byteLength} bytes; ${needed} are needed.`);
+    throw new VitError('bad_model', `The weight ${name} has ${bytes.byteLength} bytes; expected ${needed}.`);
   const { bits, shape, axes, zero_points } = packed;
   const rows = shape[0];
   const columns = product(shape.slice(1));

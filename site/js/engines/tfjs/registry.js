@@ -11,7 +11,7 @@ import * as tf from '@tensorflow/tfjs-core';
  * @returns {Promise<Started>}
  */
 export async function activate(backend, threads_reason) {
-  if (!tf.findBackendFactory(backend)) throw new Error('TensorFlow.js does not offer it in this browser');
+  if (!tf.findBackendFactory(backend)) throw new Error('TensorFlow.js does not support it in this browser');
   if (!(await tf.setBackend(backend))) throw new Error('TensorFlow.js could not initialise it');
   return { threads: 1, threads_reason };
 }

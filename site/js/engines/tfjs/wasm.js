@@ -50,7 +50,7 @@ async function startWith(wasm, threads, reason) {
   const started = wasm.getThreadsCount();
   return {
     threads: started,
-    threads_reason: started < threads ? `the engine gave ${started} of ${threads} threads` : '',
+    threads_reason: started < threads ? `the engine started ${started} of ${threads} threads` : '',
   };
 }
 

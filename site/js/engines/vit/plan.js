@@ -21,15 +21,14 @@ export function readPlan(file) {
   if (metadata.format !== FORMAT || metadata.schema_version !== String(VERSION)) {
     throw new VitError(
       'bad_model',
-      `The file is “${metadata.format}”, version ${metadata.schema_version}; “${FORMAT}”, version ${VERSION}, is needed.`,
+      `The file is “${metadata.format}”, version ${metadata.schema_version}; expected “${FORMAT}”, version ${VERSION}.`,
     );
   }
   const { sizes, tensors: listed, run } = parse(metadata.plan);
   const parts = listed.map(([name, packed]) => {
     const tensor = tensors.get(name);
     const bits = tensor?.dtype === 'U8' ? packed : FLOAT_BITS[tensor?.dtype ?? ''];
-    if (!tensor || !isInt32(bits))
-      throw new VitError('bad_model', `The file lacks the tensor ${name}, or it is no number.`);
+    if (!tensor || !isInt32(bits)) throw new VitError('bad_model', `The tensor ${name} is missing or not numeric.`);
     return { name, bits, bytes: tensor.bytes };
   });
   return { sizes, parts, run };

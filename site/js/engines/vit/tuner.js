@@ -50,7 +50,7 @@ export class ThreadTuner {
 
   /** Why there are fewer than could be, or may be soon; '' when there are not. */
   get reason() {
-    if (!this.settled) return 'the first runs find out whether fewer are faster';
+    if (!this.settled) return 'the first runs test whether fewer are faster';
     if (this.fastest === this.#counts[0]) return '';
     return `${this.fastest} of ${this.#counts[0]} threads were the fastest here`;
   }

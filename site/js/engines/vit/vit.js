@@ -52,7 +52,7 @@ async function backends() {
 async function load(artifact, options) {
   const startedAt = performance.now();
   if (options.backend !== 'wasm')
-    throw new VitError('backend_unavailable', `The vit engine has no back end “${options.backend}”; it has: wasm.`);
+    throw new VitError('backend_unavailable', `The vit engine has no backend “${options.backend}”; it has: wasm.`);
   if (!hasSimd()) throw new VitError('no_simd', 'The vit engine needs WebAssembly SIMD, which this browser lacks.');
   const file = artifact.files.get(FILE);
   if (!file) throw new VitError('bad_model', `The variant has no ${FILE}.`);
@@ -70,7 +70,7 @@ async function load(artifact, options) {
  */
 function start(plan, options) {
   const requested = options.threads === undefined ? undefined : Math.min(options.threads, MAX_THREADS);
-  const fewer = requested === options.threads ? '' : `the engine has at most ${MAX_THREADS} threads`;
+  const fewer = requested === options.threads ? '' : `the engine supports at most ${MAX_THREADS} threads`;
   return startThreaded(
     requested,
     '',

@@ -77,7 +77,7 @@ export async function instantiateModel(module, plan, threads, images) {
   const slots = found.exports.prepare();
   if (slots !== plan.parts.length) {
     if (slots === 0) throw fault(found, 'The engine cannot run this model');
-    throw new VitError('bad_model', `The model has ${plan.parts.length} tensors; the engine takes ${slots}.`);
+    throw new VitError('bad_model', `The model has ${plan.parts.length} tensors; the engine expects ${slots}.`);
   }
   fill(found, plan);
   if (!found.exports.finish()) throw fault(found, 'The engine cannot run this model');
@@ -87,7 +87,7 @@ export async function instantiateModel(module, plan, threads, images) {
 /** @param {Instance} instance @param {Plan} plan @param {number} threads @param {number} images */
 function writeDescription({ memory, exports }, plan, threads, images) {
   if (exports.contract() >>> 0 !== FINGERPRINT)
-    throw new VitError('internal', 'The engine is of another version than the page.');
+    throw new VitError('internal', 'The engine and the page have different versions.');
   const values = describe(plan, threads, images);
   new Int32Array(memory.buffer, exports.description(), values.length).set(values);
 }
@@ -113,7 +113,7 @@ async function withMemory(make, bytes) {
   try {
     return await make();
   } catch (cause) {
-    const message = `The browser cannot give the engine ${Math.round(bytes / 1e6)} MB: ${messageOf(cause)}`;
+    const message = `The browser cannot allocate ${Math.round(bytes / 1e6)} MB for the engine: ${messageOf(cause)}`;
     throw new VitError('out_of_memory', message, { cause });
   }
 }

@@ -58,8 +58,8 @@ export class BackendControls {
 
 /** @param {BackendState[] | undefined} states @param {string} name @returns {{available: boolean, text: string}} */
 function describe(states, name) {
-  if (!states) return { available: true, text: 'Checking whether it works here …' };
+  if (!states) return { available: true, text: 'Checking availability …' };
   const state = states.find((one) => one.name === name);
-  if (!state) return { available: false, text: 'Not available: the engine does not offer it.' };
+  if (!state) return { available: false, text: 'Not available: this engine does not support it.' };
   return { available: state.available, text: state.available ? state.reason : `Not available: ${state.reason}` };
 }

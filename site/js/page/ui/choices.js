@@ -146,7 +146,7 @@ export class Choices {
         ),
       );
     } else if (request.backend && !this.#requested) {
-      onProblem(missing('back end', request.backend, known));
+      onProblem(missing('backend', request.backend, known));
     }
     return { model, variant, backend: this.#backend(variant) };
   }
@@ -183,7 +183,7 @@ const rejectionKey = ({ engine, sha256 }, backend) => `${engine} ${sha256} ${bac
 /** Say on the button what loading costs. @param {Selection} selection @param {{loaded: boolean, picture: boolean}} now */
 export function labelLoadButton({ variant }, { loaded, picture }) {
   const size = formatBytes(variant.bytes);
-  if (loaded) elements.load.textContent = 'Load again, to time the start';
+  if (loaded) elements.load.textContent = 'Load again to time the cold start';
   else elements.load.textContent = picture ? `Load and classify (${size})` : `Load the model (${size})`;
 }
 
@@ -195,7 +195,7 @@ function variantRadios() {
 /** @param {string} kind @param {string} requested @param {string[]} known */
 function missing(kind, requested, known) {
   return {
-    message: `The link asks for the ${kind} “${requested}”, which this page does not have.`,
+    message: `The link requests the ${kind} “${requested}”, which this page does not have.`,
     hint: `Available: ${known.join(', ')}.`,
   };
 }

@@ -33,7 +33,7 @@ export async function isolate(script, { busy, onStatus }) {
   const guard = new ReloadGuard(script);
   onStatus({ reason, offline: obstacle && `no: ${obstacle}` });
   if (visit.isolated && guard.follows()) {
-    say(`${READY} The page was reloaded once to switch on threads.`);
+    say(`${READY} The page was reloaded once to enable threads.`);
   }
   try {
     if (visit.optedOut) await unregister(script);
@@ -57,7 +57,7 @@ async function reloadOnce(guard, busy) {
   const touched = () => busy() || navigator.userActivation?.hasBeenActive === true;
   if (guard.taken) return AGAIN;
   if (touched()) return LATER;
-  say('Reloading once to switch on threads …');
+  say('Reloading once to enable threads …');
   await new Promise((resolve) => setTimeout(resolve, NOTICE_MS));
   if (touched() || !guard.take()) {
     if (!busy()) say(READY);

@@ -18,9 +18,9 @@ const DEVICE_TITLES = [
   ['platform', 'System'],
   ['model', 'Device'],
   ['logical_cores', 'Logical cores'],
-  ['threads', 'Threads possible'],
-  ['memory_gb', 'Memory in GB, as the browser rounds it'],
-  ['gpu', 'Graphics'],
+  ['threads', 'Threads available'],
+  ['memory_gb', 'Memory in GB, rounded by the browser'],
+  ['gpu', 'GPU'],
   ['simd', 'WebAssembly SIMD'],
   ['isolated', 'Cross-origin isolated'],
   ['user_agent', 'User agent'],
@@ -32,9 +32,9 @@ const DEVICE_TITLES = [
  */
 const BUILDS = {
   relaxed: 'relaxed SIMD',
-  pairs: 'relaxed SIMD, sums of products in 16 bits',
+  pairs: 'relaxed SIMD, 16-bit sums',
   plain: 'SIMD',
-  gpu: 'the graph for GPUs',
+  gpu: 'graph rewritten for GPUs',
 };
 
 /** What has been measured since the current variant was chosen. */
@@ -138,13 +138,13 @@ export class Measured {
     fill(elements.warm, { ...this.#warm });
     elements.warmNote.textContent = warmNote(this.#warm);
     elements.loadNote.textContent = this.#forgotten
-      ? 'The model is no longer kept on this device.'
+      ? 'The model was removed from this device.'
       : cacheNote(this.#loaded);
     const { model, variant } = this.#selection;
     const rows = [['Variant', `${model.title}, ${variant.title} (${variant.id})`]];
     if (this.#loaded) {
       const { backend, build, threads, threads_reason, selftest } = this.#loaded;
-      rows.push(['Back end', build ? `${backend}, ${BUILDS[build] ?? build}` : backend]);
+      rows.push(['Backend', build ? `${backend}, ${BUILDS[build] ?? build}` : backend]);
       rows.push(['Threads', threads_reason ? `${threads}: ${threads_reason}` : String(threads)]);
       rows.push(['Self-test', describeSelfTest(selftest)]);
     }
@@ -153,7 +153,7 @@ export class Measured {
       const why = key === 'threads' && this.#isolation.reason ? `: ${this.#isolation.reason}` : '';
       rows.push([title, spell(this.#device[key]) + why]);
     }
-    if (this.#isolation.offline) rows.push(['Opens without a network', this.#isolation.offline]);
+    if (this.#isolation.offline) rows.push(['Works offline', this.#isolation.offline]);
     const entries = rows.map(([term, text]) => make('div', {}, make('dt', { text: term }), make('dd', { text })));
     elements.device.replaceChildren(...entries);
   }
@@ -167,7 +167,7 @@ export class Measured {
       await navigator.clipboard.writeText(this.#text());
       elements.copied.textContent = 'Copied.';
     } catch {
-      elements.copied.textContent = 'The browser did not allow copying; download the JSON instead.';
+      elements.copied.textContent = 'The browser does not allow copying; download the JSON instead.';
     }
   }
 
@@ -193,14 +193,14 @@ function fill(list, figures) {
 
 /** @param {Warm | null} warm @returns {string} */
 function warmNote(warm) {
-  if (!warm) return 'Press “Measure” to time many runs, after warm-up, with the result read back.';
+  if (!warm) return 'Press “Measure” to time many runs after warm-up, read-back included.';
   const notes = [
-    `After ${warm.warmup} warm-up runs; every run ends with its result read back.`,
-    `The timer here has a resolution of ${formatMs(warm.timer_resolution_ms)}.`,
+    `After ${warm.warmup} warm-up runs; every run includes the read-back of its result.`,
+    `This browser’s timer has a resolution of ${formatMs(warm.timer_resolution_ms)}.`,
   ];
-  if (!warm.warm) notes.push('The runs had not become steady when the warm-up ended.');
+  if (!warm.warm) notes.push('Latency had not become steady when the warm-up ended.');
   if (warm.drifting)
-    notes.push('The device’s speed drifted during the measurement: measure again for a reliable figure.');
+    notes.push('The device’s speed drifted during the measurement; measure again for a reliable figure.');
   if (warm.discarded) notes.push(`${warm.discarded} runs were discarded because the page was hidden.`);
   return notes.join(' ');
 }
@@ -210,8 +210,8 @@ function cacheNote(loaded) {
   if (!loaded) return '';
   if (loaded.notices.length > 0) return loaded.notices.join(' ');
   return loaded.from_cache
-    ? 'Loaded from this device without a download; its “Download” is the time to read and check it.'
-    : 'Downloaded, checked and kept on this device: the next start needs no download.';
+    ? 'Loaded from this device without a download; “Download” is the time to read and verify the files.'
+    : 'Downloaded, verified and kept on this device: the next start needs no download.';
 }
 
 /** @param {string | number | boolean | null} value @returns {string} */

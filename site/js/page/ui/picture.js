@@ -30,8 +30,8 @@ export function listenForPictures(onPicture, onProblem) {
         take(await fetchSample(button), button);
       } catch {
         onProblem({
-          message: 'The sample could not be fetched.',
-          hint: 'Check the connection, or choose a picture of your own.',
+          message: 'The sample could not be downloaded.',
+          hint: 'Check the connection, or choose your own image.',
         });
       }
     });
@@ -43,7 +43,7 @@ export function listenForPictures(onPicture, onProblem) {
 /** @param {HTMLButtonElement} button @returns {Promise<Picture>} */
 async function fetchSample(button) {
   const answer = await fetch(/** @type {string} */ (button.dataset.sample));
-  if (!answer.ok) throw new Error(`The sample answered ${answer.status}.`);
+  if (!answer.ok) throw new Error(`The server returned status ${answer.status} for the sample.`);
   return { blob: await answer.blob(), title: button.dataset.title ?? '' };
 }
 
@@ -67,8 +67,8 @@ function listenForDrops(take, onProblem) {
     if (file) take({ blob: file, title: file.name });
     else
       onProblem({
-        message: 'What was dropped is not a file.',
-        hint: 'Save the picture on this device first, then drop the file.',
+        message: 'Only files can be dropped here.',
+        hint: 'Save the image on this device first, then drop the file.',
       });
   });
 }
@@ -79,12 +79,12 @@ function listenForDrops(take, onProblem) {
  */
 function listenForPaste(take, onProblem) {
   const nothing = {
-    message: 'The clipboard holds no picture.',
-    hint: 'Copy a picture, not its address, and paste again.',
+    message: 'The clipboard contains no image.',
+    hint: 'Copy an image, not its address, and paste again.',
   };
   document.addEventListener('paste', (event) => {
     const [file] = event.clipboardData?.files ?? [];
-    if (file) take({ blob: file, title: 'Pasted picture' });
+    if (file) take({ blob: file, title: 'Pasted image' });
     else onProblem(nothing);
   });
   if (!navigator.clipboard?.read) return; // then only the keyboard pastes
@@ -92,11 +92,11 @@ function listenForPaste(take, onProblem) {
   elements.paste.addEventListener('click', async () => {
     try {
       const blob = await readClipboard();
-      if (blob) take({ blob, title: 'Pasted picture' });
+      if (blob) take({ blob, title: 'Pasted image' });
       else onProblem(nothing);
     } catch {
       onProblem({
-        message: 'The browser did not let this page read the clipboard.',
+        message: 'The browser does not allow this page to read the clipboard.',
         hint: 'Allow it, or paste with the keyboard.',
       });
     }
@@ -122,10 +122,10 @@ function showPreview({ blob, title }) {
   };
   preview.onerror = () => {
     preview.hidden = true; // the runtime's own check says what is wrong with the file
-    elements.frameHint.textContent = 'The browser cannot show this file.';
+    elements.frameHint.textContent = 'The browser cannot display this file.';
     elements.frameHint.hidden = false;
   };
-  preview.alt = `Your picture: ${title}`;
+  preview.alt = `Your image: ${title}`;
   preview.src = address;
   preview.hidden = false;
   elements.frameHint.hidden = true;

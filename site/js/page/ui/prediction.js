@@ -31,7 +31,7 @@ export function showPrediction(model, classification, title) {
   const { top, logits, width, height, notices, inference_ms, preprocess_ms } = classification;
   showNotices(notices);
   elements.singleRun.textContent =
-    `This one run: ${formatMs(inference_ms)} in the model, ${formatMs(preprocess_ms)} to prepare ` +
+    `Single run: ${formatMs(inference_ms)} in the model, ${formatMs(preprocess_ms)} to preprocess ` +
     `${width}×${height} pixels.`;
   elements.ranking.hidden = model.features;
   elements.embedding.hidden = !model.features;
@@ -56,7 +56,7 @@ function showRanking(model, top) {
   elements.ranking.replaceChildren(...named.map(({ label, probability }) => rank(label, probability)));
   const [first] = named;
   const sentence = `Most likely: ${first.label}, ${formatPercent(first.probability)}.`;
-  return model.weights === 'random' ? `${sentence} The weights are random, so this means nothing.` : sentence;
+  return model.weights === 'random' ? `${sentence} The weights are random, so this is meaningless.` : sentence;
 }
 
 /** @param {string} label @param {number | null} probability @returns {HTMLLIElement} */
@@ -83,13 +83,13 @@ function rank(label, probability) {
 function showEmbedding(model, values, title) {
   const first = [...values.subarray(0, SHOWN_VALUES)].map((value) => value.toFixed(3)).join(', ');
   const lines = [
-    `This model has no classes: it turns a picture into ${values.length} numbers, and similar pictures into similar numbers.`,
-    `Length of this embedding: ${norm(values).toFixed(3)}. First values: ${first} …`,
+    `This model has no classes: it turns an image into ${values.length} numbers, and similar images into similar numbers.`,
+    `Norm of this embedding: ${norm(values).toFixed(3)}. First values: ${first} …`,
   ];
   const other = previous?.model === model.name ? previous : null;
   const compared = other
-    ? `Cosine similarity with “${other.title}”, the picture before: ${cosine(values, other.values).toFixed(4)}.`
-    : 'Give it a second picture to see how similar the two are.';
+    ? `Cosine similarity with the previous image, “${other.title}”: ${cosine(values, other.values).toFixed(4)}.`
+    : 'Choose a second image to see how similar the two are.';
   elements.embedding.replaceChildren(...[...lines, compared].map((text) => make('p', { text })));
   previous = { model: model.name, title, values };
   return `Embedding of ${values.length} values. ${compared}`;

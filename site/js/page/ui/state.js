@@ -7,12 +7,12 @@ const PHASES = {
   download: 'Downloading the weights …',
   decode: 'Decoding the weights …',
   compile: 'Compiling the model …',
-  first_run: 'Running it for the first time …',
-  selftest: 'Testing its answers on reference images …',
+  first_run: 'Running the model for the first time …',
+  selftest: 'Running the self-test …',
 };
 
 /** What the state line says while there is nothing to report. */
-export const READY = 'Ready. Choose a picture, or try a sample.';
+export const READY = 'Ready. Choose an image, or try a sample.';
 
 /** Say what is going on; screen readers hear it too, so it changes with the stage and not with every byte. @param {string} text */
 export function say(text) {

@@ -11,7 +11,7 @@ import { inspect, noticesOf, overWhite } from './inspect.js';
  * @property {string[]} notices what a visitor should know of how it was read
  */
 
-const ON_WHITE = 'The image has transparent parts: they were put on white.';
+const ON_WHITE = 'The image has transparent parts: they were placed on a white background.';
 
 /**
  * Return the picture of a file, upright, on white, in the colours as stored.

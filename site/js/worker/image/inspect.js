@@ -31,7 +31,7 @@ const UNSUPPORTED = [
   {
     name: 'a web page',
     test: (text) => /^\s*<(!doctype html|html)/i.test(text),
-    hint: 'Save the picture itself, not the page it is on.',
+    hint: 'Save the image itself, not the page it is on.',
   },
 ];
 
@@ -88,12 +88,12 @@ export function inspect(bytes) {
     const megapixels = Math.round((width * height) / 1e6);
     throw new VitError(
       'image_too_large',
-      `The image has ${width}×${height} pixels, ${megapixels} megapixels; at most ${MAX_PIXELS / 1e6} can be taken.`,
+      `The image has ${width}×${height} pixels, ${megapixels} megapixels; at most ${MAX_PIXELS / 1e6} are supported.`,
     );
   }
-  if (truncated) throw new VitError('damaged_image', `The ${nameOf(type)} file ends before the picture does.`);
+  if (truncated) throw new VitError('damaged_image', `The ${nameOf(type)} file is truncated.`);
   if (width < 1 || height < 1)
-    throw new VitError('damaged_image', `The ${nameOf(type)} file says it is ${width}×${height} pixels.`);
+    throw new VitError('damaged_image', `The ${nameOf(type)} file declares a size of ${width}×${height} pixels.`);
   return info;
 }
 
@@ -111,8 +111,8 @@ function notAnImage(bytes) {
   const text = String.fromCharCode(...bytes.subarray(0, 512));
   const kind = UNSUPPORTED.find(({ test }) => test(text));
   if (kind)
-    return new VitError('not_an_image', `The file is ${kind.name}, which cannot be read here.`, { hint: kind.hint });
-  return new VitError('not_an_image', 'The file is no image of a kind that can be read here.');
+    return new VitError('not_an_image', `The file is ${kind.name}, which is not supported.`, { hint: kind.hint });
+  return new VitError('not_an_image', 'The file is not an image in a supported format.');
 }
 
 /** @param {string} type @returns {string} */

@@ -63,12 +63,15 @@ export function resizeAndCrop(pixels, width, height, { size, crop_pct, crop_mode
   }
   const resizedSize = RESIZED[crop_mode];
   if (!resizedSize)
-    throw new VitError('bad_model', `No crop mode “${crop_mode}”; there are: ${Object.keys(RESIZED).join(', ')}.`);
+    throw new VitError(
+      'bad_model',
+      `There is no crop mode “${crop_mode}”; available: ${Object.keys(RESIZED).join(', ')}.`,
+    );
   const resized = resizedSize({ width, height }, Math.floor(size / crop_pct));
   if (resized.width < 1 || resized.height < 1) {
     throw new VitError(
       'image_too_thin',
-      `The image is ${width}×${height} pixels; scaled to the model's size, one side vanishes.`,
+      `The image is ${width}×${height} pixels: too long and thin to be scaled to the model's size.`,
     );
   }
   const column = centre(resized.width, size);

@@ -70,7 +70,8 @@ export const INTERPOLATIONS = ['nearest', ...Object.keys(FILTERS)];
 export function resizeWindow(image, size, window, interpolation) {
   if (interpolation === 'nearest') return nearest(image, size, window);
   const filter = FILTERS[interpolation];
-  if (!filter) throw new RangeError(`No interpolation “${interpolation}”; there are: ${INTERPOLATIONS.join(', ')}`);
+  if (!filter)
+    throw new RangeError(`There is no interpolation “${interpolation}”; available: ${INTERPOLATIONS.join(', ')}`);
   const columns = taps(image.width, size.width, window.left, window.width, filter);
   const rows = taps(image.height, size.height, window.top, window.height, filter);
   if (verticalFirst(image, size))
