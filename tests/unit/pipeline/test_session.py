@@ -1,6 +1,7 @@
 """A build session: what it makes anew, what it keeps, and what it refuses to keep."""
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,15 @@ def test_changed_code_makes_an_artifact_anew(artifacts: Path, monkeypatch: pytes
     with BuildSession(ModelRequest(model="fashion"), Store(artifacts)) as session:
         after = session.obtain("safetensors", RECIPE)
     assert before is not None and after.key != before.key and after.sha256 == before.sha256
+
+
+def test_a_suffix_of_a_file_that_is_exported_means_one_format() -> None:
+    suffixes = [Path(format.file).suffix for format in FORMATS.values() if format.file]
+    assert len(suffixes) == len(set(suffixes)) >= 3
+
+
+def test_every_parent_and_stage_of_the_table_exists() -> None:
+    for format in FORMATS.values():
+        assert all(parent.format in FORMATS for parent in format.parents)
+        assert hasattr(import_module(format.stage), "make")
+        assert not format.runner or hasattr(import_module(format.runner), "run")
