@@ -54,8 +54,8 @@ void start_job(int threads, int batch) {
 int wait_for_job(int thread, Job *last) {
   for (;;) {
     wait_for_change(&job, last->number, 0);
+    const uint32_t seen = __atomic_load_n(&job, __ATOMIC_ACQUIRE);  // before `ended`, which is set before the last one
     if (__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) return 0;
-    const uint32_t seen = __atomic_load_n(&job, __ATOMIC_ACQUIRE);
     *last = (Job){seen, (int)(seen % BATCH), seen / BATCH % 2 != 0};
     if (thread < last->threads) return 1;
   }

@@ -156,5 +156,5 @@ def test_an_engine_that_is_not_there_is_named(page: Page, troubles: Troubles, vi
         open_page(page, url)
         page.get_by_role("button", name=re.compile("^Load")).click()
         alert = page.get_by_role("alert")
-        expect(alert).to_contain_text(re.compile(r"the engine's vit-(plain|relaxed)\.wasm with status 404"))
+        expect(alert).to_contain_text(re.compile(r"status 404 for the engine's vit-(plain|pairs|relaxed)\.wasm"))
         expect(page.get_by_role("button", name="Try again")).to_be_visible()

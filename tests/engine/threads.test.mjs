@@ -167,7 +167,7 @@ test('what was disposed of does not run, and can be disposed of again', async ()
 
 test('more threads than the engine has are not had, which is said', async () => {
   const { session, input } = await open(models[0], 40);
-  assert.deepEqual([session.threads, session.threads_reason], [16, 'the engine has at most 16 threads']);
+  assert.deepEqual([session.threads, session.threads_reason], [16, 'the engine supports at most 16 threads']);
   assert.ok((await session.run(input)).every(Number.isFinite));
   await ended(() => session.dispose());
 });

@@ -74,6 +74,6 @@ def test_only_what_is_new_is_stored(tmp_path: Path) -> None:
 
 
 def test_a_matrix_that_is_not_the_other_s_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match=r"gpu/x/weight \[3, 2\] .* is none of the other graph.s weights"):
+    with pytest.raises(ConversionError, match=r"gpu/x/weight \[3, 2\] .* is not one of the other graph.s weights"):
         write({"x/weight": constants()["a"] * 2}, tmp_path)
     assert not list(tmp_path.iterdir())
