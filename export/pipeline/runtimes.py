@@ -70,8 +70,9 @@ BACKENDS: dict[str, str] = {
 
 
 def engine_for(format: str) -> Engine | None:
-    """Return the engine that loads a format in the browser, or None for an intermediate one."""
-    return ENGINES.get(FORMATS[format].engine)
+    """Return the engine that loads a format, or None for an intermediate one and for one that is no longer made."""
+    known = FORMATS.get(format)
+    return ENGINES.get(known.engine) if known else None
 
 
 AUTO = "auto"  # the fastest engine that runs a recipe

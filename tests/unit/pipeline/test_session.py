@@ -10,6 +10,7 @@ from export.core.errors import VerificationError
 from export.models.request import ModelRequest
 from export.pipeline import session as session_module
 from export.pipeline.formats import FLOAT, FORMATS
+from export.pipeline.runtimes import ENGINES, engine_for
 from export.pipeline.session import BuildSession
 from export.pipeline.store import Store
 from export.quantization.recipes import find_recipe
@@ -76,3 +77,8 @@ def test_every_parent_and_stage_of_the_table_exists() -> None:
         assert all(parent.format in FORMATS for parent in format.parents)
         assert hasattr(import_module(format.stage), "make")
         assert not format.runner or hasattr(import_module(format.runner), "run")
+
+
+def test_a_stored_artifact_of_a_format_that_is_no_longer_made_is_passed_over() -> None:
+    assert engine_for("a_format_of_another_version") is None and engine_for("onnx") is None
+    assert engine_for("qdq") is ENGINES["ort"]
