@@ -16,7 +16,8 @@ from export.core.errors import RequestError
 from export.core.files import hash_bytes, hash_file
 from export.core.records import ModelSpec, Preprocess
 from export.data.fashion import LABELS, MEAN, STD
-from export.data.labels import imagenet_labels, numbered_labels, read_labels
+from export.data.labels.known import imagenet_labels, numbered_labels
+from export.data.labels.read import read_labels
 from export.models.catalog import HUB, MODELS_HINT, CatalogEntry
 from export.models.checkpoint import class_count, load_tensors, read_checkpoint
 from export.models.hub import fetch_weights

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from export.core.errors import ArtifactError, RequestError
-from export.core.files import hash_file
+from export.core.files import hash_file, hash_json
 from export.core.paths import ASSETS
 from export.core.records import Weights
+from export.data.archives import list_files
 from export.models.catalog import CatalogEntry, find_model
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
@@ -46,8 +47,8 @@ class ModelRequest:
                 f"{self.model} has no embedded weights",
                 hint="only fashion has; leave out --weights to download pretrained ones",
             )
-        if self.labels is not None and not self.labels.is_file():
-            raise RequestError(f"--labels {self.labels}: no such file")
+        if self.labels is not None and not self.labels.exists():
+            raise RequestError(f"--labels {self.labels}: no such file", hint="check the path")
 
     @property
     def entry(self) -> CatalogEntry:
@@ -111,5 +112,10 @@ def describe(request: ModelRequest) -> dict[str, Any]:
         "kind": request.kind,
         "seed": request.seed if request.kind == "random" else None,
         "weights": hash_file(path) if path else None,
-        "labels": hash_file(request.labels) if request.labels else None,
+        "labels": _hash_labels(request.labels) if request.labels else None,
     }
+
+
+def _hash_labels(path: Path) -> str:
+    """Return a hash of a file of labels, or of the names in a folder whose class folders are the labels."""
+    return hash_json(list_files(path, lambda note: None)) if path.is_dir() else hash_file(path)

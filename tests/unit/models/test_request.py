@@ -99,6 +99,12 @@ def test_a_description_changes_with_everything_that_decides_the_weights(weights:
     assert describe(ModelRequest(model="deit_t", checkpoint=weights)) != plain
     labels.write_text("dog\ncat\n")
     assert describe(ModelRequest(model="deit_t", checkpoint=weights, labels=labels))["labels"] != labelled["labels"]
+    (tmp_path / "photos/cat").mkdir(parents=True)
+    (tmp_path / "photos/cat/0.png").touch()
+    folders = ModelRequest(model="deit_t", checkpoint=weights, labels=tmp_path / "photos")
+    before = describe(folders)["labels"]
+    (tmp_path / "photos/cat").rename(tmp_path / "photos/dog")
+    assert describe(folders)["labels"] != before
 
 
 def test_missing_embedded_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
