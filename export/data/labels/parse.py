@@ -60,13 +60,13 @@ class Parsed:
 def parse_labels(text: str, kind: str, outputs: int) -> Parsed:
     """Read the text of a file whose suffix is `kind`; raises `NotLabels`."""
     if kind in (".yaml", ".yml"):
-        return _from_content(_yaml(text))
+        return parse_content(_yaml(text))
     begin = ASSIGNED.match(text)
     body = text[begin.end() :] if begin else text
     if kind == ".json" or body.lstrip()[:1] in ("[", "{", "("):
         content, fault = _literal(body)
         if not fault:
-            return _from_content(content)
+            return parse_content(content)
         if kind == ".json" or not (body.lstrip()[0] == "(" or BRACKETED.match(body.lstrip().splitlines()[0])):
             raise NotLabels(
                 f"is {'not JSON' if kind == '.json' else 'neither JSON nor a Python list or dict'}: {fault}"
@@ -100,7 +100,8 @@ def _yaml(text: str) -> Any:
         raise NotLabels(f"is not YAML: {' '.join(str(error).split())}") from error
 
 
-def _from_content(content: Any) -> Parsed:
+def parse_content(content: Any) -> Parsed:
+    """Read what a JSON or YAML file, or another one, holds; raises `NotLabels`."""
     found = _names_in(content)
     if found is None:
         if isinstance(content, dict):

@@ -4,13 +4,14 @@ import codecs
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from export.core.console import several
 from export.core.errors import RequestError
 from export.core.signatures import recognise
 from export.data.archives import list_files
 from export.data.labels.class_folders import own_classes
-from export.data.labels.parse import FORMS, NotLabels, parse_labels
+from export.data.labels.parse import FORMS, NotLabels, parse_content, parse_labels
 from export.data.preprocess import SUFFIXES
 
 BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig"}
@@ -39,6 +40,16 @@ def read_labels(path: Path, outputs: int, tell: Callable[[str], None]) -> tuple[
     if twice:
         tell(f"note: {path.name} repeats labels: {several(twice, 5)}")
     return labels
+
+
+def stated_labels(content: Any, outputs: int) -> tuple[str, ...] | None:
+    """Return the labels that a checkpoint or another file states, or None when they do not name the outputs."""
+    try:
+        values = parse_content(content).values
+    except NotLabels:
+        return None
+    fitting = len(values) == outputs and all(isinstance(value, str) and value.strip() for value in values)
+    return tuple(" ".join(value.split()) for value in values) if fitting else None
 
 
 def _from_folders(path: Path, tell: Callable[[str], None]) -> tuple[str, ...]:
