@@ -53,6 +53,12 @@ def test_names_of_three_kinds_are_understood(model: str, name: str, timm_name: s
         ("timm/../../etc/passwd", ("there is no such model",)),
         ("timm/", ("there is no such model",)),
         ("", ("there is no such model",)),
+        ("vit_base_patch16_224", ("names are timm/vit_base_patch16_224,", "→ pass --model timm/vit_base_patch16_224")),
+        ("vit_base_patch16_224.dino", ("→ pass --model timm/vit_base_patch16_224.dino",)),
+        ("vit_base_patch16_224.none", ("→ pass --model timm/vit_base_patch16_224,",)),
+        ("convnext_tiny", ("→ pass --model timm/convnext_tiny",)),
+        ("ViT-Base-Patch16-224", ("→ pass --model timm/vit_base_patch16_224",)),
+        ("timm/ViT_Base_patch16_224", ("→ pass --model timm/vit_base_patch16_224",)),
     ],
 )
 def test_unknown_names_are_refused_with_the_nearest(model: str, words: tuple[str, ...]) -> None:
