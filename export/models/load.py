@@ -14,7 +14,7 @@ from torch import nn
 from export.core.console import say
 from export.core.errors import RequestError
 from export.core.files import hash_bytes, hash_file
-from export.core.records import ModelSpec, Preprocess
+from export.core.records import ModelSpec, Preprocess, Probabilities
 from export.data.fashion import LABELS, MEAN, STD
 from export.data.labels.known import imagenet_labels, numbered_labels
 from export.data.labels.read import read_labels, stated_labels
@@ -58,6 +58,7 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
         licence=_licence(request, config),
         source=entry.source or f"{HUB}/{config.hf_hub_id or 'timm'}",
         arguments=arguments,
+        probabilities=_probabilities(request, 0 if features else outputs, loaded.multi_label, tell),
     )
     return spec, module
 
@@ -161,6 +162,19 @@ def _outputs(model: str, module: nn.Module, preprocess: Preprocess) -> int:
     return int(output.shape[1])
 
 
+def _probabilities(request: ModelRequest, classes: int, stated: bool, tell: Callable[[str], None]) -> Probabilities:
+    """Return how outputs become probabilities; `stated` says that the checkpoint is of a model of several labels."""
+    if request.multi_label and classes == 0:
+        raise RequestError(
+            f"--multi-label: {request.model} has no classes; its output is an embedding", hint="leave --multi-label out"
+        )
+    if classes == 1:
+        tell("note: the model has one output: its sigmoid is shown as the probability of its label")
+    elif stated and not request.multi_label:
+        tell("note: the checkpoint is of a model of several labels: each output is a probability of its own (sigmoid)")
+    return "sigmoid" if classes == 1 or stated or request.multi_label else "softmax"
+
+
 def _labels(
     request: ModelRequest, classes: int, stated: tuple[str, Any] | None, tell: Callable[[str], None]
 ) -> tuple[str, ...]:
@@ -182,7 +196,8 @@ def _labels(
         return LABELS
     known = imagenet_labels(classes)
     if known is None:
-        tell(f"note: the names of the {classes} classes are unknown; they are shown as class 0 … class {classes - 1}")
+        names = f"names of the {classes} classes are unknown; they are shown as class 0 … class {classes - 1}"
+        tell(f"note: the {names if classes > 1 else 'name of the class is unknown; it is shown as class 0'}")
         return numbered_labels(classes)
     if request.kind == "checkpoint":
         tell(f"note: the {classes} classes are assumed to be ImageNet's; pass --labels FILE for others")

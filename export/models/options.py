@@ -27,6 +27,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="class names: one per line, JSON, or a folder of class folders in their order",
     )
+    parser.add_argument(
+        "--multi-label",
+        action="store_true",
+        help="a picture may have several labels: each output is a probability of its own (sigmoid instead of softmax)",
+    )
     group = parser.add_argument_group("preprocessing (default: what the checkpoint says, else the architecture's own)")
     group.add_argument("--mean", type=_channels, metavar="R,G,B", help="mean of the normalisation, of values of 0 to 1")
     group.add_argument("--std", type=_channels, metavar="R,G,B", help="standard deviation of the normalisation")
@@ -46,6 +51,7 @@ def read_model(args: argparse.Namespace, name: str) -> ModelRequest:
         weights=args.weights,
         checkpoint=args.checkpoint,
         labels=args.labels,
+        multi_label=args.multi_label,
         preprocess=PreprocessOptions(
             mean=args.mean,
             std=args.std,

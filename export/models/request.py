@@ -51,7 +51,7 @@ class ModelRequest:
 
     `model` is a catalog name, `timm/NAME` or a Hugging Face name with a timm equivalent. `weights` are those requested,
     None for the default; `kind` is what will be used. `checkpoint` and `labels` are files, `labels` also a folder of
-    class folders; `seed` is that of random weights.
+    class folders; `seed` is that of random weights. With `multi_label`, outputs do not exclude each other.
     """
 
     model: str
@@ -59,6 +59,7 @@ class ModelRequest:
     checkpoint: Path | None = None
     labels: Path | None = None
     seed: int = 0
+    multi_label: bool = False
     preprocess: PreprocessOptions = PreprocessOptions()
 
     def __post_init__(self) -> None:
@@ -146,6 +147,7 @@ def describe(request: ModelRequest) -> dict[str, Any]:
         "kind": request.kind,
         "seed": request.seed if request.kind == "random" else None,
         "weights": hash_file(path) if path else None,
+        "multi_label": request.multi_label,
         "preprocess": request.preprocess.given(),
         "labels": _hash_labels(request.labels) if request.labels else None,
     }

@@ -29,6 +29,10 @@ def match_folders(data: Path, names: Sequence[str], spec: ModelSpec, tell: Tell)
     parents = [PurePosixPath(name).parent.parts for name in names]
     if spec.features:
         return _own_indices(data, names, tell)
+    if spec.outputs == 1 and any(parents):
+        unlabelled = f"the {len(names)} images are used as unlabelled"
+        tell(f"note: {spec.name} has one output, so folders are no classes; {unlabelled}")
+        return [None] * len(names)
     if not any(parents):
         tell(f"note: {data.name} has no class folders; its {len(names)} images are used as unlabelled")
         return [None] * len(names)

@@ -12,7 +12,7 @@ from export.core.errors import RequestError
 from export.models.checkpoint.content import SAVE, read_content
 from export.models.checkpoint.fit import compare_tensors, load_whole, misfit_error, translated
 from export.models.checkpoint.foreign import find_foreign
-from export.models.checkpoint.options import read_architecture, read_classes, read_options
+from export.models.checkpoint.options import read_architecture, read_classes, read_options, states_several_labels
 from export.models.checkpoint.shapes import differing_arguments, grey_to_colour, input_channels
 from export.models.checkpoint.tensors import Selection, belongs_to_training, flatten, normalising_tensors, select
 
@@ -36,7 +36,7 @@ class Loaded:
     """A `module` with a checkpoint's weights and the `arguments` that create it again.
 
     `options` are the preprocessing that the file states, `classes` its names of classes with the key that they are
-    under; `grey` tells that the model takes grey images.
+    under; `grey` tells that the model takes grey images, `multi_label` that the file states several labels a picture.
     """
 
     module: nn.Module
@@ -44,6 +44,7 @@ class Loaded:
     options: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, Any] | None = None
     grey: bool = False
+    multi_label: bool = False
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ def load_checkpoint(path: Path, architecture: Architecture, tell: Callable[[str]
             options=fitting.options | read_options(content),
             classes=read_classes(content),
             grey=fitting.grey,
+            multi_label=states_several_labels(content),
         )
     foreign = find_foreign(tensors)
     if foreign is not None:

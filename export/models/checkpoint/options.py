@@ -52,6 +52,15 @@ def read_classes(content: Mapping[str, Any]) -> tuple[str, Any] | None:
     return None
 
 
+def states_several_labels(content: Mapping[str, Any]) -> bool:
+    """Whether a file's options say that a picture may have several labels."""
+    return any(
+        place.get("problem_type") == "multi_label_classification"
+        or any(place.get(name) is True for name in ("multi_label", "multilabel", "is_multilabel"))
+        for place in (content, *_places(content))
+    )
+
+
 def _places(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     found = []
     for name in PLACES:

@@ -151,3 +151,10 @@ def test_unknown_names_are_offered_as_labels_only_where_those_are_numbers() -> N
         with pytest.raises(RequestError) as caught:
             matched(labels, "owl/1.jpg", "emu/1.jpg")
         assert ("--labels mine" in caught.value.hint) is offered
+
+
+def test_a_single_output_has_no_class_folders() -> None:
+    assert matched(("ripe",), "ripe/1.jpg", "raw/1.jpg") == (
+        [None, None],
+        ["note: model has one output, so folders are no classes; the 2 images are used as unlabelled"],
+    )

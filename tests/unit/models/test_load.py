@@ -298,3 +298,28 @@ def test_labels_for_a_checkpoint_without_a_head_are_refused(tmp_path: Path) -> N
     with pytest.raises(RequestError, match="no head, its output is an embedding"):
         quietly(model=TINY, checkpoint=path, labels=tmp_path / "labels.txt")
     assert quietly(model=TINY, checkpoint=path)[0].features
+
+
+def test_one_output_is_a_probability_of_its_own(tmp_path: Path) -> None:
+    path, labels = checkpoint(tmp_path, num_classes=1), tmp_path / "labels.txt"
+    spec, _, said = quietly(model=TINY, checkpoint=path)
+    assert (spec.probabilities, spec.labels, spec.outputs) == ("sigmoid", ("class 0",), 1)
+    assert said == [
+        "note: the name of the class is unknown; it is shown as class 0",
+        "note: the model has one output: its sigmoid is shown as the probability of its label",
+    ]
+    labels.write_text("ripe\n")
+    assert quietly(model=TINY, checkpoint=path, labels=labels)[0].labels == ("ripe",)
+
+
+def test_several_labels_a_picture_are_requested_or_stated(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, num_classes=3)
+    assert quietly(model=TINY, checkpoint=path)[0].probabilities == "softmax"
+    assert quietly(model=TINY, checkpoint=path, multi_label=True)[0].probabilities == "sigmoid"
+    module = timm.create_model("test_vit", pretrained=False, num_classes=3)
+    for options in ({"multilabel": True}, {"problem_type": "multi_label_classification"}):
+        torch.save({"model": module.state_dict(), "args": options}, tmp_path / "last.pth")
+        spec, _, said = quietly(model=TINY, checkpoint=tmp_path / "last.pth")
+        assert spec.probabilities == "sigmoid" and "model of several labels" in said[-1]
+    with pytest.raises(RequestError, match="--multi-label: dino_s has no classes"):
+        quietly(model="dino_s", weights="random", multi_label=True)
