@@ -31,7 +31,11 @@ class UnsupportedOperation(Exception):  # noqa: N818
 def get_requires_for_build_wheel(config_settings: dict[str, object] | None = None) -> list[str]:
     """Return what building the wheel needs: the base of the package, and the compiler."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [*build_meta.get_requires_for_build_wheel(config_settings), *project["dependencies"], *project["optional-dependencies"]["compile"]]
+    return [
+        *build_meta.get_requires_for_build_wheel(config_settings),
+        *project["dependencies"],
+        *project["optional-dependencies"]["compile"],
+    ]
 
 
 def build_sdist(sdist_directory: str, config_settings: dict[str, object] | None = None) -> str:

@@ -4,7 +4,7 @@
 """
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "quantize": ("torch", "timm", "numpy", "safetensors", "PIL", "tqdm", "huggingface_hub", "wasmtime"),
+    "quantize": ("torch", "timm", "numpy", "safetensors", "PIL", "tqdm", "huggingface_hub", "yaml", "wasmtime"),
     "onnx": ("onnx", "onnxruntime"),
     "tfjs": ("onnxsim", "onnx2tf", "tensorflow", "tf_keras", "tensorflowjs"),
     "litert": ("ai_edge_litert", "ai_edge_quantizer"),

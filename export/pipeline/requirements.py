@@ -44,8 +44,8 @@ def require_tools(formats: Iterable[str], why: str = "") -> None:
     """Raise `RequestError` with all that formats lack, and what to do about it; `why` says what they are for."""
     lacking = {format: tools for format in dict.fromkeys(formats) if (tools := missing_tools(format))}
     if lacking:
-        needs = (f"{format} needs {', '.join(tools)}" for format, tools in lacking.items())
-        raise RequestError(f"{why and f'{why}; '}not installed: {'; '.join(needs)}", hint=remedy(lacking))
+        needs = "; ".join(f"{', '.join(tools)} (for {format})" for format, tools in lacking.items())
+        raise RequestError(f"{why and f'{why}; '}not installed: {needs}", hint=remedy(lacking))
 
 
 def remedy(formats: Iterable[str]) -> str:
@@ -57,7 +57,7 @@ def remedy(formats: Iterable[str]) -> str:
     if TENSORFLOW in missing and sys.version_info[:2] > LAST_PYTHON:
         steps.append("with Python 3.11 or 3.12, the last for which there is TensorFlow 2.19")
     if missing & programs:
-        steps.append("Node.js 20.10 or newer, which runs the page's engine to verify the conversion")
+        steps.append("Node.js 20.10 or newer, which verifies the conversion")
     return "; and ".join(steps)
 
 

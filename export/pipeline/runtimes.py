@@ -104,10 +104,12 @@ def _way_to(engine: Engine) -> str:
 def default_recipes(chosen: tuple[str, ...]) -> tuple[tuple[Recipe, ...], tuple[str, ...]]:
     """Return the recipes of a build that names none, and notes on those left out, which the engines chosen do not run.
 
-    With `auto`, those are left out for which no engine is installed; where none is for any, all are kept.
+    With `auto`, those are left out for which no engine is installed; where none is for any, those of the fastest are
+    kept, and the build says what it needs.
     """
     recipes = tuple(map(find_recipe, DEFAULT_RECIPES))
-    kept = tuple(recipe for recipe in recipes if _would_run(recipe, chosen)) or recipes
+    fastest = next(iter(ENGINES.values()))
+    kept = tuple(recipe for recipe in recipes if _would_run(recipe, chosen)) or tuple(filter(fastest.runs, recipes))
     left_out: dict[str, list[str]] = {}
     for recipe in recipes:
         if recipe not in kept:
