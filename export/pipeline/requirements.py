@@ -42,7 +42,8 @@ def extras_for(formats: Iterable[str]) -> tuple[str, ...]:
 
 def require_tools(formats: Iterable[str], why: str = "") -> None:
     """Raise `RequestError` with all that formats lack, and what to do about it; `why` says what they are for."""
-    lacking = {format: tools for format in dict.fromkeys(formats) if (tools := missing_tools(format))}
+    asked = set(formats)
+    lacking = {format: tools for format in FORMATS if format in asked and (tools := missing_tools(format))}
     if lacking:
         needs = "; ".join(f"{', '.join(tools)} (for {format})" for format, tools in lacking.items())
         raise RequestError(f"{why and f'{why}; '}not installed: {needs}", hint=remedy(lacking))
@@ -55,7 +56,7 @@ def remedy(formats: Iterable[str]) -> str:
     programs = {program for format in formats for program in FORMATS[format].programs}
     steps = [install(*extras)] if (extras := extras_for(formats)) else []
     if TENSORFLOW in missing and sys.version_info[:2] > LAST_PYTHON:
-        steps.append("with Python 3.11 or 3.12, the last for which there is TensorFlow 2.19")
+        steps.append("under Python 3.11 or 3.12, the last for which there is TensorFlow 2.19")
     if missing & programs:
         steps.append("Node.js 20.10 or newer, which verifies the conversion")
     return "; and ".join(steps)
