@@ -1,7 +1,7 @@
 """Builds the wheel: setuptools does, and what a repository has beside `export/` is laid into the package.
 
 A wheel brings the page's scripts bundled and the vit engine compiled, so that who installs it needs neither Node nor a
-compiler; who builds it needs Node, the packages of `site/package.json`, and Zig, which this asks pip for.
+compiler. Who builds it needs Node; the page's packages are installed where they are missing, and pip brings Zig.
 """
 
 import shutil
@@ -61,6 +61,8 @@ def fill(resources: Path) -> None:
     from export.conversion.engine.compile import write_prebuilt
     from export.page.bundle import make_bundle
 
+    if not (ROOT / "site" / "node_modules").is_dir():
+        subprocess.run(["npm", "ci", "--prefix", "site", "--omit=dev", "--no-audit", "--no-fund"], cwd=ROOT, check=True)
     for name in COPIED:
         source, target = ROOT / name, resources / name
         target.parent.mkdir(parents=True, exist_ok=True)
