@@ -6,6 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 comma := ,
 empty :=
 space := $(empty) $(empty)
+override ENGINES := $(strip $(subst $(comma),$(space),$(ENGINES)))
 
 .PHONY: help site test check setup lint wheel benchmark serve clean
 
@@ -17,7 +18,7 @@ setup:           ## install what everything needs, or only what ENGINES="vit …
 
 site:            ## build _site/ (MODELS="fashion …", ENGINES="vit …") and measure it in a real browser
 	@bash .ci/setup $(or $(ENGINES),vit tfjs)
-	$(PYTHON) -m export.build $(foreach model,$(MODELS),--model $(model)) $(if $(ENGINES),--engine $(subst $(space),$(comma),$(strip $(ENGINES))))
+	$(PYTHON) -m export.build $(foreach model,$(MODELS),--model $(model)) $(if $(ENGINES),--engine $(subst $(space),$(comma),$(ENGINES)))
 	$(PYTHON) -m export.measure
 
 test: lint       ## run every check and test

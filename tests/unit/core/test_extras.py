@@ -1,6 +1,7 @@
 """Every module of other projects that our code imports is brought by the base of the package or by an extra."""
 
 import ast
+import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -13,6 +14,7 @@ from packaging.utils import canonicalize_name
 from export.conversion.engine.compile import COMPILER
 from export.core.extras import EXTRA_OF, MODULES, explain, install
 from export.pipeline.formats import FORMATS, Format
+from export.pipeline.runtimes import ENGINES
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -61,6 +63,11 @@ def test_the_extra_of_a_format_brings_its_tools(format: Format) -> None:
 
 def test_what_everything_needs_is_in_all() -> None:
     assert {name for extra in EXTRAS if extra != "dev" for name in brought_by(extra)} == brought_by("all")
+
+
+def test_set_up_knows_every_engine_and_its_extra() -> None:
+    listed = re.findall(r"^ +(\w+)\) extra=(\w+) ", (ROOT / ".ci/setup").read_text(), re.MULTILINE)
+    assert dict(listed) == {name: FORMATS[engine.formats[0]].extra for name, engine in ENGINES.items()}
 
 
 def test_a_missing_module_is_explained_by_its_extra() -> None:
