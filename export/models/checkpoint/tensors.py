@@ -81,7 +81,9 @@ def select(tensors: Mapping[str, Tensor], wanted: Mapping[str, Any]) -> list[Sel
     most = max(coverage.values(), default=0)
     prefixes = [prefix for prefix, count in coverage.items() if 2 * count >= most]
     prefixes = prefixes or [_common_prefix(tensors)]
-    prefixes.sort(key=lambda prefix: (not AVERAGED.search(prefix), -coverage[prefix], len(prefix)))
+    prefixes.sort(
+        key=lambda prefix: (not AVERAGED.search(prefix), belongs_to_training(prefix), -coverage[prefix], len(prefix))
+    )
     return [_selection(tensors, prefix, prefixes) for prefix in prefixes]
 
 

@@ -181,7 +181,7 @@ def test_numbers_decide_the_order_in_a_single_line_too(tmp_path: Path, text: str
 
 @pytest.mark.parametrize("text", ["dict(a=0, b=1, c=2)", "OrderedDict([(0, 'a'), (1, 'b')])", "['a' 'b' 'c']"])
 def test_programs_are_no_labels(tmp_path: Path, text: str) -> None:
-    with pytest.raises(RequestError, match="has 1 (labels|numbered)"):
+    with pytest.raises(RequestError, match=r"has 1 (labels|numbered)"):
         read(tmp_path, text)
 
 
