@@ -142,12 +142,14 @@ def _shaped(architecture: Architecture, default: nn.Module, fitting: _Fitting) -
     if not changes:
         fitting.changes = {}
         return default
-    try:
-        module = architecture.create(architecture.arguments | changes)
-    except Exception:  # shapes that no member of the family has: the list of misfits says what is wrong
-        return default
-    fitting.changes = changes
-    return module
+    for tried in (changes, {name: value for name, value in changes.items() if name == "num_classes"}):
+        try:
+            module = architecture.create(architecture.arguments | tried)
+        except Exception:  # shapes that no member of the family has: the list of misfits says what is wrong
+            continue
+        fitting.changes = tried
+        return module
+    return default
 
 
 def _drop(fitting: _Fitting, module: nn.Module, beside: Collection[str]) -> None:

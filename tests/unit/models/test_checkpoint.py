@@ -391,6 +391,36 @@ def test_shapes_tell_the_architecture_and_that_is_said(
     assert said == [f"note: a.pth differs from deit_x: {differences}"]
 
 
+def test_shapes_tell_the_windows_and_stages_of_swin(tmp_path: Path) -> None:
+    name, default = "swin_tiny_patch4_window7_224", {"embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2)}
+    other = {"img_size": 128, "window_size": 4, "depths": (1, 2), "num_heads": (2, 4), "num_classes": 3}
+    module = timm.create_model(name, pretrained=False, **{**default, **other})
+
+    def make_swin(given: dict[str, Any]) -> nn.Module:
+        return timm.create_model(name, pretrained=False, **given)  # type: ignore[no-any-return]
+
+    architecture = Architecture(
+        "swin", make_swin, default | {"img_size": 64, "window_size": 2}, "head.fc", "patch_embed.proj"
+    )
+    result = load_checkpoint(save(module.state_dict(), tmp_path / "a.pth"), architecture, lambda note: None)
+    assert result.arguments == default | other
+    assert result.module(torch.zeros(1, 3, 128, 128)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("registers", [False, True])
+def test_dinov2_at_another_size_is_understood(tmp_path: Path, registers: bool) -> None:
+    name = "vit_small_patch14_reg4_dinov2" if registers else "vit_small_patch14_dinov2"
+    small = {"embed_dim": 24, "depth": 1, "num_heads": 2}
+
+    def make_dino(given: dict[str, Any]) -> nn.Module:
+        return timm.create_model(name, pretrained=False, **{**small, **given})  # type: ignore[no-any-return]
+
+    tensors = make_dino({"img_size": 224, "num_classes": 0}).state_dict() | {"mask_token": torch.zeros(1, 24)}
+    architecture = Architecture("dino", make_dino, {"num_classes": 0}, "head", "patch_embed.proj")
+    result = load_checkpoint(save(tensors, tmp_path / "a.pth"), architecture, lambda note: None)
+    assert result.arguments == {"num_classes": 0, "img_size": 224}
+
+
 def test_a_file_without_a_head_gives_an_embedding(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     headless = {name: value for name, value in tensors.items() if not name.startswith("head.")}
     result, said = loaded(save(headless, tmp_path / "a.pth"))
