@@ -63,14 +63,7 @@ def _fashion() -> Embedded:
 
     return Embedded(
         labels=fashion.LABELS,
-        preprocess=Preprocess(
-            size=28,
-            crop_pct=1.0,
-            crop_mode="center",
-            interpolation="bicubic",
-            mean=(fashion.MEAN,) * 3,
-            std=(fashion.STD,) * 3,
-        ),
+        preprocess=fashion.PREPROCESS,
         calibration=calibration,
         calibration_title="Fashion-MNIST training images",
         test=functools.partial(fashion.read_embedded, "test"),
@@ -88,12 +81,7 @@ def _photos() -> Embedded:
     return Embedded(
         labels=tuple(PHOTOS_LABELS.read_text("utf-8").splitlines()),
         preprocess=Preprocess(
-            size=64,
-            crop_pct=1.0,
-            crop_mode="center",
-            interpolation="bicubic",
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
+            size=64, crop_pct=1.0, crop_mode="center", interpolation="bicubic", mean=IMAGENET_MEAN, std=IMAGENET_STD
         ),
         calibration=calibration,
         calibration_title="free photographs",
