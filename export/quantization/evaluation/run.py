@@ -24,8 +24,7 @@ from export.core.records import ModelSpec
 from export.core.source_code import code_key
 from export.core.stats import proportion
 from export.data.calibration import CalibrationImages, calibration_images
-from export.data.datasets import open_dataset
-from export.data.fashion import LABELS
+from export.data.datasets import has_test_images, open_dataset
 from export.data.preprocess import normalise, read_image, resize_and_crop
 from export.data.synthetic import synthetic_images
 from export.models.float_artifact import read_model
@@ -65,7 +64,7 @@ def open_images(spec: ModelSpec, data: Path | None, limit: int | None) -> Iterat
     A model that has none of its own gets synthetic ones without classes, with a note.
     """
     labels: tuple[int | None, ...]
-    if data is None and spec.labels != LABELS:
+    if data is None and not has_test_images(spec):
         files = synthetic_images(spec, min(limit or SYNTHETIC, SYNTHETIC))
         say(f"  note: {spec.name} has no test images here; {len(files)} synthetic ones say nothing of its accuracy")
         examples, labels, title = iter(files), (None,) * len(files), "synthetic images"
