@@ -19,6 +19,7 @@ from export.models.request import ModelRequest
 from export.page.site import BuildRequest, build_site
 from export.pipeline.runtimes import AUTO, ENGINES, find_engines
 from export.quantization.recipes import DEFAULT_RECIPES, find_recipes
+from export.quantization.resources import add_resource_options, read_resources
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "w8a8_ptq4vit and w4_gptq; python -m export.quantize --help lists the methods (default: %(default)s)",
     )
     p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
+    add_resource_options(p)
     p.add_argument(
         "--engine",
         default=AUTO,
@@ -87,6 +89,7 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
         recipes=find_recipes(args.recipe),
         engines=find_engines(args.engine),
         data=args.data,
+        resources=read_resources(args),
         artifacts=args.artifacts,
         measurements=args.measurements,
         benchmark=args.benchmark,

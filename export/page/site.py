@@ -14,16 +14,21 @@ from export.pipeline.build import convert
 from export.pipeline.runtimes import AUTO
 from export.pipeline.store import Store
 from export.quantization.recipes import DEFAULT_RECIPES, Recipe, find_recipe
+from export.quantization.resources import DEFAULT_RESOURCES, Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """What to build, from what, and where to put it; `data` are images to calibrate on."""
+    """What to build, from what, and where to put it.
+
+    `data` are images to calibrate on, `resources` what that may use.
+    """
 
     models: tuple[ModelRequest, ...]
     recipes: tuple[Recipe, ...] = tuple(find_recipe(name) for name in DEFAULT_RECIPES)
     engines: tuple[str, ...] = (AUTO,)
     data: Path | None = None
+    resources: Resources = DEFAULT_RESOURCES
     artifacts: Path = ARTIFACTS
     measurements: Path = MEASUREMENTS
     benchmark: Path = BENCHMARK
@@ -37,7 +42,15 @@ def build_site(request: BuildRequest) -> RenderReport:
     made: list[Artifact] = []
     for model in request.models:
         say(f"{model.name}: {', '.join(recipe.name for recipe in request.recipes)}")
-        made += convert(model, request.recipes, store, force=request.force, engines=request.engines, data=request.data)
+        made += convert(
+            model,
+            request.recipes,
+            store,
+            force=request.force,
+            engines=request.engines,
+            data=request.data,
+            resources=request.resources,
+        )
     with stage("bundle the page's scripts"):
         bundle = make_bundle()
     with stage("render the page"):

@@ -10,6 +10,7 @@ from export.pipeline.runtimes import AUTO, ENGINES, engines_of
 from export.pipeline.session import BuildSession
 from export.pipeline.store import Store
 from export.quantization.recipes import Recipe
+from export.quantization.resources import DEFAULT_RESOURCES, Resources
 
 
 def convert(
@@ -20,14 +21,15 @@ def convert(
     force: bool,
     engines: tuple[str, ...] = (AUTO,),
     data: Path | None = None,
+    resources: Resources = DEFAULT_RESOURCES,
 ) -> list[Artifact]:
     """Return the artifacts of a model that the page runs, for each recipe and engine, making what is missing.
 
-    `data` are images to calibrate on. An engine that cannot run the model is skipped with a warning when another can;
-    raises `ConversionError` when none can.
+    `data` are images to calibrate on, `resources` what that may use. An engine that cannot run the model is skipped
+    with a warning when another can; raises `ConversionError` when none can.
     """
     expected = {engine.formats[0] for recipe in recipes for engine in engines_of(recipe, engines)}
-    with BuildSession(request, store, force=force, data=data, expected=expected) as session:
+    with BuildSession(request, store, force=force, data=data, resources=resources, expected=expected) as session:
         _obtain_float(session)
         made = [artifact for recipe in recipes for artifact in _for_engines(session, recipe, engines)]
         _obtain_selftests(session, made, recipes)
@@ -58,9 +60,10 @@ def quantize(
     *,
     force: bool,
     data: Path | None = None,
+    resources: Resources = DEFAULT_RESOURCES,
 ) -> dict[str, Artifact]:
     """Return the artifacts of a model and a recipe that quantizes, by format, making what is missing."""
-    with BuildSession(request, store, force=force, data=data, expected=formats) as session:
+    with BuildSession(request, store, force=force, data=data, resources=resources, expected=formats) as session:
         _obtain_float(session)
         return {format: session.obtain(format, recipe) for format in formats}
 

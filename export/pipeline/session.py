@@ -23,6 +23,7 @@ from export.pipeline.formats import FLOAT, FORMATS, Format, ancestry
 from export.pipeline.stage import Outcome, Stage, StageModule
 from export.pipeline.store import Made, Plan, Store
 from export.quantization.recipes import Recipe
+from export.quantization.resources import DEFAULT_RESOURCES, Resources
 
 if TYPE_CHECKING:
     from export.conversion.converter_process import ConverterProcess
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 class BuildSession:
     """The artifacts of one model, by format and recipe; a context manager, with which the converter process ends.
 
-    Every stage starts from its parents' artifacts, never from memory. `data` are images to calibrate on; with `force`
-    everything is made anew. `expected` are the formats that will be asked for.
+    Every stage starts from its parents' artifacts, never from memory. `data` are images to calibrate on, `resources`
+    what that may use; with `force` everything is made anew. `expected` are the formats that will be asked for.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class BuildSession:
         *,
         force: bool = False,
         data: Path | None = None,
+        resources: Resources = DEFAULT_RESOURCES,
         expected: Iterable[str] = (),
     ) -> None:
-        self.request, self.store, self.force, self.data = request, store, force, data
+        self.request, self.store, self.force, self.data, self.resources = request, store, force, data, resources
         self.workspace = store.root / request.name
         self.log = (self.workspace / "convert.log").absolute()
         self._notices: list[str] = []  # what a stage decided, said when it has ended
@@ -111,6 +113,7 @@ class BuildSession:
             warm_up=self._warm_up,
             tell=self._notices.append,
             data=self.data,
+            resources=self.resources,
             runner=format.runner,
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from export.models.request import ModelRequest
 from export.quantization.recipes import Recipe
+from export.quantization.resources import DEFAULT_RESOURCES, Resources
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +27,8 @@ class Stage:
     `make` fills; nothing lies there before. `workspace` is the model's own folder, where an interrupted run may leave
     what a later one goes on from; `log` takes what tools print. `tools` returns the converter process, started when it
     is first called; `warm_up` starts it ahead where a later stage of the build will call it. `tell` says what a person
-    should see. `data` are images to calibrate on. `runner` names the module that runs the artifact that a self-test is
-    about. `memory` is what `options` worked out and `make` needs again.
+    should see. `data` are images to calibrate on, `resources` what that may use. `runner` names the module that runs
+    the artifact that a self-test is about. `memory` is what `options` worked out and `make` needs again.
     """
 
     request: ModelRequest
@@ -41,6 +42,7 @@ class Stage:
     warm_up: Callable[[], None]
     tell: Callable[[str], None]
     data: Path | None = None
+    resources: Resources = DEFAULT_RESOURCES
     runner: str = ""
     memory: dict[str, Any] = field(default_factory=dict)
 

@@ -16,23 +16,21 @@ from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.qparams import CalibrationCheckpoint, key_of
 from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
 from export.quantization.recipes import Recipe
+from export.quantization.resources import Resources, find_device
 
 RECIPE = "recipe.json"
 
 
-def device() -> torch.device:
-    """Return where to compute: the GPU when there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def quantize(parent: Path, recipe: Recipe, images: CalibrationImages, folder: Path, kept: Path) -> Comparison:
+def quantize(
+    parent: Path, recipe: Recipe, images: CalibrationImages, folder: Path, kept: Path, resources: Resources
+) -> Comparison:
     """Write `model.safetensors` and `recipe.json` into `folder` from the float artifact in `parent`, and verify them.
 
     Choices are kept in `kept` until the file is written. Raises what `calibrate` does and `VerificationError` when the
     file does not give what was calibrated.
     """
     spec, module = read_model(parent)
-    place = device()
+    place = find_device(resources.device)
     calibration = torch.from_numpy(images.images).to(place)
     store = CalibrationCheckpoint(kept, key_of(json.dumps(recipe.to_json()), spec.weights_sha256, images=calibration))
     with bar(recipe.name, unit="layer") as drawn:

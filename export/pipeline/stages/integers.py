@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from export.core.files import hash_bytes
 from export.core.records import ModelSpec
 from export.pipeline.stage import Outcome, Stage
+from export.quantization.resources import CPU, describe_device, find_device
 
 if TYPE_CHECKING:
     from export.data.calibration import CalibrationImages
@@ -20,7 +21,12 @@ def make(stage: Stage) -> Outcome:
     from export.quantization.quantize import quantize
 
     checkpoint = stage.workspace / f".{stage.recipe.name}.calibration"
-    comparison = quantize(stage.parents["torch"], stage.recipe, _images(stage), stage.folder, checkpoint)
+    comparison = quantize(
+        stage.parents["torch"], stage.recipe, _images(stage), stage.folder, checkpoint, stage.resources
+    )
+    device = find_device(stage.resources.device)
+    if device.type != CPU:
+        stage.tell(f"calibrated on {describe_device(device)}")
     return Outcome(comparisons=(comparison,), compute_dtype=stage.recipe.compute_dtype)
 
 

@@ -28,6 +28,7 @@ from export.quantization.layers.discovery import (
     fold_batch_norm,
 )
 from export.quantization.recipes import Quantization, Recipe
+from export.quantization.resources import full_precision
 
 Bits = tuple[int | None, int | None]  # of weights and of activations; None stays in float
 Tell = Callable[[int, int, str], None]
@@ -87,18 +88,20 @@ def calibrate(
             f"{recipe.name}: {quantization.method.name} is a training method (QAT), not a calibration method (PTQ)",
             hint=f"run: python -m export.train --qat {recipe.name}",
         )
-    prepared = prepare(module, quantization, images)
+    with full_precision():
+        prepared = prepare(module, quantization, images)
     job = CalibrationJob(
         quantization=quantization,
         images=images,
         layers=[layer for layer in prepared.layers if is_quantized(layer, prepared.bits)],
-        qparams=checkpoint.read() if checkpoint else ModelQParams(),
+        qparams=checkpoint.read(images.device) if checkpoint else ModelQParams(),
         checkpoint=checkpoint,
         features=features,
         tell=tell,
     )
     choose = _choose_sequentially if _is_sequential(quantization) and _observes(quantization) else _choose_independently
-    choose(prepared, job)
+    with full_precision():
+        choose(prepared, job)
     return freeze(prepared.module, job.qparams)
 
 

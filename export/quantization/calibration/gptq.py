@@ -1,14 +1,13 @@
 """GPTQ, rounding with error feedback, and ERQ's ridge regression, which compensates the error of rounded inputs."""
 
-import numpy as np
+from typing import Any
+
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from export.quantization.layers.accumulation import WEIGHT_SUM_LIMIT, greatest_sums, weight_rows
 from export.quantization.layers.modules import Weight
 
-Doubles = NDArray[np.float64]
 DAMPING = 0.01  # of the mean diagonal of the Hessian, as in the paper
 BLOCK = 64  # columns
 WIDENING = 1.005  # the least factor of a scale with which the accumulation depth was not reached
@@ -23,35 +22,42 @@ def gptq(weight: Tensor, hessian: Tensor, scale: Tensor, bits: int, *, accumulat
     `accumulation`).
     """
     inverse, order = _inverse_factor(hessian.double())
-    rows = weight.detach().flatten(1).double()[:, order].cpu()
-    quantized, scale, todo = torch.empty_like(weight), scale.clone(), torch.arange(len(weight))
+    rows = weight.detach().flatten(1).double()[:, order]
+    quantized, scale = torch.empty_like(weight), scale.clone()
+    todo = torch.arange(len(weight), device=weight.device)
     if accumulation_depth:
         scale = scale.maximum(greatest_sums(weight_rows(weight.detach()), accumulation_depth) / WEIGHT_SUM_LIMIT)
     while len(todo):
         columns = torch.empty(len(todo), rows.shape[1], device=scale.device)
-        rounded = _round_columns(rows[todo].numpy(), inverse.cpu().numpy(), scale[todo].double().cpu().numpy(), bits)
-        columns[:, order] = torch.from_numpy(rounded).to(columns)
+        columns[:, order] = _round_columns(rows[todo], inverse, scale[todo].double(), bits).to(columns)
         quantized[todo] = columns.reshape(-1, *weight.shape[1:])
         if not accumulation_depth:
             break
         sums = greatest_sums(weight_rows(quantized[todo]), accumulation_depth)
         scale[todo] *= torch.where(sums > WEIGHT_SUM_LIMIT, (sums / WEIGHT_SUM_LIMIT).clamp_min(WIDENING), 1)
-        todo = todo[(sums > WEIGHT_SUM_LIMIT).cpu()]
+        todo = todo[sums > WEIGHT_SUM_LIMIT]
     return Weight(bits, quantized, scale)
 
 
-def _round_columns(work: Doubles, factor: Doubles, scale: Doubles, bits: int) -> Doubles:
-    """Return the quantized rows of `work [out, in]`, which is overwritten; `scale` `[out]`."""
+def _round_columns(work: Tensor, factor: Tensor, scale: Tensor, bits: int) -> Tensor:
+    """Return the quantized rows of `work [out, in]`, which is overwritten; `factor` `[in, in]`, `scale` `[out]`."""
+    if work.is_cuda:
+        return _round_in_order(work, factor, scale, bits)  # type: ignore[no-any-return]
     # numpy: thousands of small steps, each of which several threads would only wait for each other in
-    quantized, low, high = np.empty_like(work), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    return torch.from_numpy(_round_in_order(work.numpy(), factor.numpy(), scale.numpy(), bits))
+
+
+def _round_in_order(work: Any, factor: Any, scale: Any, bits: int) -> Any:
+    """Do what `_round_columns` does, on tensors or numpy's arrays, which share these operations."""
+    quantized, low, high = work * 0, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     for start in range(0, work.shape[1], BLOCK):  # errors reach the columns beyond a block in one product
         stop = min(start + BLOCK, work.shape[1])
-        errors = np.empty((len(work), stop - start))
+        errors = work[:, start:stop] * 0
         for index in range(start, stop):
             values = work[:, index]
-            quantized[:, index] = np.clip(np.rint(values / scale), low, high)
+            quantized[:, index] = (values / scale).round().clip(low, high)
             error = (values - quantized[:, index] * scale) / factor[index, index]
-            work[:, index + 1 : stop] -= np.outer(error, factor[index, index + 1 : stop])
+            work[:, index + 1 : stop] -= error[:, None] * factor[index, None, index + 1 : stop]
             errors[:, index - start] = error
         work[:, stop:] -= errors @ factor[start:stop, stop:]
     return quantized
