@@ -1,5 +1,6 @@
 """A build session: the artifacts of one model, each made only when it is not there as it should be."""
 
+import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,7 +21,7 @@ from export.core.source_code import code_key
 from export.core.units import format_bytes
 from export.models.request import ModelRequest
 from export.pipeline.formats import FLOAT, FORMATS, Format, ancestry
-from export.pipeline.stage import Outcome, Stage, StageModule
+from export.pipeline.stage import SHARED, Outcome, Stage, StageModule
 from export.pipeline.store import Made, Plan, Store
 from export.quantization.recipes import Recipe
 from export.quantization.resources import DEFAULT_RESOURCES, Resources
@@ -54,6 +55,7 @@ class BuildSession:
         self._tools: ConverterProcess | None = None
         self._expects_converter = any("tensorflow" in FORMATS[name].tools for name in ancestry(expected))
         self._stack = ExitStack()
+        self._stack.callback(shutil.rmtree, self.workspace / SHARED, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from export.conversion.converter_process import ConverterProcess
     from export.core.fidelity import Comparison
 
+SHARED = ".shared"  # in a model's workspace: what its stages have in common, until the build ends
 Tools = Callable[[], "ConverterProcess"]
 
 

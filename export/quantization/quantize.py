@@ -1,6 +1,7 @@
 """The stage from a float artifact to an integer one: calibrate, write, read back, compare."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from export.data.calibration import CalibrationImages
 from export.models.float_artifact import read_golden, read_model, run_model
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.qparams import CalibrationCheckpoint, key_of
+from export.quantization.calibration.sensitivity_cache import SensitivityCache
 from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
 from export.quantization.recipes import Recipe
 from export.quantization.resources import Resources, find_device
@@ -21,18 +23,31 @@ from export.quantization.resources import Resources, find_device
 RECIPE = "recipe.json"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where calibration keeps what is no result.
+
+    The file `checkpoint` has the choices made so far, until the result is written; the folder `shared` what other
+    recipes of the model can use, until the build ends.
+    """
+
+    checkpoint: Path
+    shared: Path
+
+
 def quantize(
-    parent: Path, recipe: Recipe, images: CalibrationImages, folder: Path, kept: Path, resources: Resources
+    parent: Path, recipe: Recipe, images: CalibrationImages, folder: Path, places: Places, resources: Resources
 ) -> Comparison:
     """Write `model.safetensors` and `recipe.json` into `folder` from the float artifact in `parent`, and verify them.
 
-    Choices are kept in `kept` until the file is written. Raises what `calibrate` does and `VerificationError` when the
+    Raises what `calibrate` does and `VerificationError` when the
     file does not give what was calibrated.
     """
     spec, module = read_model(parent)
     place = find_device(resources.device)
     calibration = torch.from_numpy(images.images).to(place)
-    store = CalibrationCheckpoint(kept, key_of(json.dumps(recipe.to_json()), spec.weights_sha256, images=calibration))
+    key = key_of(json.dumps(recipe.to_json()), spec.weights_sha256, images=calibration)
+    store = CalibrationCheckpoint(places.checkpoint, key)
     with bar(recipe.name, unit="layer") as drawn:
 
         def tell(done: int, total: int, name: str) -> None:
@@ -41,7 +56,13 @@ def quantize(
             drawn.set_postfix_str(name, refresh=False)
 
         calibrated = calibrate(
-            module.to(place), recipe, calibration, features=spec.features, tell=tell, checkpoint=store
+            module.to(place),
+            recipe,
+            calibration,
+            features=spec.features,
+            tell=tell,
+            checkpoint=store,
+            cache=SensitivityCache(places.shared),
         ).cpu()
     write_quantized(QuantizedModel(spec, recipe, calibrated), folder / FILE)
     (folder / RECIPE).write_text(json.dumps(recipe.to_json(), indent=1) + "\n")

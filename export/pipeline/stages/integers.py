@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from export.core.files import hash_bytes
+from export.core.files import hash_bytes, hash_json
 from export.core.records import ModelSpec
-from export.pipeline.stage import Outcome, Stage
+from export.pipeline.stage import SHARED, Outcome, Stage
+from export.quantization.methods import Calibration
 from export.quantization.resources import CPU, describe_device, find_device
 
 if TYPE_CHECKING:
@@ -12,32 +13,42 @@ if TYPE_CHECKING:
 
 
 def options(stage: Stage) -> str:
-    """Return the SHA-256 of the calibration images."""
+    """Return the SHA-256 of the calibration images, or of what decides synthetic ones, which take seconds to make."""
+    from export.data.fashion import LABELS
+
+    if stage.data is None and _spec(stage).labels != LABELS:
+        calibration = _calibration(stage)
+        return hash_json(["synthetic", calibration.images, calibration.seed])
     return hash_bytes(_images(stage).images.tobytes())
 
 
 def make(stage: Stage) -> Outcome:
     """Calibrate, write the integers, read them back."""
-    from export.quantization.quantize import quantize
+    from export.quantization.quantize import Places, quantize
 
     checkpoint = stage.workspace / f".{stage.recipe.name}.calibration"
-    comparison = quantize(
-        stage.parents["torch"], stage.recipe, _images(stage), stage.folder, checkpoint, stage.resources
-    )
+    places = Places(checkpoint=checkpoint, shared=stage.workspace / SHARED)
+    comparison = quantize(stage.parents["torch"], stage.recipe, _images(stage), stage.folder, places, stage.resources)
     device = find_device(stage.resources.device)
     if device.type != CPU:
         stage.tell(f"calibrated on {describe_device(device)}")
     return Outcome(comparisons=(comparison,), compute_dtype=stage.recipe.compute_dtype)
 
 
+def _spec(stage: Stage) -> ModelSpec:
+    return ModelSpec.read(stage.parents["torch"] / "spec.json")
+
+
+def _calibration(stage: Stage) -> Calibration:
+    assert stage.recipe.quantization is not None
+    return stage.recipe.quantization.calibration
+
+
 def _images(stage: Stage) -> "CalibrationImages":
     from export.data.calibration import calibration_images
 
-    quantization = stage.recipe.quantization
-    assert quantization is not None
     if "images" not in stage.memory:
-        spec = ModelSpec.read(stage.parents["torch"] / "spec.json")
-        calibration = quantization.calibration
-        stage.memory["images"] = calibration_images(spec, stage.data, calibration.images, calibration.seed)
+        calibration = _calibration(stage)
+        stage.memory["images"] = calibration_images(_spec(stage), stage.data, calibration.images, calibration.seed)
     images: CalibrationImages = stage.memory["images"]
     return images

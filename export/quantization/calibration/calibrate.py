@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from export.quantization.calibration.observers import (
     observe_sensitivity,
 )
 from export.quantization.calibration.qparams import CalibrationCheckpoint, ModelQParams
+from export.quantization.calibration.sensitivity_cache import SensitivityCache, sensitivity_key
 from export.quantization.layers.discovery import (
     PRODUCTS,
     QuantizableLayer,
@@ -55,6 +57,7 @@ class CalibrationJob:
     layers: list[QuantizableLayer]
     qparams: ModelQParams
     checkpoint: CalibrationCheckpoint | None
+    cache: SensitivityCache | None
     features: bool
     tell: Tell
 
@@ -74,11 +77,13 @@ def calibrate(
     features: bool = False,
     tell: Tell = lambda done, total, name: None,
     checkpoint: CalibrationCheckpoint | None = None,
+    cache: SensitivityCache | None = None,
 ) -> nn.Module:
     """Return the quantized copy of a float module, in evaluation mode on its device.
 
     `images [n, 3, H, W]` are normalised calibration images on the same device; `features` says that the outputs are
-    an embedding. `tell` is called after every layer. An interrupted calibration is resumed from its `checkpoint`.
+    an embedding. `tell` is called after every layer. An interrupted calibration is resumed from its `checkpoint`,
+    and what another recipe has found for the same model and images is taken from the `cache`.
     Raises `RequestError` for a rule that matches no layer, `ConversionError` when the method does not fit the model.
     """
     quantization = recipe.quantization
@@ -96,6 +101,7 @@ def calibrate(
         layers=[layer for layer in prepared.layers if is_quantized(layer, prepared.bits)],
         qparams=checkpoint.read(images.device) if checkpoint else ModelQParams(),
         checkpoint=checkpoint,
+        cache=cache,
         features=features,
         tell=tell,
     )
@@ -207,10 +213,18 @@ class _FloatModel:
         self.searches = "search" in (method.weights, method.activations)  # then whole gradients are needed
         self.sensitivity: dict[str, Tensor] = {}
         if self.gradient and not self.searches and not all(job.qparams.has(layer.name) for layer in job.layers):
-            seed = job.quantization.calibration.seed
-            self.sensitivity = observe_sensitivity(module, job.layers, job.images, gradient=self.gradient, seed=seed)
+            self.sensitivity = self._sensitivity(self.gradient)
         needs_outputs = method.compensate != "none" and not self.searches
         self.replay = BlockReplay(module, job.layers, job.images) if needs_outputs else None
+
+    def _sensitivity(self, gradient: str) -> dict[str, Tensor]:
+        module, job, seed = self.module, self.job, self.job.quantization.calibration.seed
+        compute = partial(observe_sensitivity, module, job.layers, job.images, gradient=gradient, seed=seed)
+        if job.cache is None:
+            return compute()
+        layers = [layer.name for layer in job.layers]
+        found = job.cache.obtain(sensitivity_key(module, job.images, gradient, seed, layers), compute)
+        return {name: value.to(job.images.device) for name, value in found.items()}
 
     def observe(self, layers: Sequence[QuantizableLayer]) -> dict[str, Observation]:
         if self.searches:

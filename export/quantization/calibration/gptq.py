@@ -40,27 +40,27 @@ def gptq(weight: Tensor, hessian: Tensor, scale: Tensor, bits: int, *, accumulat
 
 
 def _round_columns(work: Tensor, factor: Tensor, scale: Tensor, bits: int) -> Tensor:
-    """Return the quantized rows of `work [out, in]`, which is overwritten; `factor` `[in, in]`, `scale` `[out]`."""
-    if work.is_cuda:
-        return _round_in_order(work, factor, scale, bits)  # type: ignore[no-any-return]
-    # numpy: thousands of small steps, each of which several threads would only wait for each other in
-    return torch.from_numpy(_round_in_order(work.numpy(), factor.numpy(), scale.numpy(), bits))
+    """Return the quantized rows of `work [out, in]`; `factor` is `[in, in]`, `scale` `[out]`."""
+    columns = work.T.contiguous()  # each in one piece of memory
+    quantized = torch.empty_like(columns)
+    for start in range(0, len(columns), BLOCK):  # errors reach the columns beyond a block in one product
+        part = slice(start, start + BLOCK)
+        errors = torch.empty_like(columns[part])
+        block: list[Any] = [columns[part], quantized[part], errors, factor[part, part], scale]
+        if not work.is_cuda:  # thousands of small steps, in which several threads would only wait for each other
+            block = [tensor.numpy() for tensor in block]
+        _round_block(bits, *block)
+        columns[start + BLOCK :] -= factor[part, start + BLOCK :].T @ errors
+    return quantized.T
 
 
-def _round_in_order(work: Any, factor: Any, scale: Any, bits: int) -> Any:
-    """Do what `_round_columns` does, on tensors or numpy's arrays, which share these operations."""
-    quantized, low, high = work * 0, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    for start in range(0, work.shape[1], BLOCK):  # errors reach the columns beyond a block in one product
-        stop = min(start + BLOCK, work.shape[1])
-        errors = work[:, start:stop] * 0
-        for index in range(start, stop):
-            values = work[:, index]
-            quantized[:, index] = (values / scale).round().clip(low, high)
-            error = (values - quantized[:, index] * scale) / factor[index, index]
-            work[:, index + 1 : stop] -= error[:, None] * factor[index, None, index + 1 : stop]
-            errors[:, index - start] = error
-        work[:, stop:] -= errors @ factor[start:stop, stop:]
-    return quantized
+def _round_block(bits: int, columns: Any, quantized: Any, errors: Any, factor: Any, scale: Any) -> None:
+    """Fill `quantized` and `errors` `[columns, out]`, numpy's arrays or tensors, which share these operations."""
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    for index in range(len(columns)):
+        quantized[index] = (columns[index] / scale).round().clip(low, high)
+        errors[index] = (columns[index] - quantized[index] * scale) / factor[index, index]
+        columns[index + 1 :] -= factor[index, index + 1 :, None] * errors[index]
 
 
 def _inverse_factor(hessian: Tensor) -> tuple[Tensor, Tensor]:

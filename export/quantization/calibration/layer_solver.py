@@ -12,6 +12,7 @@ from export.quantization.calibration.assemble import quantized_layer
 from export.quantization.calibration.gptq import gptq, ridge_update
 from export.quantization.calibration.observers import Observation, squared_over_channels
 from export.quantization.calibration.qparams import LayerQParams
+from export.quantization.calibration.row_search import Target, search_rows
 from export.quantization.calibration.scale_search import (
     Loss,
     candidate_factors,
@@ -19,8 +20,6 @@ from export.quantization.calibration.scale_search import (
     input_rows,
     search_channel_scales,
     search_channel_scales_by_loss,
-    search_quantizer,
-    search_tensor_scales,
 )
 from export.quantization.layers.accumulation import BITS_OF_DEPTH_1
 from export.quantization.layers.discovery import QuantizableLayer
@@ -113,7 +112,7 @@ def _initial_input_quantizer(problem: LayerProblem) -> Quantizer | None:
         return Dynamic(bits, dim=None) if isinstance(problem.layer.module, nn.Conv2d) else Dynamic(bits, spread="range")
     (values,) = problem.inputs()
     if method.activations == "search":
-        return _candidate_input_quantizer(problem, values, torch.ones((), device=values.device))
+        return _input_candidates(problem, values)(torch.ones((), device=values.device))
     percentile = problem.quantization.calibration.percentile if method.activations == "percentile" else None
     return range_quantizer(values, bits, percentile, symmetric=method.activation_symmetric)
 
@@ -137,28 +136,50 @@ def range_quantizer(values: Tensor, bits: int, percentile: float | None, *, symm
     return Uniform(bits, scale, (-low / scale).round())
 
 
-def _candidate_input_quantizer(problem: LayerProblem, values: Tensor, factor: Tensor) -> Quantizer:
-    """Return a layer's symmetric quantizer, `factor` times the full range; twin where the values come from GELU."""
+def _input_candidates(problem: LayerProblem, values: Tensor) -> Callable[[Tensor], Quantizer]:
+    """Return what makes a layer's symmetric quantizer, of a factor of the full range; twin where values are GELU's."""
     assert problem.activation_bits is not None
     bits, half = problem.activation_bits, 2 ** (problem.activation_bits - 1)
     if problem.layer.role != "post_gelu" or problem.method.twin == "none":
-        return Uniform(bits, (values.abs().max() / (half - 0.5)).clamp_min(MIN_SCALE) * factor)
-    high = (values.max() / (half - 0.5)).clamp_min(MIN_SCALE) * factor
-    low = torch.full_like(high, GELU_MINIMUM / half)
-    if problem.method.twin == "exclusive":  # the finest power of two below the high scale that still spans the minimum
-        low = high * 2.0 ** -(high * half / GELU_MINIMUM).log2().floor().clamp(0, 15)
-    return Twin("sign", bits, low, high)
+        full = (values.abs().max() / (half - 0.5)).clamp_min(MIN_SCALE)
+        return lambda factor: Uniform(bits, full * factor)
+    full = (values.max() / (half - 0.5)).clamp_min(MIN_SCALE)
+
+    def twin(factor: Tensor) -> Twin:
+        high = full * factor
+        low = torch.full_like(high, GELU_MINIMUM / half)
+        if problem.method.twin == "exclusive":  # the finest power of two below it that still spans the minimum
+            low = high * 2.0 ** -(high * half / GELU_MINIMUM).log2().floor().clamp(0, 15)
+        return Twin("sign", bits, low, high)
+
+    return twin
 
 
 def _search_input_quantizer(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, weight: Weight) -> Quantizer:
-    (values,) = problem.observation().inputs
-    dequantized = weight.dequantized()
-    return search_quantizer(
-        lambda factor: _candidate_input_quantizer(problem, values, factor),
-        lambda quantizer: _apply(layer, quantizer(values), dequantized, layer.bias),
-        problem.candidates(),
-        _loss(problem, layer),
+    values, dequantized = _rows(problem.observation().inputs[0], layer), weight.dequantized()
+
+    def start(rows: Tensor) -> Callable[[Quantizer], Tensor]:
+        chosen = values[rows]
+        return lambda quantizer: _apply(layer, quantizer(chosen), dequantized, layer.bias)
+
+    make = _input_candidates(problem, values)
+    return make(search_rows(make, start, problem.candidates(), _target(problem, layer)))
+
+
+def _rows(values: Tensor, layer: nn.Module) -> Tensor:
+    """Return a linear layer's values as rows, `[rows, …]`; a convolution's rows are its images."""
+    return values if isinstance(layer, nn.Conv2d) else values.flatten(0, -2)
+
+
+def _target(problem: LayerProblem, layer: nn.Module, channels: slice = slice(None)) -> Target:
+    """Return what some output channels of a layer with weights are compared with."""
+    observation = problem.observation()
+    reference, gradient = (
+        None if values is None else _rows(_channels_last(values, layer)[..., channels], layer)
+        for values in (problem.output(), observation.gradient)
     )
+    assert reference is not None
+    return Target(problem.quantization.calibration.metric, reference, gradient, dim=0)
 
 
 def _apply(layer: nn.Linear | nn.Conv2d, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -170,13 +191,12 @@ def _apply(layer: nn.Linear | nn.Conv2d, values: Tensor, weight: Tensor, bias: T
     return F.linear(values, weight, bias)
 
 
-def _loss(problem: LayerProblem, layer: nn.Module, rows: slice = slice(None), *, per_channel: bool = False) -> Loss:
-    """Return the loss of some output channels of a layer with weights, all together or `per_channel`."""
+def _channel_loss(problem: LayerProblem, layer: nn.Module) -> Loss:
+    """Return the loss of each output channel of a layer with weights."""
     observation = problem.observation()
-    reference = _channels_last(problem.output(), layer)[..., rows]
-    gradient = None if observation.gradient is None else _channels_last(observation.gradient, layer)[..., rows]
-    keep = reference.ndim - 1 if per_channel else None
-    return Loss(problem.quantization.calibration.metric, reference, gradient, keep)
+    reference = _channels_last(problem.output(), layer)
+    gradient = None if observation.gradient is None else _channels_last(observation.gradient, layer)
+    return Loss(problem.quantization.calibration.metric, reference, gradient, reference.ndim - 1)
 
 
 def _channels_last(output: Tensor, layer: nn.Module) -> Tensor:
@@ -197,7 +217,7 @@ def _quantize_weight(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input:
     if method.compensate == "ridge" and input is not None:
         target = _compensate_input_error(problem, layer, values)
     if method.weights == "search" and problem.quantization.calibration.metric in ("cosine", "l1"):
-        loss = _loss(problem, layer, per_channel=True)
+        loss = _channel_loss(problem, layer)
         scale = search_channel_scales_by_loss(
             layer.weight,
             bits,
@@ -223,14 +243,33 @@ def _compensate_input_error(problem: LayerProblem, layer: nn.Linear | nn.Conv2d,
 
 def _search_tensor(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input: Quantizer | None) -> Tensor:
     """Return `[out]` scales: one for the whole weight, or for each of Wq, Wk and Wv."""
-    values = problem.observation().inputs[0] if input is None else input(problem.observation().inputs[0])
+    (observed,) = problem.observation().inputs
+    values = _rows(observed if input is None else input(observed), layer)
+    groups = layer.weight.detach().chunk(3 if problem.layer.role == "qkv" else 1)
+    starts = [index * len(groups[0]) for index in range(len(groups))]
+    scales = [
+        _search_group(problem, layer, values, part, slice(first, first + len(part)))
+        for part, first in zip(groups, starts, strict=True)
+    ]
+    return torch.cat(scales)
 
-    def start(rows: slice) -> Callable[[Weight], Tensor]:
-        loss, bias = _loss(problem, layer, rows), None if layer.bias is None else layer.bias[rows]
-        return lambda weight: loss(_apply(layer, values, weight.dequantized(), bias))
 
-    groups = 3 if problem.layer.role == "qkv" else 1
-    return search_tensor_scales(layer.weight, problem.weight_bits, groups, problem.candidates(), start)
+def _search_group(
+    problem: LayerProblem, layer: nn.Linear | nn.Conv2d, values: Tensor, weight: Tensor, channels: slice
+) -> Tensor:
+    """Return the scale of some output channels, once for each; `weight` is theirs."""
+    bits, bias = problem.weight_bits, None if layer.bias is None else layer.bias[channels]
+    full = (weight.abs().max() / (2 ** (bits - 1) - 0.5)).clamp_min(MIN_SCALE)
+
+    def make(factor: Tensor) -> Weight:
+        return quantize_symmetric(weight, (full * factor).expand(len(weight)), bits)
+
+    def start(rows: Tensor) -> Callable[[Weight], Tensor]:
+        chosen = values[rows]
+        return lambda candidate: _apply(layer, chosen, candidate.dequantized(), bias)
+
+    scale: Tensor = full * search_rows(make, start, problem.candidates(), _target(problem, layer, channels))
+    return scale.expand(len(weight))
 
 
 @torch.no_grad()
@@ -254,27 +293,38 @@ def choose_product_qparams(problem: LayerProblem) -> tuple[Quantizer, Quantizer]
         if softmax and method.twin != "none":
             left_quantizer = _search_softmax(problem, right if method.twin == "published" else quantized_right)
         else:
-            left_quantizer = _search_operand(problem, left, partial(_times, right=quantized_right))
-        right_quantizer = _search_operand(problem, right, partial(torch.matmul, left_quantizer(left)))
+            left_quantizer = _search_operand(problem, left, partial(_start_left, left, quantized_right))
+        right_quantizer = _search_operand(problem, right, partial(_start_right, left_quantizer(left), right))
     assert left_quantizer is not None and right_quantizer is not None
     return left_quantizer, right_quantizer
 
 
-def _times(left: Tensor, *, right: Tensor) -> Tensor:
-    return torch.matmul(left, right)
+def _start_left(left: Tensor, right: Tensor, rows: Tensor) -> Callable[[Quantizer], Tensor]:
+    """Return the function from a quantizer of the left operand to some rows of the product."""
+    chosen = left.index_select(-2, rows)
+    return lambda quantizer: torch.matmul(quantizer(chosen), right)
 
 
-def _search_operand(problem: LayerProblem, values: Tensor, multiply: Callable[[Tensor], Tensor]) -> Quantizer:
-    """Return the quantizer of an operand, one scale per head; `multiply` gives the product with the other one."""
+def _start_right(left: Tensor, right: Tensor, rows: Tensor) -> Callable[[Quantizer], Tensor]:
+    """Return the function from a quantizer of the right operand to some rows of the product."""
+    chosen = left.index_select(-2, rows)
+    return lambda quantizer: torch.matmul(chosen, quantizer(right))
+
+
+def _search_operand(
+    problem: LayerProblem, values: Tensor, start: Callable[[Tensor], Callable[[Quantizer], Tensor]]
+) -> Quantizer:
+    """Return the quantizer of an operand, one scale per head; `start` is one of the two above."""
     assert problem.activation_bits is not None
     bits, observation = problem.activation_bits, problem.observation()
     full = (values.abs().amax((0, 2, 3)) / (2 ** (bits - 1) - 0.5)).clamp_min(MIN_SCALE)
-    return search_quantizer(
-        lambda factor: Uniform(bits, (full * factor)[:, None, None]),
-        lambda quantizer: multiply(quantizer(values)),
-        problem.candidates(),
-        Loss(problem.quantization.calibration.metric, problem.output(), observation.gradient, keep=1),
-    )
+
+    def make(factor: Tensor) -> Quantizer:
+        return Uniform(bits, (full * factor)[:, None, None])
+
+    metric = problem.quantization.calibration.metric
+    target = Target(metric, problem.output(), observation.gradient, dim=-2, keep=1)
+    return make(search_rows(make, start, problem.candidates(), target))
 
 
 def _search_softmax(problem: LayerProblem, right: Tensor) -> Quantizer:
@@ -284,9 +334,10 @@ def _search_softmax(problem: LayerProblem, right: Tensor) -> Quantizer:
     left = observation.inputs[0]
     high = torch.tensor(1 / (2 ** (bits - 1) - 1), device=left.device)
     kind = "overlap" if twin == "published" else "magnitude"
-    return search_quantizer(
-        lambda split: Twin(kind, bits, high * split, high),
-        lambda quantizer: torch.matmul(quantizer(left), right),
-        [2.0**-shift for shift in SOFTMAX_SHIFTS[twin]],
-        Loss(problem.quantization.calibration.metric, problem.output(), observation.gradient),
-    )
+
+    def make(split: Tensor) -> Quantizer:
+        return Twin(kind, bits, high * split, high)
+
+    splits = [2.0**-shift for shift in SOFTMAX_SHIFTS[twin]]
+    target = Target(problem.quantization.calibration.metric, problem.output(), observation.gradient, dim=-2)
+    return make(search_rows(make, partial(_start_left, left, right), splits, target))

@@ -146,7 +146,13 @@ def _observing(module: nn.Module, observers: dict[str, _Observer], *, stop: bool
 
         return hook
 
+    def take_last(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        observers[last].inputs.append(tuple(value.detach() for value in inputs))
+        raise _StopForward
+
     handles = [module.get_submodule(name).register_forward_hook(hook_of(name)) for name in observers]
+    if stop and not outputs:  # what the last layer gives is not asked for
+        handles.append(module.get_submodule(last).register_forward_pre_hook(take_last))
     try:
         yield
     finally:
