@@ -1,5 +1,6 @@
 """A whole site: models and recipes → verified artifacts → bundle → rendered pages."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from export.page.bundle import make_bundle
 from export.page.inventory import variant_id
 from export.page.render import RenderReport, render
 from export.pipeline.build import convert
+from export.pipeline.durations import Durations
 from export.pipeline.runtimes import AUTO
 from export.pipeline.store import Store
 from export.quantization.recipes import DEFAULT_RECIPES, Recipe, find_recipe
@@ -51,10 +53,11 @@ def build_site(request: BuildRequest) -> RenderReport:
             data=request.data,
             resources=request.resources,
         )
+    started = time.perf_counter()
     with stage("bundle the page's scripts"):
         bundle = make_bundle()
     with stage("render the page"):
-        return render(
+        report = render(
             artifacts=request.artifacts,
             models=[model.name for model in request.models],
             recipes=[recipe.name for recipe in request.recipes],
@@ -64,3 +67,5 @@ def build_site(request: BuildRequest) -> RenderReport:
             benchmark=request.benchmark if request.benchmark.exists() else None,
             out=request.out,
         )
+    Durations(store.root).add_page(time.perf_counter() - started)
+    return report

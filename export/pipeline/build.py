@@ -7,7 +7,7 @@ from export.core.errors import UnsupportedError
 from export.core.records import Artifact
 from export.models.request import ModelRequest
 from export.pipeline.runtimes import AUTO, ENGINES, engines_of
-from export.pipeline.session import BuildSession
+from export.pipeline.session import BuildSession, needs_converter
 from export.pipeline.store import Store
 from export.quantization.recipes import Recipe
 from export.quantization.resources import DEFAULT_RESOURCES, Resources
@@ -31,9 +31,26 @@ def convert(
     expected = {engine.formats[0] for recipe in recipes for engine in engines_of(recipe, engines)}
     with BuildSession(request, store, force=force, data=data, resources=resources, expected=expected) as session:
         _obtain_float(session)
+        _start_beside(session, recipes, engines)
         made = [artifact for recipe in recipes for artifact in _for_engines(session, recipe, engines)]
         _obtain_selftests(session, made, recipes)
         return made
+
+
+def _start_beside(session: BuildSession, recipes: tuple[Recipe, ...], engines: tuple[str, ...]) -> None:
+    """Begin to convert the float model in the converter process, where there are recipes to calibrate meanwhile."""
+    wanted = [(engine.formats[0], recipe) for recipe in recipes for engine in engines_of(recipe, engines)]
+    wanted += [(f"selftest_{format}", recipe) for format, recipe in wanted]
+    pending = session.pending(wanted)
+    floats = [(format, recipe) for format, recipe in pending if recipe.quantization is None]
+    beside = [(format, recipe) for format, recipe in floats if needs_converter(format)]
+    overlaps = len(floats) < len(pending) and bool(beside)
+    session.expect(pending, beside if overlaps else ())
+    if overlaps:
+        for format, recipe in floats:
+            if not needs_converter(format):
+                session.obtain(format, recipe)
+        session.make_beside(beside)
 
 
 def _for_engines(session: BuildSession, recipe: Recipe, chosen: tuple[str, ...]) -> list[Artifact]:

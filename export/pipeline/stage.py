@@ -1,5 +1,6 @@
 """What a stage is given to make one artifact, and what it gives back."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +29,9 @@ class Stage:
     `make` fills; nothing lies there before. `workspace` is the model's own folder, where an interrupted run may leave
     what a later one goes on from; `log` takes what tools print. `tools` returns the converter process, started when it
     is first called; `warm_up` starts it ahead where a later stage of the build will call it. `tell` says what a person
-    should see. `data` are images to calibrate on, `resources` what that may use. `runner` names the module that runs
-    the artifact that a self-test is about. `memory` is what `options` worked out and `make` needs again.
+    should see. `data` are images to calibrate on, `resources` what that may use, and `cores` returns how many
+    processors are free for it. `runner` names the module that runs the artifact that a self-test is about. `memory` is
+    what `options` worked out and `make` needs again.
     """
 
     request: ModelRequest
@@ -44,6 +46,7 @@ class Stage:
     tell: Callable[[str], None]
     data: Path | None = None
     resources: Resources = DEFAULT_RESOURCES
+    cores: Callable[[], int] = lambda: os.cpu_count() or 1
     runner: str = ""
     memory: dict[str, Any] = field(default_factory=dict)
 

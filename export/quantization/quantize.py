@@ -1,6 +1,8 @@
 """The stage from a float artifact to an integer one: calibrate, write, read back, compare."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +38,18 @@ class Places:
 
 
 def quantize(
-    parent: Path, recipe: Recipe, images: CalibrationImages, folder: Path, places: Places, resources: Resources
+    parent: Path,
+    recipe: Recipe,
+    images: CalibrationImages,
+    folder: Path,
+    *,
+    places: Places,
+    resources: Resources,
+    cores: int,
 ) -> Comparison:
     """Write `model.safetensors` and `recipe.json` into `folder` from the float artifact in `parent`, and verify them.
 
-    Raises what `calibrate` does and `VerificationError` when the
+    No more than `cores` processors are kept busy. Raises what `calibrate` does and `VerificationError` when the
     file does not give what was calibrated.
     """
     spec, module = read_model(parent)
@@ -48,7 +57,7 @@ def quantize(
     calibration = torch.from_numpy(images.images).to(place)
     key = key_of(json.dumps(recipe.to_json()), spec.weights_sha256, images=calibration)
     store = CalibrationCheckpoint(places.checkpoint, key)
-    with bar(recipe.name, unit="layer") as drawn:
+    with bar(recipe.name, unit="layer") as drawn, threads(cores):
 
         def tell(done: int, total: int, name: str) -> None:
             drawn.total = total
@@ -69,6 +78,17 @@ def quantize(
     comparison = verify_quantized(spec, recipe, calibrated, parent, folder / FILE)
     store.remove()
     return comparison
+
+
+@contextmanager
+def threads(cores: int) -> Iterator[None]:
+    """Let PyTorch use at most so many threads within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, cores))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def verify_quantized(

@@ -28,7 +28,15 @@ def make(stage: Stage) -> Outcome:
 
     checkpoint = stage.workspace / f".{stage.recipe.name}.calibration"
     places = Places(checkpoint=checkpoint, shared=stage.workspace / SHARED)
-    comparison = quantize(stage.parents["torch"], stage.recipe, _images(stage), stage.folder, places, stage.resources)
+    comparison = quantize(
+        stage.parents["torch"],
+        stage.recipe,
+        _images(stage),
+        stage.folder,
+        places=places,
+        resources=stage.resources,
+        cores=stage.cores(),
+    )
     device = find_device(stage.resources.device)
     if device.type != CPU:
         stage.tell(f"calibrated on {describe_device(device)}")
