@@ -19,6 +19,7 @@ Made = TypeVar("Made")
 
 # Until which share of the rows a candidate is computed unless it is better than so many times the best one's error.
 STEPS = ((1 / 32, 2.0), (1 / 8, 1.4), (1 / 2, 1.1), (1.0, 1.0))
+STEPS_OF_PRODUCTS = ((1 / 8, 3.0), (1 / 2, 1.2), (1.0, 1.0))  # of few rows, among which each head has its own
 LEAST_VECTORS = 64  # of channels, that are compared in a step
 
 
@@ -50,9 +51,11 @@ class Target:
         else:
             dims = [dim for dim in range(self.reference.ndim) if dim != self.dim % self.reference.ndim]
             order = torch.linalg.vector_norm(self.gradient, dim=dims).argsort(descending=True)
+        if self.metric == "cosine" and self.keep is not None:  # so near 1 that sums of a few say nothing
+            return [(order, 1.0)]
         vectors = self.reference.numel() // self.reference.shape[-1] / count  # of a row
         steps, start = [], 0
-        for share, margin in STEPS:
+        for share, margin in STEPS if self.dim == 0 else STEPS_OF_PRODUCTS:
             stop = round(count * share)
             if (stop - start) * vectors >= LEAST_VECTORS or share == 1.0:
                 steps.append((order[start:stop].sort().values, margin))
