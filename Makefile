@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 MODELS := fashion
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help site test setup lint benchmark serve clean
+.PHONY: help site test setup lint benchmark builds serve clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## / — /'
@@ -30,6 +30,9 @@ lint: setup      ## static checks and the tests of the page's scripts
 
 benchmark: setup ## compare all engines on DeiT-tiny, first visits included
 	$(PYTHON) -m export.measure --benchmark --model deit_t --weights random --rounds 5
+
+builds: setup    ## measure how long builds take, from nothing to a page
+	$(PYTHON) -m export.measure --builds
 
 serve:           ## show _site/ on localhost
 	$(PYTHON) -m export.serve

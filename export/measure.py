@@ -7,6 +7,7 @@ Examples:
   python -m export.measure --threads 1,2 --limit 0                # cross-origin isolated; latency only
   python -m export.measure --software-gpu --accuracy-backend webgl,webgpu --rounds 0   # accuracy of the GPU backends
   python -m export.measure --benchmark --model deit_t --weights random   # compare all engines
+  python -m export.measure --builds                               # how long builds take, from nothing to a page
 
 Every round opens a fresh browser for each combination, and rounds are interleaved, so that slow drifts of the machine
 affect all combinations equally: compare only figures of the same session. Download times are those of localhost.
@@ -20,12 +21,14 @@ import argparse
 from collections.abc import Sequence
 
 from export.core.console import run, say
-from export.core.paths import MEASUREMENTS
-from export.measuring.options import SOFTWARE_GPU, add_options, read_benchmark_request, read_request
+from export.core.paths import ARTIFACTS, MEASUREMENTS
+from export.measuring.options import SOFTWARE_GPU, add_options, read_benchmark_request, read_cases, read_request
 from export.measuring.session import measure, render_again
 from export.page.reports.benchmark_tables import benchmark_section
 from export.page.reports.measurements import merge, table, write
 from export.page.results_view import read_measurements
+
+BUILDS = ARTIFACTS / "builds.json"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,10 +43,24 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, write the figures, show them, and put them on the page."""
     args = parser().parse_args(argv)
-    if args.benchmark:
+    if args.builds:
+        measure_build_times(args)
+    elif args.benchmark:
         compare_engines(args)
     else:
         measure_page(args)
+
+
+def measure_build_times(args: argparse.Namespace) -> None:
+    """Measure how long builds take, and print what that is held to."""
+    from export.measuring.builds import measure_builds
+    from export.page.reports.builds import verdicts
+
+    path = args.out or BUILDS
+    times = measure_builds(read_cases(args), path)
+    for verdict in verdicts(times):
+        say(verdict.line())
+    say(f"{len(times.rows)} cases → {path}")
 
 
 def compare_engines(args: argparse.Namespace) -> None:

@@ -56,6 +56,10 @@ class Durations:
             return ()
         return file.durations if file.schema_version == SCHEMA_VERSION else ()
 
+    def all(self) -> tuple[Duration, ...]:
+        """Return all durations that are known."""
+        return tuple(self._known.values())
+
     def add(self, duration: Duration) -> None:
         """Keep how long a stage has taken."""
         with self._lock:

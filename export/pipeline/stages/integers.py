@@ -36,6 +36,7 @@ def make(stage: Stage) -> Outcome:
         places=places,
         resources=stage.resources,
         cores=stage.cores(),
+        note=stage.tell,
     )
     device = find_device(stage.resources.device)
     if device.type != CPU:

@@ -9,11 +9,13 @@ from functools import partial
 from torch import Tensor, nn
 
 from export.core.errors import RequestError
+from export.quantization.calibration.activation_store import ActivationStore
 from export.quantization.calibration.assemble import freeze, replace_layer
 from export.quantization.calibration.block_replay import BlockReplay
 from export.quantization.calibration.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
 from export.quantization.calibration.layer_solver import LayerProblem, choose_layer_qparams, choose_product_qparams
 from export.quantization.calibration.observers import (
+    GROUP_BYTES,
     Observation,
     group_by_block,
     group_by_memory,
@@ -58,6 +60,7 @@ class CalibrationJob:
     qparams: ModelQParams
     checkpoint: CalibrationCheckpoint | None
     cache: SensitivityCache | None
+    store: ActivationStore
     features: bool
     tell: Tell
 
@@ -78,12 +81,14 @@ def calibrate(
     tell: Tell = lambda done, total, name: None,
     checkpoint: CalibrationCheckpoint | None = None,
     cache: SensitivityCache | None = None,
+    store: ActivationStore | None = None,
 ) -> nn.Module:
     """Return the quantized copy of a float module, in evaluation mode on its device.
 
     `images [n, 3, H, W]` are normalised calibration images on the same device; `features` says that the outputs are
     an embedding. `tell` is called after every layer. An interrupted calibration is resumed from its `checkpoint`,
-    and what another recipe has found for the same model and images is taken from the `cache`.
+    and what another recipe has found for the same model and images is taken from the `cache`. Activations are kept in
+    the `store`.
     Raises `RequestError` for a rule that matches no layer, `ConversionError` when the method does not fit the model.
     """
     quantization = recipe.quantization
@@ -102,6 +107,7 @@ def calibrate(
         qparams=checkpoint.read(images.device) if checkpoint else ModelQParams(),
         checkpoint=checkpoint,
         cache=cache,
+        store=store or ActivationStore(),
         features=features,
         tell=tell,
     )
@@ -187,7 +193,7 @@ def _choose_sequentially(prepared: PreparedModel, job: CalibrationJob) -> None:
     """Calibrate block by block, each on what the quantized blocks before it give."""
     working = copy.deepcopy(prepared.module)
     float_model = _FloatModel(prepared.module, job)
-    in_quantized = BlockReplay(working, job.layers, job.images)
+    in_quantized = BlockReplay(working, job.layers, job.images, job.store)
     for group in group_by_block(job.layers):
         names = [layer.name for layer in group]
         todo = [layer for layer in group if not job.qparams.has(layer.name)]
@@ -215,7 +221,7 @@ class _FloatModel:
         if self.gradient and not self.searches and not all(job.qparams.has(layer.name) for layer in job.layers):
             self.sensitivity = self._sensitivity(self.gradient)
         needs_outputs = method.compensate != "none" and not self.searches
-        self.replay = BlockReplay(module, job.layers, job.images) if needs_outputs else None
+        self.replay = BlockReplay(module, job.layers, job.images, job.store) if needs_outputs else None
 
     def _sensitivity(self, gradient: str) -> dict[str, Tensor]:
         module, job, seed = self.module, self.job, self.job.quantization.calibration.seed
@@ -229,7 +235,8 @@ class _FloatModel:
     def observe(self, layers: Sequence[QuantizableLayer]) -> dict[str, Observation]:
         if self.searches:
             seed = self.job.quantization.calibration.seed
-            return observe(self.module, layers, self.job.images, gradient=self.gradient, seed=seed)
+            job = self.job
+            return observe(self.module, layers, job.images, gradient=self.gradient, seed=seed, store=job.store)
         found = self.replay.observe(layers) if self.replay else {layer.name: Observation(()) for layer in layers}
         for name, observation in found.items():
             observation.sensitivity = self.sensitivity.get(name)
@@ -252,13 +259,20 @@ def _choose_independently(prepared: PreparedModel, job: CalibrationJob) -> None:
     gradient = _gradient(quantization, job.features)
     if _observes(quantization):
         uses_gradient = quantization.calibration.metric == "hessian"
-        groups = group_by_memory(prepared.module, layers, job.images[:1], len(job.images), gradient=uses_gradient)
+        groups = group_by_memory(
+            prepared.module,
+            layers,
+            job.images[:1],
+            len(job.images),
+            gradient=uses_gradient,
+            limit=job.store.group_bytes(GROUP_BYTES),
+        )
     for group in groups:
         todo = [layer for layer in group if not job.qparams.has(layer.name)]
         observations: dict[str, Observation] = {}
         if todo and _observes(quantization):
             seed = quantization.calibration.seed
-            observations = observe(prepared.module, todo, job.images, gradient=gradient, seed=seed)
+            observations = observe(prepared.module, todo, job.images, gradient=gradient, seed=seed, store=job.store)
         for layer in todo:
             observation = observations.pop(layer.name, None)
             _choose_qparams(prepared, layer, job, observation, observation)
