@@ -13,7 +13,7 @@ from export.quantization.calibration.activation_store import ActivationStore
 from export.quantization.calibration.assemble import freeze, replace_layer
 from export.quantization.calibration.block_replay import BlockReplay
 from export.quantization.calibration.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
-from export.quantization.calibration.layer_solver import LayerProblem, choose_layer_qparams, choose_product_qparams
+from export.quantization.calibration.layer_solver import LayerProblem, choose_layer_qparams
 from export.quantization.calibration.observers import (
     GROUP_BYTES,
     Observation,
@@ -22,6 +22,7 @@ from export.quantization.calibration.observers import (
     observe,
     observe_sensitivity,
 )
+from export.quantization.calibration.product_solver import choose_product_qparams
 from export.quantization.calibration.qparams import CalibrationCheckpoint, ModelQParams
 from export.quantization.calibration.sensitivity_cache import SensitivityCache, sensitivity_key
 from export.quantization.layers.discovery import (

@@ -16,7 +16,7 @@ from export.models.float_artifact import read_model
 from export.models.request import ModelRequest
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
-from export.quantization.calibration import layer_solver, row_search
+from export.quantization.calibration import layer_solver, product_solver, row_search
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.scale_search import best_candidate, partial_factor, search_channel_scales
 from export.quantization.layers.rounding import quantize_symmetric
@@ -69,7 +69,8 @@ def test_rows_find_the_scales_that_all_outputs_do(name: str, folder: Path, monke
         tally.seconds = [tally.seconds[0] + slow, tally.seconds[1] + fast]
         return exhaustive
 
-    monkeypatch.setattr(layer_solver, "search_rows", both)
+    for solver in (layer_solver, product_solver):
+        monkeypatch.setattr(solver, "search_rows", both)
     images = torch.from_numpy(calibration_images(spec, None, IMAGES, 0).images)
     calibrate(module, recipe, images)
     slow, fast = tally.seconds
