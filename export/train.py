@@ -1,4 +1,4 @@
-"""Train on Fashion-MNIST: the embedded ViT, a ResNet, or quantized versions of either (QAT).
+"""Train on your own pictures, or on Fashion-MNIST: the embedded ViT, a ResNet, or quantized versions of these (QAT).
 
 Examples:
   python -m export.train --stop-after 16 --install   # how the committed weights were made; about two hours on two cores
@@ -8,6 +8,7 @@ Examples:
   python -m export.train --qat w4a4_lsq --epochs 2   # fine-tune the embedded model at 4 bits
   python -m export.train --model resnet18            # a ResNet; then the table of its bit widths:
   python -m export.train --model resnet18 --qat w8a8_lsq,w4a4_lsq --ptq affine,minmax
+  python -m export.train --data photos/ --model deit_t --checkpoint deit_t.safetensors --epochs 10   # your own pictures
 """
 
 import argparse
@@ -20,11 +21,13 @@ from typing import Any
 from export.core.console import run
 from export.core.errors import RequestError
 from export.quantization.recipes import find_recipes
-from export.quantization.training.defaults import FLOAT, QAT, TRAINED, default_text
+from export.quantization.training.defaults import DATASETS, FLOAT, QAT, TRAINED, default_text
 from export.quantization.training.float_session import FloatRequest, train_float
 from export.quantization.training.float_training import TrainOptions
 from export.quantization.training.qat_session import QatRequest, train_quantized
 from export.quantization.training.qat_training import FinetuneOptions
+from export.training.arguments import add_picture_arguments, picture_options, teacher_request
+from export.training.session import PictureRequest, train_on_pictures
 
 TEMPORARY = ("--resume", "--install")  # which do not decide the result: a resumed run repeats an uninterrupted one
 
@@ -47,9 +50,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--data",
         type=Path,
-        help="folder with the four Fashion-MNIST files (default: Debian's package, else a download)",
+        help="folder or archive of pictures in class folders, or a folder with the four Fashion-MNIST files (default: "
+        "Debian's package of these, else a download)",
     )
-    p.add_argument("--model", choices=FLOAT, default="fashion", help="(default: %(default)s)")
+    p.add_argument(
+        "--model",
+        default="fashion",
+        metavar="NAME",
+        help=f"on pictures any name that export.build takes; on Fashion-MNIST one of {', '.join(FLOAT)} (default: "
+        "%(default)s)",
+    )
     p.add_argument(
         "--out",
         type=Path,
@@ -83,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     qat.add_argument(
         "--ptq", metavar="METHOD,…", help="also calibrate with these methods at the same bits, for comparison"
     )
+    add_picture_arguments(p)
     return p
 
 
@@ -110,6 +121,11 @@ def _options(args: argparse.Namespace, defaults: dict[str, Any], others: Iterabl
     return {name: defaults[name] if value is None else value for name, value in given.items()}
 
 
+def _has_pictures(data: Path | None) -> bool:
+    """Say whether `data` is meant as pictures: it exists and is no folder of IDX files, as Fashion-MNIST has them."""
+    return data is not None and data.exists() and not (data.is_dir() and any(data.glob("*-ubyte*")))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, checkpoint, and write the result."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -121,6 +137,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         "command": shlex.join(["python", "-m", "export.train", *lasting]),
         "resume": args.resume,
     }
+    if _has_pictures(args.data):
+        train_on_pictures(
+            PictureRequest(
+                options=picture_options(args),
+                validation=args.validation,
+                words=args.words,
+                held_out=0.1 if args.held_out is None else args.held_out,
+                checkpoint=args.checkpoint,
+                teacher=teacher_request(args),
+                cache=DATASETS / "pictures",
+                data_title=args.data_title or args.data.name,
+                licence=args.licence or "not stated",
+                **shared,
+            )
+        )
+        return
     if args.qat is None:
         given = _options(args, FLOAT[args.model], [*QAT, "checkpoint", "ptq"], "without --qat")
         options = TrainOptions(model=args.model, **given)
