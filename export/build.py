@@ -15,7 +15,7 @@ from pathlib import Path
 from export.core.console import run, say
 from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
-from export.models.request import ModelRequest
+from export.models.options import add_model_options, check_one_model, read_model
 from export.page.site import BuildRequest, build_site
 from export.pipeline.runtimes import AUTO, ENGINES, find_engines
 from export.quantization.recipes import DEFAULT_RECIPES, find_recipes
@@ -43,15 +43,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help=f"engines: {AUTO} (the fastest for each recipe), or any of {', '.join(ENGINES)} (default: %(default)s)",
     )
-    p.add_argument(
-        "--weights",
-        choices=("pretrained", "random"),
-        help="pretrained (default) or random: the same architecture, untrained",
-    )
-    p.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="your own weights: .safetensors, or .pth/.pt with tensors only"
-    )
-    p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line or as JSON")
+    add_model_options(p)
     p.add_argument(
         "--artifacts", type=Path, default=ARTIFACTS, help="folder of converted models (default: %(default)s)"
     )
@@ -73,15 +65,10 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
     """Turn the command line into a request; raises `RequestError` for invalid options."""
     args = parser().parse_args(argv)
     names = tuple(dict.fromkeys(args.model or ["fashion"]))
-    if len(names) > 1 and (args.checkpoint or args.labels):
-        raise RequestError(
-            "--checkpoint and --labels apply to one model, but several are given", hint="build them one at a time"
-        )
-    models = tuple(
-        ModelRequest(model=name, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels) for name in names
-    )
+    check_one_model(args, names)
+    models = tuple(read_model(args, name) for name in names)
     if args.data is not None and not args.data.exists():
-        raise RequestError(f"--data {args.data}: no such folder or archive")
+        raise RequestError(f"--data {args.data}: no such folder or archive", hint="check the path")
     return BuildRequest(
         models=models,
         recipes=find_recipes(args.recipe),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from export.core.console import run, say
 from export.core.paths import ARTIFACTS
-from export.models.request import ModelRequest
+from export.models.options import add_model_options, read_model
 from export.page.reports.evaluation_tables import verdicts
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
@@ -29,9 +29,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m export.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("--model", default="fashion", help="catalog name or timm/NAME (default: %(default)s)")
-    p.add_argument("--weights", choices=("pretrained", "random"), help="pretrained (default) or random")
-    p.add_argument("--checkpoint", type=Path, metavar="FILE", help="your own weights")
-    p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line or as JSON")
+    add_model_options(p)
     p.add_argument(
         "--recipe", default=ALL, metavar="A,B", help=f"recipes, {', '.join(BASELINES)}, or {ALL} (default: %(default)s)"
     )
@@ -56,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Evaluate, and print the table."""
     args = parser().parse_args(argv)
     recipes = select_recipes(args.recipe)
-    request = ModelRequest(model=args.model, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels)
+    request = read_model(args, args.model)
     folder = float_artifact(request, Store(args.artifacts))
     from export.quantization.evaluation.run import evaluate  # brings PyTorch
 

@@ -17,7 +17,7 @@ from export.core.errors import RequestError
 from export.core.files import replacing_file
 from export.core.paths import ARTIFACTS
 from export.core.units import format_bytes
-from export.models.request import ModelRequest
+from export.models.options import add_model_options, read_model
 from export.pipeline.build import quantize
 from export.pipeline.formats import FORMATS
 from export.pipeline.store import Store
@@ -37,9 +37,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--model", default="fashion", help="catalog name or timm/NAME (default: %(default)s)")
-    p.add_argument("--weights", choices=("pretrained", "random"), help="pretrained (default) or random")
-    p.add_argument("--checkpoint", type=Path, metavar="FILE", help="your own weights")
-    p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line or as JSON")
+    add_model_options(p)
     p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
     add_recipe_options(p)
     p.add_argument(
@@ -65,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if path.suffix not in EXPORTS:
             raise RequestError(f"--out {path}: unknown suffix", hint=f"known suffixes: {', '.join(EXPORTS)}")
     recipe = read_recipe(args)
-    request = ModelRequest(model=args.model, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels)
+    request = read_model(args, args.model)
     store = Store(args.artifacts)
     say(f"{request.name}: {recipe.title}")
     formats = tuple(dict.fromkeys(EXPORTS[path.suffix].name for path in args.out)) or ("safetensors",)

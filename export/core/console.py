@@ -1,5 +1,6 @@
 """The one place that prints, shows progress and decides exit codes."""
 
+import io
 import os
 import signal
 import sys
@@ -39,6 +40,9 @@ def stage(title: str) -> Iterator[Callable[[str], None]]:
 
 def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 the request cannot be met, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):  # names of files may have characters that the terminal has not
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     interrupts: list[int] = []
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
 
@@ -85,6 +89,16 @@ class Progress:
 def format_seconds(seconds: float) -> str:
     """Write a duration as people say it: `40 s`, `3 min`."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def printable(name: str) -> str:
+    """Return a name of a file with the bytes that are not UTF-8 written out, for texts and files."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def several(names: Sequence[str], shown: int = 3) -> str:
+    """Return the first of many names, and how many more there are."""
+    return ", ".join(names[:shown]) + (f" … and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def bar(title: str, total: int | None = None, unit: str = "it") -> "tqdm[Any]":

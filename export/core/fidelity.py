@@ -75,8 +75,15 @@ def compare(parent_outputs: "Outputs", child_outputs: "Outputs", *, edge: str, p
         n=len(parent_outputs),
         max_abs_diff=float(np.abs(parent_outputs.astype(np.float64) - child_outputs).max()),
         sqnr_db=sqnr_db(parent_outputs, child_outputs),
-        top1_agreement=float((parent_outputs.argmax(1) == child_outputs.argmax(1)).mean()),
+        top1_agreement=float((decisions(parent_outputs) == decisions(child_outputs)).mean()),
     )
+
+
+def decisions(outputs: "Outputs") -> "NDArray[np.int64]":
+    """Return what each row of `[n, K]` decides for: its largest output, or for a single one whether it is positive."""
+    import numpy as np
+
+    return np.asarray(outputs[:, 0] > 0 if outputs.shape[1] == 1 else outputs.argmax(1), np.int64)
 
 
 def accept(comparison: Comparison, bound_sqnr_db: float) -> Verification:

@@ -11,6 +11,7 @@ SCHEMA_VERSION = 1
 Weights = Literal["pretrained", "random", "checkpoint", "embedded"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
 CropMode = Literal["center", "squash", "border"]
+Probabilities = Literal["softmax", "sigmoid"]
 THREE = Meta(min_length=3, max_length=3)  # one value per colour channel
 
 
@@ -32,7 +33,8 @@ class Preprocess(Record, frozen=True, kw_only=True):
 class ModelSpec(Record, frozen=True, kw_only=True):
     """A model as loaded: architecture, where its weights came from, and how to use it.
 
-    `labels` is empty for a feature model (`features` is true then: the output is an embedding).
+    `labels` is empty for a feature model (`features` is true then: the output is an embedding). Outputs become
+    `probabilities` by softmax where one class excludes the others, by sigmoid for a single output or several labels.
     `arguments` are those of `timm.create_model` beside the name.
     """
 
@@ -49,6 +51,7 @@ class ModelSpec(Record, frozen=True, kw_only=True):
     licence: str
     source: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    probabilities: Probabilities = "softmax"
 
 
 class Verification(Record, frozen=True, kw_only=True):

@@ -1,39 +1,51 @@
 """Files of a folder, a zip or a tar by name, one way for all three; nothing is unpacked to disk."""
 
+import os
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 
+from export.core.console import say, several
 from export.core.errors import RequestError
+from export.core.signatures import AGAIN, read_head, recognise
+from export.data.links import Links, follow_links
 
 Read = Callable[[str], bytes]
+Readers = dict[str, Callable[[], bytes]]
+Tell = Callable[[str], None]
+
+ENCRYPTED_FLAG, UTF8_FLAG = 0x1, 0x800
+SYMBOLIC_LINK, TYPE_MASK = 0o120000, 0o170000  # in the Unix mode that zip keeps in the upper half of its attributes
 
 
-def list_files(path: Path) -> list[str]:
+def list_files(path: Path, tell: Tell = say) -> list[str]:
     """Return the names of all files, `/` between folders: a folder's sorted, an archive's in stored order.
 
-    Hidden files are skipped, and what macOS adds to archives. Raises `RequestError` when `path` is neither a folder nor
-    an archive, or the archive is damaged.
+    Links are followed. Hidden files are skipped, and what macOS adds to archives; `tell` is called with a note on what
+    else is. Raises `RequestError` when `path` is neither a folder nor an archive, or the archive is damaged.
     """
-    if path.is_dir():
-        names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    else:
-        with _opened(path) as archive:
-            names = list(archive)
-    return [name for name in names if not _is_hidden(name)]
+    with _opened(path, tell) as files:
+        return [name for name in files if not _is_hidden(name)]
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[Read]:
     """Yield a function from the name of a file to its bytes; reading in the listed order is fastest."""
     if path.is_dir():
-        yield lambda name: (path / name).read_bytes()
-    else:
-        with _opened(path) as archive:
-            yield lambda name: archive[name]()
+        yield lambda name: _on_disk(path, name).read_bytes()
+        return
+    with _opened(path, lambda note: None) as files:
+        yield lambda name: files[name]()
+
+
+def _on_disk(folder: Path, name: str) -> Path:
+    """Return the path of a file, which may have `\\` for `/` in its name on disk."""
+    path = folder / name
+    return path if path.is_file() else folder / name.replace("/", "\\")
 
 
 def _is_hidden(name: str) -> bool:
@@ -42,25 +54,115 @@ def _is_hidden(name: str) -> bool:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
-    """Yield, for every file in an archive, a function that reads it."""
+def _opened(path: Path, tell: Tell) -> Iterator[Readers]:
+    """Yield, for every file in a folder or an archive, a function that reads it."""
+    if path.is_dir():
+        yield _with_folders(path, _folder_readers(path, tell), tell)
+        return
     if not path.is_file():
-        raise RequestError(f"--data {path}: no such folder or file")
+        raise RequestError(f"--data {path}: no such folder or file", hint="check the path")
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            yield {info.filename: _zip_reader(archive, info) for info in archive.infolist() if not info.is_dir()}
+        with _open_zip(path) as archive:
+            yield _with_folders(path, _zip_readers(path, archive, tell), tell)
     elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as archive:
-            yield {member.name.removeprefix("./"): _tar_reader(archive, member) for member in _members(path, archive)}
+        with tarfile.open(path, encoding="utf-8") as archive:
+            yield _with_folders(path, _tar_readers(path, archive, tell), tell)
     else:
+        kind = recognise(read_head(path))
         raise RequestError(
-            f"--data {path} is neither a folder nor a complete .zip or .tar archive",
-            hint="pass a folder of images or of class folders, or an archive of either; copy a damaged archive again",
+            f"--data {path} is neither a folder nor a complete .zip or .tar archive"
+            + (f": it is {kind.title}" if kind else ""),
+            hint=kind.hint
+            if kind
+            else f"pass a folder of images or of class folders, or an archive of either; {AGAIN}",
         )
 
 
+def _with_folders(path: Path, readers: Readers, tell: Tell) -> Readers:
+    r"""Read `\` as the separator of folders where no name has `/`: how some programs on Windows pack them."""
+    if any("/" in name for name in readers) or not any("\\" in name for name in readers):
+        return readers
+    tell(f"note: {path.name} separates folders by \\, which is read as /")
+    return {_relative(name.replace("\\", "/")): read for name, read in readers.items() if not name.endswith("\\")}
+
+
+def _relative(name: str) -> str:
+    """Return a name relative to the archive's root, without `./`."""
+    return str(PurePosixPath("/", name)).lstrip("/")
+
+
+def _folder_readers(path: Path, tell: Tell) -> Readers:
+    """Return the readers of a folder's files; links are followed, but not back to a folder that they lie in."""
+    names: list[str] = []
+    skipped: list[str] = []
+
+    def walk(folder: str, ancestors: frozenset[str]) -> None:
+        for entry in os.scandir(path / folder):
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            target = Path(entry.path) if entry.is_symlink() else entry  # a Path bears links to themselves
+            if target.is_file():
+                names.append(name)
+            elif target.is_dir() and not _is_hidden(entry.name):
+                real = os.path.realpath(entry.path)
+                if real in ancestors:
+                    skipped.append(f"{name} (links back to {real})")
+                elif os.access(real, os.R_OK | os.X_OK):
+                    walk(name, ancestors | {real})
+                else:
+                    skipped.append(f"{name} (no permission to read it)")
+            elif entry.is_symlink():
+                skipped.append(f"{name} (links to {Path(entry.path).readlink()}, where there is nothing)")
+
+    walk("", frozenset([os.path.realpath(path)]))
+    if skipped:
+        tell(f"note: {len(skipped)} entries of {path.name} are skipped: {several(sorted(skipped))}")
+    return {name: (path / name).read_bytes for name in sorted(names)}
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise RequestError(f"--data {path} is damaged or of an unknown kind of zip: {error}", hint=AGAIN) from error
+
+
+def _zip_readers(path: Path, archive: zipfile.ZipFile, tell: Tell) -> Readers:
+    files: Readers = {}
+    links: Links = {}
+    for info in archive.infolist():
+        name = _relative(_zip_name(info))
+        if info.external_attr >> 16 & TYPE_MASK == SYMBOLIC_LINK and not info.flag_bits & ENCRYPTED_FLAG:
+            links[name] = os.fsdecode(archive.read(info))
+        elif not info.is_dir():
+            files[name] = partial(archive.read, info)
+    return follow_links(path, files, links, tell)
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Return an entry's name: UTF-8 also where the archive does not say so, else the format's code page 437."""
+    if info.flag_bits & UTF8_FLAG:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.filename
+
+
+def _tar_readers(path: Path, archive: tarfile.TarFile, tell: Tell) -> Readers:
+    files: Readers = {}
+    links: Links = {}
+    for member in _members(path, archive):
+        name = _relative(member.name)
+        if member.isfile():
+            files[name] = _tar_reader(archive, member)
+        elif member.islnk():  # a second name of an earlier file, relative to the root
+            links[name] = f"/{member.linkname}"
+        elif member.issym():
+            links[name] = member.linkname
+    return follow_links(path, files, links, tell)
+
+
 def _members(path: Path, archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
-    again = "copy or download it again"
     try:
         members = archive.getmembers()
         stream = archive.fileobj
@@ -68,14 +170,10 @@ def _members(path: Path, archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
         stream.seek(archive.offset)
         end = stream.read(tarfile.BLOCKSIZE)
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise RequestError(f"--data {path} is truncated or damaged: {error}", hint=again) from error
+        raise RequestError(f"--data {path} is truncated or damaged: {error}", hint=AGAIN) from error
     if end != bytes(tarfile.BLOCKSIZE):  # cut between two files, which tarfile takes for the end
-        raise RequestError(f"--data {path} is truncated: its end-of-archive marker is missing", hint=again)
-    return [member for member in members if member.isfile()]
-
-
-def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
-    return lambda: archive.read(info)
+        raise RequestError(f"--data {path} is truncated: its end-of-archive marker is missing", hint=AGAIN)
+    return members
 
 
 def _tar_reader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], bytes]:

@@ -30,15 +30,13 @@ def calibration_images(
     """Return `count` images for a model: drawn from `data`, else from its own training images, else synthetic.
 
     Synthetic ones have the spectrum of photographs and no content, and `tell` is called with a note. The same seed
-    draws the same. Raises what `open_dataset` does, and `RequestError` when there are fewer than `count`.
+    draws the same. `data` needs no classes; where it has fewer images than `count`, all are used, with a note. Raises
+    what `open_dataset` does.
     """
     if data is not None:
-        drawn = open_dataset(data, spec, count, seed=seed, tell=tell)
+        drawn = open_dataset(data, spec, count, classes=False, seed=seed, tell=tell)
         if len(drawn) < count:
-            raise RequestError(
-                f"--data {data} has {len(drawn)} usable images, but calibration needs {count}",
-                hint=f"pass --calibration {len(drawn)}, or provide more images",
-            )
+            tell(f"note: {data.name}: {len(drawn)} usable images for calibration instead of {count}; all are used")
         images = [preprocess(read_image(example.data, example.name), spec.preprocess) for example in drawn]
         return CalibrationImages(np.stack(images), drawn.title)
     if spec.labels == LABELS:

@@ -3,7 +3,7 @@
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,16 +12,16 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from export.core.console import say
+from export.core.console import printable, say, several
 from export.core.errors import RequestError
 from export.core.records import ModelSpec
 from export.data.archives import Read, list_files, reading
-from export.data.class_folders import match_folders
 from export.data.fashion import LABELS, read_embedded
+from export.data.labels.class_folders import match_folders, own_classes
+from export.data.labels.known import numbered_labels
 from export.data.preprocess import SUFFIXES, read_image, resize_and_crop
 
 SEED = 0
-SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +58,33 @@ class Dataset:
 
 
 def open_dataset(
-    data: Path | None, spec: ModelSpec, limit: int | None = None, *, seed: int = SEED, tell: Callable[[str], None] = say
+    data: Path | None,
+    spec: ModelSpec,
+    limit: int | None = None,
+    *,
+    classes: bool = True,
+    seed: int = SEED,
+    tell: Callable[[str], None] = say,
 ) -> Dataset:
     """Return the images to evaluate a model on: of a folder, zip or tar, or with `data` None the embedded test set.
 
-    Class folders give labels: named as the model's labels, by ImageNet's WordNet ids, or by number. At most
-    `limit` images are drawn, stratified by class; the same seed draws the same, and a smaller limit draws a subset of
-    a larger one's. `tell` is called with a note on what is skipped and why. Raises `RequestError` when there are no
-    images or a folder is no class of the model.
+    Class folders give labels (`match_folders`); without `classes` they need not be the model's, and nothing is
+    labelled. At most `limit` images are drawn, stratified by folder; the same seed draws the same, and a smaller limit
+    draws a subset of a larger one's. `tell` is called with a note on what is skipped and why. Raises `RequestError`
+    when there are no images or a folder is no class of the model.
     """
     if limit is not None and limit < 1:
         raise RequestError(f"--limit {limit}: at least one image is needed")
     if data is None:
         return _embedded(spec, limit, seed)
     names = _image_names(data, tell)
-    labels = match_folders(data, names, spec, tell)
-    chosen = draw(labels, limit, seed)
+    if classes:
+        labels = match_folders(data, names, spec, tell)
+        chosen = draw(labels, limit, seed)
+    else:
+        labels = [None] * len(names)
+        chosen = draw([PurePosixPath(name).parent for name in names], limit, seed)
+        _offer_labels(data, names, spec, tell)
     opened = partial(reading, data)
     faults = _find_faults(opened, [names[index] for index in chosen], spec)
     kept = [index for index in chosen if names[index] not in faults]
@@ -81,9 +92,9 @@ def open_dataset(
     if not kept:
         raise RequestError(f"--data {data}: none of its images can be read; the first error: {unreadable[0]}")
     if unreadable:
-        tell(f"note: {len(unreadable)} of {len(chosen)} images cannot be read and are skipped: {_some(unreadable)}")
+        tell(f"note: {len(unreadable)} of {len(chosen)} images cannot be read and are skipped: {several(unreadable)}")
     return Dataset(
-        title=data.name,
+        title=printable(data.absolute().name),
         names=tuple(names[index] for index in kept),
         labels=tuple(labels[index] for index in kept),
         total=len(names),
@@ -92,7 +103,22 @@ def open_dataset(
     )
 
 
-def draw(labels: Sequence[int | None], limit: int | None, seed: int) -> list[int]:
+def _offer_labels(data: Path, names: Sequence[str], spec: ModelSpec, tell: Callable[[str], None]) -> None:
+    """Say that the folders may be the names of the classes, where those are unknown."""
+    if spec.labels != numbered_labels(spec.outputs):
+        return
+    try:
+        own = own_classes(data, names)
+    except RequestError:
+        return
+    if own is not None and len(own[0]) == spec.outputs:
+        tell(
+            f"note: {data.name} has as many class folders as {spec.name} has classes, whose names are unknown; "
+            f"to name them {several(own[0])}, in this order, pass --labels {data}"
+        )
+
+
+def draw(labels: Sequence[Hashable], limit: int | None, seed: int) -> list[int]:
     """Return up to `limit` indices in ascending order, drawn at random and stratified by label.
 
     Every class is shuffled, and the first image of each is drawn before the second of any.
@@ -100,7 +126,7 @@ def draw(labels: Sequence[int | None], limit: int | None, seed: int) -> list[int
     if limit is None or limit >= len(labels):
         return list(range(len(labels)))
     shuffled = np.random.default_rng(seed).permutation(len(labels)).tolist()
-    turns: Counter[int | None] = Counter()
+    turns: Counter[Hashable] = Counter()
     order = []
     for place, index in enumerate(shuffled):
         order.append((turns[labels[index]], place, index))
@@ -109,14 +135,14 @@ def draw(labels: Sequence[int | None], limit: int | None, seed: int) -> list[int
 
 
 def _image_names(data: Path, tell: Callable[[str], None]) -> list[str]:
-    files = list_files(data)
+    files = list_files(data, tell)
     names = [name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES]
     others = [name for name in files if PurePosixPath(name).suffix.lower() not in SUFFIXES]
     if not names:
-        found = f"its {len(files)} files are of other types: {_some(files)}" if files else "it is empty"
+        found = f"its {len(files)} files are of other types: {several(files)}" if files else "it is empty"
         raise RequestError(f"--data {data} contains no images: {found}", hint=f"image suffixes: {', '.join(SUFFIXES)}")
     if others:
-        tell(f"note: {len(others)} files have no image suffix and are skipped: {_some(others)}")
+        tell(f"note: {len(others)} files have no image suffix and are skipped: {several(others)}")
     return names
 
 
@@ -164,7 +190,3 @@ def _png(grey: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(grey).save(stream, "PNG")
     return stream.getvalue()
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" … and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

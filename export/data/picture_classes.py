@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from export.core.errors import RequestError
 from export.data.archives import list_files, reading
-from export.data.labels import imagenet_names
+from export.data.labels.known import imagenet_names
 from export.data.preprocess import SUFFIXES
 
 TRAIN, VALIDATION = ("train", "training"), ("val", "validation", "valid", "test")

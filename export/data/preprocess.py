@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from export.core.errors import RequestError
 from export.core.records import Preprocess
+from export.core.signatures import recognise
 
 MAX_PIXELS = 64_000_000
 # What browsers show, and the lossless formats data sets come in; nothing that is drawn by another program.
@@ -51,8 +52,10 @@ def read_image(source: Path | bytes, name: str = "") -> NDArray[np.uint8]:
             f"{name} has more than {MAX_PIXELS // 10**6} million pixels", hint="scale it down first"
         ) from error
     except UnidentifiedImageError as error:
+        kind = recognise(data)
         raise RequestError(
-            f"{name} is not an image in a supported format", hint=f"supported: {', '.join(FORMATS)}"
+            f"{name} is not an image in a supported format" + (f", but {kind.title}" if kind else ""),
+            hint=kind.hint if kind else f"supported: {', '.join(FORMATS)}",
         ) from error
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         raise RequestError(f"{name} is truncated or damaged: {error}") from error

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from export.core.console import say
 from export.core.errors import MeasurementError
-from export.core.fidelity import capped_sqnr_db, cosines
+from export.core.fidelity import capped_sqnr_db, cosines, decisions
 from export.core.records import ModelSpec
 from export.core.stats import Figure, proportion, summarise
 from export.data.datasets import open_dataset
@@ -89,7 +89,7 @@ def compare_outputs(reference: FloatReference, outputs: Outputs) -> list[tuple[s
     figures = [(SQNR, "dB", Figure(capped_sqnr_db(reference.outputs, outputs), len(outputs), None, None))]
     if reference.spec.features:
         return [(COSINE, "1", summarise(cosines(reference.outputs, outputs).tolist())), *figures]
-    same = int((outputs.argmax(axis=1) == reference.outputs.argmax(axis=1)).sum())
+    same = int((decisions(outputs) == decisions(reference.outputs)).sum())
     figures.append((AGREEMENT, "share", proportion(same, len(outputs))))
     if reference.labels is not None:
         figures.append((TOP1, "share", top1(outputs, reference.labels)))

@@ -103,9 +103,26 @@ def find_model(requested: str) -> CatalogEntry:
     owner, _, architecture = name.partition("/")
     if owner == "timm" and re.fullmatch(r"[a-z0-9_]+(\.[a-zA-Z0-9_]+)?", architecture):
         return CatalogEntry(name.replace("/", "-"), architecture, architecture, "", "")
-    raise RequestError(f"--model {requested!r}: there is no such model" + _nearest(requested), hint=MODELS_HINT)
+    of_timm = _names_of_timm(requested)
+    raise RequestError(
+        f"--model {requested!r}: there is no such model" + _nearest(requested, of_timm),
+        hint=f"pass --model {of_timm[0]}, as timm has it" if of_timm else MODELS_HINT,
+    )
 
 
-def _nearest(requested: str) -> str:
+def _names_of_timm(requested: str) -> list[str]:
+    """Return timm's models of a name without its `timm/`, however its words are separated."""
+    import timm  # heavy, and needed for this message alone
+
+    name, _, tag = requested.rpartition("/")[2].partition(".")
+    name = re.sub(r"\W", "_", name.lower())
+    if not name or not timm.is_model(name):
+        return []
+    tagged = f"{name}.{tag}"
+    return [f"timm/{tagged}" if tag and tagged in timm.list_pretrained() else f"timm/{name}"]
+
+
+def _nearest(requested: str, of_timm: list[str]) -> str:
     close = difflib.get_close_matches(requested.lower(), [*MODELS, *TIMM_EQUIVALENTS], n=3, cutoff=0.5)
-    return f"; the nearest names are {', '.join(close)}" if close else ""
+    names = [*of_timm, *close]
+    return f"; the nearest names are {', '.join(names)}" if names else ""

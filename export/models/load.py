@@ -2,28 +2,29 @@
 
 import difflib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from timm.data.model_config import resolve_input_data_config
 from timm.models import PretrainedCfg
 from torch import nn
 
 from export.core.console import say
 from export.core.errors import RequestError
 from export.core.files import hash_bytes, hash_file
-from export.core.records import ModelSpec, Preprocess
+from export.core.records import ModelSpec, Preprocess, Probabilities
 from export.data.fashion import LABELS, MEAN, STD
-from export.data.labels import imagenet_labels, numbered_labels, read_labels
+from export.data.labels.known import imagenet_labels, numbered_labels
+from export.data.labels.read import read_labels, stated_labels
 from export.models.catalog import HUB, MODELS_HINT, CatalogEntry
-from export.models.checkpoint import class_count, load_tensors, read_checkpoint
+from export.models.checkpoint.load import Architecture, Loaded, load_checkpoint
 from export.models.hub import fetch_weights
+from export.models.preprocessing import choose_preprocess, resize, size_error
 from export.models.randomise import randomise
 from export.models.request import ModelRequest, weights_file
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 FASHION_PREPROCESS = Preprocess(
     size=28, crop_pct=1.0, crop_mode="center", interpolation="bicubic", mean=(MEAN,) * 3, std=(STD,) * 3
 )
@@ -37,8 +38,10 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
     unknown, its weights cannot be obtained or do not fit, or the labels are not its own.
     """
     entry, config = request.entry, _timm_config(request)
-    module, arguments, weights_sha256 = _make(request, config, tell)
-    preprocess = FASHION_PREPROCESS if entry.embedded else _preprocess(request.model, module)
+    loaded, weights_sha256 = _make(request, config, tell)
+    module = loaded.module
+    preprocess = choose_preprocess(request, loaded, FASHION_PREPROCESS if entry.embedded else None, tell)
+    arguments = resize(request, config, loaded, preprocess.size)
     features = _classes(module) == 0
     outputs = _outputs(request.model, module, preprocess)
     spec = ModelSpec(
@@ -48,31 +51,39 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
         weights=request.kind,
         weights_sha256=weights_sha256,
         preprocess=preprocess,
-        labels=_labels(request, 0 if features else outputs, tell),
+        labels=_labels(request, 0 if features else outputs, loaded.classes, tell),
         features=features,
         outputs=outputs,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         licence=_licence(request, config),
         source=entry.source or f"{HUB}/{config.hf_hub_id or 'timm'}",
         arguments=arguments,
+        probabilities=_probabilities(request, 0 if features else outputs, loaded.multi_label, tell),
     )
     return spec, module
 
 
-def _make(
-    request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], None]
-) -> tuple[nn.Module, dict[str, Any], str]:
-    """Return the module, the arguments that create it again, and the SHA-256 of its weights (their file's, if any)."""
+def _make(request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], None]) -> tuple[Loaded, str]:
+    """Return the module as loaded, and the SHA-256 of its weights (their file's, if any)."""
     arguments = dict(request.entry.arguments)
     if request.kind == "random":
-        module = _ready(randomise(_create(request.entry.timm_name, arguments), request.seed))
-        return module, arguments, _hash_tensors(module)
+        module = _ready(randomise(create(request.entry.timm_name, arguments), request.seed))
+        return Loaded(module, arguments), _hash_tensors(module)
     path = weights_file(request) or fetch_weights(request.model, config)
     if request.kind == "pretrained":
-        module = _pretrained(request, path, arguments)
+        loaded = Loaded(_pretrained(request, path, arguments), arguments)
     else:
-        module, arguments = _from_file(request, path, config, tell)
-    return _ready(module), arguments, hash_file(path)
+        loaded = load_checkpoint(path, _architecture(request, config, arguments), tell)
+    _ready(loaded.module)
+    return loaded, hash_file(path)
+
+
+def _architecture(request: ModelRequest, config: PretrainedCfg, arguments: dict[str, Any]) -> Architecture:
+    name = request.entry.timm_name
+    classifier, first = (
+        one if isinstance(one, str) else next(iter(one or ("",))) for one in (config.classifier, config.first_conv)
+    )
+    return Architecture(f"{request.model} ({name})", partial(create, name), arguments, classifier, first)
 
 
 def _ready(module: nn.Module) -> nn.Module:
@@ -122,14 +133,15 @@ def _pinned(entry: CatalogEntry, config: PretrainedCfg) -> str:
     return entry.timm_name if "." in entry.timm_name or not config.tag else f"{entry.timm_name}.{config.tag}"
 
 
-def _create(timm_name: str, arguments: dict[str, Any], **options: Any) -> nn.Module:
+def create(timm_name: str, arguments: dict[str, Any], **options: Any) -> nn.Module:
+    """Return timm's model of that name, without weights unless `options` say otherwise."""
     module: nn.Module = timm.create_model(timm_name, **{"pretrained": False, **arguments, **options})
     return module
 
 
 def _pretrained(request: ModelRequest, path: Path, arguments: dict[str, Any]) -> nn.Module:
     try:
-        return _create(request.entry.timm_name, arguments, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+        return create(request.entry.timm_name, arguments, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
     except Exception as error:  # timm and safetensors raise a dozen kinds for a file that is not what it should be
         raise RequestError(
             f"{request.model}: the weights in {path} cannot be loaded: {str(error).strip()[:1000]}",
@@ -137,59 +149,55 @@ def _pretrained(request: ModelRequest, path: Path, arguments: dict[str, Any]) ->
         ) from error
 
 
-def _from_file(
-    request: ModelRequest, path: Path, config: PretrainedCfg, tell: Callable[[str], None]
-) -> tuple[nn.Module, dict[str, Any]]:
-    checkpoint = read_checkpoint(path)
-    if checkpoint.key:
-        tell(f"note: using the weights under {checkpoint.key!r} in {path.name}")
-    classifier = config.classifier if isinstance(config.classifier, str) else None
-    classes = class_count(checkpoint, classifier)
-    arguments = dict(request.entry.arguments)
-    if classes is not None:
-        arguments["num_classes"] = classes
-    module = _create(request.entry.timm_name, arguments)
-    load_tensors(module, checkpoint, f"{request.model} ({request.entry.timm_name})")
-    return module, arguments
-
-
-def _preprocess(model: str, module: nn.Module) -> Preprocess:
-    """Return how timm's own validation prepares images for the model."""
-    config = resolve_input_data_config(module, use_test_size=True)
-    if config["interpolation"] not in INTERPOLATIONS:
-        raise RequestError(
-            f"{model} uses {config['interpolation']} interpolation; supported: {', '.join(INTERPOLATIONS)}"
-        )
-    return Preprocess(
-        size=config["input_size"][1],
-        crop_pct=float(config["crop_pct"]),
-        crop_mode=config["crop_mode"],
-        interpolation=config["interpolation"],
-        mean=tuple(map(float, config["mean"])),
-        std=tuple(map(float, config["std"])),
-    )
-
-
 @torch.inference_mode()
 def _outputs(model: str, module: nn.Module, preprocess: Preprocess) -> int:
     """Return K of the output `[1, K]`, measured by a forward pass."""
-    output = module(torch.zeros(1, 3, preprocess.size, preprocess.size))
+    try:
+        output = module(torch.zeros(1, 3, preprocess.size, preprocess.size))
+    except (RuntimeError, AssertionError, ValueError) as error:  # a size that is no multiple of patches, for instance
+        raise size_error(model, preprocess.size, error) from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise RequestError(f"{model} returns {shape} for an image, not one row of numbers", hint=MODELS_HINT)
     return int(output.shape[1])
 
 
-def _labels(request: ModelRequest, classes: int, tell: Callable[[str], None]) -> tuple[str, ...]:
+def _probabilities(request: ModelRequest, classes: int, stated: bool, tell: Callable[[str], None]) -> Probabilities:
+    """Return how outputs become probabilities; `stated` says that the checkpoint is of a model of several labels."""
+    if request.multi_label and classes == 0:
+        raise RequestError(
+            f"--multi-label: {request.model} has no classes; its output is an embedding", hint="leave --multi-label out"
+        )
+    if classes == 1:
+        tell("note: the model has one output: its sigmoid is shown as the probability of its label")
+    elif stated and not request.multi_label:
+        tell("note: the checkpoint is of a model of several labels: each output is a probability of its own (sigmoid)")
+    return "sigmoid" if classes == 1 or stated or request.multi_label else "softmax"
+
+
+def _labels(
+    request: ModelRequest, classes: int, stated: tuple[str, Any] | None, tell: Callable[[str], None]
+) -> tuple[str, ...]:
+    if request.labels and classes == 0:
+        raise RequestError(
+            f"--labels {request.labels}: the model has no head, its output is an embedding", hint="leave --labels out"
+        )
     if request.labels:
         return read_labels(request.labels, classes, tell)
     if classes == 0:
         return ()
+    if stated is not None:
+        labels = stated_labels(stated[1], classes)
+        if labels is not None:
+            tell(f"note: the classes are named after {stated[0]!r} in the checkpoint; pass --labels FILE for others")
+            return labels
+        tell(f"note: {stated[0]!r} in the checkpoint does not name the {classes} classes and is not used")
     if request.entry.embedded and classes == len(LABELS):
         return LABELS
     known = imagenet_labels(classes)
     if known is None:
-        tell(f"note: the names of the {classes} classes are unknown; they are shown as class 0 … class {classes - 1}")
+        names = f"names of the {classes} classes are unknown; they are shown as class 0 … class {classes - 1}"
+        tell(f"note: the {names if classes > 1 else 'name of the class is unknown; it is shown as class 0'}")
         return numbered_labels(classes)
     if request.kind == "checkpoint":
         tell(f"note: the {classes} classes are assumed to be ImageNet's; pass --labels FILE for others")

@@ -1,16 +1,48 @@
 """A request for a model: which one, with which weights and labels. Standard library only."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from export.core.errors import ArtifactError, RequestError
-from export.core.files import hash_file
+from export.core.files import hash_file, hash_json
 from export.core.paths import ASSETS
 from export.core.records import Weights
+from export.core.signatures import read_head, recognise
+from export.data.archives import list_files
 from export.models.catalog import CatalogEntry, find_model
 
-CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")  # as trainers name them; any will do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreprocessOptions:
+    """How images become a model's input, where it is requested; None leaves what the checkpoint or the model says.
+
+    `mean` and `std` are of values of 0 to 1; `image_size` is height and width. Raises `RequestError`.
+    """
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    crop_pct: float | None = None
+    interpolation: str | None = None
+    image_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, holds, allowed in (
+            ("mean", all(0 <= value <= 1 for value in self.mean or ()), "0 to 1, of images scaled to 0 to 1"),
+            ("std", all(0 < value <= 1 for value in self.std or ()), "above 0, at most 1, of images scaled to 0 to 1"),
+            ("crop_pct", self.crop_pct is None or 0 < self.crop_pct <= 1, "above 0, at most 1"),
+            ("image_size", self.image_size is None or 1 <= self.image_size <= 4096, "1 to 4096"),
+        ):
+            if not holds:
+                raise RequestError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)} is out of range", hint=f"allowed: {allowed}"
+                )
+
+    def given(self) -> dict[str, Any]:
+        """Return what is requested, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +50,8 @@ class ModelRequest:
     """A model as requested, checked as far as names and files tell; raises `RequestError`.
 
     `model` is a catalog name, `timm/NAME` or a Hugging Face name with a timm equivalent. `weights` are those requested,
-    None for the default; `kind` is what will be used. `checkpoint` and `labels` are files; `seed` is that of random
-    weights.
+    None for the default; `kind` is what will be used. `checkpoint` and `labels` are files, `labels` also a folder of
+    class folders; `seed` is that of random weights. With `multi_label`, outputs do not exclude each other.
     """
 
     model: str
@@ -27,6 +59,8 @@ class ModelRequest:
     checkpoint: Path | None = None
     labels: Path | None = None
     seed: int = 0
+    multi_label: bool = False
+    preprocess: PreprocessOptions = PreprocessOptions()
 
     def __post_init__(self) -> None:
         entry = find_model(self.model)
@@ -46,8 +80,8 @@ class ModelRequest:
                 f"{self.model} has no embedded weights",
                 hint="only fashion has; leave out --weights to download pretrained ones",
             )
-        if self.labels is not None and not self.labels.is_file():
-            raise RequestError(f"--labels {self.labels}: no such file")
+        if self.labels is not None and not self.labels.exists():
+            raise RequestError(f"--labels {self.labels}: no such file", hint="check the path")
 
     @property
     def entry(self) -> CatalogEntry:
@@ -70,15 +104,17 @@ class ModelRequest:
 
 
 def _check_checkpoint(path: Path) -> None:
-    allowed = ", ".join(CHECKPOINT_SUFFIXES)
-    if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
-        raise RequestError(f"--checkpoint {path} {found}", hint=f"pass one weights file ({allowed})")
-    if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
+    if path.is_dir():
+        files = sorted(file.name for file in path.iterdir() if file.suffix in WEIGHTS_SUFFIXES)
         raise RequestError(
-            f"--checkpoint {path}: weights files end in {allowed}",
-            hint="save the model's state_dict with safetensors.torch.save_file or torch.save",
+            f"--checkpoint {path} is a folder",
+            hint=f"pass one file of weights, such as {path / files[0] if files else 'FILE.safetensors'}",
         )
+    if not path.is_file():
+        raise RequestError(f"--checkpoint {path} does not exist", hint="check the path; pass one file of weights")
+    kind = recognise(read_head(path))
+    if kind is not None:
+        raise RequestError(f"--checkpoint {path} is {kind.title}", hint=kind.hint)
 
 
 def weights_file(request: ModelRequest) -> Path | None:
@@ -111,5 +147,12 @@ def describe(request: ModelRequest) -> dict[str, Any]:
         "kind": request.kind,
         "seed": request.seed if request.kind == "random" else None,
         "weights": hash_file(path) if path else None,
-        "labels": hash_file(request.labels) if request.labels else None,
+        "multi_label": request.multi_label,
+        "preprocess": request.preprocess.given(),
+        "labels": _hash_labels(request.labels) if request.labels else None,
     }
+
+
+def _hash_labels(path: Path) -> str:
+    """Return a hash of a file of labels, or of the names in a folder whose class folders are the labels."""
+    return hash_json(list_files(path, lambda note: None)) if path.is_dir() else hash_file(path)

@@ -126,6 +126,7 @@ def _model_data(model: PublishedModel) -> dict[str, Any]:
         "source",
         "weights",
         "features",
+        "probabilities",
         "labels",
         "preprocess",
         "outputs",

@@ -79,6 +79,12 @@ class Method(Record, frozen=True, kw_only=True):
         """Whether the scales of weights come from training (QAT), not from calibration (PTQ)."""
         return self.weights in ("learned", "tracked")
 
+    @property
+    def uses_images(self) -> bool:
+        """Whether calibration images decide anything: not where weights alone do, and activations at run time."""
+        at_run_time = self.weights == "max" and self.activations in ("none", "dynamic")
+        return not at_run_time or self.fold != "none" or self.compensate != "none"
+
 
 def _method(name: str, title: str, note: str, **techniques: Any) -> Method:
     return Method(name=name, title=title, note=note, **techniques)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from export.core.console import say
 from export.core.errors import ArtifactError, RequestError
 from export.core.schema import Record
 from export.quantization.methods import BITS, METHODS, Bits, Calibration, LayerRule, Method
@@ -91,7 +92,10 @@ def find_recipe(name: str) -> Recipe:
             f"(w8a8_ptq4vit, w4_gptq) and METHOD of {', '.join(METHODS)}, or a .json file",
         )
     activation = int(matched["activation"]) if matched["activation"] else None
-    return quantizing(METHODS[matched["method"]], int(matched["weight"]), activation)
+    recipe = quantizing(METHODS[matched["method"]], int(matched["weight"]), activation)
+    if recipe.name != name:
+        say(f"note: {name} is named {recipe.name}, which has 8-bit activations")
+    return recipe
 
 
 def quantizing(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from export.core.errors import RequestError
-from export.data.labels import imagenet_synsets
+from export.data.labels.known import imagenet_synsets
 from export.models.checkpoint import read_checkpoint
 from export.training.options import PictureTrainOptions
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from export.core.errors import RequestError
-from export.data.labels import imagenet_synsets
+from export.data.labels.known import imagenet_synsets
 from export.training.architecture import create_model, load_first_weights
 from export.training.options import PictureTrainOptions
 

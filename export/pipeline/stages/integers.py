@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from export.core.console import say
 from export.core.files import hash_bytes
 from export.core.records import ModelSpec
 from export.pipeline.stage import Outcome, Stage
@@ -31,7 +32,15 @@ def _images(stage: Stage) -> "CalibrationImages":
     assert quantization is not None
     if "images" not in stage.memory:
         spec = ModelSpec.read(stage.parents["torch"] / "spec.json")
-        calibration = quantization.calibration
-        stage.memory["images"] = calibration_images(spec, stage.data, calibration.images, calibration.seed)
+        method, calibration = quantization.method, quantization.calibration
+        if not method.uses_images:
+            unused = f"; --data {stage.data} is not used" if stage.data else ""
+            say(f"note: {method.name} needs no calibration images{unused}")
+        data, tell = (stage.data, say) if method.uses_images else (None, _unsaid)
+        stage.memory["images"] = calibration_images(spec, data, calibration.images, calibration.seed, tell)
     images: CalibrationImages = stage.memory["images"]
     return images
+
+
+def _unsaid(note: str) -> None:
+    """A note on images that decide nothing."""

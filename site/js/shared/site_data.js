@@ -36,6 +36,7 @@
  * @property {string} title
  * @property {'pretrained' | 'random' | 'checkpoint' | 'embedded'} weights
  * @property {boolean} features
+ * @property {'softmax' | 'sigmoid'} probabilities softmax where one class excludes the others
  * @property {string[]} labels
  * @property {Preprocess} preprocess
  * @property {number} outputs

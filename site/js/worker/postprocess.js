@@ -13,13 +13,25 @@ export function softmax(logits) {
 }
 
 /**
+ * Return the sigmoid of each logit: probabilities that do not exclude each other.
+ * @param {Float32Array} logits
+ * @returns {Float64Array} same length
+ */
+export function sigmoid(logits) {
+  return Float64Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));
+}
+
+const PROBABILITIES = { softmax, sigmoid };
+
+/**
  * Return the `k` most probable classes, best first; of equals the first comes first.
  * @param {Float32Array} logits
  * @param {number} k
+ * @param {'softmax' | 'sigmoid'} kind how logits become probabilities
  * @returns {{index: number, probability: number}[]}
  */
-export function topClasses(logits, k) {
-  const probabilities = softmax(logits);
+export function topClasses(logits, k, kind) {
+  const probabilities = PROBABILITIES[kind](logits);
   const order = Array.from(probabilities.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
   return order.slice(0, k).map((index) => ({ index, probability: probabilities[index] }));
 }

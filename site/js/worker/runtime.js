@@ -132,7 +132,7 @@ export class Runtime {
     const ready = performance.now();
     const logits = requireFinite(await session.run(current.lastInput), session);
     const inference_ms = performance.now() - ready;
-    const top = model.features ? [] : topClasses(logits, topk);
+    const top = model.features ? [] : topClasses(logits, topk, model.probabilities);
     return { top, logits, width, height, notices, preprocess_ms: ready - startedAt, inference_ms };
   }
 
@@ -154,7 +154,10 @@ export class Runtime {
     }
     const all = session.runAll ? await session.runAll(inputs) : await runSequentially(inputs, session);
     const outputs = all.map((logits) => requireFinite(logits, session));
-    return outputs.map((logits) => ({ logits, top: model.features ? [] : topClasses(logits, topk) }));
+    return outputs.map((logits) => ({
+      logits,
+      top: model.features ? [] : topClasses(logits, topk, model.probabilities),
+    }));
   }
 
   /**

@@ -53,3 +53,10 @@ def test_exit_codes(body: str, code: int, said: str) -> None:
 def test_a_background_job_goes_on_when_its_shell_is_interrupted() -> None:
     done = run_command('os.kill(os.getpid(), signal.SIGINT)\nprint("done")', ignored=True)
     assert (done.returncode, done.stdout) == (0, "done\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict", "latin-1:strict"])
+def test_what_a_terminal_cannot_show_is_written_out(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    done = run_command('from export.core.console import say\nsay("note: a\\udce9.png → skipped")')
+    assert done.returncode == 0 and "a\\udce9.png" in done.stdout, done.stderr

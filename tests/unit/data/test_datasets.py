@@ -1,6 +1,7 @@
 """Images to measure on: found, labelled, drawn evenly, and never left out unseen."""
 
 import io
+import os
 import shutil
 import tarfile
 import zipfile
@@ -16,7 +17,7 @@ from export.core.errors import RequestError
 from export.core.records import ModelSpec, Preprocess
 from export.data.datasets import Dataset, draw, open_dataset
 from export.data.fashion import LABELS, read_embedded
-from export.data.labels import imagenet_labels
+from export.data.labels.known import imagenet_labels, numbered_labels
 from export.data.preprocess import read_image
 
 PREPROCESS = Preprocess(
@@ -88,13 +89,17 @@ def test_wordnet_ids_and_numbers_name_classes_too(tmp_path: Path) -> None:
     assert [example.label for example in opened(numbered)[0]] == [0, 2]
 
 
-@pytest.mark.parametrize("counts", [{"": 3}, {"holiday": 3}], ids=["flat", "one folder"])
-def test_a_folder_without_classes_is_unlabelled(tmp_path: Path, counts: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("counts", "reason"),
+    [({"": 3}, "mine has no class folders"), ({"holiday": 3}, "holiday is not a class of model")],
+    ids=["flat", "one folder"],
+)
+def test_a_folder_without_classes_is_unlabelled_and_that_is_said(
+    tmp_path: Path, counts: dict[str, int], reason: str
+) -> None:
     data, said = opened(fill(tmp_path / "mine", counts))
     assert [example.label for example in data] == [None] * 3
-    assert said == (
-        ["note: holiday is not a class of model; its 3 images are used as unlabelled"] if "" not in counts else []
-    )
+    assert said == [f"note: {reason}; its 3 images are used as unlabelled"]
 
 
 def test_a_model_without_classes_takes_any_folders_as_classes(tmp_path: Path) -> None:
@@ -226,6 +231,36 @@ def test_a_limit_applies_to_folders(tmp_path: Path) -> None:
     assert Counter(example.label for example in data) == {0: 2, 1: 2}
     with pytest.raises(RequestError, match="--limit 0"):
         opened(folder, limit=0)
+
+
+def test_calibration_needs_no_classes_and_draws_evenly_from_folders(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "mine", {"hare": 6, "fox": 6, "": 1})
+    data, said = opened(folder, limit=5, classes=False)
+    assert data.labels == (None,) * 5
+    assert Counter(name.partition("/")[0] for name in data.names) in (Counter({"fox": 2, "hare": 2, "0.png": 1}),)
+    assert said == []
+
+
+def test_folders_are_offered_as_labels_where_those_are_unknown(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "mine", {"train/hare": 1, "train/fox": 1})
+    said = opened(folder, spec_for(numbered_labels(2)), classes=False)[1]
+    assert said == [
+        "note: mine has as many class folders as model has classes, whose names are unknown; "
+        f"to name them fox, hare, in this order, pass --labels {folder}"
+    ]
+    assert opened(folder, spec_for(numbered_labels(3)), classes=False)[1] == []
+    with pytest.raises(RequestError, match="2 of 2 folders are not classes") as caught:
+        opened(folder, spec_for(numbered_labels(2)))
+    assert f"--labels {folder}" in caught.value.hint
+
+
+def test_a_file_name_that_is_not_utf8_can_be_written_down(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path / "pets") + b"\xe9"
+    Path(os.fsdecode(folder)).mkdir()
+    Path(os.fsdecode(folder + b"/\xe9.png")).write_bytes(picture(1))
+    data, _ = opened(Path(os.fsdecode(folder)))
+    assert data.title == "pets\\udce9" and len(data) == 1
+    data.title.encode()
 
 
 def test_the_embedded_images_are_encoded_without_loss() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from export.core.errors import RequestError
-from export.data.labels import imagenet_labels, imagenet_synsets, read_labels
+from export.data.labels.known import imagenet_labels, imagenet_synsets
+from export.data.labels.read import read_labels
 
 
 def read(
@@ -55,6 +56,7 @@ def test_json_comes_in_the_forms_of_several_tools(tmp_path: Path, content: Any, 
         ('["cat", "", "emu"]', "labels.json", "label 1 is empty"),
         ('["cat", 7, "emu"]', "labels.json", "label 1 is 7, not text"),
         ('{"0": "cat", "1": "dog", "3": "emu"}', "labels.json", "missing: 2"),
+        ('{"model": "x"}', "labels.json", "no list of labels under any of the keys"),
         ("7", "labels.json", "contains a JSON int"),
     ],
 )
@@ -66,6 +68,186 @@ def test_what_names_no_outputs_is_refused(tmp_path: Path, content: str | bytes, 
 
 def test_a_text_file_may_begin_with_a_bracket(tmp_path: Path) -> None:
     assert read(tmp_path, "[unused]\ncat\ndog")[0] == ("[unused]", "cat", "dog")
+
+
+ABC = ("a", "b", "c")
+ORDER = "note: labels are in the order of their numbers, {} to {} in labels.txt"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0 a\n1 b\n2 c",
+        "2 c\n0 a\n1 b\n",
+        "0: a\n1: b\n2: c",
+        "0:a\n2:c\n1:b",
+        "0,a\n1,b\n2,c",
+        "0\ta\n1\tb\n2\tc",
+        "0;a\n1;b\n2;c",
+        "0=a\n1=b\n2=c",
+        "0. a\n1. b\n2. c",
+        "0.a\n1.b\n2.c",
+        "0) a\n1) b\n2) c",
+        "[0] a\n[1] b\n[2] c",
+        "0 - a\n1 - b\n2 - c",
+        "00 a\n01 b\n02 c",
+        "0: 'a',\n1: 'b',\n2: 'c',",
+        '0,"a"\n1,"b"\n2,"c"',
+        "index,name\n1,b\n0,a\n2,c",
+        "a 0\nb 1\nc 2",
+        "c,2\na,0\nb,1",
+        "c\t2\na\t0\nb\t1",
+        "name,index\nc,2\na,0\nb,1",
+        "names:\n  0: a\n  1: b\n  2: c",
+        '[[2, "c"], [0, "a"], [1, "b"]]',
+        '[["c", 2], ["a", 0], ["b", 1]]',
+        '{"id": 2, "name": "c"}\n{"id": 0, "name": "a"}\n{"id": 1, "name": "b"}',
+        "[(2, 'c'), (0, 'a'), (1, 'b')]",
+    ],
+)
+def test_numbers_decide_the_order_and_that_is_said(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text) == (ABC, [ORDER.format(0, 2)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 a\n2 b\n3 c",
+        "3. c\n1. a\n2. b",
+        "a,1\nc,3\nb,2",
+        '{"1": "a", "3": "c", "2": "b"}',
+        '[{"id": 3, "name": "c"}, {"id": 1, "name": "a"}, {"id": 2, "name": "b"}]',
+    ],
+)
+def test_numbers_from_1_are_understood_and_said(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text) == (ABC, [ORDER.format(1, 3)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{0: 'a',\n 1: 'b',\n 2: 'c'}",
+        "{2: 'c', 0: 'a', 1: 'b'}",
+        "{'a': 0, 'c': 2, 'b': 1}",
+        "['a', 'b', 'c']",
+        "['a',\n 'b',\n 'c',\n]",
+        "('a', 'b', 'c')",
+        "classes = ['a', 'b', 'c']",
+        "NAMES: list[str] = [\n  'a', 'b', 'c'\n]",
+        "id2label = {0: 'a', 1: 'b', 2: 'c'}",
+        '{"0": "a",\n "1": "b",\n "2": "c"}',
+        '{"a": "0", "c": "2", "b": "1"}',
+    ],
+)
+def test_python_and_json_as_text_are_understood(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text) == (ABC, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        ({"label_names": ["a", "b", "c"], "epochs": 3}, "label_names"),
+        ({"labels": ["a", "b", "c"]}, "labels"),
+        ({"labels": 3, "names": {"0": "a", "1": "b", "2": "c"}}, "names"),
+        ({"classes": {"a": 0, "b": 1, "c": 2}}, "classes"),
+        ({"label2id": {"a": "0", "c": "2", "b": "1"}}, "label2id"),
+        ({"pretrained_cfg": {"mean": [0.5], "label_names": ["a", "b", "c"]}}, "label_names"),
+        ({"features": {"image": {}, "label": {"names": ["a", "b", "c"]}}}, "names"),
+    ],
+)
+def test_labels_are_found_under_the_keys_of_tools(tmp_path: Path, content: Any, key: str) -> None:
+    for text in (json.dumps(content), repr(content)):
+        assert read(tmp_path, text) == (ABC, [f"note: using the labels under {key!r} in labels.txt"])
+
+
+@pytest.mark.parametrize("text", ["names: [a, b, c]", "names:\n- a\n- b\n- c", "path: x\nnames: {0: a, 1: b, 2: c}"])
+def test_yaml_is_understood(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text, name="data.yaml") == (ABC, ["note: using the labels under 'names' in data.yaml"])
+
+
+def test_yaml_values_stay_text(tmp_path: Path) -> None:
+    assert read(tmp_path, "names: [no, 1.0, on]", name="data.yml")[0] == ("no", "1.0", "on")
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("a, b, c\n", "labels are read from a single line"),
+        ("- a\n- b\n- c", "labels are read without their list marks"),
+        ("'a',\n'b',\n'c'", "labels are read without their quotation marks"),
+        ("n01440764 a\nn01443537 b\nn01484850 c", "labels are read without their WordNet ids"),
+    ],
+)
+def test_what_is_around_names_is_taken_off_and_said(tmp_path: Path, text: str, note: str) -> None:
+    assert read(tmp_path, text) == (ABC, [f"note: {note} in labels.txt"])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("7-Eleven", "99 Ranch", "A&P"),
+        ("0-9", "10-19", "20-29"),
+        ("Boeing 737", "Boeing 747", "Airbus 320"),
+        ("class 0", "class 1", "class 2"),
+        ("3D printer", "2-door", "4x4"),
+        ("7", "0", "3"),
+        ("100 metres", "200 metres", "marathon"),
+        ("1 euro", "2 euro", "5 euro"),
+        ("(none)", "cat", "dog"),
+        ("0.5 mm", "1.5 mm", "2.5 mm"),
+    ],
+)
+def test_numbers_that_are_part_of_names_stay(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert read(tmp_path, "\n".join(names))[0] == names
+    assert read(tmp_path, json.dumps(names))[0] == names
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0 a\n1 b\n3 c", "has 3 numbered entries, which need the ids 0 to 2; missing: 2"),
+        ("0: a\n0: b\n1: c", "missing: 2"),
+        ("a,0\nb,2\nc,4", "missing: 1"),
+        ("{'a', 'b', 'c'}", "a set has no order"),
+        ('{"0": "a",\n"1": "b",\n"2": "c"', "neither JSON nor a Python list or dict"),
+        ("[a, b, c]", "neither JSON nor a Python list or dict"),
+        ('{"epochs": 3.5, "model": "x"}', "its keys: epochs, model"),
+        ('[{"x": 1}, {"x": 2}, {"x": 3}]', "a list of dicts without a name; their keys: x"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "is a Git LFS pointer"),
+        ("<!DOCTYPE html>\n<html>\n</html>", "is a web page"),
+        ("{\\rtf1 a}\nb\nc", "is an RTF document"),
+    ],
+)
+def test_what_may_mean_something_else_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        read(tmp_path, text)
+    assert words in caught.value.message and caught.value.hint
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_byte_order_marks_tell_the_encoding(tmp_path: Path, encoding: str) -> None:
+    mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
+    assert read(tmp_path, (mark + "a\r\nb\r\nKäse\r\n").encode(encoding))[0] == ("a", "b", "Käse")
+
+
+def test_class_folders_name_the_classes(tmp_path: Path) -> None:
+    for name in ("train/b", "train/a", "train/10"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "0.png").touch()
+    said: list[str] = []
+    assert read_labels(tmp_path / "train", 3, said.append) == ("10", "a", "b")
+    assert said == ["note: the classes are named after the folders of train, in their order: 10, a, b"]
+    with pytest.raises(RequestError, match="has 3 labels, but the model has 4 outputs"):
+        read_labels(tmp_path, 4, said.append)
+    with pytest.raises(RequestError, match="has no class folders"):
+        read_labels(tmp_path / "train/a", 4, said.append)
+
+
+def test_one_output_has_one_label(tmp_path: Path) -> None:
+    assert read(tmp_path, "ripe", outputs=1) == (("ripe",), [])
+    with pytest.raises(RequestError, match="has 2 labels, but the model has 1 outputs") as caught:
+        read(tmp_path, "raw\nripe", outputs=1)
+    assert "whose probability it gives" in caught.value.hint
 
 
 def test_labels_that_occur_twice_are_said(tmp_path: Path) -> None:

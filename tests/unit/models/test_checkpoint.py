@@ -2,10 +2,17 @@
 
 import argparse
 import json
+import sys
+import tarfile
+import zipfile
+from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
+from datetime import datetime, timedelta
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -13,7 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from export.core.errors import RequestError
-from export.models.checkpoint import class_count, load_tensors, read_checkpoint
+from export.models.checkpoint.content import read_content
+from export.models.checkpoint.load import Architecture, Loaded, load_checkpoint
 from export.models.randomise import randomise
 
 ARCHITECTURE = "test_vit"
@@ -28,10 +36,25 @@ def tensors() -> dict[str, Tensor]:
     return make().state_dict()
 
 
-def assert_fits(path: Path, tensors: dict[str, Tensor]) -> None:
-    module = timm.create_model(ARCHITECTURE, pretrained=False, num_classes=7)
-    load_tensors(module, read_checkpoint(path), "the model")
-    assert all(torch.equal(value, tensors[name]) for name, value in module.state_dict().items())
+def create(arguments: dict[str, Any]) -> nn.Module:
+    module: nn.Module = timm.create_model(ARCHITECTURE, pretrained=False, **arguments)
+    return module
+
+
+def loaded(path: Path, **arguments: Any) -> tuple[Loaded, list[str]]:
+    said: list[str] = []
+    architecture = Architecture("deit_x", create, arguments, "head", "patch_embed.proj")
+    return load_checkpoint(path, architecture, said.append), said
+
+
+def assert_fits(path: Path, tensors: dict[str, Tensor], **arguments: Any) -> list[str]:
+    result, said = loaded(path, num_classes=7)
+    found = result.module.state_dict()
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(value, tensors[name]) for name, value in found.items())
+    rebuilt = create(result.arguments)
+    rebuilt.load_state_dict(found)
+    return said
 
 
 def save(content: Any, path: Path) -> Path:
@@ -61,8 +84,7 @@ def test_training_checkpoints_are_read(tensors: dict[str, Tensor], tmp_path: Pat
         "version": 2,
     }
     path = save(content, tmp_path / "checkpoint-3.pth")
-    assert_fits(path, tensors)
-    assert (read_checkpoint(path).key, read_checkpoint(path).architecture) == (place, ARCHITECTURE)
+    assert assert_fits(path, tensors) == [f"note: using the weights under {place!r} in checkpoint-3.pth"]
 
 
 def test_averaged_weights_are_preferred(tensors: dict[str, Tensor], tmp_path: Path) -> None:
@@ -83,19 +105,14 @@ def test_half_precision_becomes_float32(tensors: dict[str, Tensor], tmp_path: Pa
 
 
 def test_the_number_of_classes_is_read_from_the_head(tensors: dict[str, Tensor], tmp_path: Path) -> None:
-    checkpoint = read_checkpoint(save(tensors, tmp_path / "a.pth"))
-    assert class_count(checkpoint, "head") == 7
-    headless = {name: value for name, value in tensors.items() if not name.startswith("head.")}
-    assert class_count(read_checkpoint(save(headless, tmp_path / "b.pth")), "head") is None
+    result, said = loaded(save(tensors, tmp_path / "a.pth"))
+    assert (result.arguments, said) == ({"num_classes": 7}, [])
 
 
-def refusal(path: Path) -> str:
-    module = timm.create_model(ARCHITECTURE, pretrained=False, num_classes=7)
-    before = {name: value.clone() for name, value in module.state_dict().items()}
+def refusal(path: Path, **arguments: Any) -> str:
     with pytest.raises(RequestError) as caught:
-        load_tensors(module, read_checkpoint(path), "deit_x")
-    assert str(path) in caught.value.message
-    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+        loaded(path, **arguments)
+    assert str(path) in caught.value.message and caught.value.hint
     return str(caught.value)
 
 
@@ -112,23 +129,21 @@ def test_a_misfit_names_missing_unexpected_and_misshaped_tensors(tensors: dict[s
     assert "--model timm/NAME" in message
 
 
-def test_another_image_size_is_refused_not_resampled(tmp_path: Path) -> None:
-    message = refusal(save(make(img_size=192).state_dict(), tmp_path / "a.pth"))
-    assert "pos_embed is (1, 145, 64), the model has (1, 101, 64)" in message
-
-
 def test_the_names_of_the_first_swin_code_are_translated(tmp_path: Path) -> None:
-    small = {"img_size": 64, "window_size": 4, "embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2), "num_classes": 5}
-    module = randomise(timm.create_model("swin_tiny_patch4_window7_224", pretrained=False, **small))
+    small = {"img_size": 64, "window_size": 4, "embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2)}
+    name = "swin_tiny_patch4_window7_224"
+    module = randomise(timm.create_model(name, pretrained=False, num_classes=5, **small))
     ours = module.state_dict()
     theirs = {name.replace("head.fc.", "head."): value for name, value in ours.items()}
     theirs = {name.replace("layers.1.downsample", "layers.0.downsample"): value for name, value in theirs.items()}
     theirs["layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(16, 16).long()
-    checkpoint = read_checkpoint(save({"model": theirs}, tmp_path / "a.pth"))
-    assert class_count(checkpoint, "head.fc") == 5
-    fresh = timm.create_model("swin_tiny_patch4_window7_224", pretrained=False, **small)
-    load_tensors(fresh, checkpoint, "swin")
-    assert all(torch.equal(value, ours[name]) for name, value in fresh.state_dict().items())
+    path = save({"model": theirs}, tmp_path / "a.pth")
+    architecture = Architecture(
+        "swin", lambda given: timm.create_model(name, pretrained=False, **given), small, "head.fc", "patch_embed.proj"
+    )
+    result = load_checkpoint(path, architecture, lambda note: None)
+    assert result.arguments == small | {"num_classes": 5}
+    assert all(torch.equal(value, ours[name]) for name, value in result.module.state_dict().items())
 
 
 def test_numbers_that_are_not_finite_are_refused(tensors: dict[str, Tensor], tmp_path: Path) -> None:
@@ -150,7 +165,7 @@ def test_code_in_a_checkpoint_is_named_and_not_run(tensors: dict[str, Tensor], t
     trace = tmp_path / "was-here"
     path = save({"model": tensors, "extra": Trap(trace)}, tmp_path / "evil.pth")
     with pytest.raises(RequestError, match=r"would execute code: .*Path.*") as caught:
-        read_checkpoint(path)
+        read_content(path)
     assert "safetensors" in str(caught.value)
     assert not trace.exists()
 
@@ -159,7 +174,7 @@ def test_a_whole_pickled_module_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         RequestError, match=r"would execute code: .*timm\.models\.vision_transformer\.VisionTransformer"
     ):
-        read_checkpoint(save(make(), tmp_path / "module.pth"))
+        read_content(save(make(), tmp_path / "module.pth"))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -172,21 +187,24 @@ def test_truncated_files_are_refused(tensors: dict[str, Tensor], tmp_path: Path,
         save_file(tensors, path)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
     with pytest.raises(RequestError, match=r"0 bytes|truncated"):
-        read_checkpoint(path)
+        read_content(path)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.safetensors", b"<!doctype html><title>404</title>" * 9, "not a safetensors file"),
-        ("a.pth", b"<!doctype html><title>404</title>" * 9, "not a PyTorch checkpoint"),
-        ("a.bin", json.dumps({"a": 1}).encode(), "not a PyTorch checkpoint"),
+        ("a.safetensors", b"<!doctype html><title>404</title>" * 9, "is a web page"),
+        ("a.pth", b"<!doctype html><title>404</title>" * 9, "is a web page"),
+        ("a.bin", json.dumps({"a": 1}).encode(), "is text"),
+        ("a.bin", b"weights" * 9, "not a PyTorch checkpoint"),
+        ("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS pointer"),
+        ("a.pth", b"\x89HDF\r\n\x1a\n" * 9, "HDF5"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(RequestError, match=words):
-        read_checkpoint(tmp_path / name)
+        read_content(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -194,11 +212,301 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, name: str, content: by
     [
         (torch.zeros(3), "contains a Tensor, not a state_dict"),
         ({}, "contains a dict, not a state_dict"),
-        ({"epoch": 3, "net": {"a": torch.zeros(1)}}, r"epoch \(int\), net \(dict\)"),
+        ({"epoch": 3, "args": {"lr": 0.1}}, r"epoch \(int\), args \(dict\)"),
         ({"model": {}}, "not a state_dict"),
+        ({"net": {"a": torch.zeros(1)}}, "does not fit deit_x"),
     ],
-    ids=["tensor", "empty", "elsewhere", "no tensors"],
+    ids=["tensor", "empty", "options", "no tensors", "elsewhere"],
 )
 def test_other_contents_are_named(tmp_path: Path, content: Any, words: str) -> None:
     with pytest.raises(RequestError, match=words):
-        read_checkpoint(save(content, tmp_path / "a.pth"))
+        loaded(save(content, tmp_path / "a.pth"))
+
+
+@pytest.mark.parametrize("name", ["model_best.pth.tar", "epoch=3-step=40.ckpt", "weights", "a.safetensors", "a.bin"])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_the_bytes_tell_a_checkpoint_not_the_name(
+    tensors: dict[str, Tensor], tmp_path: Path, name: str, legacy: bool
+) -> None:
+    torch.save({"state_dict": tensors}, tmp_path / name, _use_new_zipfile_serialization=not legacy)
+    assert_fits(tmp_path / name, tensors)
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.bin", "pytorch_model.ckpt"])
+def test_the_bytes_tell_safetensors(tensors: dict[str, Tensor], tmp_path: Path, name: str) -> None:
+    save_file(tensors, tmp_path / name, metadata={"format": "pt"})
+    assert_fits(tmp_path / name, tensors)
+
+
+PREFIXES = ["net.", "backbone.", "timm_model.", "model.net.", "student.module.", "model.model.", "encoder.", "vit."]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_any_prefix_is_taken_off_and_what_belongs_to_training_is_dropped(
+    tensors: dict[str, Tensor], tmp_path: Path, prefix: str
+) -> None:
+    named = {prefix + name: value for name, value in tensors.items()}
+    training = {
+        "criterion.weight": torch.ones(7),
+        "train_acc.correct": torch.ones(1),
+        "loss_fn.pos_weight": torch.ones(7),
+    }
+    said = assert_fits(save({"state_dict": named | training, "epoch": 3}, tmp_path / "a.ckpt"), tensors)
+    assert said == [
+        f"note: using the weights under 'state_dict.{prefix.rstrip('.')}' in a.ckpt",
+        "note: dropped, as they belong to training: state_dict.criterion.weight, state_dict.train_acc.correct, "
+        "state_dict.loss_fn.pos_weight",
+    ]
+
+
+def test_an_average_with_its_counter_is_used(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    raw = {name: value + 1 for name, value in tensors.items()}
+    average = {"n_averaged": torch.tensor(3), **{f"module.{name}": value for name, value in tensors.items()}}
+    said = assert_fits(save({"model": raw, "model_ema": average}, tmp_path / "a.pth"), tensors)
+    assert said == [
+        "note: using the weights under 'model_ema.module' in a.pth",
+        "note: dropped, as they belong to training: model_ema.n_averaged",
+    ]
+
+
+@pytest.mark.parametrize(
+    "average",
+    [
+        lambda tensors: (
+            {name: value for name, value in tensors.items() if not name.startswith("head")} | {"head.x": ONE}
+        ),
+        lambda tensors: {name: value[..., :1] for name, value in tensors.items()},
+        lambda tensors: {name: value * torch.nan for name, value in tensors.items()},
+        lambda tensors: {"shadow_params": list(tensors.values()), "decay": 0.999},
+    ],
+    ids=["incomplete", "other shapes", "not finite", "a list"],
+)
+def test_an_average_that_does_not_fit_is_passed_over(
+    tensors: dict[str, Tensor], tmp_path: Path, average: Callable[[dict[str, Tensor]], Any]
+) -> None:
+    said = assert_fits(save({"model": tensors, "model_ema": average(tensors)}, tmp_path / "a.pth"), tensors)
+    assert said[0] == "note: using the weights under 'model' in a.pth"
+
+
+ONE = torch.ones(1)
+
+
+@pytest.mark.parametrize("averaged", ["ema_model.", "model_ema.module.", "swa_model.", "averaged_model.module."])
+def test_averaged_weights_beside_the_others_are_preferred(
+    tensors: dict[str, Tensor], tmp_path: Path, averaged: str
+) -> None:
+    raw = {f"model.{name}": value + 1 for name, value in tensors.items()}
+    both = raw | {averaged + name: value for name, value in tensors.items()}
+    assert averaged.rstrip(".") in assert_fits(save({"state_dict": both}, tmp_path / "a.ckpt"), tensors)[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {
+            "best": np.float64(0.93),
+            "best_acc": torch.tensor(0.9),
+            "seen": torch.tensor(9),
+            "epoch": np.int64(3),
+            "half": np.float32(1),
+            "flag": np.bool_(True),
+        },
+        {"history": np.arange(3), "double": np.ones((2, 2)), "names": np.array(["a", "b"])},
+        {"out": Path("runs/3"), "data": PurePosixPath("/data"), "win": PureWindowsPath("C:\\data")},
+        {"args": SimpleNamespace(lr=0.1, out=Path("x")), "counts": defaultdict(int, a=1), "shape": slice(1, 2)},
+        {"when": datetime(2026, 1, 1), "took": timedelta(seconds=3), "kinds": {1, 2}, "frozen": frozenset({1})},
+    ],
+    ids=["numpy scalars", "numpy arrays", "paths", "namespaces", "times"],
+)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_harmless_options_are_read(
+    tensors: dict[str, Tensor], tmp_path: Path, options: dict[str, Any], legacy: bool
+) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"state_dict": tensors, **options}, path, _use_new_zipfile_serialization=not legacy)
+    said = assert_fits(path, tensors)
+    assert said[1:] == ["note: dropped, as they belong to training: best_acc, seen"] * ("seen" in options)
+
+
+def test_numpy_scalars_and_paths_of_other_versions_are_read(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"state_dict": tensors, "best": np.float64(0.5), "out": Path("x")}, path)
+    for old, new in (
+        (b"numpy._core.multiarray", b"numpy.core.multiarray"),
+        (b"cpathlib\nPosixPath", b"cpathlib\nWindowsPath"),
+    ):
+        with zipfile.ZipFile(path) as archive:
+            entries = {name: archive.read(name) for name in archive.namelist()}
+        assert any(old in content for content in entries.values())
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+            for name, content in entries.items():
+                archive.writestr(name, content.replace(old, new) if name.endswith("data.pkl") else content)
+        assert_fits(path, tensors)
+
+
+def test_options_of_libraries_that_are_not_installed_are_read_as_values(
+    tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    module = type(sys)("yacs.config")
+    kind = type("CfgNode", (dict,), {"__module__": "yacs.config"})
+    module.CfgNode = kind  # type: ignore[attr-defined]
+    sys.modules |= {"yacs": type(sys)("yacs"), "yacs.config": module}
+    try:
+        path = save({"model": tensors, "config": kind(DATA=kind(CROP=0.9))}, tmp_path / "a.pth")
+    finally:
+        del sys.modules["yacs"], sys.modules["yacs.config"]
+    assert_fits(path, tensors)
+
+
+def test_code_in_a_checkpoint_of_the_old_form_is_named(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    path, trace = tmp_path / "evil.pth", tmp_path / "was-here"
+    torch.save({"model": tensors, "extra": Trap(trace)}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(RequestError, match="would execute code: "):
+        read_content(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "differences"),
+    [
+        ({"img_size": 64}, "img_size=64"),
+        ({"patch_size": 8, "img_size": 80}, "img_size=80, patch_size=8"),
+        ({"depth": 3}, "depth=3"),
+        ({"reg_tokens": 4, "no_embed_class": True}, "reg_tokens=4, no_embed_class=True"),
+        ({"reg_tokens": 2}, "reg_tokens=2"),
+        ({"global_pool": "avg"}, "global_pool=avg"),
+        ({"class_token": False, "global_pool": "avg"}, "class_token=False, global_pool=avg"),
+        ({"qkv_bias": False}, "qkv_bias=False"),
+        ({"init_values": 1e-5}, "init_values=1.0"),
+        ({"mlp_ratio": 2}, "mlp_ratio=2.0"),
+        ({"qk_norm": True}, "qk_norm=True"),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_shapes_tell_the_architecture_and_that_is_said(
+    tmp_path: Path, arguments: dict[str, Any], differences: str
+) -> None:
+    module = make(**arguments)
+    said = assert_fits(save(module.state_dict(), tmp_path / "a.pth"), module.state_dict())
+    assert said == [f"note: a.pth differs from deit_x: {differences}"]
+
+
+def test_a_file_without_a_head_gives_an_embedding(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    headless = {name: value for name, value in tensors.items() if not name.startswith("head.")}
+    result, said = loaded(save(headless, tmp_path / "a.pth"))
+    assert result.arguments == {"num_classes": 0}
+    assert said == ["note: a.pth has no head: the model gives an embedding, no classes"]
+
+
+@pytest.mark.parametrize("stem", ["fc", "classifier", "classifier.1", "head.1", "linear", "backbone.head.fc"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_lone_linear_layer_is_the_head_and_that_is_said(
+    tensors: dict[str, Tensor], tmp_path: Path, stem: str, bias: bool
+) -> None:
+    named = {f"backbone.{name}": value for name, value in tensors.items() if not name.startswith("head.")}
+    named[f"{stem}.weight"] = tensors["head.weight"]
+    if bias:
+        named[f"{stem}.bias"] = tensors["head.bias"]
+    expected = tensors if bias else tensors | {"head.bias": torch.zeros(7)}
+    said = assert_fits(save(named, tmp_path / "a.pth"), expected)
+    assert said[-1] == f"note: {stem.removeprefix('backbone.')!r} in a.pth is taken as the head of 7 outputs"
+
+
+def test_grey_models_take_colours(tmp_path: Path) -> None:
+    module = make(in_chans=1).eval()
+    result, said = loaded(save(module.state_dict(), tmp_path / "a.pth"))
+    assert result.grey and said == ["note: a.pth takes grey images: pictures are turned grey before it sees them"]
+    colours = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    grey = (colours * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    with torch.inference_mode():
+        assert torch.allclose(result.module.eval()(colours), module(grey), atol=1e-4)
+
+
+def test_a_module_that_normalises_images_is_read_as_preprocessing(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    named = {f"model.{name}": value for name, value in tensors.items()}
+    buffers = {"normalize.mean": torch.full((1, 3, 1, 1), 0.25), "normalize.std": torch.full((1, 3, 1, 1), 0.5)}
+    assert loaded(save(named | buffers, tmp_path / "a.pth"))[0].options == {"mean": (0.25,) * 3, "std": (0.5,) * 3}
+
+
+def test_pruned_weights_are_multiplied_with_their_masks(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    mask = torch.ones_like(tensors["head.weight"])
+    mask[0] = 0
+    pruned = {name: value for name, value in tensors.items() if name != "head.weight"}
+    pruned |= {"head.weight_orig": tensors["head.weight"], "head.weight_mask": mask}
+    assert_fits(save(pruned, tmp_path / "a.pth"), tensors | {"head.weight": tensors["head.weight"] * mask})
+
+
+MISFITS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Tensor]], str]] = {
+    "4 channels": (
+        lambda tensors: tensors | {"patch_embed.proj.weight": torch.zeros(64, 4, 16, 16)},
+        "only models of RGB or grey images",
+    ),
+    "not square": (lambda tensors: tensors | {"pos_embed": torch.zeros(1, 51, 64)}, "only square images are supported"),
+    "another width": (
+        lambda tensors: {
+            name: torch.zeros([2 * n if n == 64 else n for n in value.shape]) for name, value in tensors.items()
+        },
+        "its width is 128, not 64",
+    ),
+    "a head of two layers": (
+        lambda tensors: (
+            {n: v for n, v in tensors.items() if "head" not in n}
+            | {"head.0.weight": torch.zeros(32, 64), "head.2.weight": torch.zeros(7, 32)}
+        ),
+        "a head of one linear layer can be loaded",
+    ),
+    "a tanh before the head": (
+        lambda tensors: tensors | {"pre_logits.fc.weight": torch.zeros(64, 64), "pre_logits.fc.bias": torch.zeros(64)},
+        "a head of one linear layer can be loaded",
+    ),
+    "distilled": (lambda tensors: tensors | {"dist_token": torch.zeros(1, 1, 64)}, "trained by distillation"),
+    "other tensors": (lambda tensors: tensors | {"gate.weight": torch.zeros(3)}, "leave them out of the file"),
+    "LoRA": (lambda tensors: tensors | {"blocks.0.attn.qkv.lora_A.weight": torch.zeros(4, 64)}, "merge_and_unload"),
+    "weight_norm": (lambda tensors: tensors | {"head.weight_g": torch.zeros(7, 1)}, "remove_parametrizations"),
+    "quantized": (lambda tensors: tensors | {"head.weight_scale": torch.zeros(7)}, "the float weights"),
+    "transformers": (
+        lambda tensors: {"vit.encoder.layer.0.attention.attention.query.weight": torch.zeros(64, 64)},
+        "tensor names of Hugging Face transformers",
+    ),
+    "torchvision": (
+        lambda tensors: {"encoder.layers.encoder_layer_0.ln_1.weight": torch.zeros(64)},
+        "tensor names of torchvision",
+    ),
+    "nothing alike": (lambda tensors: {"conv1.weight": torch.zeros(3, 3)}, "--model timm/NAME"),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_each_misfit_has_its_own_next_step(tensors: dict[str, Tensor], tmp_path: Path, case: str) -> None:
+    change, words = MISFITS[case]
+    assert words in refusal(save(change(tensors), tmp_path / "a.pth"))
+
+
+def test_a_part_of_several_is_told_by_its_name(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    part = {name: value for name, value in tensors.items() if name.startswith("blocks.")}
+    assert "one of several parts" in refusal(save(part, tmp_path / "model-00001-of-00002.bin"))
+
+
+def test_an_architecture_that_the_file_states_is_the_next_step(tmp_path: Path) -> None:
+    path = save({"state_dict": {"conv1.weight": ONE}, "args": argparse.Namespace(model="resnet18")}, tmp_path / "a.pth")
+    assert "pass --model timm/resnet18" in refusal(path)
+
+
+def test_archives_in_place_of_a_checkpoint_are_named(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    save_file(tensors, tmp_path / "a.safetensors")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "a.safetensors", "a.safetensors")
+    with tarfile.open(tmp_path / "a.pth.tar", "w") as tar:
+        tar.add(tmp_path / "a.safetensors", "a.safetensors")
+    np.savez(tmp_path / "a.npz", a=np.ones(1))
+    for name, words in (
+        ("a.zip", "is a zip archive of a.safetensors"),
+        ("a.pth.tar", "tar archive"),
+        ("a.npz", "NumPy"),
+    ):
+        assert words in refusal(tmp_path / name)
+
+
+def test_a_tracked_program_is_named(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "a.pt")
+    assert "TorchScript program" in refusal(tmp_path / "a.pt")

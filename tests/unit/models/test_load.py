@@ -1,5 +1,6 @@
 """A request becomes a model: its weights, its preprocessing, its labels, and what is said on the way."""
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from export.data.fashion import ASSETS, LABELS, read_embedded
 from export.data.preprocess import preprocess
 from export.models.load import load
 from export.models.randomise import randomise
-from export.models.request import ModelRequest
+from export.models.request import ModelRequest, PreprocessOptions
 
 TINY = "timm/test_vit.r160_in1k"
 
@@ -166,3 +167,159 @@ def test_the_embedded_model_classifies_its_test_images() -> None:
         answers = module(torch.stack(inputs)).argmax(1).numpy()
     assert (answers == images.labels[:500]).mean() >= 0.9
     assert_rebuildable(spec, module)
+
+
+OPTIONS = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4], "crop_pct": 1.0, "interpolation": "bilinear"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"args": argparse.Namespace(model="test_vit", lr=0.1, img_size=None, **OPTIONS)},
+        {"args": OPTIONS | {"input_size": [3, 160, 160]}},
+        {"hyper_parameters": OPTIONS | {"img_size": 160}},
+        {"hparams": {"data": OPTIONS}},
+        {"config": {**OPTIONS, "mean": [102.0, 127.5, 153.0], "std": [51.0, 76.5, 102.0]}},
+        {"pretrained_cfg": {name: tuple(v) if isinstance(v, list) else v for name, v in OPTIONS.items()}},
+    ],
+    ids=["namespace", "dict", "lightning", "nested", "of bytes", "timm"],
+)
+def test_preprocessing_in_a_checkpoint_is_used_and_said(tmp_path: Path, content: dict[str, Any]) -> None:
+    module = timm.create_model("test_vit", pretrained=False)
+    torch.save({"state_dict": module.state_dict(), **content}, tmp_path / "last.pth")
+    spec, _, said = quietly(model=TINY, checkpoint=tmp_path / "last.pth")
+    assert spec.preprocess.mean == pytest.approx((0.4, 0.5, 0.6)) and spec.preprocess.std == pytest.approx(
+        (0.2, 0.3, 0.4)
+    )
+    assert (spec.preprocess.crop_pct, spec.preprocess.interpolation, spec.preprocess.size) == (1.0, "bilinear", 160)
+    assert (
+        "note: preprocessing as the checkpoint says: mean 0.4, 0.5, 0.6, std 0.2, 0.3, 0.4, crop_pct 1.0, "
+        "interpolation bilinear" in said
+    )
+
+
+def test_the_metadata_of_safetensors_is_read_too(tmp_path: Path) -> None:
+    module = timm.create_model("test_vit", pretrained=False, num_classes=2)
+    metadata = {"mean": "[0.4, 0.5, 0.6]", "crop_pct": "0.8", "classes": '["cat", "dog"]'}
+    save_file(module.state_dict(), tmp_path / "a.safetensors", metadata=metadata)
+    spec, _, said = quietly(model=TINY, checkpoint=tmp_path / "a.safetensors")
+    assert (spec.preprocess.mean, spec.preprocess.crop_pct, spec.labels) == ((0.4, 0.5, 0.6), 0.8, ("cat", "dog"))
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mean": None, "std": None, "crop_pct": None, "interpolation": ""},
+        {"mean": "imagenet", "std": [0.1, 0.2], "crop_pct": 87.5, "interpolation": "random", "img_size": [64, 32]},
+    ],
+)
+def test_options_that_say_nothing_change_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
+    module = timm.create_model("test_vit", pretrained=False)
+    torch.save({"state_dict": module.state_dict(), "args": options}, tmp_path / "last.pth")
+    assert (
+        quietly(model=TINY, checkpoint=tmp_path / "last.pth")[0].preprocess
+        == quietly(model=TINY, weights="random")[0].preprocess
+    )
+
+
+def test_what_is_requested_overrides_the_checkpoint(tmp_path: Path) -> None:
+    module = timm.create_model("test_vit", pretrained=False)
+    torch.save({"state_dict": module.state_dict(), "args": OPTIONS}, tmp_path / "last.pth")
+    asked = PreprocessOptions(mean=(0.1,) * 3, interpolation="box")
+    spec, _, said = quietly(model=TINY, checkpoint=tmp_path / "last.pth", preprocess=asked)
+    assert (spec.preprocess.mean, spec.preprocess.std) == ((0.1,) * 3, (0.2, 0.3, 0.4))
+    assert spec.preprocess.interpolation == "box"
+    assert "note: preprocessing as requested: mean 0.1, interpolation box" in said
+
+
+def test_the_image_size_is_that_of_the_positions(tmp_path: Path) -> None:
+    spec, module, said = quietly(model=TINY, checkpoint=checkpoint(tmp_path, img_size=64))
+    assert spec.preprocess.size == 64 and spec.arguments["img_size"] == 64
+    assert said[0] == f"note: mine.safetensors differs from {TINY} (test_vit.r160_in1k): img_size=64"
+    assert module(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
+    assert_rebuildable(spec, module)
+
+
+@pytest.mark.parametrize("model", [TINY, "timm/test_resnet.r160_in1k"])
+def test_another_image_size_can_be_requested(tmp_path: Path, model: str) -> None:
+    for asked in ({"weights": "random"}, {"checkpoint": checkpoint(tmp_path, model[5:].partition(".")[0])}):
+        spec, module, _ = quietly(model=model, preprocess=PreprocessOptions(image_size=96), **asked)
+        assert spec.preprocess.size == 96 and module(torch.zeros(1, 3, 96, 96)).shape == (1, 1000)
+        assert_rebuildable(spec, module)
+
+
+def test_an_image_size_that_a_model_cannot_have_is_refused() -> None:
+    with pytest.raises(RequestError, match="cannot take images of 100×100") as caught:
+        quietly(model=TINY, weights="random", preprocess=PreprocessOptions(image_size=100))
+    assert "multiple of the patch size" in caught.value.hint
+
+
+def test_the_size_of_the_checkpoints_options_is_used_where_positions_do_not_tell(tmp_path: Path) -> None:
+    module = timm.create_model("test_resnet", pretrained=False)
+    torch.save({"model": module.state_dict(), "args": {"img_size": 96}}, tmp_path / "last.pth")
+    spec, _, said = quietly(model="timm/test_resnet.r160_in1k", checkpoint=tmp_path / "last.pth")
+    assert spec.preprocess.size == 96 and "note: preprocessing as the checkpoint says: size 96" in said
+
+
+def test_a_model_of_grey_images_has_one_mean(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, in_chans=1, num_classes=2)
+    spec, _, said = quietly(model=TINY, checkpoint=path, preprocess=PreprocessOptions(mean=(0.13,) * 3, std=(0.3,) * 3))
+    assert (spec.preprocess.mean, spec.preprocess.std) == ((0.13,) * 3, (0.3,) * 3)
+    assert not any("assumed" in note for note in said)
+    spec, _, said = quietly(model=TINY, checkpoint=path)
+    assert len(set(spec.preprocess.mean)) == 1 and "pass --mean and --std" in said[-2]
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {"class_to_idx": {"cat": 0, "emu": 2, "dog": 1}},
+        {"classes": ["cat", "dog", "emu"]},
+        {"args": {"labels": ["cat", "dog", "emu"]}},
+    ],
+)
+def test_classes_that_a_checkpoint_names_are_the_labels(tmp_path: Path, classes: dict[str, Any]) -> None:
+    module = timm.create_model("test_vit", pretrained=False, num_classes=3)
+    torch.save({"model": module.state_dict(), **classes}, tmp_path / "last.pth")
+    spec, _, said = quietly(model=TINY, checkpoint=tmp_path / "last.pth")
+    assert spec.labels == ("cat", "dog", "emu") and "in the checkpoint; pass --labels FILE for others" in said[-1]
+    (tmp_path / "labels.txt").write_text("a\nb\nc")
+    assert quietly(model=TINY, checkpoint=tmp_path / "last.pth", labels=tmp_path / "labels.txt")[0].labels == (
+        "a",
+        "b",
+        "c",
+    )
+
+
+def test_labels_for_a_checkpoint_without_a_head_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("a\nb\n")
+    path = checkpoint(tmp_path, num_classes=0)
+    with pytest.raises(RequestError, match="no head, its output is an embedding"):
+        quietly(model=TINY, checkpoint=path, labels=tmp_path / "labels.txt")
+    assert quietly(model=TINY, checkpoint=path)[0].features
+
+
+def test_one_output_is_a_probability_of_its_own(tmp_path: Path) -> None:
+    path, labels = checkpoint(tmp_path, num_classes=1), tmp_path / "labels.txt"
+    spec, _, said = quietly(model=TINY, checkpoint=path)
+    assert (spec.probabilities, spec.labels, spec.outputs) == ("sigmoid", ("class 0",), 1)
+    assert said == [
+        "note: the name of the class is unknown; it is shown as class 0",
+        "note: the model has one output: its sigmoid is shown as the probability of its label",
+    ]
+    labels.write_text("ripe\n")
+    assert quietly(model=TINY, checkpoint=path, labels=labels)[0].labels == ("ripe",)
+
+
+def test_several_labels_a_picture_are_requested_or_stated(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, num_classes=3)
+    assert quietly(model=TINY, checkpoint=path)[0].probabilities == "softmax"
+    assert quietly(model=TINY, checkpoint=path, multi_label=True)[0].probabilities == "sigmoid"
+    module = timm.create_model("test_vit", pretrained=False, num_classes=3)
+    for options in ({"multilabel": True}, {"problem_type": "multi_label_classification"}):
+        torch.save({"model": module.state_dict(), "args": options}, tmp_path / "last.pth")
+        spec, _, said = quietly(model=TINY, checkpoint=tmp_path / "last.pth")
+        assert spec.probabilities == "sigmoid" and "model of several labels" in said[-1]
+    with pytest.raises(RequestError, match="--multi-label: dino_s has no classes"):
+        quietly(model="dino_s", weights="random", multi_label=True)

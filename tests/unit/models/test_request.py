@@ -1,15 +1,18 @@
 """What may be asked for, and what is refused before anything heavy is imported."""
 
+import argparse
 import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from export.core.errors import ArtifactError, RequestError
 from export.models import request as request_module
-from export.models.request import ModelRequest, describe
+from export.models.options import add_model_options, read_model
+from export.models.request import ModelRequest, PreprocessOptions, describe
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,6 +53,12 @@ def test_names_of_three_kinds_are_understood(model: str, name: str, timm_name: s
         ("timm/../../etc/passwd", ("there is no such model",)),
         ("timm/", ("there is no such model",)),
         ("", ("there is no such model",)),
+        ("vit_base_patch16_224", ("names are timm/vit_base_patch16_224,", "→ pass --model timm/vit_base_patch16_224")),
+        ("vit_base_patch16_224.dino", ("→ pass --model timm/vit_base_patch16_224.dino",)),
+        ("vit_base_patch16_224.none", ("→ pass --model timm/vit_base_patch16_224,",)),
+        ("convnext_tiny", ("→ pass --model timm/convnext_tiny",)),
+        ("ViT-Base-Patch16-224", ("→ pass --model timm/vit_base_patch16_224",)),
+        ("timm/ViT_Base_patch16_224", ("→ pass --model timm/vit_base_patch16_224",)),
     ],
 )
 def test_unknown_names_are_refused_with_the_nearest(model: str, words: tuple[str, ...]) -> None:
@@ -76,11 +85,16 @@ def test_contradictions_and_missing_files_are_refused(weights: Path, tmp_path: P
         ModelRequest(model="deit_t", weights="embedded")
     with pytest.raises(RequestError, match="does not exist"):
         ModelRequest(model="deit_t", checkpoint=tmp_path / "none.pth")
-    with pytest.raises(RequestError, match="is a folder"):
+    with pytest.raises(RequestError, match="is a folder") as caught:
         ModelRequest(model="deit_t", checkpoint=tmp_path)
-    (tmp_path / "weights.h5").touch()
-    with pytest.raises(RequestError, match=r"\.safetensors, \.pth, \.pt, \.bin"):
-        ModelRequest(model="deit_t", checkpoint=tmp_path / "weights.h5")
+    assert str(weights) in caught.value.hint
+    (tmp_path / "weights.pth").write_bytes(b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(RequestError, match="is an HDF5 file"):
+        ModelRequest(model="deit_t", checkpoint=tmp_path / "weights.pth")
+    (tmp_path / "weights.pth").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(RequestError, match="is a Git LFS pointer") as caught:
+        ModelRequest(model="deit_t", checkpoint=tmp_path / "weights.pth")
+    assert "git lfs pull" in caught.value.hint
     with pytest.raises(RequestError, match=r"labels\.txt: no such file"):
         ModelRequest(model="deit_t", labels=tmp_path / "labels.txt")
 
@@ -99,6 +113,49 @@ def test_a_description_changes_with_everything_that_decides_the_weights(weights:
     assert describe(ModelRequest(model="deit_t", checkpoint=weights)) != plain
     labels.write_text("dog\ncat\n")
     assert describe(ModelRequest(model="deit_t", checkpoint=weights, labels=labels))["labels"] != labelled["labels"]
+    (tmp_path / "photos/cat").mkdir(parents=True)
+    (tmp_path / "photos/cat/0.png").touch()
+    folders = ModelRequest(model="deit_t", checkpoint=weights, labels=tmp_path / "photos")
+    before = describe(folders)["labels"]
+    (tmp_path / "photos/cat").rename(tmp_path / "photos/dog")
+    assert describe(folders)["labels"] != before
+
+
+def test_preprocessing_that_is_requested_is_part_of_the_description() -> None:
+    plain = describe(ModelRequest(model="deit_t"))
+    for options in ({"mean": (0.5,) * 3}, {"std": (0.5,) * 3}, {"crop_pct": 0.9}, {"image_size": 384}):
+        assert describe(ModelRequest(model="deit_t", preprocess=PreprocessOptions(**options))) != plain
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"mean": (123.7, 116.3, 103.5)}, {"std": (0.0,) * 3}, {"crop_pct": 0.0}, {"crop_pct": 87.5}, {"image_size": 0}],
+)
+def test_preprocessing_out_of_range_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match="is out of range") as caught:
+        PreprocessOptions(**options)
+    assert "allowed: " in caught.value.hint
+
+
+def read(*words: str) -> ModelRequest:
+    parser = argparse.ArgumentParser()
+    add_model_options(parser)
+    return read_model(parser.parse_args(words), "deit_t")
+
+
+def test_the_command_line_describes_a_model() -> None:
+    words = "--mean 0.5 --std 0.1,0.2,0.3 --crop-pct 0.9 --interpolation bilinear --image-size 64 --weights random"
+    assert read(*words.split()).preprocess == PreprocessOptions(
+        mean=(0.5,) * 3, std=(0.1, 0.2, 0.3), crop_pct=0.9, interpolation="bilinear", image_size=64
+    )
+    assert read().preprocess == PreprocessOptions()
+
+
+@pytest.mark.parametrize("words", [("--mean", "a"), ("--std", "1,2"), ("--interpolation", "cubic")])
+def test_what_is_no_number_is_refused(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        read(*words)
+    assert caught.value.code == 2 and words[1] in capsys.readouterr().err
 
 
 def test_missing_embedded_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

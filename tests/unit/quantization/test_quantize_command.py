@@ -19,6 +19,7 @@ from export.models.float_artifact import run_model
 from export.quantization.evaluation.records import read_table
 from export.quantization.evaluation.selection import every_recipe
 from export.quantization.integer_file import load_quantized
+from export.quantization.methods import METHODS
 from export.quantization.recipe_options import read_recipe, read_rule
 from export.quantization.recipes import RECIPES, find_recipe, find_recipes
 from export.quantize import parser
@@ -41,6 +42,24 @@ def test_recipes_are_named_by_bits_and_method() -> None:
     assert find_recipe("w8a8_dynamic").name == "w8_dynamic"
     assert [one.name for one in find_recipes("u8, w4_gptq")] == ["u8", "w4_gptq"]
     assert len(set(every_recipe())) == len(every_recipe()) > 60
+
+
+def test_a_recipe_under_another_name_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    find_recipes("w8_dynamic,w4_gptq")
+    assert capsys.readouterr().out == ""
+    find_recipe("w8a8_dynamic")
+    assert capsys.readouterr().out == "note: w8a8_dynamic is named w8_dynamic, which has 8-bit activations\n"
+
+
+def test_methods_that_need_no_images_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [name for name, method in METHODS.items() if not method.uses_images] == ["rtn", "dynamic"]
+    model = ["--model", "timm/test_vit.r160_in1k", "--weights", "random", "--artifacts", str(tmp_path / "artifacts")]
+    quantize.main([*model, "--recipe", "w8_rtn"])
+    said = capsys.readouterr().out
+    assert "note: rtn needs no calibration images\n" in said and "synthetic" not in said
+    (tmp_path / "photos").mkdir()
+    quantize.main([*model, "--recipe", "w8_dynamic", "--data", str(tmp_path / "photos")])
+    assert "note: dynamic needs no calibration images; --data " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -302,7 +321,7 @@ def test_a_model_without_a_head_is_judged_by_its_neighbours(tmp_path: Path) -> N
     assert row.cosine is not None and row.cosine > 0.99
 
 
-def test_calibration_says_what_it_cannot_have(tmp_path: Path) -> None:
+def test_calibration_uses_what_there_is_and_says_so(tmp_path: Path) -> None:
     from tiny import tiny
 
     spec, _, _ = tiny("vit")
@@ -312,8 +331,11 @@ def test_calibration_says_what_it_cannot_have(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "few", 5)
     fashion = fashion_spec()
     assert len(calibration_images(fashion, folder, 5, 0).images) == 5
-    with pytest.raises(RequestError, match="5 usable images"):
-        calibration_images(fashion, folder, 6, 0)
+    heard.clear()
+    assert len(calibration_images(fashion, folder, 6, 0, heard.append).images) == 5
+    assert heard == ["note: few: 5 usable images for calibration instead of 6; all are used"]
+    (folder / "Pullover").rename(folder / "no class")
+    assert len(calibration_images(fashion, folder, 5, 0).images) == 5
 
 
 def fashion_spec():  # type: ignore[no-untyped-def]

@@ -55,7 +55,8 @@ function showRanking(model, top) {
   const named = top.map(({ index, probability }) => ({ label: model.labels[index] ?? `class ${index}`, probability }));
   elements.ranking.replaceChildren(...named.map(({ label, probability }) => rank(label, probability)));
   const [first] = named;
-  const sentence = `Most likely: ${first.label}, ${formatPercent(first.probability)}.`;
+  const share = formatPercent(first.probability);
+  const sentence = model.outputs === 1 ? `${first.label}: ${share}.` : `Most likely: ${first.label}, ${share}.`;
   return model.weights === 'random' ? `${sentence} The weights are random, so this is meaningless.` : sentence;
 }
 

@@ -1,0 +1,115 @@
+"""How images become a model's input: as requested, else as the checkpoint says, else as timm's validation does it."""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import timm
+from msgspec.structs import replace
+from timm.data.model_config import resolve_input_data_config
+from timm.models import PretrainedCfg
+from torch import nn
+
+from export.core.errors import RequestError
+from export.core.records import Interpolation, Preprocess
+from export.models.checkpoint.load import Loaded
+from export.models.request import ModelRequest
+
+BYTES = 255  # mean and std of images that are not scaled to 0..1 are larger than any of those that are
+
+
+def choose_preprocess(
+    request: ModelRequest, loaded: Loaded, embedded: Preprocess | None, tell: Callable[[str], None]
+) -> Preprocess:
+    """Return the preprocessing; `embedded` is that of the embedded model. `tell` is told what is not timm's own."""
+    chosen = embedded or _of_timm(request.model, loaded.module)
+    size = loaded.arguments.get("img_size", chosen.size)
+    chosen = replace(chosen, size=size[0] if isinstance(size, tuple | list) else size)
+    if loaded.grey:
+        chosen = replace(chosen, mean=_mean_channel(chosen.mean), std=_mean_channel(chosen.std))
+    stated = _in_range(loaded.options)
+    if "img_size" in loaded.arguments:
+        stated.pop("image_size", None)  # the positions in the file tell it for certain
+    chosen, changed = _apply(chosen, stated)
+    if changed:
+        tell(f"note: preprocessing as the checkpoint says: {changed}")
+    chosen, changed = _apply(chosen, request.preprocess.given())
+    if changed:
+        tell(f"note: preprocessing as requested: {changed}")
+    if loaded.grey and not {"mean", "std"} <= stated.keys() | request.preprocess.given().keys():
+        tell(
+            f"note: mean {chosen.mean[0]:.4g} and std {chosen.std[0]:.4g} are assumed; pass --mean and --std if not so"
+        )
+    return chosen
+
+
+def _of_timm(model: str, module: nn.Module) -> Preprocess:
+    config = resolve_input_data_config(module, use_test_size=True)
+    if config["interpolation"] not in get_args(Interpolation):
+        raise RequestError(
+            f"{model} uses {config['interpolation']} interpolation; supported: {', '.join(get_args(Interpolation))}",
+            hint="pass --interpolation",
+        )
+    return Preprocess(
+        size=config["input_size"][1],
+        crop_pct=float(config["crop_pct"]),
+        crop_mode=config["crop_mode"],
+        interpolation=config["interpolation"],
+        mean=tuple(map(float, config["mean"])),
+        std=tuple(map(float, config["std"])),
+    )
+
+
+def _mean_channel(values: tuple[float, ...]) -> tuple[float, ...]:
+    return (sum(values) / len(values),) * 3
+
+
+def _in_range(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options as this program has them: one value for all channels tripled, those of bytes scaled to 0..1."""
+    found = dict(options)
+    for name in ("mean", "std"):
+        if name in found:
+            scale = BYTES if max(found[name]) > 1 else 1
+            values = tuple(value / scale for value in found[name])
+            found[name] = values * (3 // len(values))
+    return found
+
+
+def _apply(preprocess: Preprocess, options: dict[str, Any]) -> tuple[Preprocess, str]:
+    """Return the preprocessing with options, and what they change of it, in words."""
+    renamed = {"size" if name == "image_size" else name: value for name, value in options.items()}
+    changes = {name: value for name, value in renamed.items() if getattr(preprocess, name) != value}
+    texts = [f"{name} {_text(value)}" for name, value in changes.items()]
+    return replace(preprocess, **changes), ", ".join(texts)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(f"{one:.4g}" for one in (value[:1] if len(set(value)) == 1 else value))
+    return str(value)
+
+
+def resize(request: ModelRequest, config: PretrainedCfg, loaded: Loaded, size: int) -> dict[str, Any]:
+    """Bring a module whose size is fixed to images of another one, and return the arguments that create it again.
+
+    Positions are interpolated as timm does it. Raises `RequestError` when the module cannot have that size.
+    """
+    current = loaded.arguments.get("img_size", (config.test_input_size or config.input_size)[1])
+    set_input_size: Any = getattr(loaded.module, "set_input_size", None)
+    if set_input_size is None or size == current:
+        return loaded.arguments
+    arguments = loaded.arguments | {"img_size": size}
+    try:
+        set_input_size(img_size=(size, size))
+        again = timm.create_model(request.entry.timm_name, pretrained=False, **arguments)
+        again.load_state_dict(loaded.module.state_dict())
+    except Exception as error:  # timm raises several kinds for a size that is no multiple of patches or windows
+        raise size_error(request.model, size, error) from error
+    return arguments
+
+
+def size_error(model: str, size: int, error: Exception) -> RequestError:
+    """Return the refusal of a size that a model cannot take."""
+    return RequestError(
+        f"{model} cannot take images of {size}×{size}: {' '.join(str(error).split())[:200]}",
+        hint="pass another --image-size: a multiple of the patch size, and for Swin of the windows too",
+    )
