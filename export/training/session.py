@@ -1,47 +1,56 @@
 """Training on pictures from the request to its files: weights, labels, model card and report."""
 
-import json
-import platform
-import time
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import timm
 import torch
-from safetensors.torch import save as to_safetensors
+from msgspec.structs import replace
 from timm.data.model_config import resolve_input_data_config
-from torch import Tensor, nn
+from torch import nn
 
 from export.core.console import say
 from export.core.errors import RequestError
-from export.core.files import write_atomically
+from export.core.files import hash_json
 from export.core.records import Preprocess
-from export.core.stats import proportion
-from export.data.picture_arrays import PictureArray, decode_pictures, stored_side
-from export.data.picture_classes import TrainingSet, find_training_set
-from export.training.architecture import create_model, load_first_weights
+from export.data.pictures.arrays import PictureArray, check_classes, model_inputs, stored_side, training_pictures
+from export.data.pictures.training_set import TrainingSet, open_training_set
+from export.models.request import ModelRequest
+from export.training.loop.batches import (
+    AugmentedPictures,
+    Batches,
+    FrozenActivations,
+    HeldOut,
+    HeldOutActivations,
+    HeldOutPictures,
+    Normalise,
+)
+from export.training.loop.devices import choose_device
+from export.training.loop.trainer import CHECKPOINT_SECONDS, Trainer
+from export.training.model.architecture import create_model
+from export.training.model.first_weights import find_first_weights, load_first_weights
+from export.training.model.frozen import LowerBlocks, freeze_lower
+from export.training.model.teacher import TeacherRequest, load_teacher
 from export.training.options import PictureTrainOptions
-from export.training.teacher import TeacherRequest, load_teacher
-from export.training.trainer import EpochResult, Trainer, predict
+from export.training.result import Facts, Result, write_result
 
 CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureRequest:
-    """What to train on which pictures, and where to write it; see `find_training_set` for `data` to `held_out`.
+    """What to train on which pictures, and where to write it; see `open_training_set` for `data` to `held_out`.
 
-    `command` is what the model card says of how the weights were made; `licence` is the data's.
+    `model` names the architecture and where first weights come from; `command` is what the model card says of how the
+    weights were made, `data_title` and `licence` what it says of the pictures.
     """
 
     options: PictureTrainOptions
+    model: ModelRequest
     data: Path
     validation: Path | None
     words: Path | None
-    held_out: float
-    checkpoint: Path | None
+    held_out: float | None
     teacher: TeacherRequest | None
     cache: Path
     out: Path
@@ -49,130 +58,121 @@ class PictureRequest:
     data_title: str
     licence: str
     resume: bool = False
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """Decoded pictures: those to train on, and those `held_out`, as `preprocess` makes the model's input of them."""
+
+    train: PictureArray
+    held_out: PictureArray
+    preprocess: Preprocess
 
 
 def train_on_pictures(request: PictureRequest) -> Path:
     """Train, checkpoint every minute, write weights, labels, card and report; return the file of weights."""
-    options = request.options
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    options, device, checkpoint = request.options, choose_device(), request.out / CHECKPOINT
+    if request.resume and not checkpoint.exists():
+        raise RequestError(f"--resume: there is no checkpoint at {checkpoint}", hint="run without --resume first")
     torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.benchmark = True  # every batch has the same shape
-    pictures = find_training_set(request.data, request.validation, request.words, request.held_out, options.seed)
-    torch.manual_seed(options.seed)
-    module = create_model(options, len(pictures.classes))
-    if request.checkpoint is not None:
-        load_first_weights(module, request.checkpoint, pictures.classes, say)
-    train, validation, preprocess = _decode(request, pictures, module)
-    teacher = load_teacher(request.teacher, pictures.classes, device) if request.teacher else None
+    with ExitStack() as stack:
+        pictures = stack.enter_context(
+            open_training_set(request.data, request.validation, request.words, request.held_out, options.seed)
+        )
+        torch.manual_seed(options.seed)
+        module = create_model(options, len(pictures.classes))
+        first = find_first_weights(request.model, say)
+        if first.path is not None:
+            option = "--checkpoint" if request.model.checkpoint else f"--model {request.model.model}:"
+            load_first_weights(module, first.path, pictures.classes, say, option)
+        if options.frozen_blocks:
+            freeze_lower(module, options.frozen_blocks)
+        teacher = load_teacher(request.teacher, pictures.classes, device) if request.teacher else None
+        data = _decode(request, pictures, module)
+    _check_batch(options, len(data.train))
     say(
-        f"{len(train)} pictures of {len(pictures.classes)} classes, {len(validation)} held out; "
-        f"{sum(p.numel() for p in module.parameters()):,} parameters; {device.type}"
+        f"{len(data.train)} pictures of {len(pictures.classes)} classes, {len(data.held_out)} held out; "
+        f"{_parameters(module)} parameters; {device.type}"
     )
-    normalisation = (preprocess.mean, preprocess.std)
-    trainer = Trainer(module, options, normalisation, train, len(pictures.classes), teacher, device)
-    checkpoint = request.out / CHECKPOINT
+    normalise = Normalise(data.preprocess, device)
+    batches, held_out = _prepare(request, module, data, normalise, len(pictures.classes))
+    origin = {
+        "pictures": hash_json(
+            [data.train.digest, data.held_out.digest, data.train.targets.tolist(), data.held_out.targets.tolist()]
+        ),
+        "first weights": first.sha256,
+        "teacher": teacher.sha256 if teacher else "",
+    }
+    trainer = Trainer(module, batches, options, teacher, device, origin)
     if request.resume:
-        if not checkpoint.exists():
-            raise RequestError(f"--resume: there is no checkpoint at {checkpoint}", hint="run without --resume first")
         trainer.load(checkpoint)
         say(f"resuming after step {trainer.position.step} of {trainer.steps}")
     request.out.mkdir(parents=True, exist_ok=True)
-    curve = trainer.run(validation, checkpoint)
-    return write_result(request, pictures, trainer, validation, preprocess, curve)
+    trainer.run(held_out, checkpoint, request.checkpoint_seconds)
+    facts = Facts(
+        data=request.data_title,
+        licence=request.licence,
+        command=request.command,
+        held_out=pictures.held_out,
+        first_weights=first.title,
+        teacher=request.teacher.model if request.teacher else "none",
+    )
+    result = Result(trainer, pictures, HeldOutPictures(data.held_out, normalise, device), data.preprocess)
+    return write_result(result, facts, request.out)
 
 
-def _decode(
-    request: PictureRequest, pictures: TrainingSet, module: nn.Module
-) -> tuple[PictureArray, PictureArray, Preprocess]:
-    """Return the training pictures at the side they are cropped from, the held-out ones as the model gets them."""
-    size = request.options.image_size
+def _parameters(module: nn.Module) -> str:
+    """Return how many parameters are trained, and of how many where some are frozen."""
+    total = sum(parameter.numel() for parameter in module.parameters())
+    trained = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    return f"{total:,}" if trained == total else f"{trained:,} of {total:,}"
+
+
+def _check_batch(options: PictureTrainOptions, count: int) -> None:
+    if options.batch_size > count:
+        raise RequestError(
+            f"--batch-size {options.batch_size} is larger than the {count} pictures to train on",
+            hint=f"pass at most {count}",
+        )
+
+
+def _decode(request: PictureRequest, pictures: TrainingSet, module: nn.Module) -> _Data:
+    """Return the training pictures at the side they are cropped from, the held-out ones as the model gets them.
+
+    Pictures that are smaller than that are not cropped for the model. With frozen blocks, neither are augmented.
+    """
+    options, cache = request.options, request.cache
     config = resolve_input_data_config(module)
-    side = stored_side(pictures.train, size)
     preprocess = Preprocess(
-        size=size,
-        crop_pct=min(1.0, float(config["crop_pct"])) if side > size else 1.0,
+        size=options.image_size,
+        crop_pct=min(1.0, float(config["crop_pct"])),
         crop_mode="center",
         interpolation="bicubic",
         mean=tuple(map(float, config["mean"])),
         std=tuple(map(float, config["std"])),
     )
-    stored = Preprocess(
-        size=side, crop_pct=1.0, crop_mode="center", interpolation="bicubic", mean=preprocess.mean, std=preprocess.std
-    )
-    train, held = pictures.train, pictures.validation
-    return (
-        decode_pictures(train, pictures.targets(train), stored, request.cache, "training pictures"),
-        decode_pictures(held, pictures.targets(held), preprocess, request.cache, "held-out pictures"),
-        preprocess,
-    )
+    if options.frozen_blocks:
+        if stored_side(pictures.train, options.image_size) <= options.image_size:
+            preprocess = replace(preprocess, crop_pct=1.0)
+        train = model_inputs(pictures.train, preprocess, cache, "training pictures")
+    else:
+        train = training_pictures(pictures.train, preprocess, cache)
+        if train.side <= options.image_size:
+            preprocess = replace(preprocess, crop_pct=1.0)
+    check_classes(pictures.train, train)
+    return _Data(train, model_inputs(pictures.validation, preprocess, cache, "held-out pictures"), preprocess)
 
 
-def write_result(
-    request: PictureRequest,
-    pictures: TrainingSet,
-    trainer: Trainer,
-    validation: PictureArray,
-    preprocess: Preprocess,
-    curve: list[EpochResult],
-) -> Path:
-    """Write the averaged weights as fp16 safetensors, labels, card and report; return the file of weights."""
-    halves = {
-        name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
-        for name, value in trainer.ema.module.state_dict().items()
-    }
-    path = request.out / "model.safetensors"
-    write_atomically(path, to_safetensors(halves, metadata={"format": "pt"}))
-    write_atomically(request.out / "labels.txt", ("\n".join(pictures.labels) + "\n").encode())
-    module = trainer.ema.module.half().float()
-    logits = predict(module, validation, trainer.mean, trainer.std, trainer.device)
-    card = _card(request, pictures, preprocess, logits, validation.targets, trainer, curve)
-    write_atomically(request.out / "card.json", (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
-    top1 = card["top1"]
-    say(
-        f"{top1['percent']:.2f} % of {top1['n']} held-out pictures "
-        f"({top1['low']:.2f} to {top1['high']:.2f} %), stored as fp16 → {path}"
-    )
-    return path
-
-
-def _card(
-    request: PictureRequest,
-    pictures: TrainingSet,
-    preprocess: Preprocess,
-    logits: Tensor,
-    targets: "np.typing.NDArray[np.int64]",
-    trainer: Trainer,
-    curve: list[EpochResult],
-) -> dict[str, Any]:
-    return {
-        "architecture": request.options.model,
-        "arguments": {**request.options.arguments, "num_classes": len(pictures.classes)},
-        "preprocess": {"size": preprocess.size, "crop_pct": preprocess.crop_pct, "interpolation": "bicubic",
-                       "mean": list(preprocess.mean), "std": list(preprocess.std)},
-        "data": request.data_title,
-        "licence": request.licence,
-        "command": request.command,
-        "options": request.options.to_json(),
-        "training_pictures": len(trainer.train),
-        "classes": list(pictures.classes),
-        "top1": _accuracy(logits, targets, 1),
-        "top5": _accuracy(logits, targets, 5),
-        "curve": [asdict(result) for result in curve],
-        "dtype": "float16",
-        "environment": {
-            "machine": platform.machine(),
-            "device": torch.cuda.get_device_name() if trainer.device.type == "cuda" else "cpu",
-            "torch": torch.__version__,
-            "timm": timm.__version__,
-            "threads": torch.get_num_threads(),
-            "seconds": round(trainer.position.seconds, 1),
-            "finished": time.strftime("%Y-%m-%d", time.gmtime()),
-        },
-    }  # fmt: skip
-
-
-def _accuracy(logits: Tensor, targets: "np.typing.NDArray[np.int64]", k: int) -> dict[str, float]:
-    ranked = logits.topk(min(k, logits.shape[1]), 1).indices == torch.from_numpy(targets)[:, None]
-    figure = proportion(int(ranked.any(1).sum()), len(targets))
-    low, high = figure.low or 0.0, figure.high or 0.0
-    return {"percent": 100 * figure.value, "n": figure.n, "low": 100 * low, "high": 100 * high}
+def _prepare(
+    request: PictureRequest, module: nn.Module, data: _Data, normalise: Normalise, classes: int
+) -> tuple[Batches, HeldOut]:
+    """Return what is trained on and what is held out: pictures, or activations of the frozen blocks."""
+    options, device = request.options, choose_device()
+    if not options.frozen_blocks:
+        batches = AugmentedPictures(data.train, classes, options, normalise, device)
+        return batches, HeldOutPictures(data.held_out, normalise, device)
+    lower = LowerBlocks(module.to(device), options.frozen_blocks, normalise, device, request.cache)
+    train = lower.activations(data.train, mirrored=True, title="training pictures")
+    held_out = lower.activations(data.held_out, mirrored=False, title="held-out pictures")
+    return FrozenActivations(train, classes, options, device), HeldOutActivations(held_out, device)

@@ -14,8 +14,8 @@ RATIO = math.log(4 / 3)  # aspect ratios of crops: timm's 3/4 to 4/3
 def random_crop(images: Tensor, size: int, crop_min: float) -> Tensor:
     """Return random crops, half of them mirrored; `uint8 [n, side, side, 3]` → `float32 [n, 3, size, size]` in 0..1.
 
-    A crop covers `crop_min` to 1 of the picture's area and lies within it, as timm's `RandomResizedCropAndInterpolation`
-    has it; it is sampled bilinearly.
+    A crop covers `crop_min` to 1 of the picture's area and lies within it, as timm's random resized crop has it; it is
+    sampled bilinearly.
     """
     count, device = len(images), images.device
     pixels = images.permute(0, 3, 1, 2).float().div_(255)

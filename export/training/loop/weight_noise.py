@@ -15,7 +15,9 @@ class WeightNoise:
     def __init__(self, module: nn.Module, bits: int) -> None:
         self.bits = bits
         self.weights = {
-            f"{name}.weight": layer.weight for name, layer in module.named_modules() if isinstance(layer, nn.Linear)
+            f"{name}.weight": layer.weight
+            for name, layer in module.named_modules()
+            if isinstance(layer, nn.Linear) and layer.weight.requires_grad
         }
 
     def draw(self) -> dict[str, Tensor]:
@@ -33,4 +35,5 @@ def fake_quantize(weight: Tensor, bits: int) -> Tensor:
     with torch.no_grad():
         scale = weight.abs().amax(1, keepdim=True).clamp_min(1e-8) / bound
         offset = (weight / scale).round().clamp(-bound, bound) * scale - weight
-    return weight + offset
+    rounded: Tensor = weight + offset
+    return rounded
