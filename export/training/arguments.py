@@ -98,9 +98,10 @@ def _image_size(args: argparse.Namespace, arguments: dict[str, Any], timm_name: 
         if name in (args.model_arguments or {}):
             hint = "pass --image-size" if name == "img_size" else "the class folders decide it"
             raise RequestError(f"--model-arguments: {name} is not for them to say", hint=hint)
+    own = _own_size(timm_name)
     if args.image_size is not None:
         return int(args.image_size)
-    return int(arguments.get("img_size") or _own_size(timm_name))
+    return int(arguments.get("img_size") or own)
 
 
 def _implied(args: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Training on pictures from the request to its files: weights, labels, model card and report."""
 
+import dataclasses
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from export.training.options import PictureTrainOptions
 from export.training.result import Facts, Result, write_result
 
 CHECKPOINT = "checkpoint.pt"
+DEFAULT_BATCH = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +92,13 @@ def train_on_pictures(request: PictureRequest) -> Path:
             freeze_lower(module, options.frozen_blocks)
         teacher = load_teacher(request.teacher, pictures.classes, device) if request.teacher else None
         data = _decode(request, pictures, module)
-    _check_batch(options, len(data.train))
+    options = _with_batch(options, len(data.train))
     say(
         f"{len(data.train)} pictures of {len(pictures.classes)} classes, {len(data.held_out)} held out; "
         f"{_parameters(module)} parameters; {device.type}"
     )
     normalise = Normalise(data.preprocess, device)
-    batches, held_out = _prepare(request, module, data, normalise, len(pictures.classes))
+    batches, held_out = _prepare(options, module, data, normalise, request.cache)
     origin = {
         "pictures": hash_json(
             [data.train.digest, data.held_out.digest, data.train.targets.tolist(), data.held_out.targets.tolist()]
@@ -129,12 +131,18 @@ def _parameters(module: nn.Module) -> str:
     return f"{total:,}" if trained == total else f"{trained:,} of {total:,}"
 
 
-def _check_batch(options: PictureTrainOptions, count: int) -> None:
-    if options.batch_size > count:
+def _with_batch(options: PictureTrainOptions, count: int) -> PictureTrainOptions:
+    """Return the options with a batch that so many pictures fill: of the default one; others are a `RequestError`."""
+    if options.batch_size <= count:
+        return options
+    fitting = 1 << (count.bit_length() - 1)
+    if options.batch_size != DEFAULT_BATCH or fitting < 2:
         raise RequestError(
             f"--batch-size {options.batch_size} is larger than the {count} pictures to train on",
             hint=f"pass at most {count}",
         )
+    say(f"note: with {count} pictures to train on, the batch is {fitting} instead of {options.batch_size}")
+    return dataclasses.replace(options, batch_size=fitting)
 
 
 def _decode(request: PictureRequest, pictures: TrainingSet, module: nn.Module) -> _Data:
@@ -165,14 +173,14 @@ def _decode(request: PictureRequest, pictures: TrainingSet, module: nn.Module) -
 
 
 def _prepare(
-    request: PictureRequest, module: nn.Module, data: _Data, normalise: Normalise, classes: int
+    options: PictureTrainOptions, module: nn.Module, data: _Data, normalise: Normalise, cache: Path
 ) -> tuple[Batches, HeldOut]:
     """Return what is trained on and what is held out: pictures, or activations of the frozen blocks."""
-    options, device = request.options, choose_device()
+    device, classes = choose_device(), int(data.train.targets.max()) + 1
     if not options.frozen_blocks:
         batches = AugmentedPictures(data.train, classes, options, normalise, device)
         return batches, HeldOutPictures(data.held_out, normalise, device)
-    lower = LowerBlocks(module.to(device), options.frozen_blocks, normalise, device, request.cache)
+    lower = LowerBlocks(module.to(device), options.frozen_blocks, normalise, device, cache)
     train = lower.activations(data.train, mirrored=True, title="training pictures")
     held_out = lower.activations(data.held_out, mirrored=False, title="held-out pictures")
     return FrozenActivations(train, classes, options, device), HeldOutActivations(held_out, device)
