@@ -10,7 +10,8 @@ COMMANDS = {
     "measure": "measure the built page in a real browser and add the figures to it",
     "serve": "serve the page on localhost as a static host would",
     "readme": "fill the tables of README.md and docs/results.md from measurements and evaluations",
-    "train": "train the embedded model, a ResNet, or quantized versions of either (QAT) on Fashion-MNIST",
+    "train": "train a model on your own pictures, or quantized versions of one (QAT) on Fashion-MNIST",
+    "data": "get a public data set to train on",
 }
 
 
