@@ -1,26 +1,36 @@
-# `make site` and `make test` set up everything they need; see .ci/setup for what that is.
+# `make site` and `make test` set up what they need themselves; see .ci/setup for what that is.
 PYTHON := .venv/bin/python
 MODELS := fashion
+ENGINES :=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+comma := ,
+empty :=
+space := $(empty) $(empty)
+override ENGINES := $(strip $(subst $(comma),$(space),$(ENGINES)))
 
-.PHONY: help site test setup lint benchmark serve clean
+.PHONY: help site test check setup lint wheel benchmark serve clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## / — /'
 
-setup:           ## install what is needed into .venv and site/node_modules
-	@bash .ci/setup
+setup:           ## install what everything needs, or only what ENGINES="vit …" need
+	@bash .ci/setup $(ENGINES)
 
-site: setup      ## build _site/ (MODELS="fashion …") and measure it in a real browser
-	$(PYTHON) -m export.build $(foreach model,$(MODELS),--model $(model))
+site:            ## build _site/ (MODELS="fashion …", ENGINES="vit …") and measure it in a real browser
+	@bash .ci/setup $(or $(ENGINES),vit tfjs)
+	$(PYTHON) -m export.build $(foreach model,$(MODELS),--model $(model)) $(if $(ENGINES),--engine $(subst $(space),$(comma),$(ENGINES)))
 	$(PYTHON) -m export.measure
 
-test: setup lint ## run every check and test
+test: lint       ## run every check and test
 	$(PYTHON) -m pytest -q
 
-lint: setup      ## static checks and the tests of the page's scripts
-	.venv/bin/ruff check export tests
-	.venv/bin/ruff format --check export tests
+check: lint      ## run the checks and the tests that need no converter and no browser
+	$(PYTHON) -m pytest -q -m "not conversion and not browser"
+
+lint:            ## static checks and the tests of the page's scripts
+	@bash .ci/setup
+	.venv/bin/ruff check .ci export tests
+	.venv/bin/ruff format --check .ci export tests
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/clang-format --dry-run --Werror $$(find site/engine tests/engine -name '*.[ch]')
@@ -28,11 +38,16 @@ lint: setup      ## static checks and the tests of the page's scripts
 	npm test --silent --prefix site
 	npm run --silent --prefix site lint:workflows
 
-benchmark: setup ## compare all engines on DeiT-tiny, first visits included
+wheel:           ## build dist/*.whl, which brings the page along
+	@bash .ci/setup vit
+	$(PYTHON) -m pip wheel --quiet --no-deps -w dist .
+
+benchmark:       ## compare all engines on DeiT-tiny, first visits included
+	@bash .ci/setup
 	$(PYTHON) -m export.measure --benchmark --model deit_t --weights random --rounds 5
 
 serve:           ## show _site/ on localhost
 	$(PYTHON) -m export.serve
 
 clean:           ## remove what was built; the environment stays
-	rm -rf _site artifacts .cache/bundle
+	rm -rf _site artifacts dist .cache/bundle .cache/wheel

@@ -1,7 +1,13 @@
-"""List the commands: `python -m export`."""
+"""List the commands, or run one: `python -m export build …`, for which an installed package has `vit-pages build …`."""
+
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
 
 from export import __version__
-from export.core.console import say
+from export.core.console import run, say
+from export.core.errors import RequestError
 
 COMMANDS = {
     "build": "build the page: model + recipes → verified artifacts → _site/",
@@ -13,14 +19,36 @@ COMMANDS = {
     "train": "train a model on your own pictures, or quantized versions of one (QAT) on Fashion-MNIST",
     "data": "get a public data set to train on",
 }
+LISTING = ("-h", "--help")
 
 
 def main() -> None:
+    """Run what the command line says; ends the process."""
+    run(dispatch)
+
+
+def dispatch(argv: Sequence[str] | None) -> None:
+    """Run the command that comes first, with the rest as its options; without one, print every command."""
+    name, *options = (sys.argv[1:] if argv is None else argv) or LISTING[:1]
+    if name in LISTING:
+        list_commands()
+    elif name in COMMANDS:
+        module = import_module(f"export.{name}")
+        if not hasattr(module, "main"):  # a package that is a command, as data is
+            module = import_module(f"export.{name}.__main__")
+        module.main(options)
+    else:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        raise RequestError(f"{name!r} is not a command", hint=f"commands: {', '.join(near or COMMANDS)}")
+
+
+def list_commands() -> None:
     """Print every command and what it does."""
     say(f"ViT Pages {__version__}: quantize a Vision Transformer and publish it as a static web page\n")
     for name, purpose in COMMANDS.items():
         say(f"  python -m export.{name:<8} {purpose}")
-    say("\nEach command has --help with examples. Start with:  python -m export.build --model fashion")
+    say("\nInstalled, they are also vit-pages build, vit-pages quantize and so on.")
+    say("Each command has --help with examples. Start with:  python -m export.build --model fashion")
 
 
 if __name__ == "__main__":

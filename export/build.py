@@ -17,7 +17,7 @@ from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
 from export.models.options import add_model_options, check_one_model, read_model
 from export.page.site import BuildRequest, build_site
-from export.pipeline.runtimes import AUTO, ENGINES, find_engines
+from export.pipeline.runtimes import AUTO, ENGINES, default_recipes, find_engines, passed_over
 from export.quantization.recipes import DEFAULT_RECIPES, find_recipes
 
 
@@ -31,17 +31,18 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--recipe",
-        default=",".join(DEFAULT_RECIPES),
         metavar="A,B",
         help="recipes: u8, f16 or f32, which only set how weights are stored, or quantized ones such as "
-        "w8a8_ptq4vit and w4_gptq; python -m export.quantize --help lists the methods (default: %(default)s)",
+        "w8a8_ptq4vit and w4_gptq; python -m export.quantize --help lists the methods "
+        f"(default: those of {','.join(DEFAULT_RECIPES)} that the engines run)",
     )
     p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
     p.add_argument(
         "--engine",
         default=AUTO,
         metavar="A,B",
-        help=f"engines: {AUTO} (the fastest for each recipe), or any of {', '.join(ENGINES)} (default: %(default)s)",
+        help=f"engines: {AUTO} (for each recipe the fastest that is installed), or any of {', '.join(ENGINES)} "
+        "(default: %(default)s)",
     )
     add_model_options(p)
     p.add_argument(
@@ -69,10 +70,13 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
     models = tuple(read_model(args, name) for name in names)
     if args.data is not None and not args.data.exists():
         raise RequestError(f"--data {args.data}: no such folder or archive", hint="check the path")
+    engines = find_engines(args.engine)
+    recipes, notes = (find_recipes(args.recipe), ()) if args.recipe is not None else default_recipes(engines)
     return BuildRequest(
         models=models,
-        recipes=find_recipes(args.recipe),
-        engines=find_engines(args.engine),
+        recipes=recipes,
+        engines=engines,
+        notes=(*notes, *passed_over(recipes, engines)),
         data=args.data,
         artifacts=args.artifacts,
         measurements=args.measurements,

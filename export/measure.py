@@ -21,8 +21,6 @@ from collections.abc import Sequence
 
 from export.core.console import run, say
 from export.core.paths import MEASUREMENTS
-from export.measuring.options import SOFTWARE_GPU, add_options, read_benchmark_request, read_request
-from export.measuring.session import measure, render_again
 from export.page.reports.benchmark_tables import benchmark_section
 from export.page.reports.measurements import merge, table, write
 from export.page.results_view import read_measurements
@@ -33,6 +31,8 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m export.measure", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    from export.measuring.options import add_options  # brings Playwright
+
     add_options(p)
     return p
 
@@ -49,12 +49,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def compare_engines(args: argparse.Namespace) -> None:
     """Run the benchmark and print its tables."""
     from export.measuring.benchmark.run import run_benchmark  # brings PyTorch
+    from export.measuring.options import read_benchmark_request
 
     say(f"\n{benchmark_section(run_benchmark(read_benchmark_request(args)))}")
 
 
 def measure_page(args: argparse.Namespace) -> None:
     """Measure the built page, print the figures, and render it again with them."""
+    from export.measuring.options import SOFTWARE_GPU, read_request
+    from export.measuring.session import measure, render_again
+
     request = read_request(args)
     out = args.out or (SOFTWARE_GPU if request.software_gpu else MEASUREMENTS)
     if out.exists():

@@ -160,7 +160,7 @@ def _picture_request(args: argparse.Namespace, shared: dict[str, Any]) -> Pictur
 
 
 def _float_request(args: argparse.Namespace, shared: dict[str, Any]) -> FloatRequest:
-    _check_apply(args, (*FLOAT["fashion"], *PLAIN), "without --qat" if args.data is None else "to Fashion-MNIST")
+    _check_apply(args, (*FLOAT["fashion"], *PLAIN), "without --qat")
     model = args.model or "fashion"
     if model not in FLOAT:
         raise RequestError(

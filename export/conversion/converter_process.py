@@ -130,7 +130,8 @@ def _serve(connection: Connection, log: str, scratch: str) -> None:
 
 def _import_tools() -> None:
     for module in IMPORTED_EARLY:
-        importlib.import_module(module)
+        with suppress(ModuleNotFoundError):  # a build without TF.js does without its converter
+            importlib.import_module(module)
 
 
 def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:

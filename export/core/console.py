@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from export.core.errors import ExportError
+from export.core.errors import ExportError, RequestError
+from export.core.extras import explain
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -59,6 +60,11 @@ def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | N
             _exit_interrupted()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if (explained := explain(error)) is None:
+            raise
+        print("error: {}\n  → {}".format(*explained), file=sys.stderr)
+        sys.exit(RequestError.exit_code)
     except KeyboardInterrupt:
         _exit_interrupted()
     except BrokenPipeError:  # whoever read our output has seen enough (head, less); Python must not flush to it again
@@ -109,7 +115,8 @@ class LongProgress:
         now = time.perf_counter()
         if self.bar.disable and now - self.said > LINE_SECONDS and self.done < self.total:
             self.said = now
-            say(f"  {self.title}: {self.done} of {self.total} {self.unit}s, about {self.time_left()} left")
+            plural = "s" * self.unit.islower()
+            say(f"  {self.title}: {self.done} of {self.total} {self.unit}{plural}, about {self.time_left()} left")
 
     def time_left(self) -> str:
         """Return the time left at the pace so far."""

@@ -4,11 +4,13 @@ import ast
 from functools import cache
 
 from export.core.files import hash_bytes, hash_json
-from export.core.paths import REPOSITORY
+from export.core.paths import IMPORTED_FROM
 
 ROOT_PACKAGE = "export"
 # They word, print and name places; nothing that they do reaches an artifact's bytes.
-REPORTING = frozenset({"export", "export.core.console", "export.core.errors", "export.core.paths", "export.core.units"})
+REPORTING = frozenset(
+    {"export", *(f"export.core.{name}" for name in ("console", "errors", "extras", "paths", "units"))}
+)
 PRINTING = frozenset({"say", "tell"})
 
 
@@ -35,15 +37,15 @@ def reached_modules(*modules: str) -> set[str]:
 
 def _source(module: str) -> bytes:
     """Return a module's text; raises `LookupError` where there is none, since a name in our code is then wrong."""
-    path = REPOSITORY.joinpath(*module.split("."))
+    path = IMPORTED_FROM.joinpath(*module.split("."))
     for found in (path.with_suffix(".py"), path / "__init__.py"):
         if found.is_file():
             return found.read_bytes()
-    raise LookupError(f"there is no module {module} in {REPOSITORY}")
+    raise LookupError(f"there is no module {module} in {IMPORTED_FROM}")
 
 
 def _is_module(name: str) -> bool:
-    path = REPOSITORY.joinpath(*name.split("."))
+    path = IMPORTED_FROM.joinpath(*name.split("."))
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 

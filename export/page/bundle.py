@@ -8,9 +8,10 @@ from pathlib import Path
 from export.conversion.engine.compile import engine_key, make_engine
 from export.core.errors import ExportError, RequestError
 from export.core.files import hash_file, hash_json, replacing_folder
-from export.core.paths import SITE
+from export.core.paths import INSTALLED, PREBUILT_BUNDLE, SITE
 
 CACHE = Path(".cache/bundle")
+MANIFEST = "bundle.json"
 SOURCES = ("js/**/*.js", "sw/*.js", "css/*.css", "*.mjs", "package.json", "package-lock.json")
 
 
@@ -20,26 +21,39 @@ def bundle_key() -> str:
     return hash_json([[path.relative_to(SITE).as_posix(), hash_file(path)] for path in files] + [engine_key()])
 
 
-def make_bundle() -> Path:
-    """Return the folder of the current bundle, making it when `site/` has changed.
+def _folder() -> Path:
+    return CACHE / bundle_key()[:16]
 
-    Raises `RequestError` when Node, the packages or the engine's compiler are missing, `ExportError` when bundling or
-    compiling fails.
-    """
-    folder = CACHE / bundle_key()[:16]
-    if (folder / "bundle.json").exists():
-        return folder
+
+def require_bundler() -> None:
+    """Raise `RequestError` where the bundle would have to be made and cannot be."""
+    if INSTALLED or (_folder() / MANIFEST).exists():
+        return
     if shutil.which("node") is None:
         raise RequestError(
             "Node.js is not on PATH; it bundles the page's scripts", hint="install Node.js 20.10 or newer"
         )
     if not (SITE / "node_modules").is_dir():
         raise RequestError("the page's packages are not installed", hint="run: make setup   (or: npm ci --prefix site)")
+
+
+def make_bundle() -> Path:
+    """Return the folder of the current bundle, making it when `site/` has changed; an installed package has brought it.
+
+    Raises `RequestError` when Node, the packages or the engine's compiler are missing, `ExportError` when bundling or
+    compiling fails.
+    """
+    if INSTALLED:
+        return PREBUILT_BUNDLE
+    folder = _folder()
+    if (folder / MANIFEST).exists():
+        return folder
+    require_bundler()
     engine = make_engine()
     with replacing_folder(folder) as partial:
         command = ["node", str(SITE / "build.mjs"), "--out", str(partial.resolve()), "--vit", str(engine.resolve())]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ExportError(f"bundling the page's scripts failed:\n{(done.stderr or done.stdout).strip()}")
-        json.loads((partial / "bundle.json").read_text())
+        json.loads((partial / MANIFEST).read_text())
     return folder

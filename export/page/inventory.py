@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from export.core.errors import ArtifactError
 from export.core.files import describe_file
-from export.core.paths import SITE
+from export.core.paths import INSTALLED, SITE
 from export.core.records import Artifact, ModelSpec, SelfTest, StoredFile
 from export.core.schema import PositiveInt, Record, checked, parse_json
 from export.pipeline.formats import FORMATS
@@ -21,6 +21,7 @@ SAMPLES, ICON = SITE / "samples", SITE / "icon.svg"
 COMMON_SAMPLES = "imagenet"  # for every model that has no samples of its own name
 SPEC = "spec.json"
 SERVICE_WORKER = "sw.js"  # at the root of the bundle, and of the site: a service worker is in charge of its own folder
+BUNDLE_HINT = "install the package again" if INSTALLED else "delete .cache/bundle and build again"
 LICENCES = "LICENCES.txt"  # of everything that is bundled; written by site/build.mjs
 
 
@@ -251,7 +252,5 @@ def read_bundle(folder: Path, engines: set[str]) -> Bundle:
         if missing := needed - {file.path for file in files}:
             raise ArtifactError(f"files lacks {', '.join(sorted(missing))}")
     except (OSError, ArtifactError) as error:
-        raise ArtifactError(
-            f"{manifest} cannot be used: {error}", hint="delete .cache/bundle and build again"
-        ) from error
+        raise ArtifactError(f"{manifest} cannot be used: {error}", hint=BUNDLE_HINT) from error
     return Bundle(folder=folder, files=files, engines={name: owned.get(name, ()) for name in engines}, **names)

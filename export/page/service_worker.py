@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from export.core.errors import ArtifactError
 from export.core.files import describe_file, hash_json
 from export.core.records import StoredFile
-from export.page.inventory import SERVICE_WORKER, Bundle
+from export.page.inventory import BUNDLE_HINT, SERVICE_WORKER, Bundle
 
 LARGEST = 600_000  # bytes: a first visit does not download a larger runtime ahead, which it may never use
 PAGES = ("index.html", "results.html", "method.html")  # 404.html is the host's to serve
@@ -36,9 +36,7 @@ class Shell:
         try:
             body = (scripts.folder / SERVICE_WORKER).read_text()
         except OSError as error:
-            raise ArtifactError(
-                f"{scripts.folder / SERVICE_WORKER} cannot be read", hint="delete .cache/bundle and build again"
-            ) from error
+            raise ArtifactError(f"{scripts.folder / SERVICE_WORKER} cannot be read", hint=BUNDLE_HINT) from error
         lists = {"files": _hashes(self.kept), "later": _hashes(self.later)}
         listed = json.dumps({"digest": hash_json(lists)[:16], **lists}, separators=(",", ":"))
         return f"const SHELL={listed};\n{body}".encode()

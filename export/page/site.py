@@ -7,7 +7,7 @@ from export.core.console import say, stage
 from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
 from export.core.records import Artifact
 from export.models.request import ModelRequest
-from export.page.bundle import make_bundle
+from export.page.bundle import make_bundle, require_bundler
 from export.page.inventory import variant_id
 from export.page.render import RenderReport, render
 from export.pipeline.build import convert
@@ -18,11 +18,15 @@ from export.quantization.recipes import DEFAULT_RECIPES, Recipe, find_recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """What to build, from what, and where to put it; `data` are images to calibrate on."""
+    """What to build, from what, and where to put it; `data` are images to calibrate on.
+
+    `notes` say what a person might expect and is not built.
+    """
 
     models: tuple[ModelRequest, ...]
     recipes: tuple[Recipe, ...] = tuple(find_recipe(name) for name in DEFAULT_RECIPES)
     engines: tuple[str, ...] = (AUTO,)
+    notes: tuple[str, ...] = ()
     data: Path | None = None
     artifacts: Path = ARTIFACTS
     measurements: Path = MEASUREMENTS
@@ -34,7 +38,10 @@ class BuildRequest:
 def build_site(request: BuildRequest) -> RenderReport:
     """Make what is missing, verify it, and put the rendered site in place; on failure `out` stays as it was."""
     store = Store(request.artifacts)
+    require_bundler()
     made: list[Artifact] = []
+    for note in request.notes:
+        say(note)
     for model in request.models:
         say(f"{model.name}: {', '.join(recipe.name for recipe in request.recipes)}")
         made += convert(model, request.recipes, store, force=request.force, engines=request.engines, data=request.data)

@@ -6,6 +6,7 @@ from export.core.console import say
 from export.core.errors import UnsupportedError
 from export.core.records import Artifact
 from export.models.request import ModelRequest
+from export.pipeline.requirements import require_tools
 from export.pipeline.runtimes import AUTO, ENGINES, engines_of
 from export.pipeline.session import BuildSession
 from export.pipeline.store import Store
@@ -42,7 +43,9 @@ def _for_engines(session: BuildSession, recipe: Recipe, chosen: tuple[str, ...])
         except UnsupportedError as error:
             refusals.append(error)
     if not made and chosen == (AUTO,):
-        made.append(session.obtain(ENGINES["tfjs"].formats[0], recipe))
+        format = ENGINES["tfjs"].formats[0]
+        require_tools([format], why=refusals[0].message)
+        made.append(session.obtain(format, recipe))
     if not made:
         raise refusals[0]
     for refusal in refusals:

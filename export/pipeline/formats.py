@@ -42,12 +42,13 @@ class Parent:
 class Format:
     """All about one format.
 
-    `title` is what the page calls it. The first of `parents` that applies is the one it is converted from. `stage` is
-    the module that makes it; `runner`, for what a page loads and for self-tests, the module that runs it. `tools` are
-    the distributions whose versions decide its bytes. `bounds_db` is the least SQNR in dB of each comparison that the
-    stage makes. `file` is the one that `export.quantize --out` copies, by its suffix. `engine` is the JavaScript
-    runtime that loads it, the first format of an engine being its default. `dynamic_note` and `static_note` are what
-    this format does otherwise than a recipe says whose activations have scales of run time, or of calibration.
+    `title` is what the page calls it, `extra` the extra of this package that brings what it needs. The first of
+    `parents` that applies is the one it is converted from. `stage` is the module that makes it; `runner`, for what a
+    page loads and for self-tests, the module that runs it. `tools` are the distributions whose versions decide its
+    bytes, `programs` what must be on PATH. `bounds_db` is the least SQNR in dB of each comparison that the stage makes.
+    `file` is the one that `export.quantize --out` copies, by its suffix. `engine` is the JavaScript runtime that loads
+    it, the first format of an engine being its default. `dynamic_note` and `static_note` are what this format does
+    otherwise than a recipe says whose activations have scales of run time, or of calibration.
     """
 
     name: str
@@ -55,6 +56,8 @@ class Format:
     parents: tuple[Parent, ...]
     stage: str
     tools: tuple[str, ...]
+    extra: str = "quantize"
+    programs: tuple[str, ...] = ()
     bounds_db: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     file: str = ""
     engine: str = ""
@@ -90,14 +93,20 @@ LITERT_TOOLS = ("tensorflow", "ai-edge-quantizer", "ai-edge-litert")
 def _onnx(name: str, title: str, stage: str) -> Format:
     parents = (INTEGERS, MODEL)
     return Format(
-        name=name, title=title, parents=parents, stage=f"{STAGES}.{stage}", tools=ONNX_TOOLS, bounds_db=ONNX_BOUNDS_DB
+        name=name,
+        title=title,
+        parents=parents,
+        stage=f"{STAGES}.{stage}",
+        tools=ONNX_TOOLS,
+        extra="onnx",
+        bounds_db=ONNX_BOUNDS_DB,
     )
 
 
 def _tensorflow(name: str, title: str, onnx: str) -> Format:
     parents, bounds = (Parent(onnx), MODEL), {"tf": EXACT_DB}
     stage = f"{STAGES}.tensorflow"
-    return Format(name=name, title=title, parents=parents, stage=stage, tools=TF_TOOLS, bounds_db=bounds)
+    return Format(name=name, title=title, parents=parents, stage=stage, tools=TF_TOOLS, extra="tfjs", bounds_db=bounds)
 
 
 def _tfjs(name: str, title: str, *graphs: str) -> Format:
@@ -108,6 +117,8 @@ def _tfjs(name: str, title: str, *graphs: str) -> Format:
         parents=parents,
         stage=stage,
         tools=TFJS_TOOLS,
+        extra="tfjs",
+        programs=("node",),
         bounds_db=TFJS_BOUNDS_DB,
         engine="tfjs",
         runner=stage,
@@ -122,6 +133,7 @@ def _litert(name: str, title: str, graph: str, file: str = "") -> Format:
         parents=(Parent(graph), INTEGERS, MODEL),
         stage=stage,
         tools=LITERT_TOOLS,
+        extra="litert",
         bounds_db=ROUNDED_BOUNDS_DB,
         file=file,
         engine="litert",
@@ -139,6 +151,7 @@ def _selftest(tested: Format) -> Format:
         parents=(Parent(tested.name, recipe="same"), Parent("selftest", recipe="float"), MODEL),
         stage=f"{STAGES}.selftest",
         tools=TORCH_TOOLS,
+        extra=tested.extra,
         runner=tested.runner,
     )
 
@@ -183,6 +196,7 @@ _MADE = (
         parents=(Parent("onnx"), INTEGERS, MODEL),
         stage=f"{STAGES}.qdq",
         tools=("torch", "onnx", "onnxruntime"),
+        extra="onnx",
         bounds_db=ROUNDED_BOUNDS_DB,
         engine="ort",
         runner=f"{STAGES}.qdq",

@@ -5,7 +5,8 @@ from typing import Literal
 
 from export.core.errors import RequestError
 from export.pipeline.formats import FORMATS
-from export.quantization.recipes import Recipe
+from export.pipeline.requirements import missing_tools, remedy
+from export.quantization.recipes import DEFAULT_RECIPES, Recipe, find_recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,14 +76,14 @@ def engine_for(format: str) -> Engine | None:
     return ENGINES.get(known.engine) if known else None
 
 
-AUTO = "auto"  # the fastest engine that runs a recipe
+AUTO = "auto"  # the fastest engine that runs a recipe, of those that are installed
 
 
 def engines_of(recipe: Recipe, chosen: tuple[str, ...]) -> tuple[Engine, ...]:
     """Return the engines that a recipe is built for; raises `RequestError` when it is none of those chosen."""
     able = tuple(engine for engine in ENGINES.values() if engine.runs(recipe))
     if chosen == (AUTO,):
-        return able[:1]
+        return tuple(engine for engine in able if _is_installed(engine))[:1] or able[:1]
     found = tuple(engine for engine in able if engine.name in chosen)
     if not found:
         raise RequestError(
@@ -90,6 +91,50 @@ def engines_of(recipe: Recipe, chosen: tuple[str, ...]) -> tuple[Engine, ...]:
             hint=f"engines that can: {', '.join(engine.name for engine in able)}",
         )
     return found
+
+
+def _is_installed(engine: Engine) -> bool:
+    return not missing_tools(engine.formats[0])
+
+
+def _way_to(engine: Engine) -> str:
+    return f"{engine.name} is not installed ({remedy(engine.formats[:1])})"
+
+
+def default_recipes(chosen: tuple[str, ...]) -> tuple[tuple[Recipe, ...], tuple[str, ...]]:
+    """Return the recipes of a build that names none, and notes on those left out, which the engines chosen do not run.
+
+    With `auto`, those are left out for which no engine is installed; where none is for any, those of the fastest are
+    kept, and the build says what it needs.
+    """
+    recipes = tuple(map(find_recipe, DEFAULT_RECIPES))
+    fastest = next(iter(ENGINES.values()))
+    kept = tuple(recipe for recipe in recipes if _would_run(recipe, chosen)) or tuple(filter(fastest.runs, recipes))
+    left_out: dict[str, list[str]] = {}
+    for recipe in recipes:
+        if recipe not in kept:
+            reason = f"which {', '.join(chosen)} cannot run"
+            if chosen == (AUTO,):
+                reason = f"since {_way_to(engines_of(recipe, chosen)[0])}"
+            left_out.setdefault(reason, []).append(recipe.name)
+    return kept, tuple(f"left out: {', '.join(names)}, {reason}" for reason, names in left_out.items())
+
+
+def _would_run(recipe: Recipe, chosen: tuple[str, ...]) -> bool:
+    if chosen == (AUTO,):
+        return _is_installed(engines_of(recipe, chosen)[0])
+    return any(ENGINES[name].runs(recipe) for name in chosen)
+
+
+def passed_over(recipes: tuple[Recipe, ...], chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Return notes on recipes for which `auto` takes a slower engine, as the fastest is not installed."""
+    notes = []
+    for recipe in recipes if chosen == (AUTO,) else ():
+        fastest = next(engine for engine in ENGINES.values() if engine.runs(recipe))
+        (taken,) = engines_of(recipe, chosen)
+        if taken is not fastest:
+            notes.append(f"{recipe.name} is built for {taken.name}, since {_way_to(fastest)}")
+    return tuple(notes)
 
 
 def find_engines(names: str) -> tuple[str, ...]:

@@ -1,10 +1,9 @@
 """A build session: the artifacts of one model, each made only when it is not there as it should be."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from msgspec import structs
 
 from export.core.console import say, stage
-from export.core.errors import RequestError
 from export.core.fidelity import Comparison, accept
 from export.core.files import hash_json
 from export.core.records import Artifact, ParentArtifact, Verification
@@ -20,6 +18,7 @@ from export.core.source_code import code_key
 from export.core.units import format_bytes
 from export.models.request import ModelRequest
 from export.pipeline.formats import FLOAT, FORMATS, Format, ancestry
+from export.pipeline.requirements import require_tools, tool_version
 from export.pipeline.stage import Outcome, Stage, StageModule
 from export.pipeline.store import Made, Plan, Store
 from export.quantization.recipes import Recipe
@@ -32,7 +31,8 @@ class BuildSession:
     """The artifacts of one model, by format and recipe; a context manager, with which the converter process ends.
 
     Every stage starts from its parents' artifacts, never from memory. `data` are images to calibrate on; with `force`
-    everything is made anew. `expected` are the formats that will be asked for.
+    everything is made anew. `expected` are the formats that will be asked for; raises
+    `RequestError` when something that they need is not installed.
     """
 
     def __init__(
@@ -42,9 +42,10 @@ class BuildSession:
         *,
         force: bool = False,
         data: Path | None = None,
-        expected: Iterable[str] = (),
+        expected: Collection[str] = (),
     ) -> None:
         self.request, self.store, self.force, self.data = request, store, force, data
+        require_tools(expected or ("torch",))
         self.workspace = store.root / request.name
         self.log = (self.workspace / "convert.log").absolute()
         self._notices: list[str] = []  # what a stage decided, said when it has ended
@@ -152,7 +153,7 @@ def _no_options(stage: Stage) -> None:
 
 
 def _plan(stage: Stage, format: Format, parents: tuple[Artifact, ...], options: Any) -> Plan:
-    tools = {name: _tool_version(name, format.name) for name in format.tools}
+    tools = {name: tool_version(name) for name in format.tools}
     ancestors = tuple(ParentArtifact(format=one.format, recipe=one.recipe, sha256=one.sha256) for one in parents)
     code = code_key(format.stage, *([stage.runner] if stage.runner else []))
     made_from = [[one.format, one.recipe, one.sha256] for one in ancestors]
@@ -165,15 +166,6 @@ def _plan(stage: Stage, format: Format, parents: tuple[Artifact, ...], options: 
         key=hash_json([format.name, stage.recipe.to_json(), made_from, options, tools, code]),
         storage_dtype=stage.recipe.storage_dtype,
     )
-
-
-def _tool_version(distribution: str, format: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError as error:
-        raise RequestError(
-            f"{format} needs the package {distribution}, which is not installed", hint="run: make setup"
-        ) from error
 
 
 def _accepted(outcome: Outcome, format: Format) -> Verification | None:

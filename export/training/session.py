@@ -1,7 +1,6 @@
 """Training on pictures from the request to its files: weights, labels, model card and report."""
 
 import dataclasses
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +26,11 @@ from export.training.loop.batches import (
     Normalise,
 )
 from export.training.loop.devices import choose_device
-from export.training.loop.trainer import CHECKPOINT_SECONDS, Trainer
+from export.training.loop.trainer import CHECKPOINT_SECONDS, Trainer, make_optimizer
 from export.training.model.architecture import create_model
-from export.training.model.first_weights import find_first_weights, load_first_weights
+from export.training.model.first_weights import FirstWeights, find_first_weights, load_first_weights
 from export.training.model.frozen import LowerBlocks, freeze_lower
-from export.training.model.teacher import TeacherRequest, load_teacher
+from export.training.model.teacher import Teacher, TeacherRequest, load_teacher
 from export.training.options import PictureTrainOptions
 from export.training.result import Facts, Result, write_result
 
@@ -64,6 +63,16 @@ class PictureRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class _Start:
+    """What training begins with: the module and its `first` weights, the teacher, `options` fit for the pictures."""
+
+    module: nn.Module
+    first: FirstWeights
+    teacher: Teacher | None
+    options: PictureTrainOptions
+
+
+@dataclass(frozen=True, slots=True)
 class _Data:
     """Decoded pictures: those to train on, and those `held_out`, as `preprocess` makes the model's input of them."""
 
@@ -74,54 +83,61 @@ class _Data:
 
 def train_on_pictures(request: PictureRequest) -> Path:
     """Train, checkpoint every minute, write weights, labels, card and report; return the file of weights."""
-    options, device, checkpoint = request.options, choose_device(), request.out / CHECKPOINT
+    device, checkpoint, held_out = choose_device(), request.out / CHECKPOINT, request.held_out
     if request.resume and not checkpoint.exists():
         raise RequestError(f"--resume: there is no checkpoint at {checkpoint}", hint="run without --resume first")
     torch.set_float32_matmul_precision("high")
-    with ExitStack() as stack:
-        pictures = stack.enter_context(
-            open_training_set(request.data, request.validation, request.words, request.held_out, options.seed)
-        )
-        torch.manual_seed(options.seed)
-        module = create_model(options, len(pictures.classes))
-        first = find_first_weights(request.model, say)
-        if first.path is not None:
-            option = "--checkpoint" if request.model.checkpoint else f"--model {request.model.model}:"
-            load_first_weights(module, first.path, pictures.classes, say, option)
-        if options.frozen_blocks:
-            freeze_lower(module, options.frozen_blocks)
-        teacher = load_teacher(request.teacher, pictures.classes, device) if request.teacher else None
-        data = _decode(request, pictures, module)
-    options = _with_batch(options, len(data.train))
+    with open_training_set(request.data, request.validation, request.words, held_out, request.options.seed) as pictures:
+        start = _start(request, pictures, device)
+        data = _decode(request, pictures, start.module)
     say(
         f"{len(data.train)} pictures of {len(pictures.classes)} classes, {len(data.held_out)} held out; "
-        f"{_parameters(module)} parameters; {device.type}"
+        f"{_parameters(start.module)} parameters; {device.type}"
     )
     normalise = Normalise(data.preprocess, device)
-    batches, held_out = _prepare(options, module, data, normalise, request.cache)
-    origin = {
-        "pictures": hash_json(
-            [data.train.digest, data.held_out.digest, data.train.targets.tolist(), data.held_out.targets.tolist()]
-        ),
-        "first weights": first.sha256,
-        "teacher": teacher.sha256 if teacher else "",
-    }
-    trainer = Trainer(module, batches, options, teacher, device, origin)
+    batches, validation = _prepare(start, data, normalise, request.cache)
+    trainer = Trainer(start.module, batches, start.options, start.teacher, device, _origin(start, data))
     if request.resume:
         trainer.load(checkpoint)
         say(f"resuming after step {trainer.position.step} of {trainer.steps}")
     request.out.mkdir(parents=True, exist_ok=True)
-    trainer.run(held_out, checkpoint, request.checkpoint_seconds)
+    trainer.run(validation, checkpoint, request.checkpoint_seconds)
     facts = Facts(
         data=request.data_title,
         licence=request.licence,
         command=request.command,
         held_out=pictures.held_out,
-        first_weights=first.title,
+        first_weights=start.first.title,
         teacher=request.teacher.model if request.teacher else "none",
     )
     result = Result(trainer, pictures, HeldOutPictures(data.held_out, normalise, device), data.preprocess)
     return write_result(result, facts, request.out)
+
+
+def _start(request: PictureRequest, pictures: TrainingSet, device: torch.device) -> _Start:
+    """Return what training begins with; whatever is wrong with the request is an error here, before the long work."""
+    options = _with_batch(request.options, len(pictures.train))
+    torch.manual_seed(options.seed)
+    module = create_model(options, len(pictures.classes))
+    first = find_first_weights(request.model, say)
+    if first.path is not None:
+        option = "--checkpoint" if request.model.checkpoint else f"--model {request.model.model}:"
+        load_first_weights(module, first.path, pictures.classes, say, option)
+    if options.frozen_blocks:
+        freeze_lower(module, options.frozen_blocks)
+    make_optimizer(module, options)
+    teacher = load_teacher(request.teacher, pictures.classes, device) if request.teacher else None
+    return _Start(module, first, teacher, options)
+
+
+def _origin(start: _Start, data: _Data) -> dict[str, str]:
+    """Return what decides the result besides the options, as a checkpoint has it."""
+    arrays = (data.train, data.held_out)
+    return {
+        "pictures": hash_json([[array.digest, array.targets.tolist()] for array in arrays]),
+        "first weights": start.first.sha256,
+        "teacher": start.teacher.sha256 if start.teacher else "",
+    }
 
 
 def _parameters(module: nn.Module) -> str:
@@ -172,15 +188,13 @@ def _decode(request: PictureRequest, pictures: TrainingSet, module: nn.Module) -
     return _Data(train, model_inputs(pictures.validation, preprocess, cache, "held-out pictures"), preprocess)
 
 
-def _prepare(
-    options: PictureTrainOptions, module: nn.Module, data: _Data, normalise: Normalise, cache: Path
-) -> tuple[Batches, HeldOut]:
+def _prepare(start: _Start, data: _Data, normalise: Normalise, cache: Path) -> tuple[Batches, HeldOut]:
     """Return what is trained on and what is held out: pictures, or activations of the frozen blocks."""
-    device, classes = choose_device(), int(data.train.targets.max()) + 1
+    device, options, classes = choose_device(), start.options, int(data.train.targets.max()) + 1
     if not options.frozen_blocks:
         batches = AugmentedPictures(data.train, classes, options, normalise, device)
         return batches, HeldOutPictures(data.held_out, normalise, device)
-    lower = LowerBlocks(module.to(device), options.frozen_blocks, normalise, device, cache)
+    lower = LowerBlocks(start.module.to(device), options.frozen_blocks, normalise, device, cache)
     train = lower.activations(data.train, mirrored=True, title="training pictures")
     held_out = lower.activations(data.held_out, mirrored=False, title="held-out pictures")
     return FrozenActivations(train, classes, options, device), HeldOutActivations(held_out, device)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
 
 from export.conversion.engine.compile import BUILDS, MOST_BYTES, make_engine
-from export.conversion.engine.export import FILE, run_vit
+from export.conversion.engine.export import FILE
+from export.conversion.engine.run import run_vit
 from export.core.errors import MeasurementError
 from export.data.preprocess import preprocess, read_image
 from export.measuring.browser.chromium import Troubles

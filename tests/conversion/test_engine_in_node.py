@@ -9,7 +9,7 @@ import pytest
 from engine_models import ENGINE_TESTS, all_builds, quantized
 
 from export.conversion.engine.compile import make_engine
-from export.conversion.engine.export import RUNNER, run_vit
+from export.conversion.engine.run import RUNNER, run_vit
 
 pytestmark = pytest.mark.conversion
 

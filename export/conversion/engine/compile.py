@@ -1,5 +1,7 @@
 """Our engine's WebAssembly: compiled from `site/engine/` by Zig's C compiler, once per content."""
 
+import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,11 +12,13 @@ from tempfile import TemporaryDirectory
 
 from export.conversion.engine import contract
 from export.core.errors import ExportError, RequestError
+from export.core.extras import install
 from export.core.files import hash_file, hash_json, replacing_folder
-from export.core.paths import ENGINE_SOURCE
+from export.core.paths import ENGINE_SOURCE, INSTALLED, PREBUILT_ENGINE
 
 CACHE = Path(".cache/engine")
 COMPILER = "ziglang"
+ORIGIN = "origin.json"  # of prebuilt ones: the key, and the version of the compiler
 MOST_BYTES = 40 * 1024  # of a build: the page's first visitor waits for it
 
 
@@ -79,9 +83,12 @@ THREAD_FLAGS = (
 def make_engine() -> Path:
     """Return the folder of the engine's builds, compiling them when their sources have changed.
 
+    An installed package has brought them along.
     Raises `RequestError` when the compiler is missing, `ExportError` when compiling fails or a build has become too
     large.
     """
+    if INSTALLED:
+        return PREBUILT_ENGINE
     folder = CACHE / engine_key()[:16]
     if (folder / BUILDS[-1].name).exists():
         return folder
@@ -96,26 +103,43 @@ def make_engine() -> Path:
 
 def engine_key() -> str:
     """Return the hash of everything the builds are made from."""
+    if INSTALLED:
+        return _origin()["key"]
     paths = sorted(ENGINE_SOURCE.rglob("*.[ch]"))
     sources = [[path.relative_to(ENGINE_SOURCE).as_posix(), hash_file(path)] for path in paths]
     builds = [[build.name, build.isa, build.threads] for build in BUILDS]
     flags = [*FLAGS, *RELAXED_FLAGS, *THREAD_FLAGS]
-    return hash_json([sources, contract.header(), builds, flags, _compiler_version()])
+    return hash_json([sources, contract.header(), builds, flags, compiler_version()])
 
 
 @cache
-def _compiler_version() -> str:
+def compiler_version() -> str:
+    """Return the version of the compiler of the builds; raises `RequestError` where it is needed and missing."""
+    if INSTALLED:
+        return _origin()["compiler"]
     try:
         return version(COMPILER)
     except PackageNotFoundError as error:
         raise RequestError(
-            f"the package {COMPILER} is not installed; it compiles the vit engine", hint="run: make setup"
+            f"the package {COMPILER} is not installed; it compiles the vit engine", hint=install("compile")
         ) from error
+
+
+@cache
+def _origin() -> dict[str, str]:
+    origin: dict[str, str] = json.loads((PREBUILT_ENGINE / ORIGIN).read_text("ascii"))
+    return origin
+
+
+def write_prebuilt(folder: Path) -> None:
+    """Write the builds and where they come from, as `PREBUILT_ENGINE` holds them; raises what `make_engine` raises."""
+    shutil.copytree(make_engine(), folder)
+    (folder / ORIGIN).write_text(json.dumps({"key": engine_key(), "compiler": compiler_version()}), "ascii")
 
 
 def compile_build(build: Build, target: Path) -> None:
     """Write a build; raises `RequestError` when the compiler is missing, `ExportError` when compiling fails."""
-    _compiler_version()
+    compiler_version()
     features = ["generic", "simd128", "bulk_memory"]
     features += ["relaxed_simd"] * build.relaxed + ["atomics"] * build.threads
     with TemporaryDirectory() as generated:

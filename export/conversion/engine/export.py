@@ -11,7 +11,6 @@ none), `model`, `recipe`, `sha256` of the tensor bytes.
 
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,20 +22,17 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from export.conversion.converter_process import run_node
-from export.conversion.engine.compile import make_engine
 from export.conversion.engine.contract import FILE_FIELDS, FLAGS, FLOATS, FORMAT, POOLS, VERSION, WIDTH_MULTIPLE
+from export.conversion.engine.run import run_engine
 from export.conversion.engine.tensors import Tensors, add_linear, add_norm, add_products, kind_of, refuse
 from export.core.errors import VerificationError
 from export.core.fidelity import Comparison, compare
-from export.core.paths import SITE
 from export.models.float_artifact import run_model
 from export.quantization.integer_file import FILE as INTEGER_FILE
 from export.quantization.integer_file import QuantizedModel, load_quantized, write_safetensors
 from export.quantization.layers.modules import QuantConv2d
 
 FILE = "model.vit"
-RUNNER = SITE / "tools" / "run_vit.mjs"
 
 
 def convert_engine(
@@ -51,8 +47,7 @@ def convert_engine(
 
     model = load_quantized(parent / INTEGER_FILE)
     to_engine(model, target)
-    with TemporaryDirectory() as scratch:
-        outputs = run_vit(target, golden_inputs, make_engine(), Path(scratch), log)
+    outputs = run_engine(target, golden_inputs, log)
     found = compare(
         run_model(model.module, golden_inputs), outputs, edge="vit", parent="safetensors", subject=f"{name}: vit engine"
     )
@@ -232,20 +227,3 @@ def _sizes(module: VisionTransformer, flags: int, tensors: Tensors) -> dict[str,
     }
     assert sizes.keys() == set(FILE_FIELDS), "the engine's contract has other fields"
     return sizes
-
-
-def run_vit(
-    file: Path, inputs: NDArray[np.float32], wasm: Path, scratch: Path, log: Path, *options: str
-) -> NDArray[np.float32]:
-    """Run the engine's file with the page's own engine in Node, one image at a time: [n, 3, H, W] → [n, K].
-
-    `wasm` is the folder of `engine_build`; `options` are further ones of `run_vit.mjs`.
-    """
-    images = np.ascontiguousarray(inputs.transpose(0, 2, 3, 1), "<f4")
-    source, target = scratch / "images.f32", scratch / "logits.f32"
-    images.tofile(source)
-    target.unlink(missing_ok=True)  # an earlier model's outputs
-    shape = ",".join(str(size) for size in images.shape)
-    arguments = ["--model", str(file), "--wasm", str(wasm), "--inputs", str(source), "--shape", shape]
-    run_node(RUNNER, [*arguments, "--output", str(target), *options], log)
-    return np.fromfile(target, "<f4").reshape(len(images), -1)

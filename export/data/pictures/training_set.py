@@ -59,7 +59,7 @@ class TrainingSet:
 
 @dataclass(frozen=True, slots=True)
 class _Sets:
-    """The files of a source: pictures by set (`train`, and `validation` where it has one), and their annotations."""
+    """The `files` of a source: its `pictures` by set, and the classes of those that are `annotated`."""
 
     source: Path
     read: Read

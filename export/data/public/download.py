@@ -12,7 +12,7 @@ from export.core.errors import ExportError
 from export.core.units import format_bytes
 
 TIMEOUT_SECONDS, ATTEMPTS = 30, 10
-BLOCK = 1 << 18
+BLOCK, MB = 1 << 18, 1_000_000
 PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
 
 
@@ -63,10 +63,12 @@ def _append(url: str, partial: Path, title: str) -> None:
             start = 0  # the server sends it from the beginning
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else 0
-        with partial.open("ab" if start else "wb") as stream, LongProgress(title, total, "byte", start) as progress:
+        got, progress = start, LongProgress(title, total // MB, "MB", start // MB)
+        with partial.open("ab" if start else "wb") as stream, progress:
             while block := response.read(BLOCK):
                 stream.write(block)
-                progress.step(len(block))
+                progress.step((got + len(block)) // MB - got // MB)
+                got += len(block)
     if total and _size(partial) < total:
         raise ConnectionError(f"{format_bytes(total - _size(partial))} are missing")
 

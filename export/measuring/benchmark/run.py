@@ -12,6 +12,7 @@ from export.core.files import write_atomically
 from export.core.records import SCHEMA_VERSION, Environment
 from export.measuring.benchmark.first_visit import SLOW, measure_first_visits
 from export.measuring.benchmark.gpu_dispatches import count_dispatches
+from export.measuring.benchmark.peer.site import make_peer_bundle
 from export.measuring.benchmark.rounds import RoundRobin
 from export.measuring.benchmark.site import BenchmarkSite, build_benchmark_site
 from export.measuring.benchmark.targets import GPU_BACKENDS, TARGETS, VISITED
@@ -58,6 +59,7 @@ def run_benchmark(request: BenchmarkRequest) -> Benchmark:
     Raises `RequestError` when `out` is something else, and what building and measuring raise.
     """
     benchmark = read_benchmark(request.out if request.out.exists() else None)
+    make_peer_bundle()  # or it says what is missing, before the long work
     for model in request.models:
         measured = benchmark_model(model, request)
         merged = measured if benchmark is None else merge_benchmarks(benchmark, measured)

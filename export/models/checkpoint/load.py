@@ -119,6 +119,10 @@ def _tell_choice(
 ) -> None:
     if selection.prefix:
         tell(f"note: using the weights under {selection.prefix.rstrip('.')!r} in {path.name}")
+    unused = [copy for copy in selection.copies if copy not in {one.prefix for one in refused}]
+    if unused and not selection.averaged:
+        names = ", ".join(repr(copy.rstrip(".")) for copy in unused)
+        tell(f"note: weights of the same names under {names} are not used")
     for one in refused:
         tell(f"note: the weights under {one.prefix.rstrip('.')!r} do not fit and are passed over")
     if fitting.dropped:
@@ -162,12 +166,14 @@ def _shaped(architecture: Architecture, default: nn.Module, fitting: _Fitting) -
     if not changes:
         fitting.changes = {}
         return default
-    try:
-        module = architecture.create(architecture.arguments | changes)
-    except Exception:  # shapes that no member of the family has: the list of misfits says what is wrong
-        return default
-    fitting.changes = changes
-    return module
+    for tried in (changes, {name: value for name, value in changes.items() if name == "num_classes"}):
+        try:
+            module = architecture.create(architecture.arguments | tried)
+        except Exception:  # shapes that no member of the family has: the list of misfits says what is wrong
+            continue
+        fitting.changes = tried
+        return module
+    return default
 
 
 def _drop(fitting: _Fitting, module: nn.Module, beside: Collection[str]) -> None:
@@ -194,7 +200,7 @@ def _find_head(path: Path, architecture: Architecture, module: nn.Module, fittin
         return
     misfit = compare_tensors(module, fitting.tensors)
     unexpected = misfit.unexpected
-    stem = _lone_linear(unexpected, getattr(module, "num_features", None))
+    stem = _lone_linear(unexpected, getattr(module, "head_hidden_size", None))
     whole = all(name.startswith(f"{head}.") or name.endswith(COUNTERS) for name in misfit.missing)
     if stem is not None and whole:
         weight = fitting.tensors.pop(f"{stem}.weight")

@@ -1,12 +1,11 @@
 """The file of our own engine: a recipe's integers, and a plan of the layers."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.conversion.engine.compile import engine_key, make_engine
+from export.conversion.engine.compile import engine_key
 from export.pipeline.stage import Outcome, Stage, Tools
 
 
@@ -28,8 +27,8 @@ def make(stage: Stage) -> Outcome:
 
 
 def run(folder: Path, inputs: NDArray[np.float32], tools: Tools, log: Path) -> NDArray[np.float32]:
-    """Run the model in the engine's WebAssembly, in Node: `[n, 3, H, W]` → `[n, K]`."""
-    from export.conversion.engine.export import FILE, run_vit
+    """Run the model in the engine's WebAssembly: `[n, 3, H, W]` → `[n, K]`."""
+    from export.conversion.engine.export import FILE
+    from export.conversion.engine.run import run_engine
 
-    with TemporaryDirectory() as scratch:
-        return run_vit(folder / FILE, inputs, make_engine(), Path(scratch), log)
+    return run_engine(folder / FILE, inputs, log)

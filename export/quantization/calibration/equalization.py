@@ -11,6 +11,7 @@ from export.core.errors import ConversionError
 # A LayerNorm and the layer it feeds, by their names within the module that holds both.
 PAIRS = (("norm1", "attn.qkv"), ("norm2", "mlp.fc1"), ("norm", "reduction"))
 LEAST_SPREAD = 1e-5  # of the mean scale: channels that hardly vary are not blown up
+LEAST_SCALE = 1e-30  # where no channel varies at all, or no weight is used: ratios stay finite
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def layernorm_factors(inputs: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """
     low, high = inputs.amin(0).clamp_max(0), inputs.amax(0).clamp_min(0)
     scale = (high - low) / (2**bits - 1)
-    scale = scale.clamp_min(scale.mean() * LEAST_SPREAD)
+    scale = _clamped(scale)
     zero_point = -low / scale
     mean_scale, mean_point = scale.mean(), zero_point.mean()
     ratio = scale / mean_scale
@@ -74,6 +75,9 @@ def smooth_factors(inputs: Tensor, weights: Sequence[Tensor], strength: float) -
     """Return the ratio `[in]` = max|x|^α / max|w|^(1-α), geometric mean 1 (Xiao et al. 2023, "SmoothQuant", eq. 4)."""
     activation = inputs.abs().amax(0)
     weight = torch.stack([value.detach().abs().amax(0) for value in weights]).amax(0)
-    floor = activation.mean() * LEAST_SPREAD
-    ratio = activation.clamp_min(floor) ** strength / weight.clamp_min(weight.mean() * LEAST_SPREAD) ** (1 - strength)
+    ratio = _clamped(activation) ** strength / _clamped(weight) ** (1 - strength)
     return ratio / ratio.log().mean().exp()
+
+
+def _clamped(values: Tensor) -> Tensor:
+    return values.clamp_min((values.mean() * LEAST_SPREAD).clamp_min(LEAST_SCALE))

@@ -116,8 +116,11 @@ def gradient_loss(outputs: Tensor, kind: str, generator: torch.Generator) -> Ten
     Fisher information as its mean (Kunstner et al. 2019, "Limitations of the Empirical Fisher Approximation for
     Natural Gradient Descent", eq. 3). `gaussian`: outputs · ε with ε of unit variance, the same for an embedding.
     `published`: KL(p‖p) of the model with itself, as PTQ4ViT's code has it, whose true gradient is 0: what remains
-    is rounding.
+    is rounding. `independent`: as fisher, for outputs that do not exclude each other. Those, and a single output, are
+    taken as logits of two classes each, of which the other's is 0: softmax gives their sigmoid.
     """
+    if kind != "gaussian" and (kind == "independent" or outputs.shape[-1] == 1):
+        outputs = torch.stack((outputs, torch.zeros_like(outputs)), -1).flatten(0, 1)
     if kind == "published":
         return F.kl_div(F.log_softmax(outputs, -1), F.softmax(outputs.detach(), -1), reduction="batchmean")
     if kind == "gaussian":

@@ -26,7 +26,8 @@ class Loss:
 
     It is a scalar, or one value per index of the dimension `keep`. By `metric`:
     hessian is mean((g·Δ)²) with the `gradient` g (PTQ4ViT, eq. 7), mse mean(Δ²), l1 mean(|Δ|), cosine minus the mean
-    cosine similarity over the last dimension, or where that is kept minus the one over all others.
+    cosine similarity over the last dimension, or where that is kept, or is a single output, minus the one over all
+    others.
     """
 
     def __init__(self, metric: Metric, reference: Tensor, gradient: Tensor | None, keep: int | None = None) -> None:
@@ -39,7 +40,10 @@ class Loss:
 
     def __call__(self, output: Tensor) -> Tensor:
         """Return the loss of an output, which is overwritten."""
-        if self.metric == "cosine" and self.keep == self.reference.ndim - 1:
+        last = self.reference.ndim - 1
+        if self.metric == "cosine" and self.keep is None and self.reference.shape[last] == 1:
+            return -F.cosine_similarity(self.reference.flatten(), output.flatten(), dim=0)
+        if self.metric == "cosine" and self.keep == last:
             return -F.cosine_similarity(self.reference.flatten(0, -2), output.flatten(0, -2), dim=0)
         if self.metric == "cosine":
             similarity = -F.cosine_similarity(self.reference, output, dim=-1)
@@ -56,10 +60,15 @@ class Loss:
 
 
 def best_candidate(candidates: Sequence[float], loss: Callable[[float], Tensor]) -> Tensor:
-    """Return the candidate of least loss, the first of equals: a scalar, or one for each value of the loss."""
+    """Return the candidate of least loss, the first of equals: a scalar, or one for each value of the loss.
+
+    Where none makes a difference, since the layer's output makes none, it is the one nearest to the full range.
+    """
     losses = torch.stack([loss(candidate) for candidate in candidates])
     losses = torch.where(losses.isnan(), torch.inf, losses)
-    return torch.tensor(candidates, device=losses.device)[losses.argmin(0)]
+    values = torch.tensor(candidates, device=losses.device)
+    indifferent = losses.amin(0) == losses.amax(0)
+    return values[torch.where(indifferent, (values - 1).abs().argmin(), losses.argmin(0))]
 
 
 def search_quantizer(

@@ -60,7 +60,7 @@ class Trainer:
         self.module = module.to(device).to(memory_format=torch.channels_last)
         self.steps_per_epoch = max(1, len(batches) // options.batch_size)
         self.steps = max(1, round(options.epochs * self.steps_per_epoch))
-        self.optimizer = _optimizer(self.module, options)
+        self.optimizer = make_optimizer(self.module, options)
         self.peaks = [group["lr"] * group.get("lr_scale", 1.0) for group in self.optimizer.param_groups]
         self.ema = ModelEmaV3(self.module, decay=options.ema_decay, use_warmup=True)
         self.trained = self._trained_part(self.module)
@@ -218,7 +218,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def _optimizer(module: nn.Module, options: PictureTrainOptions) -> Any:
+def make_optimizer(module: nn.Module, options: PictureTrainOptions) -> Any:
+    """Return timm's optimizer of that name, its learning rates by layer; raises `RequestError` for an unknown one."""
     try:
         return create_optimizer_v2(
             module,

@@ -7,7 +7,7 @@ SHARE = 0.5  # of the layers, drawn anew at every step
 
 
 class WeightNoise:
-    """Rounds weights to `bits`, symmetric and per_channel, as `state` for `torch.func.functional_call`.
+    """Rounds weights to `bits`, symmetric and per_channel.
 
     Fan et al. (arXiv 2004.07320): layers that are rounded at random in training keep their accuracy when all are.
     """

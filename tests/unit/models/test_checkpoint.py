@@ -259,6 +259,41 @@ def test_any_prefix_is_taken_off_and_what_belongs_to_training_is_dropped(
     ]
 
 
+def test_of_two_networks_of_one_shape_it_is_said_which_is_used(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    other = {name: value + 1 for name, value in tensors.items()}
+    content = {f"teacher.{name}": value for name, value in other.items()}
+    content |= {f"student.{name}": value for name, value in tensors.items()}
+    assert assert_fits(save({"state_dict": content}, tmp_path / "a.ckpt"), tensors) == [
+        "note: using the weights under 'state_dict.student' in a.ckpt",
+        "note: weights of the same names under 'state_dict.teacher' are not used",
+    ]
+    dino = {"student": other, "teacher": {f"backbone.{name}": value for name, value in tensors.items()}}
+    assert "'teacher.backbone'" in assert_fits(save(dino, tmp_path / "b.pth"), tensors)[0]
+
+
+def test_what_lightning_keeps_of_its_own_state_is_no_weight(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    best = {"best_model_score": torch.tensor(0.9), "kth_value": torch.tensor(1.0), "best_k_models": {"/a/b.ckpt": ONE}}
+    content = {
+        "epoch": 3,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {f"net.{name}": value for name, value in tensors.items()},
+        "callbacks": {"ModelCheckpoint{'monitor': 'val_acc'}": best | {"dirpath": Path("runs")}},
+        "optimizer_states": [{"state": {0: {"exp_avg": ONE}}, "param_groups": []}],
+        "optimizer": {"state": {"blocks.0": {"exp_avg": ONE}}},
+        "loops": {"fit_loop": {"state_dict": {"x": ONE}}},
+        "hyper_parameters": {"lr": np.float64(0.1)},
+    }
+    assert assert_fits(save(content, tmp_path / "epoch=3-step=40.ckpt"), tensors) == [
+        "note: using the weights under 'state_dict.net' in epoch=3-step=40.ckpt"
+    ]
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+def test_wrappers_inside_names_are_taken_out(tensors: dict[str, Tensor], tmp_path: Path, wrapper: str) -> None:
+    wrapped = {name.replace("blocks.0.", f"blocks.0.{wrapper}."): value for name, value in tensors.items()}
+    assert assert_fits(save(wrapped, tmp_path / "a.pth"), tensors) == []
+
+
 def test_an_average_with_its_counter_is_used(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     raw = {name: value + 1 for name, value in tensors.items()}
     average = {"n_averaged": torch.tensor(3), **{f"module.{name}": value for name, value in tensors.items()}}
@@ -389,6 +424,36 @@ def test_shapes_tell_the_architecture_and_that_is_said(
     module = make(**arguments)
     said = assert_fits(save(module.state_dict(), tmp_path / "a.pth"), module.state_dict())
     assert said == [f"note: a.pth differs from deit_x: {differences}"]
+
+
+def test_shapes_tell_the_windows_and_stages_of_swin(tmp_path: Path) -> None:
+    name, default = "swin_tiny_patch4_window7_224", {"embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2)}
+    other = {"img_size": 128, "window_size": 4, "depths": (1, 2), "num_heads": (2, 4), "num_classes": 3}
+    module = timm.create_model(name, pretrained=False, **{**default, **other})
+
+    def make_swin(given: dict[str, Any]) -> nn.Module:
+        return timm.create_model(name, pretrained=False, **given)  # type: ignore[no-any-return]
+
+    architecture = Architecture(
+        "swin", make_swin, default | {"img_size": 64, "window_size": 2}, "head.fc", "patch_embed.proj"
+    )
+    result = load_checkpoint(save(module.state_dict(), tmp_path / "a.pth"), architecture, lambda note: None)
+    assert result.arguments == default | other
+    assert result.module(torch.zeros(1, 3, 128, 128)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("registers", [False, True])
+def test_dinov2_at_another_size_is_understood(tmp_path: Path, registers: bool) -> None:
+    name = "vit_small_patch14_reg4_dinov2" if registers else "vit_small_patch14_dinov2"
+    small = {"embed_dim": 24, "depth": 1, "num_heads": 2}
+
+    def make_dino(given: dict[str, Any]) -> nn.Module:
+        return timm.create_model(name, pretrained=False, **{**small, **given})  # type: ignore[no-any-return]
+
+    tensors = make_dino({"img_size": 224, "num_classes": 0}).state_dict() | {"mask_token": torch.zeros(1, 24)}
+    architecture = Architecture("dino", make_dino, {"num_classes": 0}, "head", "patch_embed.proj")
+    result = load_checkpoint(save(tensors, tmp_path / "a.pth"), architecture, lambda note: None)
+    assert result.arguments == {"num_classes": 0, "img_size": 224}
 
 
 def test_a_file_without_a_head_gives_an_embedding(tensors: dict[str, Tensor], tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_readme_set_up_and_workflows_agree_on_versions() -> None:
     for versions in ("Python 3.11 or 3.12", "Node.js 20.10 or newer"):
         assert versions in DOCUMENTS[README] and versions in DOCUMENTS["docs/contributing.md"] and versions in setup
     assert 'python: ["3.11", "3.12"]' in workflow and 'node-version: "20"' in workflow
-    assert 'requires-python = ">=3.11,<3.13"' in (ROOT / "pyproject.toml").read_text()
+    assert 'requires-python = ">=3.11,<3.14"' in (ROOT / "pyproject.toml").read_text()
     assert '"node": ">=20.10"' in (ROOT / "site/package.json").read_text()
 
 

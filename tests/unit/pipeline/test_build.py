@@ -19,6 +19,13 @@ def test_the_default_is_the_embedded_model_in_every_recipe() -> None:
     assert tuple(recipe.name for recipe in request.recipes) == DEFAULT_RECIPES
 
 
+def test_an_engine_leaves_out_the_default_recipes_that_it_cannot_run_and_says_so() -> None:
+    request = read_request(["--engine", "vit"])
+    assert [recipe.name for recipe in request.recipes] == ["w8a8_gptq", "w4a8_gptq"]
+    assert request.notes == ("left out: u8, f16, f32, which vit cannot run",)
+    assert not read_request([]).notes and not read_request(["--engine", "vit", "--recipe", "w8a8_gptq"]).notes
+
+
 def test_models_are_repeatable_and_recipes_a_list() -> None:
     request = read_request(["--model", "deit_t", "--model", "vit_t", "--model", "deit_t", "--recipe", "u8, f32"])
     assert [model.name for model in request.models] == ["deit_t", "vit_t"]

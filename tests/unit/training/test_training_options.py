@@ -1,7 +1,5 @@
 """Every option has an effect or is refused with one sentence and exit code 2."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,12 +7,11 @@ from conftest import Train
 from pictures import MODEL, SHORT, make_classes
 from safetensors.torch import save_file
 
+from export.core.console import run
 from export.core.errors import RequestError
 from export.train import main
 from export.train import parser as make_parser
 from export.training.arguments import picture_options
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -86,11 +83,15 @@ def test_a_teacher_of_other_classes_is_refused(train: Train, tmp_path: Path) -> 
         train(*teacher, "--teacher-image-size", "16")
 
 
-def test_the_command_ends_with_2_and_one_sentence(pictures: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "export.train", "--data", str(pictures), *SHORT, "--out", str(tmp_path / "out")]
-    done = subprocess.run([*command, "--layer-decay", "2"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == "error: --layer-decay 2.0 must be from 0.01 to 1\n"
+def test_the_command_ends_with_2_and_one_sentence(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for option, value, sentence in (
+        ("--layer-decay", "2", "error: --layer-decay 2.0 must be from 0.01 to 1\n"),
+        ("--model-arguments", "[1]", "is not a JSON object"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            run(main, ["--data", str(pictures), *SHORT, option, value])
+        said = capsys.readouterr()
+        assert end.value.code == 2 and sentence in said.err and said.out == ""
 
 
 def test_options_of_the_published_model_mean_what_they_did() -> None:

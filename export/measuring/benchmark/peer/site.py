@@ -10,7 +10,7 @@ from pathlib import Path
 
 from export.core.errors import ExportError, RequestError
 from export.core.files import hash_file, hash_json, replacing_folder
-from export.core.paths import SITE
+from export.core.paths import INSTALLED, SITE
 from export.measuring.benchmark.peer import hub_folder
 from export.models.float_artifact import GOLDEN, SPEC, WEIGHTS
 
@@ -56,8 +56,14 @@ def make_hub_folder(artifact: Path, cache: Path = CACHE) -> Path:
 def make_peer_bundle(cache: Path = CACHE) -> Path:
     """Return the folder of the page's files, bundling them when `site/peer/` or the packages have changed.
 
-    Raises `RequestError` when Node or the packages are missing, `ExportError` when bundling fails.
+    Raises `RequestError` when Node or the packages are missing, as in an installed package, `ExportError` when bundling
+    fails.
     """
+    if INSTALLED:
+        raise RequestError(
+            "the benchmark compares with transformers.js, which the installed package does not bring",
+            hint="run it in a checkout of the repository",
+        )
     files = sorted(path for pattern in SOURCES for path in SITE.glob(pattern) if path.is_file())
     key = hash_json([[path.relative_to(SITE).as_posix(), hash_file(path)] for path in files])
     folder = cache / f"page-{key[:16]}"
