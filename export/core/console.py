@@ -17,6 +17,7 @@ from export.core.extras import explain
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+LINE_SECONDS = 60  # between lines on what takes long
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 
 
@@ -122,6 +123,37 @@ class Progress:
         self.done += count
         left = (time.perf_counter() - self.started) / self.done * (self.total - self.done)
         say(f"  [{self.done}/{self.total}] {text}" + (f"   about {format_seconds(left)} left" if left > 0 else ""))
+
+
+class LongProgress:
+    """A bar with the time left for what takes minutes or more; where nobody looks at it, a line a minute instead."""
+
+    def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
+        self.title, self.total, self.unit, self.first, self.done = title, total, unit, done, done
+        self.bar = bar(title, total, unit)
+        self.bar.update(done)
+        self.started = self.said = time.perf_counter()
+
+    def __enter__(self) -> "LongProgress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+    def step(self, count: int = 1) -> None:
+        """Count steps as done."""
+        self.done += count
+        self.bar.update(count)
+        now = time.perf_counter()
+        if self.bar.disable and now - self.said > LINE_SECONDS and self.done < self.total:
+            self.said = now
+            plural = "s" * self.unit.islower()
+            say(f"  {self.title}: {self.done} of {self.total} {self.unit}{plural}, about {self.time_left()} left")
+
+    def time_left(self) -> str:
+        """Return the time left at the pace so far."""
+        pace = (time.perf_counter() - self.started) / max(1, self.done - self.first)
+        return format_seconds(pace * (self.total - self.done))
 
 
 def format_seconds(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """Names of classes that need no file: ImageNet's own, and numbers."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -22,6 +23,12 @@ def imagenet_synsets(outputs: int) -> tuple[str, ...] | None:
     """Return the WordNet ids (`n01440764`) of the outputs of an ImageNet head of that size, or None."""
     info = _imagenet(outputs)
     return None if info is None else tuple(info.label_names())
+
+
+def imagenet_names(synsets: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the names of classes of ImageNet-1k given by their WordNet ids, or None where one is no such id."""
+    labels = dict(zip(imagenet_synsets(1000) or (), imagenet_labels(1000) or (), strict=True))
+    return tuple(labels[synset] for synset in synsets) if all(synset in labels for synset in synsets) else None
 
 
 def _imagenet(outputs: int) -> Any:

@@ -73,7 +73,9 @@ def test_every_command_is_documented_and_has_help_with_examples(name: str) -> No
 
 
 def options_of(command: str) -> set[str]:
-    parser: argparse.ArgumentParser = importlib.import_module(f"export.{command}").parser()
+    module = importlib.import_module(f"export.{command}")
+    module = importlib.import_module(f"export.{command}.__main__") if hasattr(module, "__path__") else module
+    parser: argparse.ArgumentParser = module.parser()
     return {option for action in parser._actions for option in action.option_strings}
 
 
