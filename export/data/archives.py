@@ -1,6 +1,7 @@
 """Files of a folder, a zip or a tar by name, one way for all three; nothing is unpacked to disk."""
 
 import os
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ Readers = dict[str, Callable[[], bytes]]
 Tell = Callable[[str], None]
 
 ENCRYPTED_FLAG, UTF8_FLAG = 0x1, 0x800
+UNICODE_PATH = 0x7075  # an entry's extra field with its name in UTF-8
 SYMBOLIC_LINK, TYPE_MASK = 0o120000, 0o170000  # in the Unix mode that zip keeps in the upper half of its attributes
 
 
@@ -139,9 +141,15 @@ def _zip_readers(path: Path, archive: zipfile.ZipFile, tell: Tell) -> Readers:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Return an entry's name: UTF-8 also where the archive does not say so, else the format's code page 437."""
+    """Return an entry's name: UTF-8 also where the archive does not say so, or says it beside; else code page 437."""
     if info.flag_bits & UTF8_FLAG:
         return info.filename
+    extra = info.extra
+    while len(extra) >= 4:
+        kind, size = struct.unpack("<HH", extra[:4])
+        if kind == UNICODE_PATH:  # after a version and a checksum
+            return extra[9 : 4 + size].decode(errors="replace")
+        extra = extra[4 + size :]
     try:
         return info.filename.encode("cp437").decode()
     except UnicodeError:

@@ -16,7 +16,7 @@ from export.core.console import printable, say, several
 from export.core.errors import RequestError
 from export.core.records import ModelSpec
 from export.data.archives import Read, list_files, reading
-from export.data.fashion import LABELS, read_embedded
+from export.data.embedded import embedded_for
 from export.data.labels.class_folders import match_folders, own_classes
 from export.data.labels.known import numbered_labels
 from export.data.preprocess import SUFFIXES, read_image, resize_and_crop
@@ -162,13 +162,20 @@ def _find_faults(
     return faults
 
 
+def has_test_images(spec: ModelSpec) -> bool:
+    """Say whether the repository brings labelled test images for models of these labels."""
+    own = embedded_for(spec.labels)
+    return own is not None and own.test is not None
+
+
 def _embedded(spec: ModelSpec, limit: int | None, seed: int) -> Dataset:
-    if spec.labels != LABELS:
+    own = embedded_for(spec.labels)
+    if own is None or own.test is None:
         raise RequestError(
-            f"there are no embedded images for {spec.name}, only for the model fashion",
+            f"there are no embedded test images for {spec.name}, only for the model fashion",
             hint="pass --data with a folder of images, of class folders, or a .zip or .tar of either",
         )
-    test = read_embedded("test")
+    test = own.test()
     labels = [int(label) for label in test.labels]
     chosen = draw(labels, limit, seed)
 
@@ -177,7 +184,7 @@ def _embedded(spec: ModelSpec, limit: int | None, seed: int) -> Dataset:
         yield lambda name: _png(test.images[int(re.sub(r"\D", "", name))])
 
     return Dataset(
-        title="Fashion-MNIST test images",
+        title=own.test_title,
         names=tuple(f"test-{index:05}.png" for index in chosen),
         labels=tuple(labels[index] for index in chosen),
         total=len(test),

@@ -43,7 +43,13 @@ def quantize(parent: Path, recipe: Recipe, images: CalibrationImages, folder: Pa
             drawn.set_postfix_str(name, refresh=False)
 
         calibrated = calibrate(
-            module.to(place), recipe, calibration, features=spec.features, tell=tell, checkpoint=store
+            module.to(place),
+            recipe,
+            calibration,
+            features=spec.features,
+            independent=spec.probabilities == "sigmoid",
+            tell=tell,
+            checkpoint=store,
         ).cpu()
     write_quantized(QuantizedModel(spec, recipe, calibrated), folder / FILE)
     (folder / RECIPE).write_text(json.dumps(recipe.to_json(), indent=1) + "\n")

@@ -99,6 +99,10 @@ def _tell_choice(
 ) -> None:
     if selection.prefix:
         tell(f"note: using the weights under {selection.prefix.rstrip('.')!r} in {path.name}")
+    unused = [copy for copy in selection.copies if copy not in {one.prefix for one in refused}]
+    if unused and not selection.averaged:
+        names = ", ".join(repr(copy.rstrip(".")) for copy in unused)
+        tell(f"note: weights of the same names under {names} are not used")
     for one in refused:
         tell(f"note: the weights under {one.prefix.rstrip('.')!r} do not fit and are passed over")
     if fitting.dropped:
@@ -176,7 +180,7 @@ def _find_head(path: Path, architecture: Architecture, module: nn.Module, fittin
         return
     misfit = compare_tensors(module, fitting.tensors)
     unexpected = misfit.unexpected
-    stem = _lone_linear(unexpected, getattr(module, "num_features", None))
+    stem = _lone_linear(unexpected, getattr(module, "head_hidden_size", None))
     whole = all(name.startswith(f"{head}.") or name.endswith(COUNTERS) for name in misfit.missing)
     if stem is not None and whole:
         weight = fitting.tensors.pop(f"{stem}.weight")

@@ -64,11 +64,22 @@ def states_several_labels(content: Mapping[str, Any]) -> bool:
 def _places(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     found = []
     for name in PLACES:
-        value = content.get(name)
+        value = _unwrapped(content.get(name))
         value = value if isinstance(value, Mapping) else getattr(value, "__dict__", None)
         if isinstance(value, Mapping):
             found += [value, *(inner for key, inner in value.items() if isinstance(inner, Mapping))]
     return found
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return plain values for OmegaConf's nodes, which are read as dicts of what they hold."""
+    if isinstance(value, Mapping) and "_content" in value:
+        return _unwrapped(value["_content"])
+    if isinstance(value, Mapping) and "_val" in value:
+        return value["_val"]
+    if isinstance(value, Mapping):
+        return {name: _unwrapped(inner) for name, inner in value.items()}
+    return [_unwrapped(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _parsed(value: Any) -> Any:

@@ -55,6 +55,7 @@ class CalibrationJob:
     qparams: ModelQParams
     checkpoint: CalibrationCheckpoint | None
     features: bool
+    independent: bool
     tell: Tell
 
     def finish(self, group: Sequence[QuantizableLayer], chosen: Sequence[QuantizableLayer]) -> None:
@@ -71,13 +72,15 @@ def calibrate(
     images: Tensor,
     *,
     features: bool = False,
+    independent: bool = False,
     tell: Tell = lambda done, total, name: None,
     checkpoint: CalibrationCheckpoint | None = None,
 ) -> nn.Module:
     """Return the quantized copy of a float module, in evaluation mode on its device.
 
     `images [n, 3, H, W]` are normalised calibration images on the same device; `features` says that the outputs are
-    an embedding. `tell` is called after every layer. An interrupted calibration is resumed from its `checkpoint`.
+    an embedding, `independent` that they do not exclude each other. `tell` is called after every layer. An interrupted
+    calibration is resumed from its `checkpoint`.
     Raises `RequestError` for a rule that matches no layer, `ConversionError` when the method does not fit the model.
     """
     quantization = recipe.quantization
@@ -95,6 +98,7 @@ def calibrate(
         qparams=checkpoint.read() if checkpoint else ModelQParams(),
         checkpoint=checkpoint,
         features=features,
+        independent=independent,
         tell=tell,
     )
     choose = _choose_sequentially if _is_sequential(quantization) and _observes(quantization) else _choose_independently
@@ -166,12 +170,14 @@ def _is_sequential(quantization: Quantization) -> bool:
     return quantization.method.weights == "gptq" or quantization.method.compensate != "none"
 
 
-def _gradient(quantization: Quantization, features: bool) -> str | None:
-    method = quantization.method
+def _gradient(job: CalibrationJob) -> str | None:
+    quantization, method = job.quantization, job.quantization.method
     searches = "search" in (method.weights, method.activations) or method.weights == "gptq"
     if quantization.calibration.metric != "hessian" or not searches:
         return None
-    return "gaussian" if features and method.gradient == "fisher" else method.gradient
+    if method.gradient != "fisher":
+        return method.gradient
+    return "gaussian" if job.features else "independent" if job.independent else "fisher"
 
 
 def _choose_sequentially(prepared: PreparedModel, job: CalibrationJob) -> None:
@@ -200,7 +206,7 @@ class _FloatModel:
 
     def __init__(self, module: nn.Module, job: CalibrationJob) -> None:
         self.module, self.job, method = module, job, job.quantization.method
-        self.gradient = _gradient(job.quantization, job.features)
+        self.gradient = _gradient(job)
         self.searches = "search" in (method.weights, method.activations)  # then whole gradients are needed
         self.sensitivity: dict[str, Tensor] = {}
         if self.gradient and not self.searches and not all(job.qparams.has(layer.name) for layer in job.layers):
@@ -232,7 +238,7 @@ def _choose_independently(prepared: PreparedModel, job: CalibrationJob) -> None:
     """Calibrate every layer on the float model, in groups whose observations fit into memory."""
     quantization, layers = job.quantization, job.layers
     groups = [layers]
-    gradient = _gradient(quantization, job.features)
+    gradient = _gradient(job)
     if _observes(quantization):
         uses_gradient = quantization.calibration.metric == "hessian"
         groups = group_by_memory(prepared.module, layers, job.images[:1], len(job.images), gradient=uses_gradient)

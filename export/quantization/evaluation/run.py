@@ -2,10 +2,10 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.core.console import bar, format_seconds, say
-from export.core.fidelity import capped_sqnr_db, cosines
+from export.core.fidelity import capped_sqnr_db, cosines, decisions
 from export.core.files import hash_json
 from export.core.machine import cpu_model
 from export.core.records import ModelSpec
 from export.core.source_code import code_key
 from export.core.stats import proportion
 from export.data.calibration import CalibrationImages, calibration_images
-from export.data.datasets import open_dataset
-from export.data.fashion import LABELS
+from export.data.datasets import has_test_images, open_dataset
 from export.data.preprocess import normalise, read_image, resize_and_crop
 from export.data.synthetic import synthetic_images
 from export.models.float_artifact import read_model
@@ -65,7 +64,7 @@ def open_images(spec: ModelSpec, data: Path | None, limit: int | None) -> Iterat
     A model that has none of its own gets synthetic ones without classes, with a note.
     """
     labels: tuple[int | None, ...]
-    if data is None and spec.labels != LABELS:
+    if data is None and not has_test_images(spec):
         files = synthetic_images(spec, min(limit or SYNTHETIC, SYNTHETIC))
         say(f"  note: {spec.name} has no test images here; {len(files)} synthetic ones say nothing of its accuracy")
         examples, labels, title = iter(files), (None,) * len(files), "synthetic images"
@@ -175,9 +174,15 @@ class _Evaluator:
     float_outputs: Tensor
     calibration_data: Path | None
     code: str
+    said: set[str] = field(default_factory=set)
 
-    def calibration(self, count: int, seed: int) -> CalibrationImages:
-        return calibration_images(self.spec, self.calibration_data, count, seed, tell=lambda text: None)
+    def calibration(self, count: int, seed: int, tell: Callable[[str], None] = lambda note: None) -> CalibrationImages:
+        return calibration_images(self.spec, self.calibration_data, count, seed, tell)
+
+    def say_once(self, note: str) -> None:
+        if note not in self.said:
+            self.said.add(note)
+            say(f"  {note}")
 
     def float_row(self, folder: Path) -> EvaluationRow:
         size = (folder / "weights.safetensors").stat().st_size
@@ -207,10 +212,14 @@ class _Evaluator:
     def quantized(self, recipe: Recipe, key: str, device: torch.device) -> tuple[EvaluationRow, nn.Module]:
         assert recipe.quantization is not None
         calibration = recipe.quantization.calibration
-        images = torch.from_numpy(self.calibration(calibration.images, calibration.seed).images).to(device)
+        tell = self.say_once if recipe.quantization.method.uses_images else self.said.add
+        images = torch.from_numpy(self.calibration(calibration.images, calibration.seed, tell).images).to(device)
         started = time.perf_counter()
         with peak_memory(device) as peak:
-            module = calibrate(self.module.to(device), recipe, images, features=self.spec.features)
+            independent = self.spec.probabilities == "sigmoid"
+            module = calibrate(
+                self.module.to(device), recipe, images, features=self.spec.features, independent=independent
+            )
         seconds = time.perf_counter() - started
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.safetensors"
@@ -247,7 +256,7 @@ class _Evaluator:
         figures: dict[str, Any] = {"sqnr_db": capped_sqnr_db(reference.numpy(), outputs.numpy())}
         labels = self.images.labels
         if not self.spec.features:
-            figures["agreement"] = _hits(outputs.argmax(1) == reference.argmax(1))
+            figures["agreement"] = _hits(torch.from_numpy(decisions(outputs.numpy()) == decisions(reference.numpy())))
             return figures if labels is None else figures | {"top1": _hits(outputs.argmax(1) == labels)}
         figures["cosine"] = float(cosines(reference.numpy(), outputs.numpy()).mean())
         if labels is None:
