@@ -68,7 +68,7 @@ def test_every_name_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_documented_and_has_help_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"python -m export.{name}" in EVERYTHING
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         importlib.import_module(f"export.{name}").main(["--help"])
     assert "Examples:" in capsys.readouterr().out
 
