@@ -274,7 +274,7 @@ def test_the_embedded_images_are_encoded_without_loss() -> None:
 
 
 def test_other_models_bring_no_images() -> None:
-    with pytest.raises(RequestError, match="no embedded images for model") as caught:
+    with pytest.raises(RequestError, match="no embedded test images for model") as caught:
         opened(None)
     assert "--data" in caught.value.hint
 
