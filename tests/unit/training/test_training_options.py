@@ -32,7 +32,7 @@ from export.training.arguments import picture_options
         (["--noise-bits", "9"], "--noise-bits 9 must be 0 or from 2 to 8"),
         (["--phases", "1:0"], "--phases does not apply to training on pictures"),
         (["--install"], "--install does not apply to training on pictures"),
-        (["--qat", "w4a4_lsq"], "--qat does not apply to training on pictures"),
+        (["--qat", "w4a4_lsq"], "--weights does not apply with --qat"),
         (["--ptq", "affine"], "--ptq does not apply to training on pictures"),
         (["--checkpoint", "absent.pt", "--weights", "random"], "mutually exclusive"),
         (["--validation", "absent"], "absent: no such folder or file"),
