@@ -5,6 +5,7 @@ Examples:
   python -m export.evaluate --recipe w8a8_ptq4vit,w4_gptq --limit 2000
   python -m export.evaluate --model deit_t --data imagenet/val --recipe w8a8_ptq4vit --calibration-data imagenet/train
   python -m export.evaluate --model dino_s --data imagenette/val       # no head: k-NN and linear probe
+  python -m export.evaluate --compare-devices --recipe w8a8_gptq,w8a8_ptq4vit      # calibration: GPU against CPU
 
 Rows are saved one by one; run the same command again to resume after an interruption.
 """
@@ -21,6 +22,8 @@ from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
 from export.quantization.evaluation.records import markdown
 from export.quantization.evaluation.selection import ALL, BASELINES, select_recipes
+from export.quantization.recipes import Recipe
+from export.quantization.resources import find_device
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,15 +50,25 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--out", type=Path, default=ARTIFACTS, metavar="DIR", help="folder for the table (default: %(default)s)"
     )
+    p.add_argument(
+        "--compare-devices",
+        action="store_true",
+        help="only compare what calibration chooses on the GPU, and how long it takes, with the CPU",
+    )
     return p
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Evaluate, and print the table."""
     args = parser().parse_args(argv)
+    if args.compare_devices:
+        find_device("cuda")  # before any work is done
     recipes = select_recipes(args.recipe)
     request = read_model(args, args.model)
     folder = float_artifact(request, Store(args.artifacts))
+    if args.compare_devices:
+        _compare_devices(folder, recipes, args.calibration_data, args.out / f"devices-{request.name}.json")
+        return
     from export.quantization.evaluation.run import evaluate  # brings PyTorch
 
     path = args.out / f"evaluation-{request.name}.json"
@@ -67,6 +80,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     for verdict in verdicts(table):
         say(verdict.line())
     say(f"\n→ {path} and {path.with_suffix('.md').name}")
+
+
+def _compare_devices(folder: Path, recipes: Sequence[Recipe | str], data: Path | None, path: Path) -> None:
+    from export.quantization.evaluation.devices import check, compare_devices  # brings PyTorch
+
+    calibrated = [recipe for recipe in recipes if not isinstance(recipe, str)]
+    table = compare_devices(folder, calibrated, data=data, path=path)
+    say(f"\n→ {path}")
+    check(table)
 
 
 if __name__ == "__main__":

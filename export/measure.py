@@ -7,6 +7,7 @@ Examples:
   python -m export.measure --threads 1,2 --limit 0                # cross-origin isolated; latency only
   python -m export.measure --software-gpu --accuracy-backend webgl,webgpu --rounds 0   # accuracy of the GPU backends
   python -m export.measure --benchmark --model deit_t --weights random   # compare all engines
+  python -m export.measure --builds                               # how long builds take, from nothing to a page
 
 Every round opens a fresh browser for each combination, and rounds are interleaved, so that slow drifts of the machine
 affect all combinations equally: compare only figures of the same session. Download times are those of localhost.
@@ -17,13 +18,16 @@ interleaved rounds on one page; and first visits with throttled network and CPU.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from export.core.console import run, say
-from export.core.paths import MEASUREMENTS
+from export.core.paths import ARTIFACTS, MEASUREMENTS
 from export.page.reports.benchmark_tables import benchmark_section
 from export.page.reports.measurements import merge, table, write
 from export.page.results_view import read_measurements
+
+BUILDS = ARTIFACTS / "builds.json"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,10 +44,25 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, write the figures, show them, and put them on the page."""
     args = parser().parse_args(argv)
-    if args.benchmark:
+    if args.builds:
+        measure_build_times(args)
+    elif args.benchmark:
         compare_engines(args)
     else:
-        measure_page(args)
+        measure_page(args, argv)
+
+
+def measure_build_times(args: argparse.Namespace) -> None:
+    """Measure how long builds take, and print what that is held to."""
+    from export.measuring.builds import measure_builds
+    from export.measuring.options import read_cases
+    from export.page.reports.builds import verdicts
+
+    path = args.out or BUILDS
+    times = measure_builds(read_cases(args), path)
+    for verdict in verdicts(times):
+        say(verdict.line())
+    say(f"{len(times.rows)} cases → {path}")
 
 
 def compare_engines(args: argparse.Namespace) -> None:
@@ -54,10 +73,10 @@ def compare_engines(args: argparse.Namespace) -> None:
     say(f"\n{benchmark_section(run_benchmark(read_benchmark_request(args)))}")
 
 
-def measure_page(args: argparse.Namespace) -> None:
+def measure_page(args: argparse.Namespace, argv: Sequence[str] | None = None) -> None:
     """Measure the built page, print the figures, and render it again with them."""
     from export.measuring.options import SOFTWARE_GPU, read_request
-    from export.measuring.session import measure, render_again
+    from export.measuring.session import keep_accuracies, measure, render_again
 
     request = read_request(args)
     out = args.out or (SOFTWARE_GPU if request.software_gpu else MEASUREMENTS)
@@ -69,6 +88,9 @@ def measure_page(args: argparse.Namespace) -> None:
     for line in ["", *table(measured), "", *([note] if note else [])]:
         say(line)
     say(f"{len(measured)} figures → {out}")
+    if args.keep_accuracy:
+        for name in keep_accuracies(request, plan.environment, measured, sys.argv[1:] if argv is None else argv):
+            say(f"accuracies kept in {name}")
     if args.render or (args.render is None and not request.software_gpu):
         render_again(request, out)
         say(f"the page shows them: {request.site}/results.html")

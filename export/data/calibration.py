@@ -11,7 +11,7 @@ from export.core.console import say
 from export.core.errors import RequestError
 from export.core.records import ModelSpec
 from export.data.datasets import draw, open_dataset
-from export.data.fashion import LABELS, read_embedded
+from export.data.embedded import Embedded, embedded_for
 from export.data.preprocess import normalise, preprocess, read_image
 from export.data.synthetic import pink_noise_image
 
@@ -39,17 +39,9 @@ def calibration_images(
             tell(f"note: {data.name}: {len(drawn)} usable images for calibration instead of {count}; all are used")
         images = [preprocess(read_image(example.data, example.name), spec.preprocess) for example in drawn]
         return CalibrationImages(np.stack(images), drawn.title)
-    if spec.labels == LABELS:
-        stored = read_embedded("calibration")
-        if len(stored) < count:
-            raise RequestError(
-                f"calibration needs {count} images, but only {len(stored)} are embedded", hint="pass --data"
-            )
-        chosen = draw([int(label) for label in stored.labels], count, seed)
-        grey = np.repeat(stored.images[chosen][..., None], 3, axis=3)
-        return CalibrationImages(
-            np.stack([preprocess(image, spec.preprocess) for image in grey]), "Fashion-MNIST training images"
-        )
+    own = embedded_for(spec.labels)
+    if own is not None:
+        return _embedded_images(spec, own, count, seed)
     tell(
         f"note: {spec.name} is calibrated on {count} synthetic images, which are unlike real ones; for scales that fit "
         "your images, pass --data with a folder of them"
@@ -57,3 +49,12 @@ def calibration_images(
     random = np.random.default_rng(seed)
     synthetic = [normalise(pink_noise_image(spec.preprocess.size, random), spec.preprocess) for _ in range(count)]
     return CalibrationImages(np.stack(synthetic).astype(np.float32), "synthetic images")
+
+
+def _embedded_images(spec: ModelSpec, own: Embedded, count: int, seed: int) -> CalibrationImages:
+    stored = own.calibration()
+    if len(stored) < count:
+        raise RequestError(f"calibration needs {count} images, but only {len(stored)} are embedded", hint="pass --data")
+    chosen = draw(stored.labels or [0] * len(stored), count, seed)
+    images = [preprocess(stored.images[index], spec.preprocess) for index in chosen]
+    return CalibrationImages(np.stack(images), own.calibration_title)

@@ -15,8 +15,9 @@ from PIL import Image
 from export.core.console import printable, say, several
 from export.core.errors import RequestError
 from export.core.records import ModelSpec
-from export.data.archives import Read, list_files, reading
-from export.data.fashion import LABELS, read_embedded
+from export.data.archives import Read, open_files, reading
+from export.data.embedded import embedded_for
+from export.data.labels.annotations import annotated_classes
 from export.data.labels.class_folders import match_folders, own_classes
 from export.data.labels.known import numbered_labels
 from export.data.preprocess import SUFFIXES, read_image, resize_and_crop
@@ -77,9 +78,9 @@ def open_dataset(
         raise RequestError(f"--limit {limit}: at least one image is needed")
     if data is None:
         return _embedded(spec, limit, seed)
-    names = _image_names(data, tell)
+    names, places = _image_names(data, tell)
     if classes:
-        labels = match_folders(data, names, spec, tell)
+        labels = match_folders(data, places, spec, tell)
         chosen = draw(labels, limit, seed)
     else:
         labels = [None] * len(names)
@@ -134,8 +135,10 @@ def draw(labels: Sequence[Hashable], limit: int | None, seed: int) -> list[int]:
     return sorted(index for _, _, index in sorted(order)[:limit])
 
 
-def _image_names(data: Path, tell: Callable[[str], None]) -> list[str]:
-    files = list_files(data, tell)
+def _image_names(data: Path, tell: Callable[[str], None]) -> tuple[list[str], list[str]]:
+    """Return the images' names, and where each lies by its class: in its folder, or in that of its annotation."""
+    with open_files(data, tell) as (files, read):
+        annotated = annotated_classes(files, read)
     names = [name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES]
     others = [name for name in files if PurePosixPath(name).suffix.lower() not in SUFFIXES]
     if not names:
@@ -143,7 +146,13 @@ def _image_names(data: Path, tell: Callable[[str], None]) -> list[str]:
         raise RequestError(f"--data {data} contains no images: {found}", hint=f"image suffixes: {', '.join(SUFFIXES)}")
     if others:
         tell(f"note: {len(others)} files have no image suffix and are skipped: {several(others)}")
-    return names
+    return names, [_place(name, annotated) for name in names]
+
+
+def _place(name: str, annotated: dict[str, str]) -> str:
+    """Return the name as if the picture lay in the folder of its annotated class, if it has one."""
+    path = PurePosixPath(name)
+    return str(path.parent.parent / annotated[name] / path.name) if name in annotated else name
 
 
 def _find_faults(
@@ -162,13 +171,20 @@ def _find_faults(
     return faults
 
 
+def has_test_images(spec: ModelSpec) -> bool:
+    """Say whether the repository brings labelled test images for models of these labels."""
+    own = embedded_for(spec.labels)
+    return own is not None and own.test is not None
+
+
 def _embedded(spec: ModelSpec, limit: int | None, seed: int) -> Dataset:
-    if spec.labels != LABELS:
+    own = embedded_for(spec.labels)
+    if own is None or own.test is None:
         raise RequestError(
-            f"there are no embedded images for {spec.name}, only for the model fashion",
+            f"there are no embedded test images for {spec.name}, only for the model fashion",
             hint="pass --data with a folder of images, of class folders, or a .zip or .tar of either",
         )
-    test = read_embedded("test")
+    test = own.test()
     labels = [int(label) for label in test.labels]
     chosen = draw(labels, limit, seed)
 
@@ -177,7 +193,7 @@ def _embedded(spec: ModelSpec, limit: int | None, seed: int) -> Dataset:
         yield lambda name: _png(test.images[int(re.sub(r"\D", "", name))])
 
     return Dataset(
-        title="Fashion-MNIST test images",
+        title=own.test_title,
         names=tuple(f"test-{index:05}.png" for index in chosen),
         labels=tuple(labels[index] for index in chosen),
         total=len(test),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from export.core.records import ModelSpec
-from export.data.fashion import read_embedded
+from export.data.embedded import embedded_for
 from export.data.preprocess import normalise, preprocess
 
 COUNT = 8
@@ -16,9 +16,9 @@ SEED, SYNTHETIC_SEED = 0, 1
 
 def golden_inputs(spec: ModelSpec) -> NDArray[np.float32]:
     """Return `float32 [8, 3, size, size]`: real images for the embedded model, `pink_noise_image` for others."""
-    if spec.weights == "embedded":
-        images = read_embedded("calibration").rgb(0, COUNT)
-        return np.stack([preprocess(image, spec.preprocess) for image in images])
+    own = embedded_for(spec.labels) if spec.weights == "embedded" else None
+    if own is not None:
+        return np.stack([preprocess(image, spec.preprocess) for image in own.calibration().images[:COUNT]])
     random = np.random.default_rng(SEED)
     return np.stack([normalise(pink_noise_image(spec.preprocess.size, random), spec.preprocess) for _ in range(COUNT)])
 

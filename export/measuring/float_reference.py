@@ -14,13 +14,13 @@ from export.core.errors import MeasurementError
 from export.core.fidelity import capped_sqnr_db, cosines, decisions
 from export.core.records import ModelSpec
 from export.core.stats import Figure, proportion, summarise
-from export.data.datasets import open_dataset
-from export.data.fashion import LABELS
+from export.data.datasets import has_test_images, open_dataset
 from export.data.preprocess import preprocess, read_image
 from export.data.synthetic import synthetic_images
 from export.models.float_artifact import read_model, run_model
+from export.page.kept_accuracy import TOP1
 from export.page.reports.measurements import SQNR
-from export.page.results_view import AGREEMENT, COSINE, TOP1
+from export.page.results_view import AGREEMENT, COSINE
 
 Outputs = NDArray[np.float32]
 SYNTHETIC = 50  # images at most
@@ -51,7 +51,7 @@ def float_reference(
     """
     spec, module = read_model(folder)
     labels: list[int | None] = [None]
-    if data is None and spec.labels != LABELS:
+    if data is None and not has_test_images(spec):
         count = min(limit, SYNTHETIC)
         say(f"  {spec.name} has no test images: it is compared with PyTorch on {count} synthetic ones;")
         say("  to measure its accuracy, pass --data with labelled images")

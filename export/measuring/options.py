@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SOFTWARE_GPU = ARTIFACTS / "measurements-software-gpu.json"
 # Options that only the measuring of a built page has, and those that only the benchmark has, which compares everything.
-ONLY_PAGE = ("variant", "engine", "backend", "accuracy_backend", "data", "software_gpu")
+ONLY_PAGE = ("variant", "engine", "backend", "accuracy_backend", "data", "software_gpu", "keep_accuracy")
 ONLY_BENCHMARK = ("weights", "calibration")
 
 
@@ -42,6 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_accuracy_options(parser.add_argument_group("accuracy"))
     _add_latency_options(parser.add_argument_group("latency"))
     _add_benchmark_options(parser.add_argument_group("benchmark"))
+    _add_build_options(parser.add_argument_group("builds"))
 
 
 def _add_accuracy_options(group: argparse._ArgumentGroup) -> None:
@@ -53,6 +54,11 @@ def _add_accuracy_options(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="DIR",
         help="labelled images: a folder with one folder per class, or an archive of it (default: the model's own)",
+    )
+    group.add_argument(
+        "--keep-accuracy",
+        action="store_true",
+        help="keep the accuracies of an embedded model beside its weights, for pages built where its images are not",
     )
     group.add_argument(
         "--accuracy-backend",
@@ -94,6 +100,22 @@ def _add_benchmark_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_build_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--builds", action="store_true", help="measure how long builds take, each from an empty folder, for 15 minutes"
+    )
+    group.add_argument("--case", type=_names, default=(), metavar="NAME,…", help="only these of them (default: all)")
+
+
+def read_cases(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return which builds to measure; raises `RequestError` for options that have no meaning there."""
+    for name in (*ONLY_PAGE, *ONLY_BENCHMARK, "benchmark", "model", "backend"):
+        if getattr(args, name):
+            raise RequestError(f"--{name.replace('_', '-')} does not apply to --builds", hint="choose with --case")
+    cases: tuple[str, ...] = args.case
+    return cases
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
@@ -107,9 +129,13 @@ def _counts(text: str) -> tuple[int, ...]:
 
 def read_request(args: argparse.Namespace) -> MeasureRequest:
     """Return what to measure on a built page; raises `RequestError` for invalid options."""
+    if args.case:
+        raise RequestError("--case applies only to --builds", hint="choose with --model, --variant and --engine")
     for name in ONLY_BENCHMARK:
         if getattr(args, name) is not None:
             raise RequestError(f"--{name} applies only to --benchmark: the page's models are already built")
+    if args.keep_accuracy and (args.data is None or args.limit == 0):
+        raise RequestError("--keep-accuracy: no accuracy is measured on images of your own", hint="pass --data DIR")
     selection = Selection(
         models=args.model,
         variants=args.variant,

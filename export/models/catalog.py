@@ -70,6 +70,17 @@ MODELS["fashion"] = CatalogEntry(
     ),
     embedded=True,
 )
+MODELS["photos"] = CatalogEntry(
+    "photos",
+    "Photos ViT-S/8",
+    "vit_small_patch14_dinov2",
+    APACHE,
+    "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    MappingProxyType({"img_size": 64, "patch_size": 8, "depth": 8, "num_classes": 200}),
+    embedded=True,
+)
+
+DEFAULT_MODEL = "photos"
 
 # Hugging Face names of checkpoints that timm has under a name of its own.
 TIMM_EQUIVALENTS = {

@@ -15,19 +15,16 @@ from export.core.console import say
 from export.core.errors import RequestError
 from export.core.files import hash_bytes, hash_file
 from export.core.records import ModelSpec, Preprocess, Probabilities
-from export.data.fashion import LABELS, MEAN, STD
+from export.data.embedded import embedded_model
 from export.data.labels.known import imagenet_labels, numbered_labels
 from export.data.labels.read import read_labels, stated_labels
 from export.models.catalog import HUB, MODELS_HINT, CatalogEntry
 from export.models.checkpoint.load import Architecture, Loaded, load_checkpoint
 from export.models.hub import fetch_weights
+from export.models.packed_weights import read_packed_weights
 from export.models.preprocessing import choose_preprocess, resize, size_error
 from export.models.randomise import randomise
 from export.models.request import ModelRequest, weights_file
-
-FASHION_PREPROCESS = Preprocess(
-    size=28, crop_pct=1.0, crop_mode="center", interpolation="bicubic", mean=(MEAN,) * 3, std=(STD,) * 3
-)
 
 
 def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[ModelSpec, nn.Module]:
@@ -39,8 +36,8 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
     """
     entry, config = request.entry, _timm_config(request)
     loaded, weights_sha256 = _make(request, config, tell)
-    module = loaded.module
-    preprocess = choose_preprocess(request, loaded, FASHION_PREPROCESS if entry.embedded else None, tell)
+    module, own = loaded.module, embedded_model(request.name)
+    preprocess = choose_preprocess(request, loaded, own.preprocess if own else None, tell)
     arguments = resize(request, config, loaded, preprocess.size)
     features = _classes(module) == 0
     outputs = _outputs(request.model, module, preprocess)
@@ -72,6 +69,9 @@ def _make(request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], No
     path = weights_file(request) or fetch_weights(request.model, config)
     if request.kind == "pretrained":
         loaded = Loaded(_pretrained(request, path, arguments), arguments)
+    elif request.kind == "embedded":
+        loaded = Loaded(create(request.entry.timm_name, arguments), arguments)
+        loaded.module.load_state_dict(read_packed_weights(path))
     else:
         loaded = load_checkpoint(path, _architecture(request, config, arguments), tell)
     _ready(loaded.module)
@@ -192,8 +192,9 @@ def _labels(
             tell(f"note: the classes are named after {stated[0]!r} in the checkpoint; pass --labels FILE for others")
             return labels
         tell(f"note: {stated[0]!r} in the checkpoint does not name the {classes} classes and is not used")
-    if request.entry.embedded and classes == len(LABELS):
-        return LABELS
+    own = embedded_model(request.name)
+    if own is not None and classes == len(own.labels):
+        return own.labels
     known = imagenet_labels(classes)
     if known is None:
         names = f"names of the {classes} classes are unknown; they are shown as class 0 … class {classes - 1}"

@@ -15,7 +15,7 @@ from torch import nn
 from export.core.errors import VerificationError
 from export.core.files import write_atomically
 from export.core.records import ModelSpec, SelfTest
-from export.data.fashion import read_embedded
+from export.data.fashion import LABELS, read_embedded
 from export.data.preprocess import preprocess
 from export.data.synthetic import pink_noise_image
 from export.models.float_artifact import run_model
@@ -47,11 +47,11 @@ class Reference:
 
 
 def reference_images(spec: ModelSpec) -> NDArray[np.uint8]:
-    """Return `uint8 [8, s, s, 3]`: one of each of eight classes for the embedded model, else made from nothing.
+    """Return `uint8 [8, s, s, 3]`: one of each of eight classes of Fashion-MNIST for its model, else made from nothing.
 
     Made ones are of 12×12 pixels and have the colours and the spectrum of photographs.
     """
-    if spec.weights == "embedded":
+    if spec.weights == "embedded" and spec.labels == LABELS:
         stored = read_embedded("calibration")
         chosen = [int(np.argmax(stored.labels == label)) for label in range(COUNT)]
         lights = np.array([LIGHTS[index % len(LIGHTS)] for index in range(COUNT)])[:, None, None, :]

@@ -1,7 +1,6 @@
 """What to train on and what is held out: class folders, sets of them side by side, and Tiny-ImageNet's own layout."""
 
 import random
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from export.core.console import say, several
 from export.core.errors import RequestError
 from export.data.archives import Read, Tell, open_files
+from export.data.labels.annotations import annotated_classes
 from export.data.labels.class_folders import SETS, own_classes
 from export.data.labels.matching import composed
 from export.data.pictures.names import class_names
@@ -18,7 +18,6 @@ from export.data.preprocess import SUFFIXES
 
 TRAIN, VALIDATION = ("train", "training"), ("val", "validation", "valid", "test")  # the first that is there
 HELD_OUT = 0.1
-ANNOTATIONS = re.compile(r".*annotations\.txt")  # Tiny-ImageNet's: file, WordNet id, box
 LAYOUTS = "a folder or archive of class folders, or of train/ and val/ with class folders each, or Tiny-ImageNet's own"
 
 
@@ -114,7 +113,7 @@ def _open_sets(source: Path, tell: Tell) -> Iterator[_Sets]:
         names = [name for name in files if name.lower().endswith(SUFFIXES)]
         if not names:
             raise RequestError(f"--data {source} contains no pictures ({', '.join(SUFFIXES)})", hint=LAYOUTS)
-        yield _Sets(source, read, files, _by_set(source, names, tell), _annotations(files, read))
+        yield _Sets(source, read, files, _by_set(source, names, tell), annotated_classes(files, read))
 
 
 def _by_set(source: Path, names: Sequence[str], tell: Tell) -> dict[str, list[str]]:
@@ -146,17 +145,6 @@ def _shared_folders(parts: Sequence[Sequence[str]]) -> int:
     while all(len(split) > shared for split in folders) and len({split[shared] for split in folders}) == 1:
         shared += 1
     return shared
-
-
-def _annotations(files: Sequence[str], read: Read) -> dict[str, str]:
-    """Return the class of every picture that an annotations file beside its folder names."""
-    found: dict[str, str] = {}
-    for file in files:
-        if ANNOTATIONS.fullmatch(file):
-            folder = PurePosixPath(file).parent / "images"
-            rows = (line.split("\t") for line in read(file).decode("utf-8", "replace").splitlines() if "\t" in line)
-            found |= {str(folder / name): label for name, label, *_ in rows}
-    return found
 
 
 def _words_inside(sets: _Sets) -> str | None:

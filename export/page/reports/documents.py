@@ -10,6 +10,7 @@ from export.core.errors import RequestError
 from export.core.files import write_atomically
 from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
 from export.page.reports.benchmark_view import read_benchmark
+from export.page.reports.builds import builds_section, read_builds
 from export.page.reports.evaluation_tables import bitwidths_section, evaluation_section, evaluation_summary
 from export.page.reports.markdown import fill
 from export.page.reports.measurement_tables import measurements_section, measurements_summary
@@ -46,6 +47,7 @@ SOURCES: dict[str, Source] = {
     "benchmark": Source(command="measure --benchmark", read=read_benchmark, kept=KEPT / "benchmark.json"),
     "evaluation": Source(command="evaluate", read=read_table, kept=KEPT / "evaluation.json"),
     "bitwidths": Source(command="train --qat", read=_read_study, kept=KEPT / "bitwidths.json"),
+    "builds": Source(command="measure --builds", read=read_builds, kept=KEPT / "builds.json"),
 }
 
 # Document → section → what writes it from the source of that name.
@@ -56,6 +58,7 @@ SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
         "benchmark": benchmark_section,
         "evaluation": evaluation_section,
         "bitwidths": bitwidths_section,
+        "builds": builds_section,
     },
 }
 
