@@ -23,6 +23,7 @@ from typing import Any
 
 from export.core.console import run
 from export.core.errors import RequestError
+from export.models.catalog import DEFAULT_MODEL
 from export.quantization.recipes import find_recipes
 from export.quantization.training.defaults import DATASETS, FLOAT, QAT, TRAINED, default_text
 from export.quantization.training.float_session import FloatRequest, train_float
@@ -65,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         metavar="NAME",
         help=f"on pictures any name that export.build takes; on Fashion-MNIST one of {', '.join(FLOAT)} (default: "
-        "fashion)",
+        f"fashion, on pictures {DEFAULT_MODEL})",
     )
     p.add_argument(
         "--out",
@@ -141,10 +142,6 @@ def _has_pictures(args: argparse.Namespace) -> bool:
     if not data.exists():
         raise RequestError(f"--data {data}: no such folder or file", hint="check the path")
     pictures = not (data.is_dir() and any(data.glob("*-ubyte*")))
-    if pictures and args.model is None:
-        raise RequestError(
-            f"--data {data} has pictures, so --model is needed", hint="pass --model deit_t, or any of timm's"
-        )
     return pictures
 
 
@@ -166,13 +163,12 @@ def _picture_request(args: argparse.Namespace, shared: dict[str, Any]) -> Pictur
 
 def _float_request(args: argparse.Namespace, shared: dict[str, Any]) -> FloatRequest:
     _check_apply(args, (*FLOAT["fashion"], *PLAIN), "without --qat")
-    model = args.model or "fashion"
-    if model not in FLOAT:
+    if args.model not in FLOAT:
         raise RequestError(
-            f"--model {model} is not trained on Fashion-MNIST; those that are: {', '.join(FLOAT)}",
+            f"--model {args.model} is not trained on Fashion-MNIST; those that are: {', '.join(FLOAT)}",
             hint="pass --data with your own pictures in class folders",
         )
-    options = TrainOptions(model=model, **_filled(args, FLOAT[model]))
+    options = TrainOptions(model=args.model, **_filled(args, FLOAT[args.model]))
     return FloatRequest(options=options, stop_after=args.stop_after, install=bool(args.install), **shared)
 
 
@@ -181,7 +177,7 @@ def _qat_request(args: argparse.Namespace, pictures: bool, shared: dict[str, Any
     options = FinetuneOptions(**_filled(args, QAT))
     own = {name: getattr(args, name) for name in SPLIT}
     return QatRequest(
-        model=args.model or "fashion",
+        model=args.model,
         recipes=find_recipes(args.qat),
         options=options,
         pictures=OwnPicturesRequest(data=args.data, seed=options.seed, cache=PICTURES, **own) if pictures else None,
@@ -195,14 +191,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train, checkpoint, and write the result."""
     arguments = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(arguments)
+    pictures = _has_pictures(args)
+    args.model = args.model or (DEFAULT_MODEL if pictures else "fashion")
     lasting = [argument for argument in arguments if argument not in TEMPORARY]
     shared: dict[str, Any] = {
         "data": args.data,
-        "out": args.out or TRAINED / (args.model or "fashion"),
+        "out": args.out or TRAINED / args.model,
         "command": shlex.join(["python", "-m", "export.train", *lasting]),
         "resume": args.resume,
     }
-    pictures = _has_pictures(args)
     if args.qat is not None:
         train_quantized(_qat_request(args, pictures, shared))
     elif pictures:

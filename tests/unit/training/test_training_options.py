@@ -65,11 +65,6 @@ def test_options_for_pictures_are_refused_elsewhere(options: str, message: str) 
         main(options.split())
 
 
-def test_a_model_is_needed_for_pictures(pictures: Path) -> None:
-    with pytest.raises(RequestError, match="has pictures, so --model is needed"):
-        main(["--data", str(pictures)])
-
-
 def test_a_teacher_of_other_classes_is_refused(train: Train, tmp_path: Path) -> None:
     import timm
 
