@@ -10,6 +10,7 @@ Examples:
   python -m export.train --model resnet18 --qat w8a8_lsq,w4a4_lsq --ptq affine,minmax
   python -m export.train --data photos/ --model deit_t --epochs 10   # your own pictures, from the hub's weights
   python -m export.train --data photos/ --model deit_t --frozen-blocks 9 --epochs 20   # the upper blocks, on a CPU
+  python -m export.train --data photos/ --model deit_t --qat w4a4_lsq --epochs 2   # then with quantization
   python -m export.train --data photos.zip --model timm/vit_tiny_patch16_224 --weights random --image-size 64
 """
 
@@ -22,16 +23,20 @@ from typing import Any
 
 from export.core.console import run
 from export.core.errors import RequestError
+from export.models.catalog import DEFAULT_MODEL
 from export.quantization.recipes import find_recipes
 from export.quantization.training.defaults import DATASETS, FLOAT, QAT, TRAINED, default_text
 from export.quantization.training.float_session import FloatRequest, train_float
 from export.quantization.training.float_training import TrainOptions
+from export.quantization.training.images import OwnPicturesRequest
 from export.quantization.training.qat_session import QatRequest, train_quantized
 from export.quantization.training.qat_training import FinetuneOptions
 from export.training.arguments import NAMES, add_picture_arguments, model_request, picture_options, teacher_request
 from export.training.session import PictureRequest, train_on_pictures
 
 SHARED = ("data", "model", "out", "resume")
+SPLIT = ("validation", "held_out", "words")
+PICTURES = DATASETS / "pictures"
 PLAIN = ("install", "phases", "stop_after")
 TEMPORARY = ("--resume", "--install")  # which do not decide the result: a resumed run repeats an uninterrupted one
 
@@ -61,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         metavar="NAME",
         help=f"on pictures any name that export.build takes; on Fashion-MNIST one of {', '.join(FLOAT)} (default: "
-        "fashion)",
+        f"fashion, on pictures {DEFAULT_MODEL})",
     )
     p.add_argument(
         "--out",
@@ -136,15 +141,12 @@ def _has_pictures(args: argparse.Namespace) -> bool:
         return False
     if not data.exists():
         raise RequestError(f"--data {data}: no such folder or file", hint="check the path")
-    return not (data.is_dir() and any(data.glob("*-ubyte*")))
+    pictures = not (data.is_dir() and any(data.glob("*-ubyte*")))
+    return pictures
 
 
 def _picture_request(args: argparse.Namespace, shared: dict[str, Any]) -> PictureRequest:
     _check_apply(args, NAMES, "to training on pictures")
-    if args.model is None:
-        raise RequestError(
-            f"--data {args.data} has pictures, so --model is needed", hint="pass --model deit_t, or any of timm's"
-        )
     return PictureRequest(
         options=picture_options(args),
         model=model_request(args),
@@ -152,7 +154,7 @@ def _picture_request(args: argparse.Namespace, shared: dict[str, Any]) -> Pictur
         words=args.words,
         held_out=args.held_out,
         teacher=teacher_request(args),
-        cache=DATASETS / "pictures",
+        cache=PICTURES,
         data_title=args.data_title or args.data.absolute().name,
         licence=args.licence or "not stated",
         **shared,
@@ -161,22 +163,24 @@ def _picture_request(args: argparse.Namespace, shared: dict[str, Any]) -> Pictur
 
 def _float_request(args: argparse.Namespace, shared: dict[str, Any]) -> FloatRequest:
     _check_apply(args, (*FLOAT["fashion"], *PLAIN), "without --qat")
-    model = args.model or "fashion"
-    if model not in FLOAT:
+    if args.model not in FLOAT:
         raise RequestError(
-            f"--model {model} is not trained on Fashion-MNIST; those that are: {', '.join(FLOAT)}",
+            f"--model {args.model} is not trained on Fashion-MNIST; those that are: {', '.join(FLOAT)}",
             hint="pass --data with your own pictures in class folders",
         )
-    options = TrainOptions(model=model, **_filled(args, FLOAT[model]))
+    options = TrainOptions(model=args.model, **_filled(args, FLOAT[args.model]))
     return FloatRequest(options=options, stop_after=args.stop_after, install=bool(args.install), **shared)
 
 
-def _qat_request(args: argparse.Namespace, shared: dict[str, Any]) -> QatRequest:
-    _check_apply(args, (*QAT, "qat", "checkpoint", "ptq"), "with --qat")
+def _qat_request(args: argparse.Namespace, pictures: bool, shared: dict[str, Any]) -> QatRequest:
+    _check_apply(args, (*QAT, "qat", "checkpoint", "ptq", *(SPLIT if pictures else ())), "with --qat")
+    options = FinetuneOptions(**_filled(args, QAT))
+    own = {name: getattr(args, name) for name in SPLIT}
     return QatRequest(
-        model=args.model or "fashion",
+        model=args.model,
         recipes=find_recipes(args.qat),
-        options=FinetuneOptions(**_filled(args, QAT)),
+        options=options,
+        pictures=OwnPicturesRequest(data=args.data, seed=options.seed, cache=PICTURES, **own) if pictures else None,
         ptq=args.ptq or "",
         checkpoint=args.checkpoint,
         **shared,
@@ -187,19 +191,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train, checkpoint, and write the result."""
     arguments = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(arguments)
+    pictures = _has_pictures(args)
+    args.model = args.model or (DEFAULT_MODEL if pictures else "fashion")
     lasting = [argument for argument in arguments if argument not in TEMPORARY]
     shared: dict[str, Any] = {
         "data": args.data,
-        "out": args.out or TRAINED / (args.model or "fashion"),
+        "out": args.out or TRAINED / args.model,
         "command": shlex.join(["python", "-m", "export.train", *lasting]),
         "resume": args.resume,
     }
-    if _has_pictures(args):
+    if args.qat is not None:
+        train_quantized(_qat_request(args, pictures, shared))
+    elif pictures:
         train_on_pictures(_picture_request(args, shared))
-    elif args.qat is None:
-        train_float(_float_request(args, shared))
     else:
-        train_quantized(_qat_request(args, shared))
+        train_float(_float_request(args, shared))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def train_on_pictures(request: PictureRequest) -> Path:
     torch.set_float32_matmul_precision("high")
     with open_training_set(request.data, request.validation, request.words, held_out, request.options.seed) as pictures:
         start = _start(request, pictures, device)
-        data = _decode(request, pictures, start.module)
+        data = _decode(request, pictures, start)
     say(
         f"{len(data.train)} pictures of {len(pictures.classes)} classes, {len(data.held_out)} held out; "
         f"{_parameters(start.module)} parameters; {device.type}"
@@ -122,7 +122,7 @@ def _start(request: PictureRequest, pictures: TrainingSet, device: torch.device)
     first = find_first_weights(request.model, say)
     if first.path is not None:
         option = "--checkpoint" if request.model.checkpoint else f"--model {request.model.model}:"
-        load_first_weights(module, first.path, pictures.classes, say, option)
+        load_first_weights(module, first, pictures.classes, say, option)
     if options.frozen_blocks:
         freeze_lower(module, options.frozen_blocks)
     make_optimizer(module, options)
@@ -161,20 +161,21 @@ def _with_batch(options: PictureTrainOptions, count: int) -> PictureTrainOptions
     return dataclasses.replace(options, batch_size=fitting)
 
 
-def _decode(request: PictureRequest, pictures: TrainingSet, module: nn.Module) -> _Data:
+def _decode(request: PictureRequest, pictures: TrainingSet, start: _Start) -> _Data:
     """Return the training pictures at the side they are cropped from, the held-out ones as the model gets them.
 
     Pictures that are smaller than that are not cropped for the model. With frozen blocks, neither are augmented.
     """
     options, cache = request.options, request.cache
-    config = resolve_input_data_config(module)
+    config = resolve_input_data_config(start.module)
+    mean, std = start.first.normalisation or (config["mean"], config["std"])
     preprocess = Preprocess(
         size=options.image_size,
         crop_pct=min(1.0, float(config["crop_pct"])),
         crop_mode="center",
         interpolation="bicubic",
-        mean=tuple(map(float, config["mean"])),
-        std=tuple(map(float, config["std"])),
+        mean=tuple(map(float, mean)),
+        std=tuple(map(float, std)),
     )
     if options.frozen_blocks:
         if stored_side(pictures.train, options.image_size) <= options.image_size:

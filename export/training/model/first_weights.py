@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from export.core.console import several
 from export.core.errors import RequestError
 from export.core.files import hash_file
+from export.data.embedded import embedded_model
 from export.data.labels.known import imagenet_synsets
 from export.models.checkpoint.content import read_content
+from export.models.checkpoint.options import read_options
 from export.models.checkpoint.tensors import flatten, select
 from export.models.hub import fetch_weights
+from export.models.packed_weights import read_packed_weights
 from export.models.request import ModelRequest, weights_file
 
 Tell = Callable[[str], None]
@@ -27,11 +30,20 @@ COUNTERS = "num_batches_tracked"  # of BatchNorm, which some files lack
 
 @dataclass(frozen=True, slots=True)
 class FirstWeights:
-    """Weights to start from: their file `path` (None: fresh ones), its `sha256`, and the card's `title` for them."""
+    """Weights to start from: their file `path` (None: fresh ones), its `sha256`, and the card's `title` for them.
+
+    `content` is what the file holds; `normalisation` are mean and std of the images that they were trained on, where
+    these are not the architecture's own.
+    """
 
     path: Path | None
     sha256: str
     title: str
+    content: dict[str, Any] = field(default_factory=dict)
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+
+FRESH = FirstWeights(None, "", "random")
 
 
 def find_first_weights(request: ModelRequest, tell: Tell) -> FirstWeights:
@@ -39,18 +51,24 @@ def find_first_weights(request: ModelRequest, tell: Tell) -> FirstWeights:
 
     Weights that timm has nowhere are `tell`-ed to be fresh, unless they are asked for. Raises `RequestError`.
     """
-    name = request.entry.timm_name
     if request.weights == "random":
-        return FirstWeights(None, "", "random")
+        return FRESH
     path = weights_file(request)
     if path is None:
         config = _config(request)
         if request.weights is None and not (config.hf_hub_id or config.url):
-            tell(f"note: timm has no pretrained weights of {name}; training starts from random ones")
-            return FirstWeights(None, "", "random")
+            tell(f"note: timm has no pretrained weights of {request.entry.timm_name}; training starts from random ones")
+            return FRESH
         path = fetch_weights(request.model, config)
-    kind = "checkpoint" if request.checkpoint else "pretrained weights of"
-    return FirstWeights(path, hash_file(path), f"{kind} {path.name if request.checkpoint else request.model}")
+    own = embedded_model(request.name) if request.kind == "embedded" else None
+    content: dict[str, Any] = read_content(path) if own is None else dict(read_packed_weights(path))
+    if own is not None:
+        normalisation: Any = (own.preprocess.mean, own.preprocess.std)
+    else:
+        stated = read_options(content)
+        normalisation = tuple(stated[name] for name in ("mean", "std") if len(stated.get(name, ())) == 3)
+    title = f"checkpoint {path.name}" if request.checkpoint else f"pretrained weights of {request.model}"
+    return FirstWeights(path, hash_file(path), title, content, normalisation if len(normalisation) == 2 else None)
 
 
 def _config(request: ModelRequest) -> Any:
@@ -60,7 +78,7 @@ def _config(request: ModelRequest) -> Any:
     return config
 
 
-def load_first_weights(module: nn.Module, path: Path, classes: Sequence[str], tell: Tell, option: str) -> bool:
+def load_first_weights(module: nn.Module, first: FirstWeights, classes: Sequence[str], tell: Tell, option: str) -> bool:
     """Load weights into a model that may have another image size, patch size, fewer blocks or another head.
 
     Patch and position embedding are resampled by timm (FlexiViT, arXiv 2212.08013, and bicubic); blocks after the
@@ -68,9 +86,8 @@ def load_first_weights(module: nn.Module, path: Path, classes: Sequence[str], te
     other head starts afresh. Each of these is told; returns whether a head is kept. Raises `RequestError` for every
     other misfit, naming the command line's `option`.
     """
-    wanted = module.state_dict()
-    content = read_content(path)
-    chosen = select(flatten(content), wanted)
+    wanted, path = module.state_dict(), first.path
+    chosen = select(flatten(first.content), wanted)
     if not chosen:
         raise RequestError(f"{option} {path} contains no tensors")
     original = chosen[0].tensors
@@ -79,7 +96,7 @@ def load_first_weights(module: nn.Module, path: Path, classes: Sequence[str], te
         if name.endswith(COUNTERS):
             tensors.setdefault(name, wanted[name])
     heads = [name for name in wanted if name.startswith(_heads(module))]
-    kept = _fit_head(tensors, wanted, heads, classes, _stated_folders(content))
+    kept = _fit_head(tensors, wanted, heads, classes, _stated_folders(first.content))
     missing = [name for name in wanted if name not in tensors and name not in heads]
     shapes = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
     if missing or shapes:
@@ -89,7 +106,7 @@ def load_first_weights(module: nn.Module, path: Path, classes: Sequence[str], te
             f"{option} {path} does not fit {type(module).__name__}: {listed}",
             hint="pass the architecture it was trained with: --model, --model-arguments; or --weights random",
         )
-    for note in _notes(original, tensors, wanted, path):
+    for note in _notes(original, tensors, wanted, first.title):
         tell(note)
     tell(f"note: the head {'keeps the rows of its classes' if kept else 'starts afresh'}")
     module.load_state_dict({**wanted, **{name: value for name, value in tensors.items() if name in wanted}})
@@ -102,7 +119,7 @@ def _stated_folders(content: dict[str, Any]) -> list[str] | None:
     return None if text is None else list(json.loads(text))
 
 
-def _notes(original: dict[str, Tensor], tensors: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> list[str]:
+def _notes(original: dict[str, Tensor], tensors: dict[str, Tensor], wanted: dict[str, Tensor], title: str) -> list[str]:
     """Return what is said of tensors that are resampled, and of blocks that are left out."""
     notes = []
     for name in ("pos_embed", "patch_embed.proj.weight"):
@@ -111,7 +128,7 @@ def _notes(original: dict[str, Tensor], tensors: dict[str, Tensor], wanted: dict
             notes.append(f"note: {name} is resampled from {sizes}")
     deeper = {name.split(".")[1] for name in tensors if name not in wanted and name.startswith("blocks.")}
     if deeper:
-        notes.append(f"note: blocks {', '.join(sorted(deeper, key=int))} of {path.name} are left out")
+        notes.append(f"note: blocks {', '.join(sorted(deeper, key=int))} of {title} are left out")
     return notes
 
 

@@ -81,21 +81,20 @@ def load_teacher(request: TeacherRequest, classes: Sequence[str], device: torch.
         model=entry.timm_name, arguments=arguments, image_size=request.image_size, drop_path=0.0
     )
     module = create_model(options, len(classes))
-    assert first.path is not None, "a teacher's weights are in a file"
-    if not load_first_weights(module, first.path, classes, lambda note: None, "--teacher-checkpoint"):
+    if not load_first_weights(module, first, classes, lambda note: None, "--teacher-checkpoint"):
         raise RequestError(
             f"--teacher {request.model}: its head has neither these {len(classes)} classes nor ImageNet's",
             hint="fine-tune it on these pictures first, and pass the result as --teacher-checkpoint",
         )
     module = module.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     config = resolve_input_data_config(module)
+    normalisation = first.normalisation or (config["mean"], config["std"])
 
     def run(pixels: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             result: Tensor = module(pixels.contiguous(memory_format=torch.channels_last))
         return result
 
-    normalisation = (config["mean"], config["std"])
     return Teacher(run, request.image_size, normalisation, range(len(classes)), device, first.sha256)
 
 

@@ -69,7 +69,7 @@ class Card(Record, frozen=True, kw_only=True):
     dtype: str
     environment: dict[str, Any]
     first_weights: str = "not stated"
-    teacher: str = "none"
+    teacher: str = "not stated"
     held_out: str = "not stated"
     labels: tuple[str, ...] = ()
     per_class: tuple[ClassResult, ...] = ()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from export.core import console
 from export.core.console import say, stage
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +64,18 @@ def test_what_a_terminal_cannot_show_is_written_out(encoding: str, monkeypatch: 
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     done = run_command('from export.core.console import say\nsay("note: a\\udce9.png → skipped")')
     assert done.returncode == 0 and "a\\udce9.png" in done.stdout, done.stderr
+
+
+def test_where_nobody_looks_a_line_now_and_then_says_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "LINE_SECONDS", 0)
+    with console.LongProgress("training", 4, "step", 1) as progress:
+        for _ in range(3):
+            progress.step()
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(",")[0].strip() for line in said] == ["training: 2 of 4 steps", "training: 3 of 4 steps"]
+    assert all("left" in line for line in said)
 
 
 def test_lines_of_stages_at_the_same_time_are_whole(capsys: pytest.CaptureFixture[str]) -> None:

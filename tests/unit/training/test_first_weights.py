@@ -12,7 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from export.core.errors import RequestError
 from export.core.paths import ASSETS
+from export.data.embedded import embedded_model
+from export.models.load import load
+from export.models.packed_weights import read_packed_weights
 from export.models.randomise import randomise
+from export.models.request import ModelRequest
 from export.training.results.card import Card
 
 NAME = "test_vit.r160_in1k"
@@ -73,9 +77,17 @@ def test_a_model_without_any_weights_starts_from_random_ones_aloud(
         train("--weights", "pretrained", usual=("--model", "timm/test_vit4", *STILL))
 
 
-def test_the_embedded_model_can_be_fine_tuned(train: Train) -> None:
-    out = train(usual=("--model", "fashion", "--batch-size", "8", "--epochs", "0.3", "--lr", "1e-9"))
-    before, after = load_file(ASSETS / "fashion.safetensors"), load_file(out / "model.safetensors")
-    name = "blocks.0.attn.qkv.weight"
-    assert torch.allclose(before[name].float(), after[name].float(), atol=1e-3)
+@pytest.mark.parametrize(("model", "size"), [((), 64), (("--model", "fashion"), 28)], ids=["photos", "fashion"])
+def test_embedded_models_can_be_fine_tuned(train: Train, model: tuple[str, ...], size: int) -> None:
+    """Without --model it is the default one."""
+    out = train("--lr", "1e-9", usual=(*model, "--batch-size", "8", "--epochs", "0.3"))
+    name = model[1] if model else "photos"
+    before, after = read_packed_weights(ASSETS / f"{name}.safetensors"), load_file(out / "model.safetensors")
+    tensor = "blocks.0.attn.qkv.weight"
+    assert torch.allclose(before[tensor], after[tensor].float(), atol=1e-3)
     assert len(after["head.weight"]) == 3
+    own = embedded_model(name)
+    card = Card.read(out / "card.json")
+    assert own and card.preprocess["mean"] == list(own.preprocess.mean) and card.preprocess["size"] == size
+    spec, _ = load(ModelRequest(model=name, checkpoint=out / "model.safetensors"), tell=lambda note: None)
+    assert spec.labels == ("ant", "bee", "cat") and spec.preprocess.mean == own.preprocess.mean

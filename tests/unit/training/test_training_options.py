@@ -32,7 +32,7 @@ from export.training.arguments import picture_options
         (["--noise-bits", "9"], "--noise-bits 9 must be 0 or from 2 to 8"),
         (["--phases", "1:0"], "--phases does not apply to training on pictures"),
         (["--install"], "--install does not apply to training on pictures"),
-        (["--qat", "w4a4_lsq"], "--qat does not apply to training on pictures"),
+        (["--qat", "w4a4_lsq"], "--weights does not apply with --qat"),
         (["--ptq", "affine"], "--ptq does not apply to training on pictures"),
         (["--checkpoint", "absent.pt", "--weights", "random"], "mutually exclusive"),
         (["--validation", "absent"], "absent: no such folder or file"),
@@ -63,11 +63,6 @@ def test_what_cannot_be_trained_is_refused(train: Train, options: list[str], mes
 def test_options_for_pictures_are_refused_elsewhere(options: str, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         main(options.split())
-
-
-def test_a_model_is_needed_for_pictures(pictures: Path) -> None:
-    with pytest.raises(RequestError, match="has pictures, so --model is needed"):
-        main(["--data", str(pictures)])
 
 
 def test_a_teacher_of_other_classes_is_refused(train: Train, tmp_path: Path) -> None:
