@@ -308,6 +308,7 @@ def test_an_evaluation_goes_on_where_it_stopped(
         evaluate.main(["--recipe", "u8", *shared])
 
 
+@pytest.mark.slow
 def test_a_model_without_a_head_is_judged_by_its_neighbours(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "images", 24)
     evaluate.main(
