@@ -103,7 +103,10 @@ def _check_places(data: Path, parents: Sequence[Parts], level: int) -> None:
     sets = sorted({"/".join(parts[:level]) for parts in parents})
     names = sets if len(sets) > 1 else _at(parents, level)
     if len(sets) > 1 or (len(names) > 1 and {name.casefold() for name in names} <= SETS):
-        raise RequestError(f"--data {data} contains several sets: {several(names, SHOWN)}", hint="pass one of them")
+        unpack = "unpack it, and " if data.is_file() else ""
+        raise RequestError(
+            f"--data {data} contains several sets: {several(names, SHOWN)}", hint=f"{unpack}pass one of them"
+        )
 
 
 def _unknown_folders(
