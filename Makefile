@@ -1,6 +1,6 @@
 # `make site` and `make test` set up what they need themselves; see .ci/setup for what that is.
 PYTHON := .venv/bin/python
-MODELS := fashion
+MODELS := photos
 ENGINES :=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 comma := ,
@@ -16,7 +16,7 @@ help:            ## list the targets
 setup:           ## install what everything needs, or only what ENGINES="vit …" need
 	@bash .ci/setup $(ENGINES)
 
-site:            ## build _site/ (MODELS="fashion …", ENGINES="vit …") and measure it in a real browser
+site:            ## build _site/ (MODELS="photos …", ENGINES="vit …") and measure it in a real browser
 	@bash .ci/setup $(or $(ENGINES),vit tfjs)
 	$(PYTHON) -m export.build $(foreach model,$(MODELS),--model $(model)) $(if $(ENGINES),--engine $(subst $(space),$(comma),$(ENGINES)))
 	$(PYTHON) -m export.measure

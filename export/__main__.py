@@ -44,7 +44,7 @@ def list_commands() -> None:
     for name, purpose in COMMANDS.items():
         say(f"  python -m export.{name:<8} {purpose}")
     say("\nInstalled, they are also vit-pages build, vit-pages quantize and so on.")
-    say("Each command has --help with examples. Start with:  python -m export.build --model fashion")
+    say("Each command has --help with examples. Start with:  python -m export.build")
 
 
 if __name__ == "__main__":

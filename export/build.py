@@ -1,7 +1,7 @@
 """Build the page: model + recipes → verified artifacts → _site/.
 
 Examples:
-  python -m export.build                                         # the embedded Fashion-MNIST model
+  python -m export.build                                         # the embedded model of photographs
   python -m export.build --model deit_t --recipe u8,f32          # pretrained weights, downloaded
   python -m export.build --model deit_t --weights random         # untrained: real sizes and latency, not predictions
   python -m export.build --model deit_s --checkpoint my.safetensors --labels my_labels.txt
@@ -16,6 +16,7 @@ from pathlib import Path
 from export.core.console import run, say
 from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
+from export.models.catalog import DEFAULT_MODEL
 from export.models.options import add_model_options, check_one_model, read_model
 from export.page.site import BuildRequest, build_site
 from export.pipeline.runtimes import AUTO, ENGINES, default_recipes, find_engines, passed_over
@@ -28,7 +29,10 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m export.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument(
-        "--model", action="append", metavar="NAME", help="catalog name or timm/NAME; repeatable (default: fashion)"
+        "--model",
+        action="append",
+        metavar="NAME",
+        help=f"catalog name or timm/NAME; repeatable (default: {DEFAULT_MODEL})",
     )
     p.add_argument(
         "--recipe",
@@ -73,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 def read_request(argv: Sequence[str] | None) -> BuildRequest:
     """Turn the command line into a request; raises `RequestError` for invalid options."""
     args = parser().parse_args(argv)
-    names = tuple(dict.fromkeys(args.model or ["fashion"]))
+    names = tuple(dict.fromkeys(args.model or [DEFAULT_MODEL]))
     check_one_model(args, names)
     models = tuple(replace(read_model(args, name), confidence=args.confidence) for name in names)
     if args.data is not None and not args.data.exists():

@@ -17,6 +17,7 @@ interleaved rounds on one page; and first visits with throttled network and CPU.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from export.core.console import run, say
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.benchmark:
         compare_engines(args)
     else:
-        measure_page(args)
+        measure_page(args, argv)
 
 
 def compare_engines(args: argparse.Namespace) -> None:
@@ -54,10 +55,10 @@ def compare_engines(args: argparse.Namespace) -> None:
     say(f"\n{benchmark_section(run_benchmark(read_benchmark_request(args)))}")
 
 
-def measure_page(args: argparse.Namespace) -> None:
+def measure_page(args: argparse.Namespace, argv: Sequence[str] | None = None) -> None:
     """Measure the built page, print the figures, and render it again with them."""
     from export.measuring.options import SOFTWARE_GPU, read_request
-    from export.measuring.session import measure, render_again
+    from export.measuring.session import keep_accuracies, measure, render_again
 
     request = read_request(args)
     out = args.out or (SOFTWARE_GPU if request.software_gpu else MEASUREMENTS)
@@ -69,6 +70,9 @@ def measure_page(args: argparse.Namespace) -> None:
     for line in ["", *table(measured), "", *([note] if note else [])]:
         say(line)
     say(f"{len(measured)} figures → {out}")
+    if args.keep_accuracy:
+        for name in keep_accuracies(request, plan.environment, measured, sys.argv[1:] if argv is None else argv):
+            say(f"accuracies kept in {name}")
     if args.render or (args.render is None and not request.software_gpu):
         render_again(request, out)
         say(f"the page shows them: {request.site}/results.html")

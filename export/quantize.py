@@ -17,6 +17,7 @@ from export.core.errors import RequestError
 from export.core.files import replacing_file
 from export.core.paths import ARTIFACTS
 from export.core.units import format_bytes
+from export.models.catalog import DEFAULT_MODEL
 from export.models.options import add_model_options, read_model
 from export.pipeline.build import quantize
 from export.pipeline.formats import FORMATS
@@ -36,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"methods, each at 3 to 8 bits (recipes are named wB_METHOD or wBaB_METHOD):\n{methods}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--model", default="fashion", help="catalog name or timm/NAME (default: %(default)s)")
+    p.add_argument("--model", default=DEFAULT_MODEL, help="catalog name or timm/NAME (default: %(default)s)")
     add_model_options(p)
     p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
     add_recipe_options(p)

@@ -66,14 +66,7 @@ def _fashion() -> Embedded:
 
     return Embedded(
         labels=fashion.LABELS,
-        preprocess=Preprocess(
-            size=28,
-            crop_pct=1.0,
-            crop_mode="center",
-            interpolation="bicubic",
-            mean=(fashion.MEAN,) * 3,
-            std=(fashion.STD,) * 3,
-        ),
+        preprocess=fashion.PREPROCESS,
         calibration=calibration,
         calibration_title="Fashion-MNIST training images",
         test=functools.partial(fashion.read_embedded, "test"),

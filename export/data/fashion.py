@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from export.core.errors import ExportError, RequestError
 from export.core.paths import ASSETS
+from export.core.records import Preprocess
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 MEAN, STD = 0.2860, 0.3530  # of the 60,000 training images, in every channel
+PREPROCESS = Preprocess(
+    size=28, crop_pct=1.0, crop_mode="center", interpolation="bicubic", mean=(MEAN,) * 3, std=(STD,) * 3
+)
 CALIBRATION_SEED = 0
 
 

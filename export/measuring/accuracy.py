@@ -12,7 +12,8 @@ from export.core.records import Artifact, Measurement
 from export.measuring.browser.page_client import page_client
 from export.measuring.float_reference import FloatReference, Outputs, compare_outputs, float_reference, top1
 from export.measuring.selection import Combination, MeasurementPlan
-from export.page.results_view import NATIVE, TOP1
+from export.page.kept_accuracy import TOP1
+from export.page.results_view import NATIVE
 from export.pipeline.store import Store
 
 REPORT_EVERY = 250  # images between two lines of progress

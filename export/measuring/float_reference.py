@@ -18,8 +18,9 @@ from export.data.datasets import has_test_images, open_dataset
 from export.data.preprocess import preprocess, read_image
 from export.data.synthetic import synthetic_images
 from export.models.float_artifact import read_model, run_model
+from export.page.kept_accuracy import TOP1
 from export.page.reports.measurements import SQNR
-from export.page.results_view import AGREEMENT, COSINE, TOP1
+from export.page.results_view import AGREEMENT, COSINE
 
 Outputs = NDArray[np.float32]
 SYNTHETIC = 50  # images at most

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SOFTWARE_GPU = ARTIFACTS / "measurements-software-gpu.json"
 # Options that only the measuring of a built page has, and those that only the benchmark has, which compares everything.
-ONLY_PAGE = ("variant", "engine", "backend", "accuracy_backend", "data", "software_gpu")
+ONLY_PAGE = ("variant", "engine", "backend", "accuracy_backend", "data", "software_gpu", "keep_accuracy")
 ONLY_BENCHMARK = ("weights", "calibration")
 
 
@@ -53,6 +53,11 @@ def _add_accuracy_options(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="DIR",
         help="labelled images: a folder with one folder per class, or an archive of it (default: the model's own)",
+    )
+    group.add_argument(
+        "--keep-accuracy",
+        action="store_true",
+        help="keep the accuracies of an embedded model beside its weights, for pages built where its images are not",
     )
     group.add_argument(
         "--accuracy-backend",
@@ -110,6 +115,8 @@ def read_request(args: argparse.Namespace) -> MeasureRequest:
     for name in ONLY_BENCHMARK:
         if getattr(args, name) is not None:
             raise RequestError(f"--{name} applies only to --benchmark: the page's models are already built")
+    if args.keep_accuracy and (args.data is None or args.limit == 0):
+        raise RequestError("--keep-accuracy: no accuracy is measured on images of your own", hint="pass --data DIR")
     selection = Selection(
         models=args.model,
         variants=args.variant,

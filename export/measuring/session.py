@@ -1,5 +1,7 @@
 """A measuring session: open the built page in Chromium, measure what is selected, and put the figures on the page."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,14 +10,17 @@ from playwright.sync_api import Browser
 from export.core.console import say
 from export.core.errors import MeasurementError, RequestError
 from export.core.paths import ARTIFACTS, BENCHMARK, SITE_OUT
-from export.core.records import Measurement
+from export.core.records import Environment, Measurement, ModelSpec
 from export.measuring.browser.chromium import chromium
 from export.measuring.browser.page_client import read_site_data
 from export.measuring.browser.server import serving
 from export.measuring.latency import measure_latency
 from export.measuring.selection import MeasurementPlan, Selection, plan_measurements
 from export.page.bundle import make_bundle
+from export.page.inventory import SPEC
+from export.page.kept_accuracy import keep_accuracy
 from export.page.render import render
+from export.pipeline.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,21 @@ def _accuracy(browser: Browser, plan: MeasurementPlan, request: MeasureRequest) 
     from export.measuring.accuracy import measure_accuracy  # brings PyTorch
 
     return measure_accuracy(browser, plan, artifacts=request.artifacts, data=request.data, limit=request.limit)
+
+
+def keep_accuracies(
+    request: MeasureRequest, environment: Environment, measured: Sequence[Measurement], argv: Sequence[str]
+) -> list[str]:
+    """Keep the accuracies measured on `request.data` beside the weights of their embedded models; return the files.
+
+    Raises `RequestError` when there are none.
+    """
+    assert request.data is not None, "checked when the options are read"
+    store = Store(request.artifacts)
+    command = shlex.join(["python", "-m", "export.measure", *argv])
+    names = dict.fromkeys(figure.model for figure in measured)
+    specs = [ModelSpec.read(store.folder(name, "f32", "torch") / SPEC) for name in names]
+    return [keep_accuracy(spec, request.data.name, command, environment, measured) for spec in specs]
 
 
 def render_again(request: MeasureRequest, measurements: Path) -> None:

@@ -80,6 +80,8 @@ MODELS["photos"] = CatalogEntry(
     embedded=True,
 )
 
+DEFAULT_MODEL = "photos"
+
 # Hugging Face names of checkpoints that timm has under a name of its own.
 TIMM_EQUIVALENTS = {
     "google/vit-base-patch16-224": "vit_base_patch16_224.orig_in21k_ft_in1k",

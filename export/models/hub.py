@@ -19,7 +19,7 @@ CONNECT_SECONDS = 8  # a hub that is up responds within one; the hub's own clien
 FILES = ("model.safetensors", "pytorch_model.bin")  # in order of preference, as timm has it
 WEIGHTS_HINT = (
     "use your own weights with --checkpoint FILE, an untrained model of the same architecture with --weights random, "
-    "or the embedded one with --model fashion"
+    "or an embedded one: --model photos"
 )
 
 

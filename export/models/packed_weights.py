@@ -27,7 +27,7 @@ def pack_weights(state: dict[str, Tensor]) -> bytes:
         scale = rows.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / BOUND
         packed[name] = (rows / scale[:, None]).round().to(torch.int8).view(value.shape)
         packed[name + SCALE] = scale
-    return to_safetensors(packed, metadata={"format": "pt"})
+    return bytes(to_safetensors(packed, metadata={"format": "pt"}))
 
 
 def read_packed_weights(path: Path) -> dict[str, Tensor]:

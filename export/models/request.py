@@ -80,7 +80,7 @@ class ModelRequest:
         elif self.weights == "embedded" and not entry.embedded:
             raise RequestError(
                 f"{self.model} has no embedded weights",
-                hint="only fashion has; leave out --weights to download pretrained ones",
+                hint="only fashion and photos have; leave out --weights to download pretrained ones",
             )
         if self.labels is not None and not self.labels.exists():
             raise RequestError(f"--labels {self.labels}: no such file", hint="check the path")

@@ -9,9 +9,10 @@ from export.core.errors import ArtifactError, RequestError
 from export.core.records import SCHEMA_VERSION, Measurement, MeasurementFile
 from export.core.schema import Record, parse_json
 from export.page.inventory import PublishedModel, Variant
+from export.page.kept_accuracy import TOP1, KeptAccuracy, fill_in, read_kept
 
 File = TypeVar("File", bound=Record)
-LATENCY, TOP1, AGREEMENT, COSINE = "latency_ms", "top1", "agreement", "cosine"
+LATENCY, AGREEMENT, COSINE = "latency_ms", "agreement", "cosine"
 NATIVE = "pytorch"  # the engine of the float reference
 COLD = ("download_ms", "decode_ms", "compile_ms", "first_run_ms")
 
@@ -45,7 +46,10 @@ class ChartRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelResults:
-    """One model's table; `reference` is PyTorch's accuracy on the same images, `axis` the chart's accuracies."""
+    """One model's table; `reference` is PyTorch's accuracy on the same images, `axis` the chart's accuracies.
+
+    `kept` says where the accuracies come from when they were not measured with this build.
+    """
 
     name: str
     title: str
@@ -53,6 +57,7 @@ class ModelResults:
     features: bool
     rows: tuple[ResultRow, ...]
     reference: Measurement | None
+    kept: KeptAccuracy | None
     chart: tuple[ChartRow, ...]
     axis: tuple[float, float] | None
 
@@ -92,6 +97,8 @@ def lay_out(model: PublishedModel, measured: list[Measurement]) -> ModelResults:
     """Return one model's rows, every variant at least once, and its chart."""
     known = {step.sha256 for step in model.steps}
     figures = [measurement for measurement in measured if measurement.artifact_sha256 in known]
+    kept = None if any(figure.metric == TOP1 for figure in figures) else read_kept(model.spec)
+    figures += fill_in(model, kept)
     rows = tuple(row for variant in model.variants for row in _rows(variant, figures))
     chart, axis = _chart(rows)
     return ModelResults(
@@ -101,6 +108,7 @@ def lay_out(model: PublishedModel, measured: list[Measurement]) -> ModelResults:
         features=model.spec.features,
         rows=rows,
         reference=next((figure for figure in figures if (figure.engine, figure.metric) == (NATIVE, TOP1)), None),
+        kept=kept,
         chart=chart,
         axis=axis,
     )

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from export.core.errors import RequestError
 from export.core.records import Measurement, MeasurementFile
 from export.core.units import format_bytes, format_ms, format_percent
+from export.page.kept_accuracy import TOP1
 from export.page.reports.markdown import UNKNOWN, spread, table
 from export.page.reports.measurements import SIZE
-from export.page.results_view import AGREEMENT, LATENCY, NATIVE, TOP1
+from export.page.results_view import AGREEMENT, LATENCY, NATIVE
 from export.quantization.recipes import DEFAULT_RECIPES
 
 SUMMARY_BACKEND = "wasm"

@@ -8,7 +8,8 @@ from typing import Any
 from export.core.files import write_atomically
 from export.core.records import SCHEMA_VERSION, Environment, Measurement, MeasurementFile
 from export.core.units import format_bytes, format_ms, format_percent
-from export.page.results_view import AGREEMENT, COSINE, LATENCY, NATIVE, TOP1, read_measurements
+from export.page.kept_accuracy import TOP1
+from export.page.results_view import AGREEMENT, COSINE, LATENCY, NATIVE, read_measurements
 
 SIZE, SQNR = "download_bytes", "sqnr_db"
 ACCURACY = (TOP1, AGREEMENT, COSINE, SQNR)  # of one model, comparable only when measured on the same images

@@ -19,9 +19,9 @@ from export.core.errors import RequestError
 from export.core.files import write_atomically
 from export.core.records import ModelSpec
 from export.core.schema import Count, NonNegative, Positive, PositiveInt, Proportion, Record
-from export.data.fashion import LABELS, LabelledImages
+from export.data.fashion import LABELS, PREPROCESS, LabelledImages
 from export.models.catalog import MODELS
-from export.models.load import FASHION_PREPROCESS, load
+from export.models.load import load
 from export.models.request import ModelRequest
 from export.quantization.recipes import Recipe
 from export.quantization.training.float_training import augment, batches, normalise
@@ -64,7 +64,7 @@ def load_trained(model: str, checkpoint: Path | None) -> tuple[ModelSpec, nn.Mod
             spec,
             name=f"{model}_fashion",
             title=f"{spec.title} (Fashion-MNIST)",
-            preprocess=FASHION_PREPROCESS,
+            preprocess=PREPROCESS,
             labels=LABELS,
             source=fashion.source,
         )

@@ -27,6 +27,7 @@ NAMES = [
     "resnet18",
     "resnet50",
     "fashion",
+    "photos",
 ]
 
 

@@ -239,7 +239,7 @@ def test_without_a_hub_the_cache_serves_and_the_rest_ends_with_one_message(
     message = done.stderr.strip().splitlines()
     assert len(message) == 2, done.stderr
     assert all(word in message[0] for word in ("deit_t", endpoint, "cannot be reached"))
-    assert all(way in message[1] for way in ("--checkpoint", "--weights random", "--model fashion"))
+    assert all(way in message[1] for way in ("--checkpoint", "--weights random", "--model photos"))
 
 
 def test_offline_by_choice_is_said(results: tuple[dict[str, dict[str, Any]], Path], hub: Hub) -> None:

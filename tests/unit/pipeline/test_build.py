@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_the_default_is_the_embedded_model_in_every_recipe() -> None:
     request = read_request([])
-    assert [model.name for model in request.models] == ["fashion"]
+    assert [model.name for model in request.models] == ["photos"]
     assert tuple(recipe.name for recipe in request.recipes) == DEFAULT_RECIPES
 
 
