@@ -2,13 +2,16 @@
 PYTHON := .venv/bin/python
 MODELS := photos
 ENGINES :=
+WORKERS := 2
+# Each file's tests in one process, so that what they share is made once; in the order of pyproject.toml.
+PYTEST := $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 comma := ,
 empty :=
 space := $(empty) $(empty)
 override ENGINES := $(strip $(subst $(comma),$(space),$(ENGINES)))
 
-.PHONY: help site test check setup lint wheel benchmark serve clean
+.PHONY: help site test check setup lint wheel benchmark builds serve clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## / — /'
@@ -21,11 +24,11 @@ site:            ## build _site/ (MODELS="photos …", ENGINES="vit …") and me
 	$(PYTHON) -m export.build $(foreach model,$(MODELS),--model $(model)) $(if $(ENGINES),--engine $(subst $(space),$(comma),$(ENGINES)))
 	$(PYTHON) -m export.measure
 
-test: lint       ## run every check and test
-	$(PYTHON) -m pytest -q
+test: lint       ## run every check and test, WORKERS=2 at once
+	$(PYTEST) --durations 10
 
-check: lint      ## run the checks and the tests that need no converter and no browser
-	$(PYTHON) -m pytest -q -m "not conversion and not browser"
+check: lint      ## run the checks and the tests that need no converter and no browser, and are not slow
+	$(PYTEST) -m "not conversion and not browser and not slow"
 
 lint:            ## static checks and the tests of the page's scripts
 	@bash .ci/setup
@@ -45,6 +48,10 @@ wheel:           ## build dist/*.whl, which brings the page along
 benchmark:       ## compare all engines on DeiT-tiny, first visits included
 	@bash .ci/setup
 	$(PYTHON) -m export.measure --benchmark --model deit_t --weights random --rounds 5
+
+builds:          ## measure how long builds take, from nothing to a page
+	@bash .ci/setup
+	$(PYTHON) -m export.measure --builds
 
 serve:           ## show _site/ on localhost
 	$(PYTHON) -m export.serve

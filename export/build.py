@@ -21,6 +21,7 @@ from export.models.options import add_model_options, check_one_model, read_model
 from export.page.site import BuildRequest, build_site
 from export.pipeline.runtimes import AUTO, ENGINES, default_recipes, find_engines, passed_over
 from export.quantization.recipes import DEFAULT_RECIPES, find_recipes
+from export.quantization.resources import add_resource_options, read_resources
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
         f"(default: those of {','.join(DEFAULT_RECIPES)} that the engines run)",
     )
     p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
+    add_resource_options(p)
     p.add_argument(
         "--engine",
         default=AUTO,
@@ -90,6 +92,7 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
         engines=engines,
         notes=(*notes, *passed_over(recipes, engines)),
         data=args.data,
+        resources=read_resources(args),
         artifacts=args.artifacts,
         measurements=args.measurements,
         benchmark=args.benchmark,

@@ -6,6 +6,7 @@ Examples:
   python -m export.evaluate --model deit_t --data imagenet/val --recipe w8a8_ptq4vit --calibration-data imagenet/train
   python -m export.evaluate --model dino_s --data imagenette/val       # no head: k-NN and linear probe
   python -m export.evaluate --confidence --model deit_t --data imagenet/val --unknown noise,text
+  python -m export.evaluate --compare-devices --recipe w8a8_gptq,w8a8_ptq4vit      # calibration: GPU against CPU
 
 With --confidence, the temperature of softmax and the threshold below which an image is called unknown are fitted on
 half of the labelled images and measured on the others. export.build --confidence takes the file.
@@ -28,6 +29,8 @@ from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
 from export.quantization.evaluation.records import markdown
 from export.quantization.evaluation.selection import ALL, BASELINES, select_recipes
+from export.quantization.recipes import Recipe
+from export.quantization.resources import find_device
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,6 +51,22 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--calibration-data", type=Path, metavar="DIR", help="images to calibrate on")
     p.add_argument("--limit", type=int, metavar="N", help="use at most N images, drawn evenly from the classes")
+    _add_confidence_options(p)
+    p.add_argument(
+        "--artifacts", type=Path, default=ARTIFACTS, help="folder of converted models (default: %(default)s)"
+    )
+    p.add_argument(
+        "--out", type=Path, default=ARTIFACTS, metavar="DIR", help="folder for the table (default: %(default)s)"
+    )
+    p.add_argument(
+        "--compare-devices",
+        action="store_true",
+        help="only compare what calibration chooses on the GPU, and how long it takes, with the CPU",
+    )
+    return p
+
+
+def _add_confidence_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--confidence", action="store_true", help="fit when a prediction can be believed, not recipes")
     p.add_argument(
         "--unknown",
@@ -63,13 +82,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE,…",
         help="with --confidence: integer artifacts of the model, to measure their false alarms",
     )
-    p.add_argument(
-        "--artifacts", type=Path, default=ARTIFACTS, help="folder of converted models (default: %(default)s)"
-    )
-    p.add_argument(
-        "--out", type=Path, default=ARTIFACTS, metavar="DIR", help="folder for the table (default: %(default)s)"
-    )
-    return p
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -80,9 +92,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if args.unknown or args.quantized:
         raise RequestError("--unknown and --quantized are for --confidence", hint="add --confidence, or leave them out")
+    if args.compare_devices:
+        find_device("cuda")  # before any work is done
     recipes = select_recipes(args.recipe)
     request = read_model(args, args.model)
     folder = float_artifact(request, Store(args.artifacts))
+    if args.compare_devices:
+        _compare_devices(folder, recipes, args.calibration_data, args.out / f"devices-{request.name}.json")
+        return
     from export.quantization.evaluation.run import evaluate  # brings PyTorch
 
     path = args.out / f"evaluation-{request.name}.json"
@@ -118,6 +135,15 @@ def _fit_confidence(args: argparse.Namespace, words: Sequence[str]) -> None:
     )
     say(confidence_section(file))
     say(f"\n→ {path}, for python -m export.build --confidence")
+
+
+def _compare_devices(folder: Path, recipes: Sequence[Recipe | str], data: Path | None, path: Path) -> None:
+    from export.quantization.evaluation.devices import check, compare_devices  # brings PyTorch
+
+    calibrated = [recipe for recipe in recipes if not isinstance(recipe, str)]
+    table = compare_devices(folder, calibrated, data=data, path=path)
+    say(f"\n→ {path}")
+    check(table)
 
 
 if __name__ == "__main__":

@@ -1,42 +1,60 @@
-"""What the tests share: a page built by the real chain, a server, and a real Chromium that is watched for errors."""
+"""What the tests share: pages built by the real chain, a server, and a real Chromium that is watched for errors."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from sharing import SHARED, one_at_a_time
 
 from export.measuring.browser.chromium import Troubles, launch
 from export.measuring.browser.server import serving
 
-PATIENCE_MS = 60_000  # what a busy machine may take; only a failing test waits so long
+PATIENCE_MS = 120_000  # what a busy machine may take; only a failing test waits so long
 expect.set_options(timeout=PATIENCE_MS)
+
+# Before torch is imported: tiny models lose more than they gain by threads, and tests run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
 def artifacts() -> Path:
-    """Where `built_site` has its artifacts: keyed by all they are made from, so an earlier run's are still right."""
-    return Path(".cache/tests/artifacts").absolute()
+    """The artifacts of the embedded model for all tests: keyed by all they are made from, so earlier ones are right.
+
+    What writes there does so `one_at_a_time`.
+    """
+    return SHARED / "artifacts"
 
 
 @pytest.fixture(scope="session")
-def built_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded model's page with two variants, u8 and f32, and no measurements."""
+def build_page(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Build the embedded model's page of some recipes and engines, without measurements, and return its folder."""
     from export.models.request import ModelRequest
     from export.page.site import BuildRequest, build_site
     from export.quantization.recipes import find_recipes
 
-    folder = tmp_path_factory.mktemp("built")
-    build_site(
-        BuildRequest(
+    def build(recipes: str, *engines: str) -> Path:
+        folder = tmp_path_factory.mktemp("built")
+        request = BuildRequest(
             models=(ModelRequest(model="fashion"),),
-            recipes=find_recipes("u8,f32"),
+            recipes=find_recipes(recipes),
+            engines=engines or ("auto",),
             artifacts=artifacts,
             measurements=folder / "none.json",
             out=folder / "_site",
         )
-    )
-    return folder / "_site"
+        with one_at_a_time():
+            build_site(request)
+        return request.out
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def built_site(build_page: Callable[..., Path]) -> Path:
+    """The page with two variants, u8 and f32, to be left as it is."""
+    return build_page("u8,f32")
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +75,13 @@ def playwright() -> Iterator[Playwright]:
 def chromium(playwright: Playwright) -> Iterator[Browser]:
     """A headless Chromium without GPU, as a plain machine has it."""
     with launch(playwright) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def software_gpu(playwright: Playwright) -> Iterator[Browser]:
+    """A headless Chromium in which the CPU stands in for a GPU."""
+    with launch(playwright, software_gpu=True) as browser:
         yield browser
 
 

@@ -1,6 +1,7 @@
 """Files of a folder, a zip or a tar by name, one way for all three; nothing is unpacked to disk."""
 
 import os
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ Readers = dict[str, Callable[[], bytes]]
 Tell = Callable[[str], None]
 
 ENCRYPTED_FLAG, UTF8_FLAG = 0x1, 0x800
+UNICODE_PATH = 0x7075  # an entry's extra field with its name in UTF-8
 SYMBOLIC_LINK, TYPE_MASK = 0o120000, 0o170000  # in the Unix mode that zip keeps in the upper half of its attributes
 
 
@@ -28,8 +30,15 @@ def list_files(path: Path, tell: Tell = say) -> list[str]:
     Links are followed. Hidden files are skipped, and what macOS adds to archives; `tell` is called with a note on what
     else is. Raises `RequestError` when `path` is neither a folder nor an archive, or the archive is damaged.
     """
+    with open_files(path, tell) as (names, _):
+        return names
+
+
+@contextmanager
+def open_files(path: Path, tell: Tell = say) -> Iterator[tuple[list[str], Read]]:
+    """Yield the names of all files, as `list_files` does, with the function of `reading`: an archive is listed once."""
     with _opened(path, tell) as files:
-        return [name for name in files if not _is_hidden(name)]
+        yield [name for name in files if not _is_hidden(name)], lambda name: files[name]()
 
 
 @contextmanager
@@ -38,8 +47,8 @@ def reading(path: Path) -> Iterator[Read]:
     if path.is_dir():
         yield lambda name: _on_disk(path, name).read_bytes()
         return
-    with _opened(path, lambda note: None) as files:
-        yield lambda name: files[name]()
+    with open_files(path, lambda note: None) as (_, read):
+        yield read
 
 
 def _on_disk(folder: Path, name: str) -> Path:
@@ -139,9 +148,15 @@ def _zip_readers(path: Path, archive: zipfile.ZipFile, tell: Tell) -> Readers:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Return an entry's name: UTF-8 also where the archive does not say so, else the format's code page 437."""
+    """Return an entry's name: UTF-8 also where the archive does not say so, or says it beside; else code page 437."""
     if info.flag_bits & UTF8_FLAG:
         return info.filename
+    extra = info.extra
+    while len(extra) >= 4:
+        kind, size = struct.unpack("<HH", extra[:4])
+        if kind == UNICODE_PATH:  # after a version and a checksum
+            return extra[9 : 4 + size].decode(errors="replace")
+        extra = extra[4 + size :]
     try:
         return info.filename.encode("cp437").decode()
     except UnicodeError:

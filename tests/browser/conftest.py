@@ -11,8 +11,6 @@ from visits import Handler, Release
 
 from export.measuring.browser.chromium import Troubles
 
-PATIENCE_MS = 60_000
-
 
 @pytest.fixture
 def handler() -> type[Handler]:
@@ -23,7 +21,7 @@ def handler() -> type[Handler]:
 def visitor(chromium: Browser) -> Iterator[BrowserContext]:
     """A browser profile that allows service workers, as visitors' do."""
     with chromium.new_context() as context:
-        context.set_default_timeout(PATIENCE_MS)
+        context.set_default_timeout(120_000)
         troubles = Troubles(context)
         troubles.expect("ERR_")  # what a visit without a network asks for in vain
         yield context

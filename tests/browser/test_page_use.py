@@ -271,6 +271,17 @@ def test_model_without_classes_compares_two_pictures(page: Page, features_url: s
     expect(page.locator("#embedding")).to_contain_text(re.compile(r"previous image, “Dress”: 1\.0000"))
 
 
+def test_several_labels_do_not_exclude_each_other(page: Page, built_site: Path, tmp_path: Path) -> None:
+    shares = {}
+    for kind in ("softmax", "sigmoid"):
+        with serving(rewritten(built_site, tmp_path / kind, probabilities=kind)) as url:
+            open_at(page, url)
+            page.get_by_role("button", name="Sample: Bag").click()
+            expect(ranking(page).first).to_contain_text("Bag")
+            shares[kind] = [float(text.split()[0]) for text in page.locator("#ranking .share").all_inner_texts()]
+    assert abs(sum(shares["softmax"]) - 100) < 5 < abs(sum(shares["sigmoid"]) - sum(shares["softmax"]))
+
+
 def test_without_javascript_the_page_says_so(page: Page, site_url: str) -> None:
     browser = page.context.browser
     assert browser

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Playwright
+from playwright.sync_api import Browser
+from sharing import one_at_a_time
 
 from export.measuring.benchmark.gpu_dispatches import count_dispatches
 from export.measuring.benchmark.site import BenchmarkSite, build_benchmark_site
 from export.measuring.benchmark.targets import GPU_BACKENDS, TARGETS
-from export.measuring.browser.chromium import launch
 from export.measuring.browser.page_client import page_client
 from export.measuring.browser.server import serving
 from export.models.request import ModelRequest
@@ -22,24 +22,25 @@ PICTURE = sorted((Path(__file__).parents[2] / "site/samples/fashion").glob("*.pn
 @pytest.fixture(scope="module")
 def site(artifacts: Path) -> BenchmarkSite:
     """The embedded model as TensorFlow.js runs it, rewritten and as the stock converters make it."""
-    return build_benchmark_site(ModelRequest(model="fashion"), TFJS, artifacts)
+    with one_at_a_time():
+        return build_benchmark_site(ModelRequest(model="fashion"), TFJS, artifacts)
 
 
 def test_the_graph_for_gpus_takes_fewer_dispatches_than_the_stock_one(
-    site: BenchmarkSite, playwright: Playwright
+    site: BenchmarkSite, software_gpu: Browser
 ) -> None:
-    with launch(playwright, software_gpu=True) as browser, serving(site.folder) as url:
-        counted = count_dispatches(browser, url, site, TFJS, PICTURE.read_bytes())
+    with serving(site.folder) as url:
+        counted = count_dispatches(software_gpu, url, site, TFJS, PICTURE.read_bytes())
     counts = {(one.role, one.backend): one.count for one in counted}
     for backend in GPU_BACKENDS:
         assert 100 < counts["tfjs", backend] < 0.9 * counts["tfjs_stock", backend]
 
 
-def test_gpus_run_their_graph_and_the_page_is_told(site: BenchmarkSite, playwright: Playwright) -> None:
+def test_gpus_run_their_graph_and_the_page_is_told(site: BenchmarkSite, software_gpu: Browser) -> None:
     builds = {}
-    with launch(playwright, software_gpu=True) as browser, serving(site.folder) as url:
+    with serving(site.folder) as url:
         for backend in ("wasm", "webgl"):
-            with page_client(browser, url, site.data) as client:
+            with page_client(software_gpu, url, site.data) as client:
                 for variant in site.model["variants"]:
                     loaded = client.load(site.model, variant, backend, 1)
                     builds[variant["id"], backend] = loaded.get("build")

@@ -1,5 +1,6 @@
 """A recipe that quantizes, in the page: its packed integers are decoded in the browser and answer as in PyTorch."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,8 @@ from export.data.preprocess import preprocess, read_image
 from export.measuring.browser.page_client import page_client, read_site_data
 from export.measuring.browser.server import serving
 from export.models.float_artifact import run_model
-from export.models.request import ModelRequest
-from export.page.site import BuildRequest, build_site
 from export.quantization.calibration.assemble import dequantized
 from export.quantization.integer_file import load_quantized
-from export.quantization.recipes import find_recipes
 
 pytestmark = pytest.mark.browser
 
@@ -22,18 +20,8 @@ SAMPLES = Path(__file__).parents[2] / "site/samples/fashion"
 
 
 @pytest.fixture(scope="module")
-def quantized_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("quantized")
-    build_site(
-        BuildRequest(
-            models=(ModelRequest(model="fashion"),),
-            recipes=find_recipes("w4_rtn"),
-            artifacts=artifacts,
-            measurements=folder / "none.json",
-            out=folder / "_site",
-        )
-    )
-    return folder / "_site"
+def quantized_site(build_page: Callable[..., Path]) -> Path:
+    return build_page("w4_rtn")
 
 
 def test_packed_weights_answer_in_the_browser_as_in_pytorch(

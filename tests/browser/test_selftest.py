@@ -6,22 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Playwright, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from safetensors.numpy import load_file, save
 
 from export.core.errors import WrongAnswersError
-from export.measuring.browser.chromium import launch
 from export.measuring.browser.page_client import page_client, read_site_data
 from export.measuring.browser.server import serving
-from export.models.request import ModelRequest
 from export.page.results_view import LATENCY, read_measurements
-from export.page.site import BuildRequest, build_site
-from export.quantization.recipes import find_recipes
 
 pytestmark = pytest.mark.browser
 
@@ -84,18 +80,11 @@ def state(page: Page) -> Locator:
     return page.locator("#state")
 
 
-@pytest.fixture(scope="module")
-def software(playwright: Playwright) -> Iterator[Browser]:
-    """A Chromium in which the CPU stands in for a GPU."""
-    with launch(playwright, software_gpu=True) as browser:
-        yield browser
-
-
 @pytest.mark.parametrize("backend", ["wasm", "cpu", "webgl", "webgpu"])
-def test_right_back_end_passes(software: Browser, built_site: Path, backend: str) -> None:
+def test_right_back_end_passes(software_gpu: Browser, built_site: Path, backend: str) -> None:
     data = read_site_data(built_site)
     model = data["models"][0]
-    with serving(built_site) as url, page_client(software, url, data) as client:
+    with serving(built_site) as url, page_client(software_gpu, url, data) as client:
         for variant in model["variants"]:
             found = client.load(model, variant, backend, 1)["selftest"]
             assert found["passed"] and 2 <= found["n"] <= 8
@@ -137,20 +126,9 @@ def test_wrong_back_end_is_refused_by_name_and_the_next_one_taken(page: Page, wr
 
 
 @pytest.fixture(scope="module")
-def two_engines(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded model's page with one recipe for two engines, each with back ends of its own."""
-    folder = tmp_path_factory.mktemp("two")
-    build_site(
-        BuildRequest(
-            models=(ModelRequest(model="fashion"),),
-            recipes=find_recipes("w8_dynamic"),
-            engines=("vit", "ort"),
-            artifacts=artifacts,
-            measurements=folder / "none.json",
-            out=folder / "_site",
-        )
-    )
-    return folder / "_site"
+def two_engines(build_page: Callable[..., Path]) -> Path:
+    """The page with one recipe for two engines, each with back ends of its own."""
+    return build_page("w8_dynamic", "vit", "ort")
 
 
 def test_engine_that_is_wrong_makes_place_for_another_with_the_same_numbers(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, BrowserContext, Playwright, expect
+from playwright.sync_api import Browser, BrowserContext, expect
+from sharing import one_at_a_time
 
 from export.conversion.converter_process import ConverterProcess
 from export.conversion.litert.integers import run_tflite
@@ -19,35 +20,41 @@ from export.conversion.onnx.export import run_onnx
 from export.core.errors import MeasurementError
 from export.core.records import Preprocess
 from export.data.preprocess import preprocess, read_image
-from export.measuring.browser.chromium import launch
 from export.measuring.browser.page_client import PageClient, page_client, read_site_data
 from export.measuring.browser.server import serving
 from export.models.request import ModelRequest
-from export.page.site import BuildRequest, build_site
-from export.quantization.recipes import find_recipes
+from export.page.bundle import make_bundle
+from export.page.inventory import variant_id
+from export.page.render import render
+from export.pipeline.build import make_formats
+from export.pipeline.store import Store
+from export.quantization.recipes import find_recipe
 
 pytestmark = pytest.mark.browser
 
 PICTURES = sorted((Path(__file__).parents[2] / "site/samples/fashion").glob("*.png"))[:4]
 ENGINES = {"litert": "model.tflite", "ort": "model.onnx"}
+VARIANTS = (*((recipe, format) for recipe in ("w8_dynamic", "w8_rtn") for format in ("tflite", "qdq")), ("u8", "tfjs"))
 ROUNDING_DB = 30  # a last bit makes an activation fall on the next level; weights alone give 100 and more
 
 
 @pytest.fixture(scope="module")
 def site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded model as LiteRT, ONNX Runtime and TensorFlow.js run it, in integers and with weights alone."""
-    folder = tmp_path_factory.mktemp("stock")
-    build_site(
-        BuildRequest(
-            models=(ModelRequest(model="fashion"),),
-            recipes=find_recipes("w8_dynamic,w8_rtn"),
-            engines=("tfjs", *ENGINES),
+    """The embedded model as LiteRT and ONNX Runtime run it, in integers and with weights alone, and as TF.js does."""
+    pairs = tuple((find_recipe(recipe), format) for recipe, format in VARIANTS)
+    out = tmp_path_factory.mktemp("stock") / "_site"
+    with one_at_a_time():
+        made = make_formats(ModelRequest(model="fashion"), pairs, Store(artifacts), force=False)
+        render(
             artifacts=artifacts,
-            measurements=folder / "none.json",
-            out=folder / "_site",
+            models=["fashion"],
+            recipes=list(dict.fromkeys(recipe for recipe, _ in VARIANTS)),
+            bundle=make_bundle(),
+            measurements=None,
+            variants=set(map(variant_id, made)),
+            out=out,
         )
-    )
-    return folder / "_site"
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -116,11 +123,11 @@ def test_answers_as_in_python(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_webgpu_answers_right_or_says_that_it_cannot(
-    site: Path, data: dict[str, Any], expected: dict[str, Any], playwright: Playwright, engine: str
+    site: Path, data: dict[str, Any], expected: dict[str, Any], software_gpu: Browser, engine: str
 ) -> None:
     variant = variant_of(data, engine)
-    with launch(playwright, software_gpu=True) as browser, serving(site) as url:
-        with page_client(browser, url, data) as client:
+    with serving(site) as url:
+        with page_client(software_gpu, url, data) as client:
             states = {one["name"]: one for one in client.backends(engine)}
             assert states["webgpu"]["available"] and "software" in states["webgpu"]["reason"]
             try:
@@ -249,7 +256,7 @@ def test_only_the_chosen_engine_is_downloaded(site: Path, data: dict[str, Any], 
         page.goto(url + "method.html")
         asked.clear()
         client = PageClient(page, url, data)
-        client.load(data["models"][0], variant_of(data, "tfjs", "w8_rtn"), "wasm", 1)
+        client.load(data["models"][0], variant_of(data, "tfjs", "u8"), "wasm", 1)
         assert of("tfjs") and not of("ort") and not of("litert")
         client.load(data["models"][0], variant_of(data, "litert"), "wasm", 1)
         assert {name.split(".")[0] for name in of("litert")} == {"litert", "litert_worker", "litert_wasm_internal"}

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,7 @@ from export.data.preprocess import preprocess, read_image
 from export.measuring.browser.chromium import Troubles
 from export.measuring.browser.page_client import page_client, read_site_data
 from export.measuring.browser.server import serving
-from export.models.request import ModelRequest
-from export.page.site import BuildRequest, build_site
 from export.quantization.integer_file import load_quantized
-from export.quantization.recipes import find_recipes
 
 pytestmark = pytest.mark.browser
 
@@ -32,18 +30,8 @@ Outputs = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
-def vit_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("vit")
-    build_site(
-        BuildRequest(
-            models=(ModelRequest(model="fashion"),),
-            recipes=find_recipes(",".join(RECIPES)),
-            artifacts=artifacts,
-            measurements=folder / "none.json",
-            out=folder / "_site",
-        )
-    )
-    return folder / "_site"
+def vit_site(build_page: Callable[..., Path]) -> Path:
+    return build_page(",".join(RECIPES))
 
 
 @pytest.fixture(scope="module")

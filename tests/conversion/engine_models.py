@@ -12,6 +12,7 @@ import timm
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
+from sharing import SHARED, one_at_a_time
 from tiny import tiny
 from torch import Tensor, nn
 
@@ -25,7 +26,6 @@ from export.quantization.integer_file import QuantizedModel
 from export.quantization.recipes import Recipe, find_recipe
 
 ENGINE_TESTS = Path(__file__).parents[1] / "engine"
-CACHE = Path(".cache/tests/engine")
 EMULATION = ENGINE_TESTS / "emulated_dot.h"
 # Builds that do as other machines' dot product does, with whatever this machine has: their instruction set, and what
 # it takes activations for.
@@ -50,7 +50,7 @@ def emulations(sources: tuple[Path, ...] = ()) -> tuple[Build, ...]:
 @lru_cache(maxsize=1)
 def all_builds() -> Path:
     """Return a folder of the engine's own builds and those that emulate."""
-    return _compiled("engine", emulations(), make_engine())
+    return _compiled("engine", emulations(), own=True)
 
 
 @lru_cache(maxsize=1)
@@ -60,16 +60,17 @@ def kernel_builds() -> Path:
     return _compiled("kernels", (Build("vit-plain.wasm", "PLAIN", False, sources), *emulations(sources)))
 
 
-def _compiled(name: str, builds: tuple[Build, ...], beside: Path | None = None) -> Path:
-    """Return a folder with the builds and what lies in `beside`, made once per content of the sources."""
+def _compiled(name: str, builds: tuple[Build, ...], *, own: bool = False) -> Path:
+    """Return a folder with the builds, and the engine's `own`, made once per content of the sources."""
     sources = [hash_file(path) for build in builds for path in (*build.sources, EMULATION)]
-    folder = CACHE / f"{name}-{hash_json([engine_key(), sources])[:16]}"
-    if not folder.exists():
-        with replacing_folder(folder) as partial:
-            if beside is not None:
-                shutil.copytree(beside, partial, dirs_exist_ok=True)
-            for build in builds:
-                compile_build(build, partial / build.name)
+    folder = SHARED / "engine" / f"{name}-{hash_json([engine_key(), sources])[:16]}"
+    with one_at_a_time():
+        if not folder.exists():
+            with replacing_folder(folder) as partial:
+                if own:
+                    shutil.copytree(make_engine(), partial, dirs_exist_ok=True)
+                for build in builds:
+                    compile_build(build, partial / build.name)
     return folder
 
 

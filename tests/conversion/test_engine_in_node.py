@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from engine_models import ENGINE_TESTS, all_builds, quantized
 
-from export.conversion.engine.compile import make_engine
 from export.conversion.engine.run import RUNNER, run_vit
 
 pytestmark = pytest.mark.conversion
@@ -60,7 +59,7 @@ def test_the_runner_refuses_bad_requests(changed: dict[str, str], words: str, tm
 def test_the_runner_runs_in_rounds_and_says_how_long_they_took(tmp_path: Path) -> None:
     made = quantized("vit_tiny_patch16_224", MODELS["small"], "w8_dynamic", tmp_path)
     log = tmp_path / "log"
-    found = run_vit(made.file, made.images.numpy(), make_engine(), tmp_path, log, "--threads", "2", "--rounds", "5")
+    found = run_vit(made.file, made.images.numpy(), all_builds(), tmp_path, log, "--threads", "2", "--rounds", "5")
     told = json.loads(log.read_text())
     assert found.shape == (2, 10) and (told["threads"], told["n"], told["outputs"]) == (2, 2, 10)
     assert 0 < told["p10_ms"] <= told["median_ms"] <= told["p90_ms"]

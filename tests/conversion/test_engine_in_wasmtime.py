@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_models import quantized
+from engine_models import all_builds, quantized
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from export.conversion.engine.compile import make_engine
 from export.conversion.engine.run import run_vit
 from export.conversion.engine.wasm import run_wasm
 from export.core.errors import ArtifactError, ConversionError
@@ -29,8 +28,8 @@ MODELS: dict[str, tuple[str, dict[str, Any], str]] = {
 def test_it_gives_the_bits_that_node_gives(name: str, tmp_path: Path) -> None:
     made = quantized(*MODELS[name], tmp_path)
     images = made.images.numpy()
-    found = run_wasm(made.file, images, make_engine())
-    assert np.array_equal(found, run_vit(made.file, images, make_engine(), tmp_path, tmp_path / "log"))
+    found = run_wasm(made.file, images, all_builds())
+    assert np.array_equal(found, run_vit(made.file, images, all_builds(), tmp_path, tmp_path / "log"))
 
 
 @pytest.mark.parametrize(
@@ -53,4 +52,4 @@ def test_it_refuses_what_the_engine_refuses(
     plan["sizes"] |= changes.pop("sizes", {})
     save_file(tensors, tmp_path / "changed.vit", {**metadata, **changes, "plan": json.dumps(plan)})
     with pytest.raises(error, match=words):
-        run_wasm(tmp_path / "changed.vit", made.images.numpy(), make_engine())
+        run_wasm(tmp_path / "changed.vit", made.images.numpy(), all_builds())

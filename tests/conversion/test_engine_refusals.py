@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from engine_models import SIZE, make, quantized
+from sharing import one_at_a_time
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock
 from tiny import tiny
@@ -152,8 +153,9 @@ def test_parts_that_no_recipe_makes_are_refused_too(change: Callable[[Any], None
 
 def build(artifacts: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     places = ["--artifacts", artifacts, "--measurements", folder / "none.json", "--out", folder / "_site"]
-    command = [sys.executable, "-m", "export.build", *arguments, *map(str, places)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    command = [sys.executable, "-m", "export.build", "--model", "fashion", *arguments, *map(str, places)]
+    with one_at_a_time():
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
 def test_a_build_for_the_engine_alone_fails_with_the_reason(artifacts: Path, tmp_path: Path) -> None:

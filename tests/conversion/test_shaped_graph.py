@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from shaped_models import model
+from sharing import one_at_a_time
 from tiny import tiny
 from torch import nn
 
@@ -218,7 +219,8 @@ def test_a_shape_that_changes_the_outputs_is_refused(
 def test_the_pipeline_makes_shaped_and_stock_variants(artifacts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store, request = Store(artifacts), ModelRequest(model="fashion")
     pairs = tuple((find_recipe("u8"), format) for format in ("tfjs", "tfjs_stock"))
-    made = make_formats(request, pairs, store, force=False)
+    with one_at_a_time():
+        made = make_formats(request, pairs, store, force=False)
     assert [artifact.format for artifact in made] == ["tfjs", "tfjs_stock"]
     folders = [store.folder("fashion", "u8", artifact.format) for artifact in made]
     check_graph(folders[0], depth=6, heads=3, slices=2)
@@ -236,6 +238,7 @@ def test_the_pipeline_makes_shaped_and_stock_variants(artifacts: Path, capsys: p
 
 def test_a_quantized_model_as_litert_in_its_shape(artifacts: Path) -> None:
     store, recipe = Store(artifacts), find_recipe("w8_dynamic")
-    made = quantize(ModelRequest(model="fashion"), recipe, ("safetensors", "tflite"), store, force=False)
+    with one_at_a_time():
+        made = quantize(ModelRequest(model="fashion"), recipe, ("safetensors", "tflite"), store, force=False)
     assert set(made) == {"safetensors", "tflite"} and made["tflite"].compute_dtype == "int8"
     assert store.read("fashion", recipe.name, "tf_tflite") is not None

@@ -38,7 +38,7 @@ def test_it_builds_a_page_that_classifies_without_node_compiler_and_tensorflow(
     package = environment.packages / "export"
     before = contents(package)
     assert "resources/bundle/bundle.json" in before and "data/assets/fashion.safetensors" in before
-    done = environment.run("vit-pages", "build", cwd=tmp_path)
+    done = environment.run("vit-pages", "build", "--model", "fashion", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "left out: u8, f16, f32, since tfjs is not installed (pip install 'vit-pages[tfjs]'" in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"_site", "artifacts"}

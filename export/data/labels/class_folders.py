@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from export.core.console import several
 from export.core.errors import RequestError
 from export.core.records import ModelSpec
-from export.data.labels.known import imagenet_labels, imagenet_synsets, numbered_labels
+from export.data.labels.known import imagenet_labels, imagenet_synsets, numbered_labels, synset_indices
 from export.data.labels.matching import Matches, match_names, nearest
 
 Tell = Callable[[str], None]
@@ -79,6 +79,10 @@ def _match_labels(folders: Sequence[str], spec: ModelSpec) -> Matches:
     if len(synsets) == len(folders) and spec.labels == imagenet_labels(spec.outputs):
         indices = {synset: index for index, synset in enumerate(imagenet_synsets(spec.outputs) or ())}
         return Matches({name: indices[synset] for name, synset in synsets.items() if synset in indices}, (), {})
+    if len(synsets) == len(folders):
+        indices = synset_indices(spec.labels)
+        if indices:
+            return Matches({name: indices[synset] for name, synset in synsets.items() if synset in indices}, (), {})
     return match_names(folders, spec.labels)
 
 

@@ -27,11 +27,12 @@ KEYS = (
 )
 NAME_KEYS, ID_KEYS = ("name", "label", "class_name", "title"), ("id", "index", "class_id", "label_id")
 # A number and a name: the number with what sets it apart, before or after. A hyphen needs space around it: 7-Eleven.
-SEPARATOR = r"(?:\s*[:;,=|\t)\]]\s*|\.\s*(?=[^\d\s])|\s+-\s+|\s+)"
-NUMBER_FIRST = re.compile(rf"\[?(?P<number>\d+){SEPARATOR}(?P<name>.*\S)")
-NUMBER_LAST = re.compile(r"(?P<name>.*\S)\s*[:;,=|\t]\s*(?P<number>\d+)")
+SEPARATOR = r"(?:\s*(?:[-=]>|→|[:;,=|\t)\]])\s*|\.\s*(?=[^\d\s])|\s+-\s+|\s+)"
+NUMBER = r"""[\[("'#]?(?:(?:class|label|index|idx|id)[ _])?(?P<number>\d+)["']?"""
+NUMBER_FIRST = re.compile(rf"{NUMBER}{SEPARATOR}(?P<name>.*\S)", re.IGNORECASE)
+NUMBER_LAST = re.compile(r"(?P<name>.*\S)\s*(?:[-=]>|→|[:;,=|\t(\[])\s*(?P<number>\d+)[)\]]?,?")
 NUMBER_LAST_APART = re.compile(r"(?P<name>.*\S)\s+(?P<number>\d+)")
-QUOTED = re.compile(r"""(?P<quote>['"])(?P<name>.*)(?P=quote),?""")
+QUOTED = re.compile(r"""(?P<quote>['"])(?P<name>(?:(?!(?P=quote)).)*)(?P=quote),?""")
 BRACKETED = re.compile(r"[\[{][^\[\]{}'\",:]+[\]}].*")  # a line such as [unused], or [0] cat
 # What lines of names may have around them, if all of them have it.
 ORNAMENTS = (
@@ -188,11 +189,12 @@ def _in_order(pairs: Sequence[tuple[int, Any]], *, said: bool) -> Parsed:
 
 
 def _from_lines(lines: Sequence[str], outputs: int) -> Parsed:
-    if len(lines) == 1 and outputs > 1:
+    if len(lines) == 1 and outputs > 1 and not re.search(r"[\[\](){}]", lines[0]):
         for sign in (",", ";", "\t"):
-            names = [_unquoted(name) for name in lines[0].strip(sign).split(sign)]
+            names = [name.strip() for name in lines[0].strip(sign).split(sign)]
             if len(names) == outputs:
-                return Parsed(names, ("note: labels are read from a single line",))
+                listed = _from_lines(names, outputs)
+                return Parsed(listed.values, ("note: labels are read from a single line", *listed.notes))
     headed = len(lines) == outputs + 1 and len(lines) > 2  # perhaps, as in index,name
     for pattern, optional in ((NUMBER_FIRST, False), (NUMBER_LAST, False), (NUMBER_LAST_APART, True)):
         for body in (lines, lines[1:]) if headed else (lines,):

@@ -10,6 +10,7 @@ from export.core.records import Interpolation
 PLACES = ("args", "hyper_parameters", "hparams", "config", "cfg", "opt", "options", "pretrained_cfg", "__metadata__")
 ARCHITECTURES = ("arch", "architecture", "model_name", "model")
 CLASSES = ("class_to_idx", "idx_to_class", "id2label", "class_names", "classes", "label_names", "labels")
+OF_FILES = ("pretrained", "checkpoint", "cache")  # beginnings of arguments that are not the architecture's
 NAMES: dict[str, tuple[str, ...]] = {
     "mean": ("mean", "image_mean", "img_mean", "norm_mean"),
     "std": ("std", "image_std", "img_std", "norm_std"),
@@ -42,6 +43,15 @@ def read_architecture(content: Mapping[str, Any]) -> str:
     return ""
 
 
+def read_arguments(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the architecture that a file of `export.train` states; none that name files."""
+    metadata = content.get("__metadata__")
+    values = _parsed(metadata.get("arguments")) if isinstance(metadata, Mapping) else None
+    if not isinstance(values, dict) or any(name.startswith(OF_FILES) for name in values):
+        return {}
+    return values
+
+
 def read_classes(content: Mapping[str, Any]) -> tuple[str, Any] | None:
     """Return the names of classes that a file states, with the key that they are under; None where it has none."""
     for place in (content, *_places(content)):
@@ -64,11 +74,22 @@ def states_several_labels(content: Mapping[str, Any]) -> bool:
 def _places(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     found = []
     for name in PLACES:
-        value = content.get(name)
+        value = _unwrapped(content.get(name))
         value = value if isinstance(value, Mapping) else getattr(value, "__dict__", None)
         if isinstance(value, Mapping):
             found += [value, *(inner for key, inner in value.items() if isinstance(inner, Mapping))]
     return found
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return plain values for OmegaConf's nodes, which are read as dicts of what they hold."""
+    if isinstance(value, Mapping) and "_content" in value:
+        return _unwrapped(value["_content"])
+    if isinstance(value, Mapping) and "_val" in value:
+        return value["_val"]
+    if isinstance(value, Mapping):
+        return {name: _unwrapped(inner) for name, inner in value.items()}
+    return [_unwrapped(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _parsed(value: Any) -> Any:

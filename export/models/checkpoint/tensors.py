@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 DEPTH = 4
+STATE = re.compile(r"optim|sched|scaler|callback|loops|rng|random|hparams|hyper_param|trainer|history", re.IGNORECASE)
+WRAPPERS = re.compile(r"(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")  # anywhere in a name
 # Averaged weights (EMA, SWA) come first, as timm reads its own checkpoints; a teacher where it is an entry of its own.
 AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?|shadow)([._]|$)|^teacher[._]", re.IGNORECASE)
 # Names that belong to training: they are dropped, and said to be.
@@ -44,8 +46,16 @@ class Selection:
 
 
 def flatten(content: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """Return all tensors in nested dicts, their names joined by dots; NumPy's where there are no others."""
-    found = dict(_flat(content, "", DEPTH))
+    """Return all tensors in nested dicts, their names joined by dots; NumPy's where there are no others.
+
+    What a trainer keeps of its own state is no part of it.
+    """
+    parts = {
+        name: value
+        for name, value in content.items()
+        if not (isinstance(value, Mapping) and isinstance(name, str) and STATE.search(name))
+    }
+    found = {WRAPPERS.sub("", name): value for name, value in _flat(parts, "", DEPTH)}
     tensors = {name: value for name, value in found.items() if isinstance(value, Tensor)}
     return tensors or {
         name: torch.from_numpy(np.ascontiguousarray(value))
@@ -71,7 +81,9 @@ def select(tensors: Mapping[str, Tensor], wanted: Mapping[str, Any]) -> list[Sel
     most = max(coverage.values(), default=0)
     prefixes = [prefix for prefix, count in coverage.items() if 2 * count >= most]
     prefixes = prefixes or [_common_prefix(tensors)]
-    prefixes.sort(key=lambda prefix: (not AVERAGED.search(prefix), -coverage[prefix], len(prefix)))
+    prefixes.sort(
+        key=lambda prefix: (not AVERAGED.search(prefix), belongs_to_training(prefix), -coverage[prefix], len(prefix))
+    )
     return [_selection(tensors, prefix, prefixes) for prefix in prefixes]
 
 

@@ -11,6 +11,7 @@ from export.core.files import write_atomically
 from export.models.confidence import ConfidenceFile
 from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
 from export.page.reports.benchmark_view import read_benchmark
+from export.page.reports.builds import builds_section, read_builds
 from export.page.reports.evaluation_tables import (
     bitwidths_section,
     confidence_section,
@@ -58,6 +59,7 @@ SOURCES: dict[str, Source] = {
         read=ConfidenceFile.read,
         kept=Path("export/data/assets/photos_confidence.json"),
     ),
+    "builds": Source(command="measure --builds", read=read_builds, kept=KEPT / "builds.json"),
 }
 
 # Document → section → what writes it from the source of that name.
@@ -69,6 +71,7 @@ SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
         "evaluation": evaluation_section,
         "bitwidths": bitwidths_section,
         "confidence": confidence_section,
+        "builds": builds_section,
     },
 }
 

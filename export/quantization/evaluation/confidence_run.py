@@ -25,8 +25,9 @@ from export.models.confidence import (
 from export.models.float_artifact import read_model
 from export.quantization.evaluation.confidence import Fit, Labels, Logits, energies, fit_confidence, share_below
 from export.quantization.evaluation.records import to_estimate
-from export.quantization.evaluation.run import compute_outputs, devices, machine, open_images
+from export.quantization.evaluation.run import compute_outputs, devices, open_images
 from export.quantization.integer_file import QuantizedModel, load_quantized
+from export.quantization.resources import describe_device
 
 
 def evaluate_confidence(
@@ -70,7 +71,7 @@ def evaluate_confidence(
         unknown=tuple(_unknown_set(one, module, spec, fit.confidence, limit) for one in unknown),
         quantized=rows,
         command=command,
-        machine=machine(),
+        machine=describe_device(devices()[0]),
         threads=torch.get_num_threads(),
         tools={name: version(name) for name in ("torch", "timm", "numpy")},
     )

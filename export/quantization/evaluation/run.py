@@ -1,11 +1,12 @@
 """Quantizes a model by one recipe after another and evaluates each on the same images; imports PyTorch."""
 
+import copy
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.core.console import bar, format_seconds, say
-from export.core.fidelity import capped_sqnr_db, cosines
+from export.core.fidelity import capped_sqnr_db, cosines, decisions
 from export.core.files import hash_json
-from export.core.machine import cpu_model
 from export.core.records import Estimate, ModelSpec
 from export.core.source_code import code_key
 from export.core.stats import proportion
@@ -42,6 +42,7 @@ from export.quantization.evaluation.records import (
 )
 from export.quantization.integer_file import QuantizedModel, write_quantized
 from export.quantization.recipes import Recipe
+from export.quantization.resources import describe_device
 
 BATCH = 200
 SYNTHETIC = 50
@@ -98,7 +99,8 @@ def evaluate(
     """
     spec, module = read_model(folder)
     with open_images(spec, data, limit) as images:
-        float_outputs = compute_outputs(module.to(devices()[0]), spec, images.pixels, devices()[0], "float")
+        on_device = copy.deepcopy(module).to(devices()[0])  # threads share `module` itself: it stays where it is
+        float_outputs = compute_outputs(on_device, spec, images.pixels, devices()[0], "float")
         code = code_key(__name__)
         evaluator = _Evaluator(spec, module, images, float_outputs, calibration_data, code)
         empty = EvaluationTable(
@@ -108,7 +110,7 @@ def evaluate(
             data=images.title,
             calibration_data=evaluator.calibration(1, 0).title,
             n=len(images.pixels),
-            machine=machine(),
+            machine=describe_device(devices()[0]),
             threads=torch.get_num_threads(),
             tools={name: version(name) for name in ("torch", "timm", "numpy")},
             rows=(evaluator.float_row(folder),),
@@ -147,11 +149,6 @@ def devices() -> list[torch.device]:
     return [torch.device("cuda", index) for index in range(torch.cuda.device_count())] or [torch.device("cpu")]
 
 
-def machine() -> str:
-    """Return the name of the first GPU, or of the CPU."""
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else cpu_model()
-
-
 @torch.inference_mode()
 def compute_outputs(
     module: nn.Module, spec: ModelSpec, pixels: NDArray[np.uint8], device: torch.device, title: str
@@ -174,9 +171,15 @@ class _Evaluator:
     float_outputs: Tensor
     calibration_data: Path | None
     code: str
+    said: set[str] = field(default_factory=set)
 
-    def calibration(self, count: int, seed: int) -> CalibrationImages:
-        return calibration_images(self.spec, self.calibration_data, count, seed, tell=lambda text: None)
+    def calibration(self, count: int, seed: int, tell: Callable[[str], None] = lambda note: None) -> CalibrationImages:
+        return calibration_images(self.spec, self.calibration_data, count, seed, tell)
+
+    def say_once(self, note: str) -> None:
+        if note not in self.said:
+            self.said.add(note)
+            say(f"  {note}")
 
     def float_row(self, folder: Path) -> EvaluationRow:
         size = (folder / "weights.safetensors").stat().st_size
@@ -206,10 +209,17 @@ class _Evaluator:
     def quantized(self, recipe: Recipe, key: str, device: torch.device) -> tuple[EvaluationRow, nn.Module]:
         assert recipe.quantization is not None
         calibration = recipe.quantization.calibration
-        images = torch.from_numpy(self.calibration(calibration.images, calibration.seed).images).to(device)
+        tell = self.say_once if recipe.quantization.method.uses_images else self.said.add
+        images = torch.from_numpy(self.calibration(calibration.images, calibration.seed, tell).images).to(device)
         started = time.perf_counter()
         with peak_memory(device) as peak:
-            module = calibrate(self.module.to(device), recipe, images, features=self.spec.features)
+            module = calibrate(
+                copy.deepcopy(self.module).to(device),
+                recipe,
+                images,
+                features=self.spec.features,
+                independent=self.spec.probabilities == "sigmoid",
+            )
         seconds = time.perf_counter() - started
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.safetensors"
@@ -228,7 +238,7 @@ class _Evaluator:
 
     def baseline(self, name: str, key: str) -> tuple[EvaluationRow, nn.Module]:
         started = time.perf_counter()
-        baseline = BASELINES[name](self.module.cpu())
+        baseline = BASELINES[name](self.module)
         note = f"quantized {_counted(baseline.converted)}, left in float {_counted(baseline.kept_float)}"
         return EvaluationRow(
             recipe=name,
@@ -246,7 +256,7 @@ class _Evaluator:
         figures: dict[str, Any] = {"sqnr_db": capped_sqnr_db(reference.numpy(), outputs.numpy())}
         labels = self.images.labels
         if not self.spec.features:
-            figures["agreement"] = _hits(outputs.argmax(1) == reference.argmax(1))
+            figures["agreement"] = _hits(torch.from_numpy(decisions(outputs.numpy()) == decisions(reference.numpy())))
             return figures if labels is None else figures | {"top1": _hits(outputs.argmax(1) == labels)}
         figures["cosine"] = float(cosines(reference.numpy(), outputs.numpy()).mean())
         if labels is None:

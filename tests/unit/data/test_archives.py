@@ -2,8 +2,10 @@
 
 import io
 import os
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,6 +156,15 @@ def test_names_in_a_zip_are_utf8_before_code_page_437(tmp_path: Path, raw: bytes
     path = make_zip(tmp_path / "a.zip", {f"{placeholder}/0.png": b"0"}, {})
     path.write_bytes(path.read_bytes().replace(placeholder.encode(), raw))
     assert listed(path)[0] == {f"{name}/0.png": b"0"}
+
+
+def test_a_name_in_utf8_beside_that_of_a_zip_is_used(tmp_path: Path) -> None:
+    name = "Käse/0.png".encode()
+    info = zipfile.ZipInfo("K_se/0.png")
+    info.extra = struct.pack("<HHBI", 0x7075, 5 + len(name), 1, zlib.crc32(b"K_se/0.png")) + name
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, b"0")
+    assert listed(tmp_path / "a.zip")[0] == {"Käse/0.png": b"0"}
 
 
 def test_names_in_a_zip_with_the_utf8_flag_are_taken_as_they_are(tmp_path: Path) -> None:

@@ -94,6 +94,15 @@ ORDER = "note: labels are in the order of their numbers, {} to {} in labels.txt"
         "0: 'a',\n1: 'b',\n2: 'c',",
         '0,"a"\n1,"b"\n2,"c"',
         "index,name\n1,b\n0,a\n2,c",
+        '"0": "a",\n"1": "b",\n"2": "c"',
+        '"a": 0,\n"b": 1,\n"c": 2',
+        "0 -> a\n1 -> b\n2 -> c",
+        "a => 0\nb => 1\nc => 2",
+        "(0) a\n(1) b\n(2) c",
+        "a (0)\nb (1)\nc (2)",
+        "#0 a\n#1 b\n#2 c",
+        "class 0: a\nclass 1: b\nclass 2: c",
+        "LABEL_0 a\nLABEL_1 b\nLABEL_2 c",
         "a 0\nb 1\nc 2",
         "c,2\na,0\nb,1",
         "c\t2\na\t0\nb\t1",
@@ -163,6 +172,17 @@ def test_labels_are_found_under_the_keys_of_tools(tmp_path: Path, content: Any, 
 @pytest.mark.parametrize("text", ["names: [a, b, c]", "names:\n- a\n- b\n- c", "path: x\nnames: {0: a, 1: b, 2: c}"])
 def test_yaml_is_understood(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, text, name="data.yaml") == (ABC, ["note: using the labels under 'names' in data.yaml"])
+
+
+@pytest.mark.parametrize("text", ['0: "a", 2: "c", 1: "b"', "0 a; 1 b; 2 c"])
+def test_numbers_decide_the_order_in_a_single_line_too(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text) == (ABC, ["note: labels are read from a single line in labels.txt", ORDER.format(0, 2)])
+
+
+@pytest.mark.parametrize("text", ["dict(a=0, b=1, c=2)", "OrderedDict([(0, 'a'), (1, 'b')])", "['a' 'b' 'c']"])
+def test_programs_are_no_labels(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RequestError, match=r"has 1 (labels|numbered)"):
+        read(tmp_path, text)
 
 
 def test_yaml_values_stay_text(tmp_path: Path) -> None:

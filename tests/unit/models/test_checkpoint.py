@@ -259,6 +259,41 @@ def test_any_prefix_is_taken_off_and_what_belongs_to_training_is_dropped(
     ]
 
 
+def test_of_two_networks_of_one_shape_it_is_said_which_is_used(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    other = {name: value + 1 for name, value in tensors.items()}
+    content = {f"teacher.{name}": value for name, value in other.items()}
+    content |= {f"student.{name}": value for name, value in tensors.items()}
+    assert assert_fits(save({"state_dict": content}, tmp_path / "a.ckpt"), tensors) == [
+        "note: using the weights under 'state_dict.student' in a.ckpt",
+        "note: weights of the same names under 'state_dict.teacher' are not used",
+    ]
+    dino = {"student": other, "teacher": {f"backbone.{name}": value for name, value in tensors.items()}}
+    assert "'teacher.backbone'" in assert_fits(save(dino, tmp_path / "b.pth"), tensors)[0]
+
+
+def test_what_lightning_keeps_of_its_own_state_is_no_weight(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    best = {"best_model_score": torch.tensor(0.9), "kth_value": torch.tensor(1.0), "best_k_models": {"/a/b.ckpt": ONE}}
+    content = {
+        "epoch": 3,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {f"net.{name}": value for name, value in tensors.items()},
+        "callbacks": {"ModelCheckpoint{'monitor': 'val_acc'}": best | {"dirpath": Path("runs")}},
+        "optimizer_states": [{"state": {0: {"exp_avg": ONE}}, "param_groups": []}],
+        "optimizer": {"state": {"blocks.0": {"exp_avg": ONE}}},
+        "loops": {"fit_loop": {"state_dict": {"x": ONE}}},
+        "hyper_parameters": {"lr": np.float64(0.1)},
+    }
+    assert assert_fits(save(content, tmp_path / "epoch=3-step=40.ckpt"), tensors) == [
+        "note: using the weights under 'state_dict.net' in epoch=3-step=40.ckpt"
+    ]
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+def test_wrappers_inside_names_are_taken_out(tensors: dict[str, Tensor], tmp_path: Path, wrapper: str) -> None:
+    wrapped = {name.replace("blocks.0.", f"blocks.0.{wrapper}."): value for name, value in tensors.items()}
+    assert assert_fits(save(wrapped, tmp_path / "a.pth"), tensors) == []
+
+
 def test_an_average_with_its_counter_is_used(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     raw = {name: value + 1 for name, value in tensors.items()}
     average = {"n_averaged": torch.tensor(3), **{f"module.{name}": value for name, value in tensors.items()}}

@@ -24,6 +24,8 @@ from export.core.errors import RequestError
 from export.models.hub import fetch_weights
 from export.models.randomise import randomise
 
+pytestmark = pytest.mark.slow  # the hub's address counts where its library is imported: in processes of their own
+
 ROOT = Path(__file__).parents[3]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WHOLE, OLD, GONE, SHORT, BREAKS, FORGED, OTHER = (
@@ -224,7 +226,7 @@ def test_what_the_hub_has_not_or_sends_wrongly_is_said(
 def test_a_hub_that_never_answers_is_given_up_within_seconds(results: tuple[dict[str, dict[str, Any]], Path]) -> None:
     found = results[0][SILENT]
     assert "cannot be reached" in found["message"] and "Timeout" in found["message"]
-    assert found["seconds"] < 10
+    assert found["seconds"] < 30
 
 
 def test_without_a_hub_the_cache_serves_and_the_rest_ends_with_one_message(
@@ -234,7 +236,7 @@ def test_without_a_hub_the_cache_serves_and_the_rest_ends_with_one_message(
     done = run(results[1], endpoint, WHOLE, GONE, "--", "deit_t")
     cached, refused = map(json.loads, done.stdout.splitlines())
     assert cached["total"] == results[0][WHOLE]["total"]
-    assert refused["seconds"] < 10
+    assert refused["seconds"] < 30
     assert done.returncode == 2 and "Traceback" not in done.stderr
     message = done.stderr.strip().splitlines()
     assert len(message) == 2, done.stderr

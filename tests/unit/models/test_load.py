@@ -179,10 +179,18 @@ OPTIONS = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4], "crop_pct": 1.0, "in
         {"args": OPTIONS | {"input_size": [3, 160, 160]}},
         {"hyper_parameters": OPTIONS | {"img_size": 160}},
         {"hparams": {"data": OPTIONS}},
+        {
+            "config": {
+                "_content": {
+                    n: {"_content": [{"_val": x} for x in v]} if isinstance(v, list) else {"_val": v}
+                    for n, v in OPTIONS.items()
+                }
+            }
+        },
         {"config": {**OPTIONS, "mean": [102.0, 127.5, 153.0], "std": [51.0, 76.5, 102.0]}},
         {"pretrained_cfg": {name: tuple(v) if isinstance(v, list) else v for name, v in OPTIONS.items()}},
     ],
-    ids=["namespace", "dict", "lightning", "nested", "of bytes", "timm"],
+    ids=["namespace", "dict", "lightning", "nested", "OmegaConf", "of bytes", "timm"],
 )
 def test_preprocessing_in_a_checkpoint_is_used_and_said(tmp_path: Path, content: dict[str, Any]) -> None:
     module = timm.create_model("test_vit", pretrained=False)

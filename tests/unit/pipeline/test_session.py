@@ -15,13 +15,14 @@ from export.pipeline.session import BuildSession
 from export.pipeline.store import Store
 from export.quantization.recipes import find_recipe
 
+REQUEST = ModelRequest(model="timm/test_vit.r160_in1k", weights="random")  # timm's smallest ViT
 RECIPE = find_recipe("w8_rtn")
 
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("artifacts")
-    with BuildSession(ModelRequest(model="fashion"), Store(root)) as session:
+    with BuildSession(REQUEST, Store(root)) as session:
         session.obtain("safetensors", RECIPE)
     return root
 
@@ -31,10 +32,10 @@ def obtain(root: Path, monkeypatch: pytest.MonkeyPatch, bound: float) -> float:
     bounds = {**FORMATS["safetensors"].bounds_db, "int8": bound}
     monkeypatch.setitem(FORMATS, "safetensors", replace(FORMATS["safetensors"], bounds_db=bounds))
     monkeypatch.setattr(BuildSession, "_make", lambda *arguments: pytest.fail("something was made anew"))
-    with BuildSession(ModelRequest(model="fashion"), Store(root)) as session:
+    with BuildSession(REQUEST, Store(root)) as session:
         artifact = session.obtain("safetensors", RECIPE)
     assert artifact.verification is not None
-    stored = session.store.read("fashion", RECIPE.name, "safetensors")
+    stored = session.store.read(REQUEST.name, RECIPE.name, "safetensors")
     assert stored == artifact
     return artifact.verification.bound_sqnr_db
 
@@ -47,22 +48,22 @@ def test_another_bound_is_kept_to_without_making_anything_anew(
 
 
 def test_a_stored_artifact_beyond_a_tighter_bound_is_refused(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(VerificationError, match="fashion: safetensors w8_rtn does not agree"):
+    with pytest.raises(VerificationError, match=rf"{REQUEST.name}: safetensors w8_rtn does not agree"):
         obtain(artifacts, monkeypatch, 199.0)
 
 
 def test_parents_are_recorded_and_the_first_is_the_one_converted_from(artifacts: Path) -> None:
-    artifact = Store(artifacts).read("fashion", RECIPE.name, "safetensors")
-    torch = Store(artifacts).read("fashion", FLOAT.name, "torch")
+    artifact = Store(artifacts).read(REQUEST.name, RECIPE.name, "safetensors")
+    torch = Store(artifacts).read(REQUEST.name, FLOAT.name, "torch")
     assert artifact is not None and torch is not None and not torch.parents
     (parent,) = artifact.parents
     assert (parent.format, parent.recipe, parent.sha256) == ("torch", "f32", torch.sha256)
 
 
 def test_changed_code_makes_an_artifact_anew(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Store(artifacts).read("fashion", RECIPE.name, "safetensors")
+    before = Store(artifacts).read(REQUEST.name, RECIPE.name, "safetensors")
     monkeypatch.setattr(session_module, "code_key", lambda *modules: "changed" + "".join(modules))
-    with BuildSession(ModelRequest(model="fashion"), Store(artifacts)) as session:
+    with BuildSession(REQUEST, Store(artifacts)) as session:
         after = session.obtain("safetensors", RECIPE)
     assert before is not None and after.key != before.key and after.sha256 == before.sha256
 

@@ -88,3 +88,11 @@ def test_the_gradients_of_several_labels_do_not_depend_on_each_other() -> None:
     outputs = torch.tensor([[30.0, -30.0, 0.0]])
     found = gradient(outputs, "independent")
     assert found[0, :2].abs().max() < 1e-6 and abs(float(found[0, 2])) == 0.5
+
+
+def test_calibration_follows_outputs_that_do_not_exclude_each_other() -> None:
+    module, images = make(), tiny("vit")[2][:4]
+    with torch.no_grad():
+        made = [calibrate(module, find_recipe("w4a8_gptq"), images, independent=one)(images) for one in (False, True)]
+    assert not torch.equal(*made)
+    assert sqnr(module(images), made[1]) > 10

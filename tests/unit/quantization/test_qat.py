@@ -187,6 +187,7 @@ def test_everything_is_trained_but_folded_batch_norm(make: Callable[[], nn.Modul
     )
 
 
+@pytest.mark.slow
 def test_a_deep_resnet_can_be_trained() -> None:
     module = randomise(timm.create_model("resnet50", num_classes=10)).eval()
     training = Finetuning(module, find_recipe("w4a4_lsq"), replace(OPTIONS, epochs=0.25), images(32), CPU)
@@ -284,6 +285,7 @@ def write_data(folder: Path, count: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_resnet_from_float_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data = ["--model", "resnet18", "--data", str(write_data(tmp_path / "data", 32)), "--batch-size", "16"]

@@ -2,12 +2,14 @@
 
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from sharing import one_at_a_time
 
 from export import evaluate, quantize
 from export.conversion.onnx.export import run_onnx
@@ -24,7 +26,12 @@ from export.quantization.recipe_options import read_recipe, read_rule
 from export.quantization.recipes import RECIPES, find_recipe, find_recipes
 from export.quantize import parser
 
-ARTIFACTS = ["--artifacts", ".cache/tests/artifacts"]
+
+@pytest.fixture
+def shared(artifacts: Path) -> Iterator[list[str]]:
+    """The option for the artifacts of all tests, to which nobody else adds meanwhile."""
+    with one_at_a_time():
+        yield ["--artifacts", str(artifacts)]
 
 
 def recipe(*argv: str):  # type: ignore[no-untyped-def]
@@ -223,9 +230,10 @@ def test_options_that_cannot_be_are_refused(argv: tuple[str, ...]) -> None:
     assert any(option in str(refused.value) for option in argv[::2])
 
 
-def test_a_file_comes_out(tmp_path: Path) -> None:
+@pytest.mark.conversion
+def test_a_file_comes_out(shared: list[str], tmp_path: Path) -> None:
     out, other = tmp_path / "model.safetensors", tmp_path / "model.onnx"
-    quantize.main(["--recipe", "w4_rtn", "--out", str(out), "--out", str(other), *ARTIFACTS])
+    quantize.main(["--recipe", "w4_rtn", "--out", str(out), "--out", str(other), *shared])
     loaded = load_quantized(out)
     assert loaded.spec.name == "fashion" and loaded.recipe == find_recipe("w4_rtn")
     assert out.stat().st_size < 1_600_000
@@ -233,7 +241,7 @@ def test_a_file_comes_out(tmp_path: Path) -> None:
     assert np.abs(run_onnx(other, inputs) - run_model(loaded.module, inputs)).max() < 1e-4
     assert spec.outputs == 10 and other.stat().st_size < 1_800_000
     with pytest.raises(RequestError, match="tflite"):
-        quantize.main(["--recipe", "w4_rtn", "--out", str(tmp_path / "model.bin"), *ARTIFACTS])
+        quantize.main(["--recipe", "w4_rtn", "--out", str(tmp_path / "model.bin"), *shared])
 
 
 def class_folders(folder: Path, count: int) -> Path:
@@ -252,7 +260,7 @@ def zipped(folder: Path, path: Path) -> Path:
     return path
 
 
-def test_any_labelled_folder_or_archive_is_evaluated_and_calibrated_on(tmp_path: Path) -> None:
+def test_any_labelled_folder_or_archive_is_evaluated_and_calibrated_on(shared: list[str], tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "images", 40)
     archive = zipped(folder, tmp_path / "images.zip")
     tables = []
@@ -267,7 +275,7 @@ def test_any_labelled_folder_or_archive_is_evaluated_and_calibrated_on(tmp_path:
                 str(archive),
                 "--out",
                 str(tmp_path / data.name.replace(".", "_")),
-                *ARTIFACTS,
+                *shared,
             ]
         )
         tables.append(read_table(tmp_path / data.name.replace(".", "_") / "evaluation-fashion.json"))
@@ -283,8 +291,10 @@ def test_any_labelled_folder_or_archive_is_evaluated_and_calibrated_on(tmp_path:
     assert float_row.bytes > eight.bytes > three.bytes
 
 
-def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ["--limit", "30", "--out", str(tmp_path), *ARTIFACTS, "--recipe"]
+def test_an_evaluation_goes_on_where_it_stopped(
+    shared: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--limit", "30", "--out", str(tmp_path), *shared, "--recipe"]
     evaluate.main([*argv, "w5_rtn"])
     path = tmp_path / "evaluation-fashion.json"
     before = read_table(path).rows[1]
@@ -295,7 +305,7 @@ def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.C
     assert "| w5_rtn |" in path.with_suffix(".md").read_text()
     capsys.readouterr()
     with pytest.raises(RequestError, match="u8"):
-        evaluate.main(["--recipe", "u8", *ARTIFACTS])
+        evaluate.main(["--recipe", "u8", *shared])
 
 
 def test_a_model_without_a_head_is_judged_by_its_neighbours(tmp_path: Path) -> None:
@@ -306,6 +316,8 @@ def test_a_model_without_a_head_is_judged_by_its_neighbours(tmp_path: Path) -> N
             "dino_s",
             "--weights",
             "random",
+            "--image-size",
+            "64",
             "--recipe",
             "w8_rtn",
             "--data",

@@ -1,0 +1,152 @@
+"""Compares what a GPU's calibration chooses, and how long it takes, with the CPU's; imports PyTorch."""
+
+import copy
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from export.core.console import say
+from export.core.errors import VerificationError
+from export.core.fidelity import sqnr_db
+from export.core.files import write_atomically
+from export.core.records import ModelSpec
+from export.core.schema import Count, NonNegative, Number, PositiveInt, Proportion, Record
+from export.data.calibration import calibration_images
+from export.models.float_artifact import read_golden, read_model, run_model
+from export.quantization.calibration.calibrate import calibrate
+from export.quantization.evaluation.memory import peak_memory
+from export.quantization.layers.modules import Weight
+from export.quantization.recipes import Recipe
+from export.quantization.resources import describe_device, find_device
+
+SCHEMA_VERSION = 1
+LEAST_DIFFERENCE_DB = 1.0  # by which a device's outputs may lie further from the float model's than the other's
+
+
+class DeviceRow(Record, frozen=True, kw_only=True):
+    """One recipe, calibrated on the CPU and on the GPU.
+
+    `equal_codes` and `equal_scales` are the shares of weights and of their scales that agree exactly;
+    `greatest_scale_ratio` is the largest scale of one over the other's. `between_db` is the SQNR of the GPU's model
+    against the CPU's, None where equal; `cpu_db` and `gpu_db` those of each against the float model, all run on the
+    CPU.
+    """
+
+    recipe: str
+    images: PositiveInt
+    cpu_seconds: NonNegative
+    gpu_seconds: NonNegative
+    gpu_peak_bytes: Count
+    equal_codes: Proportion
+    equal_scales: Proportion
+    greatest_scale_ratio: Number
+    between_db: Number | None
+    cpu_db: Number
+    gpu_db: Number
+
+
+class DeviceComparison(Record, frozen=True, kw_only=True):
+    """The whole file: model, both devices, and a row for each recipe."""
+
+    schema_version: int
+    model: str
+    cpu: str
+    threads: PositiveInt
+    gpu: str
+    torch: str
+    rows: tuple[DeviceRow, ...]
+
+
+def compare_devices(folder: Path, recipes: Sequence[Recipe], *, data: Path | None, path: Path) -> DeviceComparison:
+    """Calibrate a float artifact by each recipe on the CPU and on the first GPU, and write the comparison to `path`.
+
+    Raises `RequestError` where there is no GPU.
+    """
+    spec, module = read_model(folder)
+    gpu = find_device("cuda")
+    rows: list[DeviceRow] = []
+    torch.zeros(1, device=gpu)  # starting the driver takes seconds, which are none of calibration
+    for recipe in recipes:
+        rows.append(_compare(spec, module, folder, recipe, data, gpu))
+        table = DeviceComparison(
+            schema_version=SCHEMA_VERSION,
+            model=spec.name,
+            cpu=describe_device(torch.device("cpu")),
+            threads=torch.get_num_threads(),
+            gpu=describe_device(gpu),
+            torch=torch.__version__,
+            rows=tuple(rows),
+        )
+        write_atomically(path, (json.dumps(table.to_json(), indent=1) + "\n").encode())
+        say(f"  {describe(rows[-1])}")
+    return table
+
+
+def describe(row: DeviceRow) -> str:
+    """Return a row in one line."""
+    between = "equal bit for bit" if row.between_db is None else f"{row.between_db:.1f} dB from each other"
+    return (
+        f"{row.recipe}, {row.images} images: CPU {row.cpu_seconds:.1f} s, GPU {row.gpu_seconds:.1f} s with "
+        f"{row.gpu_peak_bytes / 1e6:.0f} MB; {row.equal_codes:.3%} of weights and {row.equal_scales:.3%} of scales "
+        f"equal; {row.cpu_db:.2f} and {row.gpu_db:.2f} dB from float, {between}"
+    )
+
+
+def check(table: DeviceComparison) -> None:
+    """Raise `VerificationError` where a GPU's model lies clearly further from the float model than the CPU's."""
+    for row in table.rows:
+        if row.gpu_db < row.cpu_db - LEAST_DIFFERENCE_DB:
+            raise VerificationError(
+                f"{table.model} {row.recipe}: calibrated on {table.gpu} it lies {row.gpu_db:.2f} dB from the float "
+                f"model, on the CPU {row.cpu_db:.2f} dB",
+                hint="calibrate with --device cpu, and report this",
+            )
+
+
+def _compare(
+    spec: ModelSpec, module: nn.Module, folder: Path, recipe: Recipe, data: Path | None, gpu: torch.device
+) -> DeviceRow:
+    assert recipe.quantization is not None
+    calibration = recipe.quantization.calibration
+    images = torch.from_numpy(calibration_images(spec, data, calibration.images, calibration.seed).images)
+    of_cpu, cpu_seconds, _ = _calibrate(spec, module, recipe, images)
+    of_gpu, gpu_seconds, peak = _calibrate(spec, module, recipe, images.to(gpu))
+    inputs, outputs = read_golden(folder)
+    on_cpu, on_gpu = run_model(of_cpu, inputs), run_model(of_gpu, inputs)
+    of_both = _weights(of_cpu), _weights(of_gpu)
+    pairs = [(of_both[0][name], of_both[1][name]) for name in of_both[0]]
+    ratios = torch.cat([theirs.scale / ours.scale for ours, theirs in pairs]).double()
+    return DeviceRow(
+        recipe=recipe.name,
+        images=len(images),
+        cpu_seconds=cpu_seconds,
+        gpu_seconds=gpu_seconds,
+        gpu_peak_bytes=peak,
+        equal_codes=_share_of_equal([(ours.quantized, theirs.quantized) for ours, theirs in pairs]),
+        equal_scales=_share_of_equal([(ours.scale, theirs.scale) for ours, theirs in pairs]),
+        greatest_scale_ratio=float(ratios.maximum(1 / ratios).max()),
+        between_db=sqnr_db(on_cpu, on_gpu),
+        cpu_db=sqnr_db(outputs, on_cpu) or float("inf"),
+        gpu_db=sqnr_db(outputs, on_gpu) or float("inf"),
+    )
+
+
+def _calibrate(spec: ModelSpec, module: nn.Module, recipe: Recipe, images: Tensor) -> tuple[nn.Module, float, int]:
+    """Return the model, on the CPU, with the seconds and the peak memory that it took."""
+    copied, started = copy.deepcopy(module).to(images.device), time.perf_counter()
+    with peak_memory(images.device) as peak:
+        calibrated = calibrate(copied, recipe, images, features=spec.features).cpu()
+    return calibrated, time.perf_counter() - started, peak.bytes or 0
+
+
+def _weights(module: nn.Module) -> dict[str, Weight]:
+    return {name: part for name, part in module.named_modules() if isinstance(part, Weight)}
+
+
+def _share_of_equal(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
+    equal = sum(int((ours == theirs).sum()) for ours, theirs in pairs)
+    return equal / sum(ours.numel() for ours, _ in pairs)
