@@ -10,6 +10,7 @@ Examples:
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from export.core.console import run, say
@@ -52,6 +53,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add_model_options(p)
     p.add_argument(
+        "--confidence",
+        type=Path,
+        metavar="FILE",
+        help="temperature and threshold, from python -m export.evaluate --confidence: the page says when an image is "
+        "probably of none of the classes",
+    )
+    p.add_argument(
         "--artifacts", type=Path, default=ARTIFACTS, help="folder of converted models (default: %(default)s)"
     )
     p.add_argument(
@@ -73,7 +81,7 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
     args = parser().parse_args(argv)
     names = tuple(dict.fromkeys(args.model or [DEFAULT_MODEL]))
     check_one_model(args, names)
-    models = tuple(read_model(args, name) for name in names)
+    models = tuple(replace(read_model(args, name), confidence=args.confidence) for name in names)
     if args.data is not None and not args.data.exists():
         raise RequestError(f"--data {args.data}: no such folder or archive", hint="check the path")
     engines = find_engines(args.engine)

@@ -5,19 +5,26 @@ Examples:
   python -m export.evaluate --recipe w8a8_ptq4vit,w4_gptq --limit 2000
   python -m export.evaluate --model deit_t --data imagenet/val --recipe w8a8_ptq4vit --calibration-data imagenet/train
   python -m export.evaluate --model dino_s --data imagenette/val       # no head: k-NN and linear probe
+  python -m export.evaluate --confidence --model deit_t --data imagenet/val --unknown noise,text
   python -m export.evaluate --compare-devices --recipe w8a8_gptq,w8a8_ptq4vit      # calibration: GPU against CPU
+
+With --confidence, the temperature of softmax and the threshold below which an image is called unknown are fitted on
+half of the labelled images and measured on the others. export.build --confidence takes the file.
 
 Rows are saved one by one; run the same command again to resume after an interruption.
 """
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from export.core.console import run, say
+from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS
 from export.models.options import add_model_options, read_model
-from export.page.reports.evaluation_tables import verdicts
+from export.page.reports.evaluation_tables import confidence_section, verdicts
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
 from export.quantization.evaluation.records import markdown
@@ -44,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--calibration-data", type=Path, metavar="DIR", help="images to calibrate on")
     p.add_argument("--limit", type=int, metavar="N", help="use at most N images, drawn evenly from the classes")
+    _add_confidence_options(p)
     p.add_argument(
         "--artifacts", type=Path, default=ARTIFACTS, help="folder of converted models (default: %(default)s)"
     )
@@ -58,9 +66,32 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def _add_confidence_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--confidence", action="store_true", help="fit when a prediction can be believed, not recipes")
+    p.add_argument(
+        "--unknown",
+        type=_paths,
+        default=(),
+        metavar="DIR,…",
+        help="with --confidence: folders or archives of images of none of the classes, to measure how many are noticed",
+    )
+    p.add_argument(
+        "--quantized",
+        type=_paths,
+        default=(),
+        metavar="FILE,…",
+        help="with --confidence: integer artifacts of the model, to measure their false alarms",
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Evaluate, and print the table."""
     args = parser().parse_args(argv)
+    if args.confidence:
+        _fit_confidence(args, sys.argv[1:] if argv is None else argv)
+        return
+    if args.unknown or args.quantized:
+        raise RequestError("--unknown and --quantized are for --confidence", hint="add --confidence, or leave them out")
     if args.compare_devices:
         find_device("cuda")  # before any work is done
     recipes = select_recipes(args.recipe)
@@ -80,6 +111,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     for verdict in verdicts(table):
         say(verdict.line())
     say(f"\n→ {path} and {path.with_suffix('.md').name}")
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(Path(part) for part in text.split(",") if part)
+
+
+def _fit_confidence(args: argparse.Namespace, words: Sequence[str]) -> None:
+    """Fit and measure a confidence, and print its figures."""
+    request = read_model(args, args.model)
+    folder = float_artifact(request, Store(args.artifacts))
+    from export.quantization.evaluation.confidence_run import evaluate_confidence  # brings PyTorch
+
+    path = args.out / f"confidence-{request.name}.json"
+    file = evaluate_confidence(
+        folder,
+        data=args.data,
+        unknown=args.unknown,
+        quantized=args.quantized,
+        limit=args.limit,
+        command=shlex.join(["python", "-m", "export.evaluate", *words]),
+        path=path,
+    )
+    say(confidence_section(file))
+    say(f"\n→ {path}, for python -m export.build --confidence")
 
 
 def _compare_devices(folder: Path, recipes: Sequence[Recipe | str], data: Path | None, path: Path) -> None:

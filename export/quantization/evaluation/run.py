@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from export.core.console import bar, format_seconds, say
 from export.core.fidelity import capped_sqnr_db, cosines, decisions
 from export.core.files import hash_json
-from export.core.records import ModelSpec
+from export.core.records import Estimate, ModelSpec
 from export.core.source_code import code_key
 from export.core.stats import proportion
 from export.data.calibration import CalibrationImages, calibration_images
@@ -34,7 +34,6 @@ from export.quantization.evaluation.memory import peak_memory
 from export.quantization.evaluation.probe import linear_probe, nearest_neighbours, split
 from export.quantization.evaluation.records import (
     SCHEMA_VERSION,
-    Estimate,
     EvaluationRow,
     EvaluationTable,
     read_table,
@@ -59,10 +58,11 @@ class Images:
 
 
 @contextmanager
-def open_images(spec: ModelSpec, data: Path | None, limit: int | None) -> Iterator[Images]:
+def open_images(spec: ModelSpec, data: Path | None, limit: int | None, *, classes: bool = True) -> Iterator[Images]:
     """Decode and crop all images once, into a file that vanishes at the end; raises what `open_dataset` does.
 
-    A model that has none of its own gets synthetic ones without classes, with a note.
+    A model that has none of its own gets synthetic ones without classes, with a note. Without `classes`, folders need
+    not be the model's classes.
     """
     labels: tuple[int | None, ...]
     if data is None and not has_test_images(spec):
@@ -70,7 +70,7 @@ def open_images(spec: ModelSpec, data: Path | None, limit: int | None) -> Iterat
         say(f"  note: {spec.name} has no test images here; {len(files)} synthetic ones say nothing of its accuracy")
         examples, labels, title = iter(files), (None,) * len(files), "synthetic images"
     else:
-        dataset = open_dataset(data, spec, limit)
+        dataset = open_dataset(data, spec, limit, classes=classes)
         examples, labels, title = (example.data for example in dataset), dataset.labels, dataset.title
     size = spec.preprocess.size
     with tempfile.TemporaryFile() as stream:

@@ -44,6 +44,7 @@ export const elements = {
   save: find('save', HTMLButtonElement),
   singleRun: find('single-run', HTMLElement),
   state: find('state', HTMLElement),
+  unknown: find('unknown', HTMLElement),
   warm: find('warm', HTMLElement),
   warmNote: find('warm-note', HTMLElement),
 };
