@@ -130,8 +130,8 @@ def test_a_tracked_range_widens_in_training_alone() -> None:
         (vit, find_recipe("w3a8_affine_qat")),
         (vit, find_recipe("w5_lsq")),
         (vit, per_tensor()),
-        (resnet, find_recipe("w4a4_lsq")),
-        (resnet, find_recipe("w4a4_affine_qat")),
+        pytest.param(resnet, find_recipe("w4a4_lsq"), marks=pytest.mark.slow),
+        pytest.param(resnet, find_recipe("w4a4_affine_qat"), marks=pytest.mark.slow),
     ],
     ids=["lsq", "affine_qat", "weights", "per_tensor", "resnet", "resnet_affine_qat"],
 )
@@ -195,6 +195,7 @@ def test_a_deep_resnet_can_be_trained() -> None:
     assert freeze_trained(training.module)(calibration_images(images(32), 1, 0)).isfinite().all()
 
 
+@pytest.mark.slow
 def test_training_learns_and_a_resumed_run_repeats_an_uninterrupted_one(tmp_path: Path) -> None:
     data, recipe, checkpoint = images(32), find_recipe("w4a4_lsq"), tmp_path / "checkpoint.pt"
     options = replace(OPTIONS, epochs=10, distillation=0.0)
