@@ -20,6 +20,7 @@ from export.models.request import ModelRequest
 from export.page.reports.evaluation_tables import verdicts
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
+from export.quantization.evaluation.device_records import check
 from export.quantization.evaluation.records import markdown
 from export.quantization.evaluation.selection import ALL, BASELINES, select_recipes
 from export.quantization.recipes import Recipe
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     request = ModelRequest(model=args.model, weights=args.weights, checkpoint=args.checkpoint, labels=args.labels)
     folder = float_artifact(request, Store(args.artifacts))
     if args.compare_devices:
-        _compare_devices(folder, recipes, args.calibration_data, args.out / f"devices-{request.name}.json")
+        _compare_devices(folder, recipes, args.calibration_data, args.out / "devices.json")
         return
     from export.quantization.evaluation.run import evaluate  # brings PyTorch
 
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _compare_devices(folder: Path, recipes: Sequence[Recipe | str], data: Path | None, path: Path) -> None:
-    from export.quantization.evaluation.devices import check, compare_devices  # brings PyTorch
+    from export.quantization.evaluation.devices import compare_devices  # brings PyTorch
 
     calibrated = [recipe for recipe in recipes if not isinstance(recipe, str)]
     table = compare_devices(folder, calibrated, data=data, path=path)

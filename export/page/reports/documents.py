@@ -11,10 +11,12 @@ from export.core.files import write_atomically
 from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
 from export.page.reports.benchmark_view import read_benchmark
 from export.page.reports.builds import builds_section, read_builds
+from export.page.reports.device_tables import devices_section
 from export.page.reports.evaluation_tables import bitwidths_section, evaluation_section, evaluation_summary
 from export.page.reports.markdown import fill
 from export.page.reports.measurement_tables import measurements_section, measurements_summary
 from export.page.results_view import read_measurements
+from export.quantization.evaluation.device_records import read_devices
 from export.quantization.evaluation.records import read_table, write_table
 
 README, RESULTS = "README.md", "docs/results.md"
@@ -47,6 +49,7 @@ SOURCES: dict[str, Source] = {
     "benchmark": Source(command="measure --benchmark", read=read_benchmark, kept=KEPT / "benchmark.json"),
     "evaluation": Source(command="evaluate", read=read_table, kept=KEPT / "evaluation.json"),
     "bitwidths": Source(command="train --qat", read=_read_study, kept=KEPT / "bitwidths.json"),
+    "devices": Source(command="evaluate --compare-devices", read=read_devices, kept=KEPT / "devices.json"),
     "builds": Source(command="measure --builds", read=read_builds, kept=KEPT / "builds.json"),
 }
 
@@ -58,6 +61,7 @@ SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
         "benchmark": benchmark_section,
         "evaluation": evaluation_section,
         "bitwidths": bitwidths_section,
+        "devices": devices_section,
         "builds": builds_section,
     },
 }
