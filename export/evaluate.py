@@ -27,6 +27,7 @@ from export.models.options import add_model_options, read_model
 from export.page.reports.evaluation_tables import confidence_section, verdicts
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
+from export.quantization.evaluation.device_records import check
 from export.quantization.evaluation.records import markdown
 from export.quantization.evaluation.selection import ALL, BASELINES, select_recipes
 from export.quantization.recipes import Recipe
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     request = read_model(args, args.model)
     folder = float_artifact(request, Store(args.artifacts))
     if args.compare_devices:
-        _compare_devices(folder, recipes, args.calibration_data, args.out / f"devices-{request.name}.json")
+        _compare_devices(folder, recipes, args.calibration_data, args.out / "devices.json")
         return
     from export.quantization.evaluation.run import evaluate  # brings PyTorch
 
@@ -138,7 +139,7 @@ def _fit_confidence(args: argparse.Namespace, words: Sequence[str]) -> None:
 
 
 def _compare_devices(folder: Path, recipes: Sequence[Recipe | str], data: Path | None, path: Path) -> None:
-    from export.quantization.evaluation.devices import check, compare_devices  # brings PyTorch
+    from export.quantization.evaluation.devices import compare_devices  # brings PyTorch
 
     calibrated = [recipe for recipe in recipes if not isinstance(recipe, str)]
     table = compare_devices(folder, calibrated, data=data, path=path)

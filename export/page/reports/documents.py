@@ -12,6 +12,7 @@ from export.models.confidence import ConfidenceFile
 from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
 from export.page.reports.benchmark_view import read_benchmark
 from export.page.reports.builds import builds_section, read_builds
+from export.page.reports.device_tables import devices_section
 from export.page.reports.evaluation_tables import (
     bitwidths_section,
     confidence_section,
@@ -21,6 +22,7 @@ from export.page.reports.evaluation_tables import (
 from export.page.reports.markdown import fill
 from export.page.reports.measurement_tables import measurements_section, measurements_summary
 from export.page.results_view import read_measurements
+from export.quantization.evaluation.device_records import read_devices
 from export.quantization.evaluation.records import read_table, write_table
 
 README, RESULTS = "README.md", "docs/results.md"
@@ -59,6 +61,7 @@ SOURCES: dict[str, Source] = {
         read=ConfidenceFile.read,
         kept=Path("export/data/assets/photos_confidence.json"),
     ),
+    "devices": Source(command="evaluate --compare-devices", read=read_devices, kept=KEPT / "devices.json"),
     "builds": Source(command="measure --builds", read=read_builds, kept=KEPT / "builds.json"),
 }
 
@@ -71,6 +74,7 @@ SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
         "evaluation": evaluation_section,
         "bitwidths": bitwidths_section,
         "confidence": confidence_section,
+        "devices": devices_section,
         "builds": builds_section,
     },
 }

@@ -7,104 +7,54 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from export.core.console import say
-from export.core.errors import VerificationError
 from export.core.fidelity import sqnr_db
 from export.core.files import write_atomically
 from export.core.records import ModelSpec
-from export.core.schema import Count, NonNegative, Number, PositiveInt, Proportion, Record
 from export.data.calibration import calibration_images
 from export.models.float_artifact import read_golden, read_model, run_model
 from export.quantization.calibration.calibrate import calibrate
+from export.quantization.evaluation.device_records import (
+    SCHEMA_VERSION,
+    DeviceComparison,
+    DeviceRow,
+    describe,
+    read_devices,
+)
 from export.quantization.evaluation.memory import peak_memory
 from export.quantization.layers.modules import Weight
 from export.quantization.recipes import Recipe
 from export.quantization.resources import describe_device, find_device
 
-SCHEMA_VERSION = 1
-LEAST_DIFFERENCE_DB = 1.0  # by which a device's outputs may lie further from the float model's than the other's
-
-
-class DeviceRow(Record, frozen=True, kw_only=True):
-    """One recipe, calibrated on the CPU and on the GPU.
-
-    `equal_codes` and `equal_scales` are the shares of weights and of their scales that agree exactly;
-    `greatest_scale_ratio` is the largest scale of one over the other's. `between_db` is the SQNR of the GPU's model
-    against the CPU's, None where equal; `cpu_db` and `gpu_db` those of each against the float model, all run on the
-    CPU.
-    """
-
-    recipe: str
-    images: PositiveInt
-    cpu_seconds: NonNegative
-    gpu_seconds: NonNegative
-    gpu_peak_bytes: Count
-    equal_codes: Proportion
-    equal_scales: Proportion
-    greatest_scale_ratio: Number
-    between_db: Number | None
-    cpu_db: Number
-    gpu_db: Number
-
-
-class DeviceComparison(Record, frozen=True, kw_only=True):
-    """The whole file: model, both devices, and a row for each recipe."""
-
-    schema_version: int
-    model: str
-    cpu: str
-    threads: PositiveInt
-    gpu: str
-    torch: str
-    rows: tuple[DeviceRow, ...]
-
 
 def compare_devices(folder: Path, recipes: Sequence[Recipe], *, data: Path | None, path: Path) -> DeviceComparison:
     """Calibrate a float artifact by each recipe on the CPU and on the first GPU, and write the comparison to `path`.
 
-    Raises `RequestError` where there is no GPU.
+    Rows of the same machine that are there and are not measured are kept. Raises `RequestError` where there is no GPU.
     """
     spec, module = read_model(folder)
     gpu = find_device("cuda")
-    rows: list[DeviceRow] = []
+    table = DeviceComparison(
+        schema_version=SCHEMA_VERSION,
+        cpu=describe_device(torch.device("cpu")),
+        threads=torch.get_num_threads(),
+        gpu=describe_device(gpu),
+        torch=torch.__version__,
+        rows=(),
+    )
+    if path.exists() and replace(earlier := read_devices(path), rows=()) == table:
+        table = earlier
     torch.zeros(1, device=gpu)  # starting the driver takes seconds, which are none of calibration
     for recipe in recipes:
-        rows.append(_compare(spec, module, folder, recipe, data, gpu))
-        table = DeviceComparison(
-            schema_version=SCHEMA_VERSION,
-            model=spec.name,
-            cpu=describe_device(torch.device("cpu")),
-            threads=torch.get_num_threads(),
-            gpu=describe_device(gpu),
-            torch=torch.__version__,
-            rows=tuple(rows),
-        )
+        row = _compare(spec, module, folder, recipe, data, gpu)
+        others = [one for one in table.rows if (one.model, one.recipe) != (row.model, row.recipe)]
+        table = replace(table, rows=(*others, row))
         write_atomically(path, (json.dumps(table.to_json(), indent=1) + "\n").encode())
-        say(f"  {describe(rows[-1])}")
+        say(f"  {describe(row)}")
     return table
-
-
-def describe(row: DeviceRow) -> str:
-    """Return a row in one line."""
-    between = "equal bit for bit" if row.between_db is None else f"{row.between_db:.1f} dB from each other"
-    return (
-        f"{row.recipe}, {row.images} images: CPU {row.cpu_seconds:.1f} s, GPU {row.gpu_seconds:.1f} s with "
-        f"{row.gpu_peak_bytes / 1e6:.0f} MB; {row.equal_codes:.3%} of weights and {row.equal_scales:.3%} of scales "
-        f"equal; {row.cpu_db:.2f} and {row.gpu_db:.2f} dB from float, {between}"
-    )
-
-
-def check(table: DeviceComparison) -> None:
-    """Raise `VerificationError` where a GPU's model lies clearly further from the float model than the CPU's."""
-    for row in table.rows:
-        if row.gpu_db < row.cpu_db - LEAST_DIFFERENCE_DB:
-            raise VerificationError(
-                f"{table.model} {row.recipe}: calibrated on {table.gpu} it lies {row.gpu_db:.2f} dB from the float "
-                f"model, on the CPU {row.cpu_db:.2f} dB",
-                hint="calibrate with --device cpu, and report this",
-            )
 
 
 def _compare(
@@ -121,6 +71,7 @@ def _compare(
     pairs = [(of_both[0][name], of_both[1][name]) for name in of_both[0]]
     ratios = torch.cat([theirs.scale / ours.scale for ours, theirs in pairs]).double()
     return DeviceRow(
+        model=spec.name,
         recipe=recipe.name,
         images=len(images),
         cpu_seconds=cpu_seconds,

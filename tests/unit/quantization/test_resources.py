@@ -11,7 +11,8 @@ from export.evaluate import main as evaluate
 from export.models.request import ModelRequest
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
-from export.quantization.evaluation.devices import check, compare_devices
+from export.quantization.evaluation.device_records import check
+from export.quantization.evaluation.devices import compare_devices
 from export.quantization.recipes import find_recipes
 from export.quantization.resources import find_device
 
