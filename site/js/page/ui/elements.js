@@ -44,7 +44,6 @@ export const elements = {
   save: find('save', HTMLButtonElement),
   singleRun: find('single-run', HTMLElement),
   state: find('state', HTMLElement),
-  unknown: find('unknown', HTMLElement),
   warm: find('warm', HTMLElement),
   warmNote: find('warm-note', HTMLElement),
 };

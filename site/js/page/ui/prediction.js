@@ -15,7 +15,6 @@ let previous = null;
 export function clearPrediction() {
   elements.ranking.hidden = false;
   elements.embedding.hidden = true;
-  elements.unknown.hidden = true;
   elements.notices.hidden = true;
   elements.singleRun.textContent = '';
   elements.ranking.replaceChildren(...Array.from({ length: RANKS }, () => rank('–', null)));
@@ -29,15 +28,13 @@ export function clearPrediction() {
  * @returns {string}
  */
 export function showPrediction(model, classification, title) {
-  const { unknown, logits, width, height, notices, inference_ms, preprocess_ms } = classification;
+  const { logits, width, height, notices, inference_ms, preprocess_ms } = classification;
   showNotices(notices);
   elements.singleRun.textContent =
     `Single run: ${formatMs(inference_ms)} in the model, ${formatMs(preprocess_ms)} to preprocess ` +
     `${width}×${height} pixels.`;
   elements.ranking.hidden = model.features;
   elements.embedding.hidden = !model.features;
-  elements.unknown.hidden = !unknown;
-  elements.unknown.textContent = unknown ? noneOf(model) : '';
   const sentence = model.features ? showEmbedding(model, logits, title) : showRanking(model, classification);
   elements.answer.scrollIntoView({ block: 'nearest' }); // on a phone it lies below the picture
   return sentence;
@@ -50,15 +47,6 @@ function showNotices(notices) {
 }
 
 /**
- * Return what heads the ranking of an image that is probably of none of the classes.
- * @param {import('../../shared/site_data.js').Model} model
- * @returns {string}
- */
-function noneOf({ labels }) {
-  return `Probably none of the ${labels.length} classes this model knows. The nearest:`;
-}
-
-/**
  * @param {import('../../shared/site_data.js').Model} model
  * @param {Classification} classification
  * @returns {string}
@@ -68,7 +56,8 @@ function showRanking(model, { top, unknown }) {
   elements.ranking.replaceChildren(...named.map(({ label, probability }) => rank(label, probability)));
   const [first] = named;
   const share = formatPercent(first.probability);
-  const lead = unknown ? `${noneOf(model)} ` : 'Most likely: ';
+  const none = `Probably none of the ${model.labels.length} classes this model knows. The nearest: `;
+  const lead = unknown ? none : 'Most likely: ';
   const sentence = model.outputs === 1 ? `${first.label}: ${share}.` : `${lead}${first.label}, ${share}.`;
   return model.weights === 'random' ? `${sentence} The weights are random, so this is meaningless.` : sentence;
 }
