@@ -11,7 +11,7 @@ empty :=
 space := $(empty) $(empty)
 override ENGINES := $(strip $(subst $(comma),$(space),$(ENGINES)))
 
-.PHONY: help site test check setup lint wheel benchmark serve clean
+.PHONY: help site test check setup lint wheel benchmark builds serve clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## / — /'
@@ -48,6 +48,10 @@ wheel:           ## build dist/*.whl, which brings the page along
 benchmark:       ## compare all engines on DeiT-tiny, first visits included
 	@bash .ci/setup
 	$(PYTHON) -m export.measure --benchmark --model deit_t --weights random --rounds 5
+
+builds:          ## measure how long builds take, from nothing to a page
+	@bash .ci/setup
+	$(PYTHON) -m export.measure --builds
 
 serve:           ## show _site/ on localhost
 	$(PYTHON) -m export.serve

@@ -16,7 +16,8 @@ COMMANDS = {
     "measure": "measure the built page in a real browser and add the figures to it",
     "serve": "serve the page on localhost as a static host would",
     "readme": "fill the tables of README.md and docs/results.md from measurements and evaluations",
-    "train": "train the embedded model, a ResNet, or quantized versions of either (QAT) on Fashion-MNIST",
+    "train": "train a model on your own pictures, or quantized versions of one (QAT) on Fashion-MNIST",
+    "data": "get a public data set to train on",
 }
 LISTING = ("-h", "--help")
 
@@ -32,7 +33,10 @@ def dispatch(argv: Sequence[str] | None) -> None:
     if name in LISTING:
         list_commands()
     elif name in COMMANDS:
-        import_module(f"export.{name}").main(options)
+        module = import_module(f"export.{name}")
+        if not hasattr(module, "main"):  # a package that is a command, as data is
+            module = import_module(f"export.{name}.__main__")
+        module.main(options)
     else:
         near = difflib.get_close_matches(name, COMMANDS, 1)
         raise RequestError(f"{name!r} is not a command", hint=f"commands: {', '.join(near or COMMANDS)}")

@@ -10,6 +10,7 @@ Examples:
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from export.core.console import run, say
@@ -20,6 +21,7 @@ from export.models.options import add_model_options, check_one_model, read_model
 from export.page.site import BuildRequest, build_site
 from export.pipeline.runtimes import AUTO, ENGINES, default_recipes, find_engines, passed_over
 from export.quantization.recipes import DEFAULT_RECIPES, find_recipes
+from export.quantization.resources import add_resource_options, read_resources
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
         f"(default: those of {','.join(DEFAULT_RECIPES)} that the engines run)",
     )
     p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
+    add_resource_options(p)
     p.add_argument(
         "--engine",
         default=AUTO,
@@ -49,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
         "(default: %(default)s)",
     )
     add_model_options(p)
+    p.add_argument(
+        "--confidence",
+        type=Path,
+        metavar="FILE",
+        help="temperature and threshold, from python -m export.evaluate --confidence: the page says when an image is "
+        "probably of none of the classes",
+    )
     p.add_argument(
         "--artifacts", type=Path, default=ARTIFACTS, help="folder of converted models (default: %(default)s)"
     )
@@ -71,7 +81,7 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
     args = parser().parse_args(argv)
     names = tuple(dict.fromkeys(args.model or [DEFAULT_MODEL]))
     check_one_model(args, names)
-    models = tuple(read_model(args, name) for name in names)
+    models = tuple(replace(read_model(args, name), confidence=args.confidence) for name in names)
     if args.data is not None and not args.data.exists():
         raise RequestError(f"--data {args.data}: no such folder or archive", hint="check the path")
     engines = find_engines(args.engine)
@@ -82,6 +92,7 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
         engines=engines,
         notes=(*notes, *passed_over(recipes, engines)),
         data=args.data,
+        resources=read_resources(args),
         artifacts=args.artifacts,
         measurements=args.measurements,
         benchmark=args.benchmark,

@@ -7,6 +7,7 @@ Examples:
   python -m export.measure --threads 1,2 --limit 0                # cross-origin isolated; latency only
   python -m export.measure --software-gpu --accuracy-backend webgl,webgpu --rounds 0   # accuracy of the GPU backends
   python -m export.measure --benchmark --model deit_t --weights random   # compare all engines
+  python -m export.measure --builds                               # how long builds take, from nothing to a page
 
 Every round opens a fresh browser for each combination, and rounds are interleaved, so that slow drifts of the machine
 affect all combinations equally: compare only figures of the same session. Download times are those of localhost.
@@ -21,10 +22,12 @@ import sys
 from collections.abc import Sequence
 
 from export.core.console import run, say
-from export.core.paths import MEASUREMENTS
+from export.core.paths import ARTIFACTS, MEASUREMENTS
 from export.page.reports.benchmark_tables import benchmark_section
 from export.page.reports.measurements import merge, table, write
 from export.page.results_view import read_measurements
+
+BUILDS = ARTIFACTS / "builds.json"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,10 +44,25 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, write the figures, show them, and put them on the page."""
     args = parser().parse_args(argv)
-    if args.benchmark:
+    if args.builds:
+        measure_build_times(args)
+    elif args.benchmark:
         compare_engines(args)
     else:
         measure_page(args, argv)
+
+
+def measure_build_times(args: argparse.Namespace) -> None:
+    """Measure how long builds take, and print what that is held to."""
+    from export.measuring.builds import measure_builds
+    from export.measuring.options import read_cases
+    from export.page.reports.builds import verdicts
+
+    path = args.out or BUILDS
+    times = measure_builds(read_cases(args), path)
+    for verdict in verdicts(times):
+        say(verdict.line())
+    say(f"{len(times.rows)} cases → {path}")
 
 
 def compare_engines(args: argparse.Namespace) -> None:

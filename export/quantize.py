@@ -24,6 +24,7 @@ from export.pipeline.formats import FORMATS
 from export.pipeline.store import Store
 from export.quantization.methods import METHODS
 from export.quantization.recipe_options import add_recipe_options, read_recipe
+from export.quantization.resources import add_resource_options, read_resources
 
 EXPORTS = {Path(format.file).suffix: format for format in FORMATS.values() if format.file}
 
@@ -41,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     add_model_options(p)
     p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
     add_recipe_options(p)
+    add_resource_options(p)
     p.add_argument(
         "--artifacts", type=Path, default=ARTIFACTS, help="folder of converted models (default: %(default)s)"
     )
@@ -63,12 +65,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     for path in args.out:
         if path.suffix not in EXPORTS:
             raise RequestError(f"--out {path}: unknown suffix", hint=f"known suffixes: {', '.join(EXPORTS)}")
-    recipe = read_recipe(args)
+    recipe, resources = read_recipe(args), read_resources(args)
     request = read_model(args, args.model)
     store = Store(args.artifacts)
     say(f"{request.name}: {recipe.title}")
     formats = tuple(dict.fromkeys(EXPORTS[path.suffix].name for path in args.out)) or ("safetensors",)
-    quantize(request, recipe, formats, store, force=args.force, data=args.data)
+    quantize(request, recipe, formats, store, force=args.force, data=args.data, resources=resources)
     made = {
         suffix: store.folder(request.name, recipe.name, format.name) / format.file for suffix, format in EXPORTS.items()
     }

@@ -1,8 +1,9 @@
 """Fill the tables of README.md and docs/results.md from files of measurements and evaluations.
 
 Examples:
-  python -m export.readme                                           # from the committed files in .github/
+  python -m export.readme                                           # from the committed files
   python -m export.readme --measurements artifacts/measurements.json --keep   # and copy that file to .github/
+  python -m export.readme --confidence artifacts/confidence-photos.json --keep     # and to export/data/assets/
   python -m export.readme --evaluation artifacts/evaluation-fashion.json --benchmark artifacts/benchmark.json --keep
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 from export.core.console import run, say
 from export.core.errors import RequestError
 from export.core.files import write_atomically
-from export.page.reports.documents import KEPT, README, RESULTS, SOURCES, filled, keep, read_sources
+from export.page.reports.documents import README, RESULTS, SOURCES, filled, keep, read_sources
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help=f"output of export.{source.command} (default: %(default)s)",
         )
-    p.add_argument("--keep", action="store_true", help=f"also copy these files to {KEPT}/, to be committed")
+    p.add_argument("--keep", action="store_true", help="also copy these files to where they are committed")
     p.add_argument("--readme", type=Path, default=Path(README), help="README file to fill (default: %(default)s)")
     p.add_argument("--results", type=Path, default=Path(RESULTS), help="results file to fill (default: %(default)s)")
     return p

@@ -1,4 +1,4 @@
-"""Train on Fashion-MNIST: the embedded ViT, a ResNet, or quantized versions of either (QAT).
+"""Train on your own pictures, or on Fashion-MNIST: the embedded ViT, a ResNet, or quantized versions of these (QAT).
 
 Examples:
   python -m export.train --stop-after 16 --install   # how the committed weights were made; about two hours on two cores
@@ -8,24 +8,36 @@ Examples:
   python -m export.train --qat w4a4_lsq --epochs 2   # fine-tune the embedded model at 4 bits
   python -m export.train --model resnet18            # a ResNet; then the table of its bit widths:
   python -m export.train --model resnet18 --qat w8a8_lsq,w4a4_lsq --ptq affine,minmax
+  python -m export.train --data photos/ --model deit_t --epochs 10   # your own pictures, from the hub's weights
+  python -m export.train --data photos/ --model deit_t --frozen-blocks 9 --epochs 20   # the upper blocks, on a CPU
+  python -m export.train --data photos/ --model deit_t --qat w4a4_lsq --epochs 2   # then with quantization
+  python -m export.train --data photos.zip --model timm/vit_tiny_patch16_224 --weights random --image-size 64
 """
 
 import argparse
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from export.core.console import run
 from export.core.errors import RequestError
+from export.models.catalog import DEFAULT_MODEL
 from export.quantization.recipes import find_recipes
-from export.quantization.training.defaults import FLOAT, QAT, TRAINED, default_text
+from export.quantization.training.defaults import DATASETS, FLOAT, QAT, TRAINED, default_text
 from export.quantization.training.float_session import FloatRequest, train_float
 from export.quantization.training.float_training import TrainOptions
+from export.quantization.training.images import OwnPicturesRequest
 from export.quantization.training.qat_session import QatRequest, train_quantized
 from export.quantization.training.qat_training import FinetuneOptions
+from export.training.arguments import NAMES, add_picture_arguments, model_request, picture_options, teacher_request
+from export.training.session import PictureRequest, train_on_pictures
 
+SHARED = ("data", "model", "out", "resume")
+SPLIT = ("validation", "held_out", "words")
+PICTURES = DATASETS / "pictures"
+PLAIN = ("install", "phases", "stop_after")
 TEMPORARY = ("--resume", "--install")  # which do not decide the result: a resumed run repeats an uninterrupted one
 
 
@@ -47,9 +59,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--data",
         type=Path,
-        help="folder with the four Fashion-MNIST files (default: Debian's package, else a download)",
+        help="folder or archive of pictures in class folders, or a folder with the four Fashion-MNIST files (default: "
+        "Debian's package of these, else a download)",
     )
-    p.add_argument("--model", choices=FLOAT, default="fashion", help="(default: %(default)s)")
+    p.add_argument(
+        "--model",
+        metavar="NAME",
+        help=f"on pictures any name that export.build takes; on Fashion-MNIST one of {', '.join(FLOAT)} (default: "
+        f"fashion, on pictures {DEFAULT_MODEL})",
+    )
     p.add_argument(
         "--out",
         type=Path,
@@ -77,12 +95,14 @@ def parser() -> argparse.ArgumentParser:
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help=f"the float weights (default: the embedded ones; for ResNets, those trained into {TRAINED})",
+        help=f"the float weights (default: the embedded ones; for ResNets, those trained into {TRAINED}); on pictures, "
+        "the weights to start from",
     )
     _add_numbers(qat, epochs=float, distillation=float)
     qat.add_argument(
         "--ptq", metavar="METHOD,…", help="also calibrate with these methods at the same bits, for comparison"
     )
+    add_picture_arguments(p)
     return p
 
 
@@ -101,19 +121,78 @@ def _add_numbers(group: argparse._ActionsContainer, **kinds: type) -> None:
         group.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
 
 
-def _options(args: argparse.Namespace, defaults: dict[str, Any], others: Iterable[str], where: str) -> dict[str, Any]:
-    """Return the options, defaults filled in; raises `RequestError` for one that does not apply here."""
-    for name in others:
-        if name not in defaults and getattr(args, name, None) not in (None, False):
+def _check_apply(args: argparse.Namespace, allowed: Collection[str], where: str) -> None:
+    """Raise `RequestError` for an option that is given and has no effect here."""
+    for name, value in vars(args).items():
+        if value not in (None, False) and name not in (*SHARED, *allowed):
             raise RequestError(f"--{name.replace('_', '-')} does not apply {where}", hint="leave it out")
+
+
+def _filled(args: argparse.Namespace, defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return the options, defaults filled in."""
     given = {name: getattr(args, name, None) for name in defaults}
     return {name: defaults[name] if value is None else value for name, value in given.items()}
+
+
+def _has_pictures(args: argparse.Namespace) -> bool:
+    """Say whether to train on pictures: `--data` is there, and is no folder of IDX files, as Fashion-MNIST has them."""
+    data: Path | None = args.data
+    if data is None:
+        return False
+    if not data.exists():
+        raise RequestError(f"--data {data}: no such folder or file", hint="check the path")
+    pictures = not (data.is_dir() and any(data.glob("*-ubyte*")))
+    return pictures
+
+
+def _picture_request(args: argparse.Namespace, shared: dict[str, Any]) -> PictureRequest:
+    _check_apply(args, NAMES, "to training on pictures")
+    return PictureRequest(
+        options=picture_options(args),
+        model=model_request(args),
+        validation=args.validation,
+        words=args.words,
+        held_out=args.held_out,
+        teacher=teacher_request(args),
+        cache=PICTURES,
+        data_title=args.data_title or args.data.absolute().name,
+        licence=args.licence or "not stated",
+        **shared,
+    )
+
+
+def _float_request(args: argparse.Namespace, shared: dict[str, Any]) -> FloatRequest:
+    _check_apply(args, (*FLOAT["fashion"], *PLAIN), "without --qat")
+    if args.model not in FLOAT:
+        raise RequestError(
+            f"--model {args.model} is not trained on Fashion-MNIST; those that are: {', '.join(FLOAT)}",
+            hint="pass --data with your own pictures in class folders",
+        )
+    options = TrainOptions(model=args.model, **_filled(args, FLOAT[args.model]))
+    return FloatRequest(options=options, stop_after=args.stop_after, install=bool(args.install), **shared)
+
+
+def _qat_request(args: argparse.Namespace, pictures: bool, shared: dict[str, Any]) -> QatRequest:
+    _check_apply(args, (*QAT, "qat", "checkpoint", "ptq", *(SPLIT if pictures else ())), "with --qat")
+    options = FinetuneOptions(**_filled(args, QAT))
+    own = {name: getattr(args, name) for name in SPLIT}
+    return QatRequest(
+        model=args.model,
+        recipes=find_recipes(args.qat),
+        options=options,
+        pictures=OwnPicturesRequest(data=args.data, seed=options.seed, cache=PICTURES, **own) if pictures else None,
+        ptq=args.ptq or "",
+        checkpoint=args.checkpoint,
+        **shared,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, checkpoint, and write the result."""
     arguments = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(arguments)
+    pictures = _has_pictures(args)
+    args.model = args.model or (DEFAULT_MODEL if pictures else "fashion")
     lasting = [argument for argument in arguments if argument not in TEMPORARY]
     shared: dict[str, Any] = {
         "data": args.data,
@@ -121,21 +200,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         "command": shlex.join(["python", "-m", "export.train", *lasting]),
         "resume": args.resume,
     }
-    if args.qat is None:
-        given = _options(args, FLOAT[args.model], [*QAT, "checkpoint", "ptq"], "without --qat")
-        options = TrainOptions(model=args.model, **given)
-        train_float(FloatRequest(options=options, stop_after=args.stop_after, install=args.install, **shared))
-        return
-    given = _options(args, QAT, [*FLOAT["fashion"], "install", "stop_after"], "with --qat")
-    request = QatRequest(
-        model=args.model,
-        recipes=find_recipes(args.qat),
-        options=FinetuneOptions(**given),
-        ptq=args.ptq or "",
-        checkpoint=args.checkpoint,
-        **shared,
-    )
-    train_quantized(request)
+    if args.qat is not None:
+        train_quantized(_qat_request(args, pictures, shared))
+    elif pictures:
+        train_on_pictures(_picture_request(args, shared))
+    else:
+        train_float(_float_request(args, shared))
 
 
 if __name__ == "__main__":

@@ -58,9 +58,9 @@ class ConverterProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
         self._process.kill()  # it owns nothing but its scratch folder, and may be in the middle of something
         self._process.join()
+        self._connection.close()  # only now: a thread that waits for an answer has seen the end
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def run(self, function: Callable[..., Result], *arguments: Any) -> Result:

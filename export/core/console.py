@@ -17,26 +17,59 @@ from export.core.extras import explain
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+LINE_SECONDS = 60  # between lines on what takes long
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+
+
+class _Lines:
+    """Lines of stages that may run at the same time: each is whole, whoever else prints meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock, self._open = threading.Lock(), ""  # the beginning of a line that is to be continued
+
+    def whole(self, text: str) -> None:
+        with self._lock:
+            self._print(f"{self._break()}{text}\n")
+
+    def begin(self, text: str) -> None:
+        with self._lock:
+            self._print(f"{self._break()}{text}")
+            self._open = text
+
+    def end(self, begun: str, text: str) -> None:
+        with self._lock:
+            start = "" if self._open == begun else f"{self._break()}{begun}"
+            self._print(f"{start}{text}\n")
+            self._open = ""
+
+    def _break(self) -> str:
+        broken, self._open = self._open, ""
+        return "\n" if broken else ""
+
+    def _print(self, text: str) -> None:
+        print(text, end="", flush=True)
+
+
+_LINES = _Lines()
 
 
 def say(text: str = "") -> None:
     """Print one line for the person at the terminal."""
-    print(text, flush=True)
+    _LINES.whole(text)
 
 
 @contextmanager
 def stage(title: str) -> Iterator[Callable[[str], None]]:
     """Announce a stage and, when it ends well, say how long it took and what it noted (the yielded function)."""
     notes: list[str] = []
-    print(f"  {title} …", end="", flush=True)
-    started = time.perf_counter()
+    begun, started = f"  {title} …", time.perf_counter()
+    _LINES.begin(begun)
     try:
         yield notes.append
     except BaseException:
-        print(" failed", flush=True)
+        _LINES.end(begun, " failed")
         raise
-    print("; ".join([f" {time.perf_counter() - started:.1f} s", *notes]), flush=True)
+    _LINES.end(begun, "; ".join([f" {time.perf_counter() - started:.1f} s", *filter(None, notes)]))
 
 
 def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
@@ -90,6 +123,37 @@ class Progress:
         self.done += count
         left = (time.perf_counter() - self.started) / self.done * (self.total - self.done)
         say(f"  [{self.done}/{self.total}] {text}" + (f"   about {format_seconds(left)} left" if left > 0 else ""))
+
+
+class LongProgress:
+    """A bar with the time left for what takes minutes or more; where nobody looks at it, a line a minute instead."""
+
+    def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
+        self.title, self.total, self.unit, self.first, self.done = title, total, unit, done, done
+        self.bar = bar(title, total, unit)
+        self.bar.update(done)
+        self.started = self.said = time.perf_counter()
+
+    def __enter__(self) -> "LongProgress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+    def step(self, count: int = 1) -> None:
+        """Count steps as done."""
+        self.done += count
+        self.bar.update(count)
+        now = time.perf_counter()
+        if self.bar.disable and now - self.said > LINE_SECONDS and self.done < self.total:
+            self.said = now
+            plural = "s" * self.unit.islower()
+            say(f"  {self.title}: {self.done} of {self.total} {self.unit}{plural}, about {self.time_left()} left")
+
+    def time_left(self) -> str:
+        """Return the time left at the pace so far."""
+        pace = (time.perf_counter() - self.started) / max(1, self.done - self.first)
+        return format_seconds(pace * (self.total - self.done))
 
 
 def format_seconds(seconds: float) -> str:

@@ -1,8 +1,11 @@
 """The machine that a figure was measured on, as the operating system names it."""
 
+import os
 import platform
 import subprocess
 from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def operating_system() -> str:
@@ -11,6 +14,19 @@ def operating_system() -> str:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):  # not Linux, or a Linux without the file
         return f"{platform.system()} {platform.release()}"
+
+
+def free_memory() -> int:
+    """Return the bytes of main memory that can be had without swapping, also within a container."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # not Linux: no portable way to ask
+    lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    free = int(lines["MemAvailable"].split()[0]) * 1024
+    limit, used = (CGROUP / name for name in ("memory.max", "memory.current"))
+    if limit.is_file() and limit.read_text().strip() != "max":
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return max(0, free)
 
 
 def cpu_model() -> str:

@@ -30,12 +30,36 @@ class Preprocess(Record, frozen=True, kw_only=True):
     std: Annotated[tuple[Positive, ...], THREE]
 
 
+class Estimate(Record, frozen=True, kw_only=True):
+    """A proportion `value` of `n` images with its 95 % interval `low` … `high`, Wilson's unless said otherwise."""
+
+    value: Proportion
+    n: PositiveInt
+    low: Proportion
+    high: Proportion
+
+
+class Confidence(Record, frozen=True, kw_only=True):
+    """How logits become probabilities that can be believed, and when an image is probably of none of the classes.
+
+    Logits are divided by `temperature` before softmax. An image is called unknown where its energy score
+    `energy_temperature`·log Σ exp(logit / `energy_temperature`) is below `threshold`. `false_alarms` is the share of
+    held-out images of the model's classes that are. `data` names the images on which all this was fitted.
+    """
+
+    temperature: Positive
+    energy_temperature: Positive
+    threshold: Number
+    false_alarms: Estimate
+    data: str
+
+
 class ModelSpec(Record, frozen=True, kw_only=True):
     """A model as loaded: architecture, where its weights came from, and how to use it.
 
     `labels` is empty for a feature model (`features` is true then: the output is an embedding). Outputs become
     `probabilities` by softmax where one class excludes the others, by sigmoid for a single output or several labels.
-    `arguments` are those of `timm.create_model` beside the name.
+    `arguments` are those of `timm.create_model` beside the name. `confidence` is None where it was not fitted.
     """
 
     name: str
@@ -52,6 +76,7 @@ class ModelSpec(Record, frozen=True, kw_only=True):
     source: str
     arguments: dict[str, Any] = field(default_factory=dict)
     probabilities: Probabilities = "softmax"
+    confidence: Confidence | None = None
 
 
 class Verification(Record, frozen=True, kw_only=True):

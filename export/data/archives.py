@@ -30,8 +30,15 @@ def list_files(path: Path, tell: Tell = say) -> list[str]:
     Links are followed. Hidden files are skipped, and what macOS adds to archives; `tell` is called with a note on what
     else is. Raises `RequestError` when `path` is neither a folder nor an archive, or the archive is damaged.
     """
+    with open_files(path, tell) as (names, _):
+        return names
+
+
+@contextmanager
+def open_files(path: Path, tell: Tell = say) -> Iterator[tuple[list[str], Read]]:
+    """Yield the names of all files, as `list_files` does, with the function of `reading`: an archive is listed once."""
     with _opened(path, tell) as files:
-        return [name for name in files if not _is_hidden(name)]
+        yield [name for name in files if not _is_hidden(name)], lambda name: files[name]()
 
 
 @contextmanager
@@ -40,8 +47,8 @@ def reading(path: Path) -> Iterator[Read]:
     if path.is_dir():
         yield lambda name: _on_disk(path, name).read_bytes()
         return
-    with _opened(path, lambda note: None) as files:
-        yield lambda name: files[name]()
+    with open_files(path, lambda note: None) as (_, read):
+        yield read
 
 
 def _on_disk(folder: Path, name: str) -> Path:

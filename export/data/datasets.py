@@ -15,8 +15,9 @@ from PIL import Image
 from export.core.console import printable, say, several
 from export.core.errors import RequestError
 from export.core.records import ModelSpec
-from export.data.archives import Read, list_files, reading
+from export.data.archives import Read, open_files, reading
 from export.data.embedded import embedded_for
+from export.data.labels.annotations import annotated_classes
 from export.data.labels.class_folders import match_folders, own_classes
 from export.data.labels.known import numbered_labels
 from export.data.preprocess import SUFFIXES, read_image, resize_and_crop
@@ -77,9 +78,9 @@ def open_dataset(
         raise RequestError(f"--limit {limit}: at least one image is needed")
     if data is None:
         return _embedded(spec, limit, seed)
-    names = _image_names(data, tell)
+    names, places = _image_names(data, tell)
     if classes:
-        labels = match_folders(data, names, spec, tell)
+        labels = match_folders(data, places, spec, tell)
         chosen = draw(labels, limit, seed)
     else:
         labels = [None] * len(names)
@@ -134,8 +135,10 @@ def draw(labels: Sequence[Hashable], limit: int | None, seed: int) -> list[int]:
     return sorted(index for _, _, index in sorted(order)[:limit])
 
 
-def _image_names(data: Path, tell: Callable[[str], None]) -> list[str]:
-    files = list_files(data, tell)
+def _image_names(data: Path, tell: Callable[[str], None]) -> tuple[list[str], list[str]]:
+    """Return the images' names, and where each lies by its class: in its folder, or in that of its annotation."""
+    with open_files(data, tell) as (files, read):
+        annotated = annotated_classes(files, read)
     names = [name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES]
     others = [name for name in files if PurePosixPath(name).suffix.lower() not in SUFFIXES]
     if not names:
@@ -143,7 +146,13 @@ def _image_names(data: Path, tell: Callable[[str], None]) -> list[str]:
         raise RequestError(f"--data {data} contains no images: {found}", hint=f"image suffixes: {', '.join(SUFFIXES)}")
     if others:
         tell(f"note: {len(others)} files have no image suffix and are skipped: {several(others)}")
-    return names
+    return names, [_place(name, annotated) for name in names]
+
+
+def _place(name: str, annotated: dict[str, str]) -> str:
+    """Return the name as if the picture lay in the folder of its annotated class, if it has one."""
+    path = PurePosixPath(name)
+    return str(path.parent.parent / annotated[name] / path.name) if name in annotated else name
 
 
 def _find_faults(

@@ -4,6 +4,7 @@ import functools
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from export.data.preprocess import read_image
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PHOTOS_LABELS, PHOTOS_CALIBRATION = ASSETS / "photos_labels.txt", ASSETS / "photos_calibration.zip"
+PHOTOS_CONFIDENCE = ASSETS / "photos_confidence.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Pictures:
 class Embedded:
     """An embedded model's `labels` and `preprocess`, and its pictures; `test` is None where it has none.
 
-    The titles name the pictures in reports.
+    The titles name the pictures in reports. `confidence` is the file of its confidence, or None.
     """
 
     labels: tuple[str, ...]
@@ -41,6 +43,7 @@ class Embedded:
     calibration_title: str
     test: Callable[[], fashion.LabelledImages] | None = None
     test_title: str = ""
+    confidence: Path | None = None
 
 
 def embedded_model(name: str) -> Embedded | None:
@@ -85,6 +88,7 @@ def _photos() -> Embedded:
         ),
         calibration=calibration,
         calibration_title="free photographs",
+        confidence=PHOTOS_CONFIDENCE,
     )
 
 

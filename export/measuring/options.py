@@ -42,6 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_accuracy_options(parser.add_argument_group("accuracy"))
     _add_latency_options(parser.add_argument_group("latency"))
     _add_benchmark_options(parser.add_argument_group("benchmark"))
+    _add_build_options(parser.add_argument_group("builds"))
 
 
 def _add_accuracy_options(group: argparse._ArgumentGroup) -> None:
@@ -99,6 +100,22 @@ def _add_benchmark_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_build_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--builds", action="store_true", help="measure how long builds take, each from an empty folder, for 15 minutes"
+    )
+    group.add_argument("--case", type=_names, default=(), metavar="NAME,…", help="only these of them (default: all)")
+
+
+def read_cases(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return which builds to measure; raises `RequestError` for options that have no meaning there."""
+    for name in (*ONLY_PAGE, *ONLY_BENCHMARK, "benchmark", "model", "backend"):
+        if getattr(args, name):
+            raise RequestError(f"--{name.replace('_', '-')} does not apply to --builds", hint="choose with --case")
+    cases: tuple[str, ...] = args.case
+    return cases
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
@@ -112,6 +129,8 @@ def _counts(text: str) -> tuple[int, ...]:
 
 def read_request(args: argparse.Namespace) -> MeasureRequest:
     """Return what to measure on a built page; raises `RequestError` for invalid options."""
+    if args.case:
+        raise RequestError("--case applies only to --builds", hint="choose with --model, --variant and --engine")
     for name in ONLY_BENCHMARK:
         if getattr(args, name) is not None:
             raise RequestError(f"--{name} applies only to --benchmark: the page's models are already built")

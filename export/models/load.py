@@ -8,6 +8,7 @@ from typing import Any
 
 import timm
 import torch
+from msgspec.structs import replace
 from timm.models import PretrainedCfg
 from torch import nn
 
@@ -20,6 +21,7 @@ from export.data.labels.known import imagenet_labels, numbered_labels
 from export.data.labels.read import read_labels, stated_labels
 from export.models.catalog import HUB, MODELS_HINT, CatalogEntry
 from export.models.checkpoint.load import Architecture, Loaded, load_checkpoint
+from export.models.confidence import confidence_for
 from export.models.hub import fetch_weights
 from export.models.packed_weights import read_packed_weights
 from export.models.preprocessing import choose_preprocess, resize, size_error
@@ -57,7 +59,7 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
         arguments=arguments,
         probabilities=_probabilities(request, 0 if features else outputs, loaded.multi_label, tell),
     )
-    return spec, module
+    return replace(spec, confidence=confidence_for(request, spec, tell)), module
 
 
 def _make(request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], None]) -> tuple[Loaded, str]:

@@ -8,7 +8,7 @@ from export.core.errors import RequestError
 from export.core.records import Interpolation
 from export.models.request import ModelRequest, PreprocessOptions
 
-ONE_MODEL = ("checkpoint", "labels", "mean", "std", "crop_pct", "interpolation", "image_size")
+ONE_MODEL = ("checkpoint", "labels", "confidence", "mean", "std", "crop_pct", "interpolation", "image_size")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -51,7 +51,8 @@ class ModelRequest:
 
     `model` is a catalog name, `timm/NAME` or a Hugging Face name with a timm equivalent. `weights` are those requested,
     None for the default; `kind` is what will be used. `checkpoint` and `labels` are files, `labels` also a folder of
-    class folders; `seed` is that of random weights. With `multi_label`, outputs do not exclude each other.
+    class folders; `seed` is that of random weights. With `multi_label`, outputs do not exclude each other. `confidence`
+    is a file that `python -m export.evaluate --confidence` wrote.
     """
 
     model: str
@@ -61,6 +62,7 @@ class ModelRequest:
     seed: int = 0
     multi_label: bool = False
     preprocess: PreprocessOptions = PreprocessOptions()
+    confidence: Path | None = None
 
     def __post_init__(self) -> None:
         entry = find_model(self.model)
@@ -82,6 +84,11 @@ class ModelRequest:
             )
         if self.labels is not None and not self.labels.exists():
             raise RequestError(f"--labels {self.labels}: no such file", hint="check the path")
+        if self.confidence is not None and not self.confidence.is_file():
+            raise RequestError(
+                f"--confidence {self.confidence}: no such file",
+                hint="check the path, or fit it: python -m export.evaluate --confidence",
+            )
 
     @property
     def entry(self) -> CatalogEntry:
@@ -133,6 +140,14 @@ def weights_file(request: ModelRequest) -> Path | None:
     return path
 
 
+def _companions(request: ModelRequest) -> dict[str, Path]:
+    """Return the files that lie beside embedded weights and are read with them, by what they hold."""
+    if request.kind != "embedded":
+        return {}
+    paths = {what: ASSETS / f"{request.name}_{what}" for what in ("labels.txt", "confidence.json")}
+    return {what: path for what, path in paths.items() if path.is_file()}
+
+
 def describe(request: ModelRequest) -> dict[str, Any]:
     """Return what decides the loaded model besides code and packages, for the key of its artifact.
 
@@ -150,6 +165,8 @@ def describe(request: ModelRequest) -> dict[str, Any]:
         "multi_label": request.multi_label,
         "preprocess": request.preprocess.given(),
         "labels": _hash_labels(request.labels) if request.labels else None,
+        "confidence": hash_file(request.confidence) if request.confidence else None,
+        "embedded": {what: hash_file(path) for what, path in _companions(request).items()},
     }
 
 

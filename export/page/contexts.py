@@ -127,6 +127,7 @@ def _model_data(model: PublishedModel) -> dict[str, Any]:
         "weights",
         "features",
         "probabilities",
+        "confidence",
         "labels",
         "preprocess",
         "outputs",

@@ -1,5 +1,6 @@
 """A whole site: models and recipes → verified artifacts → bundle → rendered pages."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +12,19 @@ from export.page.bundle import make_bundle, require_bundler
 from export.page.inventory import variant_id
 from export.page.render import RenderReport, render
 from export.pipeline.build import convert
+from export.pipeline.durations import Durations
 from export.pipeline.runtimes import AUTO
 from export.pipeline.store import Store
 from export.quantization.recipes import DEFAULT_RECIPES, Recipe, find_recipe
+from export.quantization.resources import DEFAULT_RESOURCES, Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """What to build, from what, and where to put it; `data` are images to calibrate on.
+    """What to build, from what, and where to put it.
 
-    `notes` say what a person might expect and is not built.
+    `data` are images to calibrate on, `resources` what that may use. `notes` say what a person might expect and is not
+    built.
     """
 
     models: tuple[ModelRequest, ...]
@@ -28,6 +32,7 @@ class BuildRequest:
     engines: tuple[str, ...] = (AUTO,)
     notes: tuple[str, ...] = ()
     data: Path | None = None
+    resources: Resources = DEFAULT_RESOURCES
     artifacts: Path = ARTIFACTS
     measurements: Path = MEASUREMENTS
     benchmark: Path = BENCHMARK
@@ -44,11 +49,20 @@ def build_site(request: BuildRequest) -> RenderReport:
         say(note)
     for model in request.models:
         say(f"{model.name}: {', '.join(recipe.name for recipe in request.recipes)}")
-        made += convert(model, request.recipes, store, force=request.force, engines=request.engines, data=request.data)
+        made += convert(
+            model,
+            request.recipes,
+            store,
+            force=request.force,
+            engines=request.engines,
+            data=request.data,
+            resources=request.resources,
+        )
+    started = time.perf_counter()
     with stage("bundle the page's scripts"):
         bundle = make_bundle()
     with stage("render the page"):
-        return render(
+        report = render(
             artifacts=request.artifacts,
             models=[model.name for model in request.models],
             recipes=[recipe.name for recipe in request.recipes],
@@ -58,3 +72,5 @@ def build_site(request: BuildRequest) -> RenderReport:
             benchmark=request.benchmark if request.benchmark.exists() else None,
             out=request.out,
         )
+    Durations(store.root).add_page(time.perf_counter() - started)
+    return report

@@ -8,9 +8,10 @@ from export.core.records import Artifact
 from export.models.request import ModelRequest
 from export.pipeline.requirements import require_tools
 from export.pipeline.runtimes import AUTO, ENGINES, engines_of
-from export.pipeline.session import BuildSession
+from export.pipeline.session import BuildSession, needs_converter
 from export.pipeline.store import Store
 from export.quantization.recipes import Recipe
+from export.quantization.resources import DEFAULT_RESOURCES, Resources
 
 
 def convert(
@@ -21,18 +22,36 @@ def convert(
     force: bool,
     engines: tuple[str, ...] = (AUTO,),
     data: Path | None = None,
+    resources: Resources = DEFAULT_RESOURCES,
 ) -> list[Artifact]:
     """Return the artifacts of a model that the page runs, for each recipe and engine, making what is missing.
 
-    `data` are images to calibrate on. An engine that cannot run the model is skipped with a warning when another can;
-    raises `ConversionError` when none can.
+    `data` are images to calibrate on, `resources` what that may use. An engine that cannot run the model is skipped
+    with a warning when another can; raises `ConversionError` when none can.
     """
     expected = {engine.formats[0] for recipe in recipes for engine in engines_of(recipe, engines)}
-    with BuildSession(request, store, force=force, data=data, expected=expected) as session:
+    with BuildSession(request, store, force=force, data=data, resources=resources, expected=expected) as session:
         _obtain_float(session)
+        _start_beside(session, recipes, engines)
         made = [artifact for recipe in recipes for artifact in _for_engines(session, recipe, engines)]
         _obtain_selftests(session, made, recipes)
         return made
+
+
+def _start_beside(session: BuildSession, recipes: tuple[Recipe, ...], engines: tuple[str, ...]) -> None:
+    """Begin to convert the float model in the converter process, where there are recipes to calibrate meanwhile."""
+    wanted = [(engine.formats[0], recipe) for recipe in recipes for engine in engines_of(recipe, engines)]
+    wanted += [(f"selftest_{format}", recipe) for format, recipe in wanted]
+    pending = session.pending(wanted)
+    floats = [(format, recipe) for format, recipe in pending if recipe.quantization is None]
+    beside = [(format, recipe) for format, recipe in floats if needs_converter(format)]
+    overlaps = len(floats) < len(pending) and bool(beside)
+    session.expect(pending, beside if overlaps else ())
+    if overlaps:
+        for format, recipe in floats:
+            if not needs_converter(format):
+                session.obtain(format, recipe)
+        session.make_beside(beside)
 
 
 def _for_engines(session: BuildSession, recipe: Recipe, chosen: tuple[str, ...]) -> list[Artifact]:
@@ -61,9 +80,10 @@ def quantize(
     *,
     force: bool,
     data: Path | None = None,
+    resources: Resources = DEFAULT_RESOURCES,
 ) -> dict[str, Artifact]:
     """Return the artifacts of a model and a recipe that quantizes, by format, making what is missing."""
-    with BuildSession(request, store, force=force, data=data, expected=formats) as session:
+    with BuildSession(request, store, force=force, data=data, resources=resources, expected=formats) as session:
         _obtain_float(session)
         return {format: session.obtain(format, recipe) for format in formats}
 

@@ -1,5 +1,6 @@
 """What a stage is given to make one artifact, and what it gives back."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from export.models.request import ModelRequest
 from export.quantization.recipes import Recipe
+from export.quantization.resources import DEFAULT_RESOURCES, Resources
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from export.conversion.converter_process import ConverterProcess
     from export.core.fidelity import Comparison
 
+SHARED = ".shared"  # in a model's workspace: what its stages have in common, until the build ends
 Tools = Callable[[], "ConverterProcess"]
 
 
@@ -26,8 +29,9 @@ class Stage:
     `make` fills; nothing lies there before. `workspace` is the model's own folder, where an interrupted run may leave
     what a later one goes on from; `log` takes what tools print. `tools` returns the converter process, started when it
     is first called; `warm_up` starts it ahead where a later stage of the build will call it. `tell` says what a person
-    should see. `data` are images to calibrate on. `runner` names the module that runs the artifact that a self-test is
-    about. `memory` is what `options` worked out and `make` needs again.
+    should see. `data` are images to calibrate on, `resources` what that may use, and `cores` returns how many
+    processors are free for it. `runner` names the module that runs the artifact that a self-test is about. `memory` is
+    what `options` worked out and `make` needs again.
     """
 
     request: ModelRequest
@@ -41,6 +45,8 @@ class Stage:
     warm_up: Callable[[], None]
     tell: Callable[[str], None]
     data: Path | None = None
+    resources: Resources = DEFAULT_RESOURCES
+    cores: Callable[[], int] = lambda: os.cpu_count() or 1
     runner: str = ""
     memory: dict[str, Any] = field(default_factory=dict)
 

@@ -1,41 +1,68 @@
 """The stage from a float artifact to an integer one: calibrate, write, read back, compare."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from export.core.console import bar
-from export.core.errors import VerificationError
+from export.core.console import bar, say
+from export.core.errors import RequestError, VerificationError
 from export.core.fidelity import Comparison, compare
 from export.core.records import ModelSpec
 from export.data.calibration import CalibrationImages
 from export.models.float_artifact import read_golden, read_model, run_model
+from export.quantization.calibration.activation_store import ActivationStore
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.qparams import CalibrationCheckpoint, key_of
+from export.quantization.calibration.sensitivity_cache import SensitivityCache
 from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
 from export.quantization.recipes import Recipe
+from export.quantization.resources import CPU, Resources, find_device, memory_budget
 
 RECIPE = "recipe.json"
 
 
-def device() -> torch.device:
-    """Return where to compute: the GPU when there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where calibration keeps what is no result.
+
+    The file `checkpoint` has the choices made so far, until the result is written; the folder `shared` what other
+    recipes of the model can use, until the build ends, and what does not fit into memory.
+    """
+
+    checkpoint: Path
+    shared: Path
 
 
-def quantize(parent: Path, recipe: Recipe, images: CalibrationImages, folder: Path, kept: Path) -> Comparison:
+def quantize(
+    parent: Path,
+    recipe: Recipe,
+    images: CalibrationImages,
+    folder: Path,
+    *,
+    places: Places,
+    resources: Resources,
+    cores: int,
+    note: Callable[[str], None] = say,
+) -> Comparison:
     """Write `model.safetensors` and `recipe.json` into `folder` from the float artifact in `parent`, and verify them.
 
-    Choices are kept in `kept` until the file is written. Raises what `calibrate` does and `VerificationError` when the
-    file does not give what was calibrated.
+    No more than `cores` processors are kept busy; `note` is told what a person should know. Raises what `calibrate`
+    does and `VerificationError` when the file does not give what was calibrated.
     """
     spec, module = read_model(parent)
-    place = device()
+    place = find_device(resources.device)
+    if resources.memory is not None and place.type != CPU:
+        raise RequestError("--memory bounds main memory, but this calibration runs on a GPU", hint="add --device cpu")
+    activations = ActivationStore(memory_budget(resources), places.shared)
     calibration = torch.from_numpy(images.images).to(place)
-    store = CalibrationCheckpoint(kept, key_of(json.dumps(recipe.to_json()), spec.weights_sha256, images=calibration))
-    with bar(recipe.name, unit="layer") as drawn:
+    key = key_of(json.dumps(recipe.to_json()), spec.weights_sha256, images=calibration)
+    store = CalibrationCheckpoint(places.checkpoint, key)
+    with bar(recipe.name, unit="layer") as drawn, threads(cores):
 
         def tell(done: int, total: int, name: str) -> None:
             drawn.total = total
@@ -50,12 +77,27 @@ def quantize(parent: Path, recipe: Recipe, images: CalibrationImages, folder: Pa
             independent=spec.probabilities == "sigmoid",
             tell=tell,
             checkpoint=store,
+            cache=SensitivityCache(places.shared),
+            store=activations,
         ).cpu()
+    if activations.spilled:
+        note(activations.note())
     write_quantized(QuantizedModel(spec, recipe, calibrated), folder / FILE)
     (folder / RECIPE).write_text(json.dumps(recipe.to_json(), indent=1) + "\n")
     comparison = verify_quantized(spec, recipe, calibrated, parent, folder / FILE)
     store.remove()
     return comparison
+
+
+@contextmanager
+def threads(cores: int) -> Iterator[None]:
+    """Let PyTorch use at most so many threads within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, cores))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def verify_quantized(

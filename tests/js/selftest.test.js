@@ -165,7 +165,8 @@ test('an engine passes for itself, not for another that loads the same files', a
     runtime.load(
       {
         model: {
-          ...{ name: 'm', features: false, probabilities: 'softmax', outputs: OUTPUTS, preprocess: PREPROCESS },
+          ...{ name: 'm', features: false, probabilities: 'softmax', confidence: null, outputs: OUTPUTS },
+          preprocess: PREPROCESS,
           selftest: { ...record, folder: 'm/' },
         },
         variant: { id: 'v', engine, folder: 'v/', files: [record], selftest: SURE, ...record },

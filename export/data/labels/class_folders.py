@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from export.core.console import several
 from export.core.errors import RequestError
 from export.core.records import ModelSpec
-from export.data.labels.known import imagenet_labels, imagenet_synsets, numbered_labels
+from export.data.labels.known import imagenet_labels, imagenet_synsets, numbered_labels, synset_indices
 from export.data.labels.matching import Matches, match_names, nearest
 
 Tell = Callable[[str], None]
@@ -79,6 +79,10 @@ def _match_labels(folders: Sequence[str], spec: ModelSpec) -> Matches:
     if len(synsets) == len(folders) and spec.labels == imagenet_labels(spec.outputs):
         indices = {synset: index for index, synset in enumerate(imagenet_synsets(spec.outputs) or ())}
         return Matches({name: indices[synset] for name, synset in synsets.items() if synset in indices}, (), {})
+    if len(synsets) == len(folders):
+        indices = synset_indices(spec.labels)
+        if indices:
+            return Matches({name: indices[synset] for name, synset in synsets.items() if synset in indices}, (), {})
     return match_names(folders, spec.labels)
 
 
@@ -99,7 +103,10 @@ def _check_places(data: Path, parents: Sequence[Parts], level: int) -> None:
     sets = sorted({"/".join(parts[:level]) for parts in parents})
     names = sets if len(sets) > 1 else _at(parents, level)
     if len(sets) > 1 or (len(names) > 1 and {name.casefold() for name in names} <= SETS):
-        raise RequestError(f"--data {data} contains several sets: {several(names, SHOWN)}", hint="pass one of them")
+        unpack = "unpack it, and " if data.is_file() else ""
+        raise RequestError(
+            f"--data {data} contains several sets: {several(names, SHOWN)}", hint=f"{unpack}pass one of them"
+        )
 
 
 def _unknown_folders(

@@ -1,6 +1,7 @@
 """Names of classes that need no file: ImageNet's own, and numbers."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -22,6 +23,29 @@ def imagenet_synsets(outputs: int) -> tuple[str, ...] | None:
     """Return the WordNet ids (`n01440764`) of the outputs of an ImageNet head of that size, or None."""
     info = _imagenet(outputs)
     return None if info is None else tuple(info.label_names())
+
+
+def imagenet_names(synsets: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the names of classes of ImageNet-1k given by their WordNet ids, or None where one is no such id."""
+    labels = dict(zip(imagenet_synsets(1000) or (), imagenet_labels(1000) or (), strict=True))
+    return tuple(labels[synset] for synset in synsets) if all(synset in labels for synset in synsets) else None
+
+
+def synset_indices(labels: Sequence[str]) -> dict[str, int]:
+    """Return the WordNet ids of labels that are names of some of ImageNet-1k's classes, with the labels' positions.
+
+    Empty unless every label is the name, or one of the synonyms, of exactly one class that no other label names.
+    """
+    info = _imagenet(1000)
+    named: dict[str, set[str]] = defaultdict(set)
+    for synset, synonyms in zip(info.label_names(), info.label_descriptions(), strict=True):
+        for name in synonyms.split(","):
+            named[name.strip().casefold()].add(synset)
+    for synset, name in zip(info.label_names(), imagenet_labels(1000) or (), strict=True):
+        named[name.casefold()] = {synset}
+    found = [named.get(label.casefold(), set()) for label in labels]
+    indices = {next(iter(synsets)): index for index, synsets in enumerate(found) if len(synsets) == 1}
+    return indices if len(indices) == len(labels) else {}
 
 
 def _imagenet(outputs: int) -> Any:

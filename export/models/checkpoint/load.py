@@ -1,7 +1,7 @@
 """A checkpoint into a model: the architecture's arguments follow the file, and every decision is said."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,13 @@ from export.core.errors import RequestError
 from export.models.checkpoint.content import SAVE, read_content
 from export.models.checkpoint.fit import compare_tensors, load_whole, misfit_error, translated
 from export.models.checkpoint.foreign import find_foreign
-from export.models.checkpoint.options import read_architecture, read_classes, read_options, states_several_labels
+from export.models.checkpoint.options import (
+    read_architecture,
+    read_arguments,
+    read_classes,
+    read_options,
+    states_several_labels,
+)
 from export.models.checkpoint.shapes import differing_arguments, grey_to_colour, input_channels
 from export.models.checkpoint.tensors import Selection, belongs_to_training, flatten, normalising_tensors, select
 
@@ -71,7 +77,7 @@ def load_checkpoint(path: Path, architecture: Architecture, tell: Callable[[str]
     if not tensors:
         others = [f"{name} ({type(value).__name__})" for name, value in content.items()]
         raise RequestError(f"{path} is not a state_dict: it contains {several(others, 5)}", hint=SAVE)
-    default = architecture.create(architecture.arguments)
+    architecture, default = _stated(architecture, read_arguments(content))
     refusals: list[tuple[Selection, RequestError]] = []
     for selection in select(tensors, default.state_dict()):
         try:
@@ -92,6 +98,20 @@ def load_checkpoint(path: Path, architecture: Architecture, tell: Callable[[str]
     if foreign is not None:
         raise RequestError(f"{path} {foreign.title}, which cannot be loaded", hint=foreign.hint)
     raise next((error for selection, error in refusals if not selection.averaged), refusals[0][1])
+
+
+def _stated(architecture: Architecture, arguments: dict[str, Any]) -> tuple[Architecture, nn.Module]:
+    """Return the architecture with the arguments that a file states, where it takes them, and a module of it.
+
+    Shapes tell most of them, but neither the width of a Vision Transformer nor the number of its heads.
+    """
+    if arguments:
+        stated = replace(architecture, arguments=architecture.arguments | arguments)
+        try:
+            return stated, stated.create(stated.arguments)
+        except Exception:  # another family: what does not fit is said of its tensors
+            pass
+    return architecture, architecture.create(architecture.arguments)
 
 
 def _tell_choice(

@@ -10,6 +10,7 @@ from export.core.records import Interpolation
 PLACES = ("args", "hyper_parameters", "hparams", "config", "cfg", "opt", "options", "pretrained_cfg", "__metadata__")
 ARCHITECTURES = ("arch", "architecture", "model_name", "model")
 CLASSES = ("class_to_idx", "idx_to_class", "id2label", "class_names", "classes", "label_names", "labels")
+OF_FILES = ("pretrained", "checkpoint", "cache")  # beginnings of arguments that are not the architecture's
 NAMES: dict[str, tuple[str, ...]] = {
     "mean": ("mean", "image_mean", "img_mean", "norm_mean"),
     "std": ("std", "image_std", "img_std", "norm_std"),
@@ -40,6 +41,15 @@ def read_architecture(content: Mapping[str, Any]) -> str:
             if isinstance(place.get(name), str):
                 return str(place[name])
     return ""
+
+
+def read_arguments(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the architecture that a file of `export.train` states; none that name files."""
+    metadata = content.get("__metadata__")
+    values = _parsed(metadata.get("arguments")) if isinstance(metadata, Mapping) else None
+    if not isinstance(values, dict) or any(name.startswith(OF_FILES) for name in values):
+        return {}
+    return values
 
 
 def read_classes(content: Mapping[str, Any]) -> tuple[str, Any] | None:

@@ -8,12 +8,21 @@ from typing import Any
 
 from export.core.errors import RequestError
 from export.core.files import write_atomically
+from export.models.confidence import ConfidenceFile
 from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
 from export.page.reports.benchmark_view import read_benchmark
-from export.page.reports.evaluation_tables import bitwidths_section, evaluation_section, evaluation_summary
+from export.page.reports.builds import builds_section, read_builds
+from export.page.reports.device_tables import devices_section
+from export.page.reports.evaluation_tables import (
+    bitwidths_section,
+    confidence_section,
+    evaluation_section,
+    evaluation_summary,
+)
 from export.page.reports.markdown import fill
 from export.page.reports.measurement_tables import measurements_section, measurements_summary
 from export.page.results_view import read_measurements
+from export.quantization.evaluation.device_records import read_devices
 from export.quantization.evaluation.records import read_table, write_table
 
 README, RESULTS = "README.md", "docs/results.md"
@@ -46,6 +55,14 @@ SOURCES: dict[str, Source] = {
     "benchmark": Source(command="measure --benchmark", read=read_benchmark, kept=KEPT / "benchmark.json"),
     "evaluation": Source(command="evaluate", read=read_table, kept=KEPT / "evaluation.json"),
     "bitwidths": Source(command="train --qat", read=_read_study, kept=KEPT / "bitwidths.json"),
+    # The model's own file, which decides what its page says, is the committed one.
+    "confidence": Source(
+        command="evaluate --confidence",
+        read=ConfidenceFile.read,
+        kept=Path("export/data/assets/photos_confidence.json"),
+    ),
+    "devices": Source(command="evaluate --compare-devices", read=read_devices, kept=KEPT / "devices.json"),
+    "builds": Source(command="measure --builds", read=read_builds, kept=KEPT / "builds.json"),
 }
 
 # Document → section → what writes it from the source of that name.
@@ -56,6 +73,9 @@ SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
         "benchmark": benchmark_section,
         "evaluation": evaluation_section,
         "bitwidths": bitwidths_section,
+        "confidence": confidence_section,
+        "devices": devices_section,
+        "builds": builds_section,
     },
 }
 

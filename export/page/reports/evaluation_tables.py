@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from export.core.records import Estimate
 from export.core.units import format_bytes, format_percent
+from export.models.confidence import ConfidenceFile
 from export.page.reports.markdown import UNKNOWN, Verdict, table, verdict_table
-from export.quantization.evaluation.records import WIDTHS, Estimate, EvaluationTable, format_estimate
+from export.quantization.evaluation.records import WIDTHS, EvaluationTable, format_estimate
 from export.quantization.recipes import NAME as RECIPE
 
 SUMMARY_METHODS = ("minmax", "percentile", "basic", "ptq4vit", "repq", "smoothquant", "aqer", "gptq")
@@ -124,3 +126,30 @@ def _machine(study: dict[str, Any]) -> str:
 
 def _interval(row: dict[str, Any]) -> str:
     return f"{format_percent(row['top1'])} ({format_percent(row['low'])} – {format_percent(row['high'])})"
+
+
+def confidence_section(file: ConfidenceFile) -> str:
+    """Return the figures of a model's confidence: accuracy, calibration error, false alarms, and what is unknown."""
+    confidence, sets = file.confidence, file.unknown
+    figures = [
+        ("top-1", file.top1),
+        ("calibration error at temperature 1", file.uncalibrated_ece),
+        (f"calibration error at temperature {confidence.temperature:.3g}", file.ece),
+        ("false alarms", confidence.false_alarms),
+    ]
+    figures += [(f"false alarms of `{row.recipe}`", row.false_alarms) for row in file.quantized]
+    figures += [(f"top-1 of `{row.recipe}`", row.top1) for row in file.quantized]
+    figures += [(f"called unknown: {one.data}", one.rejected) for one in sets]
+    rows = [(name, format_estimate(figure), f"{figure.n:,}") for name, figure in figures]
+    if sets:
+        mean = sum(one.rejected.value for one in sets) / len(sets)
+        rows.append((f"called unknown: mean of {len(sets)} sets", format_percent(mean), ""))
+    lines = [
+        f"{file.model}, {confidence.data}: fitted on {file.fitted_on:,}, measured on the others; temperature "
+        f"{confidence.temperature:.3g}; unknown where the energy score at temperature "
+        f"{confidence.energy_temperature:.3g} is below {confidence.threshold:.4g}; {file.machine}, "
+        f"{file.threads} threads. Intervals of 95 %.",
+        "",
+        *table(("figure", "value", "images"), rows),
+    ]
+    return "\n".join(lines)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from export.core.console import say
+from export.quantization.calibration.activation_store import ActivationStore
 from export.quantization.calibration.observers import BATCH, Observation, block_of, observe
 from export.quantization.layers.discovery import QuantizableLayer
 
@@ -25,14 +26,21 @@ class BlockReplay:
     time, with a warning.
     """
 
-    def __init__(self, module: nn.Module, layers: Sequence[QuantizableLayer], images: Tensor) -> None:
-        self.module, self.images = module, images
+    def __init__(
+        self,
+        module: nn.Module,
+        layers: Sequence[QuantizableLayer],
+        images: Tensor,
+        store: ActivationStore | None = None,
+    ) -> None:
+        self.module, self.images, self.store = module, images, store or ActivationStore()
         names = [layer.name for layer in layers]
         blocks = dict.fromkeys(block for name in names if (block := block_of(name)))
         self._waiting = {block: {name for name in names if name.startswith(f"{block}.")} for block in blocks}
         self._fresh: list[str] = []  # finished since the last pass: their outputs are not kept yet
         self._shapes: dict[str, torch.Size] = {}  # of the output of an image, of the blocks that are replayed
-        self._last: tuple[str, list[Tensor]] | None = None  # the last finished block, and its output of each batch
+        self._last: tuple[str, Tensor] | None = None  # the last finished block, and its output
+        self._sizes: list[int] = []  # of the batches of that
         if not is_chain(module, list(blocks), images[:1]):
             say("    note: the model is no chain of blocks; every block is calibrated in passes through all before it")
             self._waiting = {}
@@ -53,14 +61,17 @@ class BlockReplay:
                 if self._last is None or name != self._last[0]:
                     stack.enter_context(_replaced(self.module, name, _zeros(shape, self.images.device)))
             if self._last is not None:
-                kept = iter(self._last[1])
+                kept = iter(torch.split(self._last[1], self._sizes))
                 stack.enter_context(_replaced(self.module, self._last[0], lambda: next(kept)))
             for name in self._fresh:
                 stack.enter_context(_kept(self.module, name, given))
-            observations = observe(self.module, layers, self.images, gradient=None, seed=0, outputs=outputs)
+            observations = observe(
+                self.module, layers, self.images, gradient=None, seed=0, outputs=outputs, store=self.store
+            )
         for name, batches in given.items():  # in the order in which they ran
             self._shapes[name] = batches[0].shape[1:]
-            self._last = (name, batches)
+            self._sizes = [len(batch) for batch in batches]
+            self._last = (name, self.store.cat(batches))
         self._fresh = [name for name in self._fresh if name not in given]
         return observations
 

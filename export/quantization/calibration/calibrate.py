@@ -4,22 +4,27 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 from torch import Tensor, nn
 
 from export.core.errors import RequestError
+from export.quantization.calibration.activation_store import ActivationStore
 from export.quantization.calibration.assemble import freeze, replace_layer
 from export.quantization.calibration.block_replay import BlockReplay
 from export.quantization.calibration.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
-from export.quantization.calibration.layer_solver import LayerProblem, choose_layer_qparams, choose_product_qparams
+from export.quantization.calibration.layer_solver import LayerProblem, choose_layer_qparams
 from export.quantization.calibration.observers import (
+    GROUP_BYTES,
     Observation,
     group_by_block,
     group_by_memory,
     observe,
     observe_sensitivity,
 )
+from export.quantization.calibration.product_solver import choose_product_qparams
 from export.quantization.calibration.qparams import CalibrationCheckpoint, ModelQParams
+from export.quantization.calibration.sensitivity_cache import SensitivityCache, sensitivity_key
 from export.quantization.layers.discovery import (
     PRODUCTS,
     QuantizableLayer,
@@ -28,6 +33,7 @@ from export.quantization.layers.discovery import (
     fold_batch_norm,
 )
 from export.quantization.recipes import Quantization, Recipe
+from export.quantization.resources import full_precision
 
 Bits = tuple[int | None, int | None]  # of weights and of activations; None stays in float
 Tell = Callable[[int, int, str], None]
@@ -54,6 +60,8 @@ class CalibrationJob:
     layers: list[QuantizableLayer]
     qparams: ModelQParams
     checkpoint: CalibrationCheckpoint | None
+    cache: SensitivityCache | None
+    store: ActivationStore
     features: bool
     independent: bool
     tell: Tell
@@ -75,12 +83,15 @@ def calibrate(
     independent: bool = False,
     tell: Tell = lambda done, total, name: None,
     checkpoint: CalibrationCheckpoint | None = None,
+    cache: SensitivityCache | None = None,
+    store: ActivationStore | None = None,
 ) -> nn.Module:
     """Return the quantized copy of a float module, in evaluation mode on its device.
 
     `images [n, 3, H, W]` are normalised calibration images on the same device; `features` says that the outputs are
     an embedding, `independent` that they do not exclude each other. `tell` is called after every layer. An interrupted
-    calibration is resumed from its `checkpoint`.
+    calibration is resumed from its `checkpoint`, and what another recipe has found for the same model and images is
+    taken from the `cache`. Activations are kept in the `store`.
     Raises `RequestError` for a rule that matches no layer, `ConversionError` when the method does not fit the model.
     """
     quantization = recipe.quantization
@@ -90,19 +101,23 @@ def calibrate(
             f"{recipe.name}: {quantization.method.name} is a training method (QAT), not a calibration method (PTQ)",
             hint=f"run: python -m export.train --qat {recipe.name}",
         )
-    prepared = prepare(module, quantization, images)
+    with full_precision():
+        prepared = prepare(module, quantization, images)
     job = CalibrationJob(
         quantization=quantization,
         images=images,
         layers=[layer for layer in prepared.layers if is_quantized(layer, prepared.bits)],
-        qparams=checkpoint.read() if checkpoint else ModelQParams(),
+        qparams=checkpoint.read(images.device) if checkpoint else ModelQParams(),
         checkpoint=checkpoint,
+        cache=cache,
+        store=store or ActivationStore(),
         features=features,
         independent=independent,
         tell=tell,
     )
     choose = _choose_sequentially if _is_sequential(quantization) and _observes(quantization) else _choose_independently
-    choose(prepared, job)
+    with full_precision():
+        choose(prepared, job)
     return freeze(prepared.module, job.qparams)
 
 
@@ -184,7 +199,7 @@ def _choose_sequentially(prepared: PreparedModel, job: CalibrationJob) -> None:
     """Calibrate block by block, each on what the quantized blocks before it give."""
     working = copy.deepcopy(prepared.module)
     float_model = _FloatModel(prepared.module, job)
-    in_quantized = BlockReplay(working, job.layers, job.images)
+    in_quantized = BlockReplay(working, job.layers, job.images, job.store)
     for group in group_by_block(job.layers):
         names = [layer.name for layer in group]
         todo = [layer for layer in group if not job.qparams.has(layer.name)]
@@ -210,15 +225,24 @@ class _FloatModel:
         self.searches = "search" in (method.weights, method.activations)  # then whole gradients are needed
         self.sensitivity: dict[str, Tensor] = {}
         if self.gradient and not self.searches and not all(job.qparams.has(layer.name) for layer in job.layers):
-            seed = job.quantization.calibration.seed
-            self.sensitivity = observe_sensitivity(module, job.layers, job.images, gradient=self.gradient, seed=seed)
+            self.sensitivity = self._sensitivity(self.gradient)
         needs_outputs = method.compensate != "none" and not self.searches
-        self.replay = BlockReplay(module, job.layers, job.images) if needs_outputs else None
+        self.replay = BlockReplay(module, job.layers, job.images, job.store) if needs_outputs else None
+
+    def _sensitivity(self, gradient: str) -> dict[str, Tensor]:
+        module, job, seed = self.module, self.job, self.job.quantization.calibration.seed
+        compute = partial(observe_sensitivity, module, job.layers, job.images, gradient=gradient, seed=seed)
+        if job.cache is None:
+            return compute()
+        layers = [layer.name for layer in job.layers]
+        found = job.cache.obtain(sensitivity_key(module, job.images, gradient, seed, layers), compute)
+        return {name: value.to(job.images.device) for name, value in found.items()}
 
     def observe(self, layers: Sequence[QuantizableLayer]) -> dict[str, Observation]:
         if self.searches:
             seed = self.job.quantization.calibration.seed
-            return observe(self.module, layers, self.job.images, gradient=self.gradient, seed=seed)
+            job = self.job
+            return observe(self.module, layers, job.images, gradient=self.gradient, seed=seed, store=job.store)
         found = self.replay.observe(layers) if self.replay else {layer.name: Observation(()) for layer in layers}
         for name, observation in found.items():
             observation.sensitivity = self.sensitivity.get(name)
@@ -241,13 +265,20 @@ def _choose_independently(prepared: PreparedModel, job: CalibrationJob) -> None:
     gradient = _gradient(job)
     if _observes(quantization):
         uses_gradient = quantization.calibration.metric == "hessian"
-        groups = group_by_memory(prepared.module, layers, job.images[:1], len(job.images), gradient=uses_gradient)
+        groups = group_by_memory(
+            prepared.module,
+            layers,
+            job.images[:1],
+            len(job.images),
+            gradient=uses_gradient,
+            limit=job.store.group_bytes(GROUP_BYTES),
+        )
     for group in groups:
         todo = [layer for layer in group if not job.qparams.has(layer.name)]
         observations: dict[str, Observation] = {}
         if todo and _observes(quantization):
             seed = quantization.calibration.seed
-            observations = observe(prepared.module, todo, job.images, gradient=gradient, seed=seed)
+            observations = observe(prepared.module, todo, job.images, gradient=gradient, seed=seed, store=job.store)
         for layer in todo:
             observation = observations.pop(layer.name, None)
             _choose_qparams(prepared, layer, job, observation, observation)

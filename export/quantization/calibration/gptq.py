@@ -1,14 +1,13 @@
 """GPTQ, rounding with error feedback, and ERQ's ridge regression, which compensates the error of rounded inputs."""
 
-import numpy as np
+from typing import Any
+
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from export.quantization.layers.accumulation import WEIGHT_SUM_LIMIT, greatest_sums, weight_rows
 from export.quantization.layers.modules import Weight
 
-Doubles = NDArray[np.float64]
 DAMPING = 0.01  # of the mean diagonal of the Hessian, as in the paper
 BLOCK = 64  # columns
 WIDENING = 1.005  # the least factor of a scale with which the accumulation depth was not reached
@@ -23,38 +22,45 @@ def gptq(weight: Tensor, hessian: Tensor, scale: Tensor, bits: int, *, accumulat
     `accumulation`).
     """
     inverse, order = _inverse_factor(hessian.double())
-    rows = weight.detach().flatten(1).double()[:, order].cpu()
-    quantized, scale, todo = torch.empty_like(weight), scale.clone(), torch.arange(len(weight))
+    rows = weight.detach().flatten(1).double()[:, order]
+    quantized, scale = torch.empty_like(weight), scale.clone()
+    todo = torch.arange(len(weight), device=weight.device)
     if accumulation_depth:
         scale = scale.maximum(greatest_sums(weight_rows(weight.detach()), accumulation_depth) / WEIGHT_SUM_LIMIT)
     while len(todo):
         columns = torch.empty(len(todo), rows.shape[1], device=scale.device)
-        rounded = _round_columns(rows[todo].numpy(), inverse.cpu().numpy(), scale[todo].double().cpu().numpy(), bits)
-        columns[:, order] = torch.from_numpy(rounded).to(columns)
+        columns[:, order] = _round_columns(rows[todo], inverse, scale[todo].double(), bits).to(columns)
         quantized[todo] = columns.reshape(-1, *weight.shape[1:])
         if not accumulation_depth:
             break
         sums = greatest_sums(weight_rows(quantized[todo]), accumulation_depth)
         scale[todo] *= torch.where(sums > WEIGHT_SUM_LIMIT, (sums / WEIGHT_SUM_LIMIT).clamp_min(WIDENING), 1)
-        todo = todo[(sums > WEIGHT_SUM_LIMIT).cpu()]
+        todo = todo[sums > WEIGHT_SUM_LIMIT]
     return Weight(bits, quantized, scale)
 
 
-def _round_columns(work: Doubles, factor: Doubles, scale: Doubles, bits: int) -> Doubles:
-    """Return the quantized rows of `work [out, in]`, which is overwritten; `scale` `[out]`."""
-    # numpy: thousands of small steps, each of which several threads would only wait for each other in
-    quantized, low, high = np.empty_like(work), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    for start in range(0, work.shape[1], BLOCK):  # errors reach the columns beyond a block in one product
-        stop = min(start + BLOCK, work.shape[1])
-        errors = np.empty((len(work), stop - start))
-        for index in range(start, stop):
-            values = work[:, index]
-            quantized[:, index] = np.clip(np.rint(values / scale), low, high)
-            error = (values - quantized[:, index] * scale) / factor[index, index]
-            work[:, index + 1 : stop] -= np.outer(error, factor[index, index + 1 : stop])
-            errors[:, index - start] = error
-        work[:, stop:] -= errors @ factor[start:stop, stop:]
-    return quantized
+def _round_columns(work: Tensor, factor: Tensor, scale: Tensor, bits: int) -> Tensor:
+    """Return the quantized rows of `work [out, in]`; `factor` is `[in, in]`, `scale` `[out]`."""
+    columns = work.T.contiguous()  # each in one piece of memory
+    quantized = torch.empty_like(columns)
+    for start in range(0, len(columns), BLOCK):  # errors reach the columns beyond a block in one product
+        part = slice(start, start + BLOCK)
+        errors = torch.empty_like(columns[part])
+        block: list[Any] = [columns[part], quantized[part], errors, factor[part, part], scale]
+        if not work.is_cuda:  # thousands of small steps, in which several threads would only wait for each other
+            block = [tensor.numpy() for tensor in block]
+        _round_block(bits, *block)
+        columns[start + BLOCK :] -= factor[part, start + BLOCK :].T @ errors
+    return quantized.T
+
+
+def _round_block(bits: int, columns: Any, quantized: Any, errors: Any, factor: Any, scale: Any) -> None:
+    """Fill `quantized` and `errors` `[columns, out]`, numpy's arrays or tensors, which share these operations."""
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    for index in range(len(columns)):
+        quantized[index] = (columns[index] / scale).round().clip(low, high)
+        errors[index] = (columns[index] - quantized[index] * scale) / factor[index, index]
+        columns[index + 1 :] -= factor[index, index + 1 :, None] * errors[index]
 
 
 def _inverse_factor(hessian: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +11,7 @@ from export.quantization.calibration.assemble import quantized_layer
 from export.quantization.calibration.gptq import gptq, ridge_update
 from export.quantization.calibration.observers import Observation, squared_over_channels
 from export.quantization.calibration.qparams import LayerQParams
+from export.quantization.calibration.row_search import Target, search_rows
 from export.quantization.calibration.scale_search import (
     Loss,
     candidate_factors,
@@ -19,10 +19,7 @@ from export.quantization.calibration.scale_search import (
     input_rows,
     search_channel_scales,
     search_channel_scales_by_loss,
-    search_quantizer,
-    search_tensor_scales,
 )
-from export.quantization.layers.accumulation import BITS_OF_DEPTH_1
 from export.quantization.layers.discovery import QuantizableLayer
 from export.quantization.layers.modules import Weight
 from export.quantization.layers.quantizers import Dynamic, Quantizer, Twin, Uniform
@@ -31,7 +28,6 @@ from export.quantization.methods import Method
 from export.quantization.recipes import Quantization
 
 GELU_MINIMUM = 0.16997124254703522  # its magnitude
-SOFTMAX_SHIFTS = {"exclusive": range(0, 12), "published": range(0, 20)}  # of the power of two between twin ranges
 RIDGE = 1e-2
 
 
@@ -113,7 +109,7 @@ def _initial_input_quantizer(problem: LayerProblem) -> Quantizer | None:
         return Dynamic(bits, dim=None) if isinstance(problem.layer.module, nn.Conv2d) else Dynamic(bits, spread="range")
     (values,) = problem.inputs()
     if method.activations == "search":
-        return _candidate_input_quantizer(problem, values, torch.ones((), device=values.device))
+        return _input_candidates(problem, values)(torch.ones((), device=values.device))
     percentile = problem.quantization.calibration.percentile if method.activations == "percentile" else None
     return range_quantizer(values, bits, percentile, symmetric=method.activation_symmetric)
 
@@ -137,28 +133,50 @@ def range_quantizer(values: Tensor, bits: int, percentile: float | None, *, symm
     return Uniform(bits, scale, (-low / scale).round())
 
 
-def _candidate_input_quantizer(problem: LayerProblem, values: Tensor, factor: Tensor) -> Quantizer:
-    """Return a layer's symmetric quantizer, `factor` times the full range; twin where the values come from GELU."""
+def _input_candidates(problem: LayerProblem, values: Tensor) -> Callable[[Tensor], Quantizer]:
+    """Return what makes a layer's symmetric quantizer, of a factor of the full range; twin where values are GELU's."""
     assert problem.activation_bits is not None
     bits, half = problem.activation_bits, 2 ** (problem.activation_bits - 1)
     if problem.layer.role != "post_gelu" or problem.method.twin == "none":
-        return Uniform(bits, (values.abs().max() / (half - 0.5)).clamp_min(MIN_SCALE) * factor)
-    high = (values.max() / (half - 0.5)).clamp_min(MIN_SCALE) * factor
-    low = torch.full_like(high, GELU_MINIMUM / half)
-    if problem.method.twin == "exclusive":  # the finest power of two below the high scale that still spans the minimum
-        low = high * 2.0 ** -(high * half / GELU_MINIMUM).log2().floor().clamp(0, 15)
-    return Twin("sign", bits, low, high)
+        full = (values.abs().max() / (half - 0.5)).clamp_min(MIN_SCALE)
+        return lambda factor: Uniform(bits, full * factor)
+    full = (values.max() / (half - 0.5)).clamp_min(MIN_SCALE)
+
+    def twin(factor: Tensor) -> Twin:
+        high = full * factor
+        low = torch.full_like(high, GELU_MINIMUM / half)
+        if problem.method.twin == "exclusive":  # the finest power of two below it that still spans the minimum
+            low = high * 2.0 ** -(high * half / GELU_MINIMUM).log2().floor().clamp(0, 15)
+        return Twin("sign", bits, low, high)
+
+    return twin
 
 
 def _search_input_quantizer(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, weight: Weight) -> Quantizer:
-    (values,) = problem.observation().inputs
-    dequantized = weight.dequantized()
-    return search_quantizer(
-        lambda factor: _candidate_input_quantizer(problem, values, factor),
-        lambda quantizer: _apply(layer, quantizer(values), dequantized, layer.bias),
-        problem.candidates(),
-        _loss(problem, layer),
+    values, dequantized = _rows(problem.observation().inputs[0], layer), weight.dequantized()
+
+    def start(rows: Tensor) -> Callable[[Quantizer], Tensor]:
+        chosen = values[rows]
+        return lambda quantizer: _apply(layer, quantizer(chosen), dequantized, layer.bias)
+
+    make = _input_candidates(problem, values)
+    return make(search_rows(make, start, problem.candidates(), _target(problem, layer)))
+
+
+def _rows(values: Tensor, layer: nn.Module) -> Tensor:
+    """Return a linear layer's values as rows, `[rows, …]`; a convolution's rows are its images."""
+    return values if isinstance(layer, nn.Conv2d) else values.flatten(0, -2)
+
+
+def _target(problem: LayerProblem, layer: nn.Module, channels: slice = slice(None)) -> Target:
+    """Return what some output channels of a layer with weights are compared with."""
+    observation = problem.observation()
+    reference, gradient = (
+        None if values is None else _rows(_channels_last(values, layer)[..., channels], layer)
+        for values in (problem.output(), observation.gradient)
     )
+    assert reference is not None
+    return Target(problem.quantization.calibration.metric, reference, gradient, dim=0)
 
 
 def _apply(layer: nn.Linear | nn.Conv2d, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -170,13 +188,12 @@ def _apply(layer: nn.Linear | nn.Conv2d, values: Tensor, weight: Tensor, bias: T
     return F.linear(values, weight, bias)
 
 
-def _loss(problem: LayerProblem, layer: nn.Module, rows: slice = slice(None), *, per_channel: bool = False) -> Loss:
-    """Return the loss of some output channels of a layer with weights, all together or `per_channel`."""
+def _channel_loss(problem: LayerProblem, layer: nn.Module) -> Loss:
+    """Return the loss of each output channel of a layer with weights."""
     observation = problem.observation()
-    reference = _channels_last(problem.output(), layer)[..., rows]
-    gradient = None if observation.gradient is None else _channels_last(observation.gradient, layer)[..., rows]
-    keep = reference.ndim - 1 if per_channel else None
-    return Loss(problem.quantization.calibration.metric, reference, gradient, keep)
+    reference = _channels_last(problem.output(), layer)
+    gradient = None if observation.gradient is None else _channels_last(observation.gradient, layer)
+    return Loss(problem.quantization.calibration.metric, reference, gradient, reference.ndim - 1)
 
 
 def _channels_last(output: Tensor, layer: nn.Module) -> Tensor:
@@ -197,7 +214,7 @@ def _quantize_weight(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input:
     if method.compensate == "ridge" and input is not None:
         target = _compensate_input_error(problem, layer, values)
     if method.weights == "search" and problem.quantization.calibration.metric in ("cosine", "l1"):
-        loss = _loss(problem, layer, per_channel=True)
+        loss = _channel_loss(problem, layer)
         scale = search_channel_scales_by_loss(
             layer.weight,
             bits,
@@ -223,70 +240,30 @@ def _compensate_input_error(problem: LayerProblem, layer: nn.Linear | nn.Conv2d,
 
 def _search_tensor(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input: Quantizer | None) -> Tensor:
     """Return `[out]` scales: one for the whole weight, or for each of Wq, Wk and Wv."""
-    values = problem.observation().inputs[0] if input is None else input(problem.observation().inputs[0])
-
-    def start(rows: slice) -> Callable[[Weight], Tensor]:
-        loss, bias = _loss(problem, layer, rows), None if layer.bias is None else layer.bias[rows]
-        return lambda weight: loss(_apply(layer, values, weight.dequantized(), bias))
-
-    groups = 3 if problem.layer.role == "qkv" else 1
-    return search_tensor_scales(layer.weight, problem.weight_bits, groups, problem.candidates(), start)
-
-
-@torch.no_grad()
-def choose_product_qparams(problem: LayerProblem) -> tuple[Quantizer, Quantizer]:
-    """Return the quantizers of an attention product's operands: one scale per head where they are searched."""
-    assert problem.activation_bits is not None
-    bits, method, softmax = problem.activation_bits, problem.method, problem.layer.role == "product_av"
-    if method.activations == "dynamic":
-        right_bits = min(bits, BITS_OF_DEPTH_1) if method.accumulation_depth else bits
-        return Dynamic(bits, spread="positive" if softmax else "symmetric"), Dynamic(right_bits, dim=-2)
-    if method.activations != "search":
-        percentile = problem.quantization.calibration.percentile if method.activations == "percentile" else None
-        left, right = problem.inputs()
-        choose = partial(range_quantizer, bits=bits, percentile=percentile, symmetric=method.activation_symmetric)
-        return choose(left), choose(right)
-    left, right = problem.observation().inputs
-    left_quantizer: Quantizer | None = None
-    right_quantizer: Quantizer | None = None
-    for _ in range(problem.quantization.calibration.rounds):
-        quantized_right = right if right_quantizer is None else right_quantizer(right)
-        if softmax and method.twin != "none":
-            left_quantizer = _search_softmax(problem, right if method.twin == "published" else quantized_right)
-        else:
-            left_quantizer = _search_operand(problem, left, partial(_times, right=quantized_right))
-        right_quantizer = _search_operand(problem, right, partial(torch.matmul, left_quantizer(left)))
-    assert left_quantizer is not None and right_quantizer is not None
-    return left_quantizer, right_quantizer
+    (observed,) = problem.observation().inputs
+    values = _rows(observed if input is None else input(observed), layer)
+    groups = layer.weight.detach().chunk(3 if problem.layer.role == "qkv" else 1)
+    starts = [index * len(groups[0]) for index in range(len(groups))]
+    scales = [
+        _search_group(problem, layer, values, part, slice(first, first + len(part)))
+        for part, first in zip(groups, starts, strict=True)
+    ]
+    return torch.cat(scales)
 
 
-def _times(left: Tensor, *, right: Tensor) -> Tensor:
-    return torch.matmul(left, right)
+def _search_group(
+    problem: LayerProblem, layer: nn.Linear | nn.Conv2d, values: Tensor, weight: Tensor, channels: slice
+) -> Tensor:
+    """Return the scale of some output channels, once for each; `weight` is theirs."""
+    bits, bias = problem.weight_bits, None if layer.bias is None else layer.bias[channels]
+    full = (weight.abs().max() / (2 ** (bits - 1) - 0.5)).clamp_min(MIN_SCALE)
 
+    def make(factor: Tensor) -> Weight:
+        return quantize_symmetric(weight, (full * factor).expand(len(weight)), bits)
 
-def _search_operand(problem: LayerProblem, values: Tensor, multiply: Callable[[Tensor], Tensor]) -> Quantizer:
-    """Return the quantizer of an operand, one scale per head; `multiply` gives the product with the other one."""
-    assert problem.activation_bits is not None
-    bits, observation = problem.activation_bits, problem.observation()
-    full = (values.abs().amax((0, 2, 3)) / (2 ** (bits - 1) - 0.5)).clamp_min(MIN_SCALE)
-    return search_quantizer(
-        lambda factor: Uniform(bits, (full * factor)[:, None, None]),
-        lambda quantizer: multiply(quantizer(values)),
-        problem.candidates(),
-        Loss(problem.quantization.calibration.metric, problem.output(), observation.gradient, keep=1),
-    )
+    def start(rows: Tensor) -> Callable[[Weight], Tensor]:
+        chosen = values[rows]
+        return lambda candidate: _apply(layer, chosen, candidate.dequantized(), bias)
 
-
-def _search_softmax(problem: LayerProblem, right: Tensor) -> Quantizer:
-    """Return the twin quantizer of attention's probabilities, one for all heads (PTQ4ViT, section 3.2)."""
-    assert problem.activation_bits is not None
-    bits, observation, twin = problem.activation_bits, problem.observation(), problem.method.twin
-    left = observation.inputs[0]
-    high = torch.tensor(1 / (2 ** (bits - 1) - 1), device=left.device)
-    kind = "overlap" if twin == "published" else "magnitude"
-    return search_quantizer(
-        lambda split: Twin(kind, bits, high * split, high),
-        lambda quantizer: torch.matmul(quantizer(left), right),
-        [2.0**-shift for shift in SOFTMAX_SHIFTS[twin]],
-        Loss(problem.quantization.calibration.metric, problem.output(), observation.gradient),
-    )
+    scale: Tensor = full * search_rows(make, start, problem.candidates(), _target(problem, layer, channels))
+    return scale.expand(len(weight))

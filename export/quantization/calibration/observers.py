@@ -6,12 +6,13 @@ Layers are observed in groups whose tensors fit into memory, all of a group in o
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from export.quantization.calibration.activation_store import Accumulated, ActivationStore
 from export.quantization.layers.discovery import PRODUCTS, QuantizableLayer
 
 GROUP_BYTES = 1 << 30
@@ -33,16 +34,21 @@ class Observation:
     sensitivity: Tensor | None = None
 
 
-@dataclass
 class _Observer:
-    inputs: list[tuple[Tensor, ...]] = field(default_factory=list)
-    outputs: list[Tensor] = field(default_factory=list)
-    gradients: list[Tensor] = field(default_factory=list)
+    def __init__(self, store: ActivationStore) -> None:
+        self.store, self.share = store, 1.0  # of the batch that runs, in all images
+        self.inputs: list[Accumulated] = []
+        self.output, self.gradient = Accumulated(store), Accumulated(store)
+
+    def take_inputs(self, values: tuple[Tensor, ...]) -> None:
+        if not self.inputs:
+            self.inputs = [Accumulated(self.store) for _ in values]
+        for kept, value in zip(self.inputs, values, strict=True):
+            kept.add(value.detach(), self.share)
 
     def observation(self) -> Observation:
-        inputs = tuple(torch.cat(batches) for batches in zip(*self.inputs, strict=True))
-        gradient = torch.cat(self.gradients) if self.gradients else None
-        return Observation(inputs, torch.cat(self.outputs) if self.outputs else None, gradient)
+        output, gradient = (kept.values() if len(kept) else None for kept in (self.output, self.gradient))
+        return Observation(tuple(kept.values() for kept in self.inputs), output, gradient)
 
 
 class _StopForward(Exception):  # noqa: N818 - no error
@@ -57,16 +63,20 @@ def observe(
     gradient: str | None,
     seed: int,
     outputs: bool = True,
+    store: ActivationStore | None = None,
 ) -> dict[str, Observation]:
     """Run `images [n, 3, H, W]` through the module and return the observations of `layers`, by name.
 
     `gradient` is the kind of `gradient_loss`, or None for a forward pass alone, which ends at the last of the layers. A
-    layer's name, not its module, says which one is meant.
+    layer's name, not its module, says which one is meant. What is returned lies in the `store`.
     """
-    observers = {layer.name: _Observer() for layer in layers}
+    store = store or ActivationStore()
+    observers = {layer.name: _Observer(store) for layer in layers}
     generator = torch.Generator().manual_seed(seed)
     with _observing(module, observers, stop=gradient is None, outputs=outputs):
         for batch in torch.split(images, BATCH):
+            for observer in observers.values():
+                observer.share = len(batch) / len(images)
             if gradient is None:
                 with torch.no_grad(), suppress(_StopForward):
                     module(batch)
@@ -137,19 +147,25 @@ def _observing(module: nn.Module, observers: dict[str, _Observer], *, stop: bool
     def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             observer = observers[name]
-            observer.inputs.append(tuple(value.detach() for value in inputs))
+            observer.take_inputs(inputs)
             if outputs:
-                observer.outputs.append(output.detach())
+                observer.output.add(output.detach(), observer.share)
             if output.requires_grad:
                 output.register_hook(  # type: ignore[no-untyped-call]
-                    lambda gradient: observer.gradients.append(gradient.detach())
+                    lambda gradient: observer.gradient.add(gradient.detach(), observer.share)
                 )
             if stop and name == last:
                 raise _StopForward
 
         return hook
 
+    def take_last(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        observers[last].take_inputs(inputs)
+        raise _StopForward
+
     handles = [module.get_submodule(name).register_forward_hook(hook_of(name)) for name in observers]
+    if stop and not outputs:  # what the last layer gives is not asked for
+        handles.append(module.get_submodule(last).register_forward_pre_hook(take_last))
     try:
         yield
     finally:
@@ -158,9 +174,15 @@ def _observing(module: nn.Module, observers: dict[str, _Observer], *, stop: bool
 
 
 def group_by_memory(
-    module: nn.Module, layers: Sequence[QuantizableLayer], image: Tensor, count: int, *, gradient: bool
+    module: nn.Module,
+    layers: Sequence[QuantizableLayer],
+    image: Tensor,
+    count: int,
+    *,
+    gradient: bool,
+    limit: int = GROUP_BYTES,
 ) -> list[list[QuantizableLayer]]:
-    """Return the layers in groups, in order, whose observations of `count` images fit into `GROUP_BYTES`.
+    """Return the layers in groups, in order, whose observations of `count` images fit into `limit` bytes.
 
     `image [1, 3, H, W]` is one from which the sizes are taken.
     """
@@ -172,7 +194,7 @@ def group_by_memory(
         assert observation.output is not None
         outputs = observation.output.numel() * (2 if gradient else 1)
         size = (sum(value.numel() for value in observation.inputs) + outputs) * 4 * count
-        if groups[-1] and filled + size > GROUP_BYTES:
+        if groups[-1] and filled + size > limit:
             groups.append([])
             filled = 0
         groups[-1].append(layer)

@@ -44,21 +44,22 @@ class CalibrationCheckpoint:
     path: Path
     key: str
 
-    def read(self) -> ModelQParams:
-        """Return the parameters that an earlier run with the same key had chosen, or none."""
+    def read(self, device: torch.device) -> ModelQParams:
+        """Return the parameters, on a device, that an earlier run with the same key had chosen, or none."""
         qparams = ModelQParams()
         if not self.path.exists():
             return qparams
-        stored = torch.load(io.BytesIO(self.path.read_bytes()), weights_only=True)
+        stored = torch.load(io.BytesIO(self.path.read_bytes()), weights_only=True, map_location=device)
         if (stored.get("schema_version"), stored["key"]) != (SCHEMA_VERSION, self.key):
             return qparams
         for name, values in stored["layers"].items():
             weight = Weight(values["bits"], values["quantized"], values["scale"], values["zero_point"])
-            qparams.layers[name] = LayerQParams(weight, quantizer_from_json(values["input"]), values["bias"])
+            input = quantizer_from_json(values["input"])
+            qparams.layers[name] = LayerQParams(weight, input and input.to(device), values["bias"])
         for name, pair in stored["products"].items():
             left, right = (quantizer_from_json(values) for values in pair)
             assert left is not None and right is not None
-            qparams.products[name] = (left, right)
+            qparams.products[name] = (left.to(device), right.to(device))
         return qparams
 
     def write(self, qparams: ModelQParams) -> None:

@@ -1,7 +1,6 @@
 """Scale search: of candidate scales the one that minimises an objective, the error of the layer's output."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +11,8 @@ from export.quantization.layers.quantizers import Quantizer
 from export.quantization.layers.rounding import MIN_SCALE, quantize_symmetric
 from export.quantization.methods import Metric
 
+BOUND_SHARE = 16  # a lower bound of a loss takes one in so many of the dimensions of the Hessian
+SLACK = 1.01  # of a bound that excludes a candidate: both are computed in float32
 UNFOLDED_NUMBERS = 1 << 22  # of an image batch that are in memory at once
 
 
@@ -64,7 +65,11 @@ def best_candidate(candidates: Sequence[float], loss: Callable[[float], Tensor])
 
     Where none makes a difference, since the layer's output makes none, it is the one nearest to the full range.
     """
-    losses = torch.stack([loss(candidate) for candidate in candidates])
+    return best_of(candidates, torch.stack([loss(candidate) for candidate in candidates]))
+
+
+def best_of(candidates: Sequence[float], losses: Tensor) -> Tensor:
+    """Return the candidate of least loss `[candidates, …]`, as `best_candidate` has it."""
     losses = torch.where(losses.isnan(), torch.inf, losses)
     values = torch.tensor(candidates, device=losses.device)
     indifferent = losses.amin(0) == losses.amax(0)
@@ -122,16 +127,42 @@ def _unfolded(layer: nn.Module, inputs: Tensor) -> int:
 
 
 def search_channel_scales(weight: Tensor, hessian: Tensor, bits: int, candidates: Sequence[float]) -> Tensor:
-    """Return `[out]` scales: for each output channel the candidate with the least Δwᵀ·H·Δw."""
-    flat, hessian = weight.detach().flatten(1), hessian.float()
-    full = (flat.abs().amax(1) / (2 ** (bits - 1) - 0.5)).clamp_min(MIN_SCALE)
+    """Return `[out]` scales: for each output channel the candidate with the least Δwᵀ·H·Δw.
 
-    def loss(factor: float) -> Tensor:
-        error = quantize_symmetric(flat, full * factor, bits).dequantized().sub_(flat)
-        return ((error @ hessian) * error).sum(1)
+    Where L·Lᵀ is a part of H, |Δw·L|² is a lower bound of that: a candidate whose bound exceeds what another one
+    reaches is out.
+    """
+    flat, part = weight.detach().flatten(1), partial_factor(hessian, max(8, len(hessian) // BOUND_SHARE)).float()
+    full, hessian = (flat.abs().amax(1) / (2 ** (bits - 1) - 0.5)).clamp_min(MIN_SCALE), hessian.float()
 
-    scale: Tensor = full * best_candidate(candidates, loss)
+    def error(factor: float, rows: Tensor | slice = slice(None)) -> Tensor:
+        return quantize_symmetric(flat[rows], full[rows] * factor, bits).dequantized().sub_(flat[rows])
+
+    bounds = torch.stack([(error(factor) @ part).square_().sum(1) for factor in candidates])
+    losses, nearest = torch.full_like(bounds, torch.inf), bounds.argmin(0)
+    best = torch.full_like(full, torch.inf)
+    for index in [*sorted(set(nearest.tolist())), *range(len(candidates))]:  # what is likely to be best first
+        worth = losses[index].isinf() & ((nearest == index) if best.isinf().any() else bounds[index] <= best * SLACK)
+        rows = worth.nonzero().squeeze(1)
+        if len(rows):
+            found = error(candidates[index], rows)
+            losses[index, rows] = ((found @ hessian) * found).sum(1)
+            best = torch.minimum(best, losses[index])
+    scale: Tensor = full * best_of(candidates, losses)
     return scale
+
+
+def partial_factor(hessian: Tensor, rank: int) -> Tensor:
+    """Return L `[in, rank]` with H - L·Lᵀ positive semidefinite: the first columns of a pivoted Cholesky factor."""
+    factor = torch.zeros(len(hessian), rank, dtype=hessian.dtype, device=hessian.device)
+    left = hessian.diagonal().clone()
+    for index in range(rank):
+        pivot = left.argmax()
+        column = (hessian[:, pivot] - factor[:, :index] @ factor[pivot, :index]) / left[pivot].sqrt()
+        factor[:, index] = torch.where(left[pivot] > 0, column, 0)
+        left = (left - factor[:, index].square()).clamp_min_(0)
+        left[pivot] = 0
+    return factor
 
 
 def search_channel_scales_by_loss(
@@ -145,30 +176,3 @@ def search_channel_scales_by_loss(
 
     scale: Tensor = full * best_candidate(candidates, trial)
     return scale
-
-
-def search_tensor_scales(
-    weight: Tensor,
-    bits: int,
-    groups: int,
-    candidates: Sequence[float],
-    start: Callable[[slice], Callable[[Weight], Tensor]],
-) -> Tensor:
-    """Return `[out]` scales, one for all of a tensor, or for each of `groups` equal parts of its output channels.
-
-    `start(rows)` gives the loss of those output channels as a function of their quantized weight.
-    """
-    scales = torch.empty(len(weight), device=weight.device)
-    size = len(weight) // groups
-    for first in range(0, len(weight), size):
-        rows = slice(first, first + size)
-        loss = start(rows)
-        part = weight.detach()[rows]
-        full = (part.abs().max() / (2 ** (bits - 1) - 0.5)).clamp_min(MIN_SCALE)
-
-        def trial(factor: float, loss: Any = loss, part: Tensor = part, full: Tensor = full) -> Tensor:
-            value: Tensor = loss(quantize_symmetric(part, (full * factor).expand(len(part)), bits))
-            return value
-
-        scales[rows] = full * best_candidate(candidates, trial)
-    return scales

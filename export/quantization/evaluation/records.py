@@ -6,22 +6,14 @@ from pathlib import Path
 
 from export.core.errors import ArtifactError, RequestError
 from export.core.files import write_atomically
-from export.core.schema import Count, NonNegative, Number, PositiveInt, Proportion, Record
+from export.core.records import Estimate
+from export.core.schema import Count, NonNegative, Number, PositiveInt, Record
 from export.core.stats import Figure
 from export.core.units import format_bytes, format_percent
 
 SCHEMA_VERSION = 1
 UNKNOWN = "not measured"
 WIDTHS = ("w8a8", "w6a6", "w4a8", "w4a4", "w8", "w6", "w5", "w4", "w3")
-
-
-class Estimate(Record, frozen=True, kw_only=True):
-    """A proportion `value` of `n` images with its 95 % Wilson interval `low` … `high`."""
-
-    value: Proportion
-    n: PositiveInt
-    low: Proportion
-    high: Proportion
 
 
 class EvaluationRow(Record, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Quantizes a model by one recipe after another and evaluates each on the same images; imports PyTorch."""
 
+import copy
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +20,7 @@ from torch import Tensor, nn
 from export.core.console import bar, format_seconds, say
 from export.core.fidelity import capped_sqnr_db, cosines, decisions
 from export.core.files import hash_json
-from export.core.machine import cpu_model
-from export.core.records import ModelSpec
+from export.core.records import Estimate, ModelSpec
 from export.core.source_code import code_key
 from export.core.stats import proportion
 from export.data.calibration import CalibrationImages, calibration_images
@@ -34,7 +34,6 @@ from export.quantization.evaluation.memory import peak_memory
 from export.quantization.evaluation.probe import linear_probe, nearest_neighbours, split
 from export.quantization.evaluation.records import (
     SCHEMA_VERSION,
-    Estimate,
     EvaluationRow,
     EvaluationTable,
     read_table,
@@ -43,6 +42,7 @@ from export.quantization.evaluation.records import (
 )
 from export.quantization.integer_file import QuantizedModel, write_quantized
 from export.quantization.recipes import Recipe
+from export.quantization.resources import describe_device
 
 BATCH = 200
 SYNTHETIC = 50
@@ -58,10 +58,11 @@ class Images:
 
 
 @contextmanager
-def open_images(spec: ModelSpec, data: Path | None, limit: int | None) -> Iterator[Images]:
+def open_images(spec: ModelSpec, data: Path | None, limit: int | None, *, classes: bool = True) -> Iterator[Images]:
     """Decode and crop all images once, into a file that vanishes at the end; raises what `open_dataset` does.
 
-    A model that has none of its own gets synthetic ones without classes, with a note.
+    A model that has none of its own gets synthetic ones without classes, with a note. Without `classes`, folders need
+    not be the model's classes.
     """
     labels: tuple[int | None, ...]
     if data is None and not has_test_images(spec):
@@ -69,7 +70,7 @@ def open_images(spec: ModelSpec, data: Path | None, limit: int | None) -> Iterat
         say(f"  note: {spec.name} has no test images here; {len(files)} synthetic ones say nothing of its accuracy")
         examples, labels, title = iter(files), (None,) * len(files), "synthetic images"
     else:
-        dataset = open_dataset(data, spec, limit)
+        dataset = open_dataset(data, spec, limit, classes=classes)
         examples, labels, title = (example.data for example in dataset), dataset.labels, dataset.title
     size = spec.preprocess.size
     with tempfile.TemporaryFile() as stream:
@@ -98,7 +99,8 @@ def evaluate(
     """
     spec, module = read_model(folder)
     with open_images(spec, data, limit) as images:
-        float_outputs = compute_outputs(module.to(devices()[0]), spec, images.pixels, devices()[0], "float")
+        on_device = copy.deepcopy(module).to(devices()[0])  # threads share `module` itself: it stays where it is
+        float_outputs = compute_outputs(on_device, spec, images.pixels, devices()[0], "float")
         code = code_key(__name__)
         evaluator = _Evaluator(spec, module, images, float_outputs, calibration_data, code)
         empty = EvaluationTable(
@@ -108,7 +110,7 @@ def evaluate(
             data=images.title,
             calibration_data=evaluator.calibration(1, 0).title,
             n=len(images.pixels),
-            machine=machine(),
+            machine=describe_device(devices()[0]),
             threads=torch.get_num_threads(),
             tools={name: version(name) for name in ("torch", "timm", "numpy")},
             rows=(evaluator.float_row(folder),),
@@ -145,11 +147,6 @@ def describe(row: EvaluationRow) -> str:
 def devices() -> list[torch.device]:
     """Return the GPUs, or the CPU."""
     return [torch.device("cuda", index) for index in range(torch.cuda.device_count())] or [torch.device("cpu")]
-
-
-def machine() -> str:
-    """Return the name of the first GPU, or of the CPU."""
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else cpu_model()
 
 
 @torch.inference_mode()
@@ -216,9 +213,12 @@ class _Evaluator:
         images = torch.from_numpy(self.calibration(calibration.images, calibration.seed, tell).images).to(device)
         started = time.perf_counter()
         with peak_memory(device) as peak:
-            independent = self.spec.probabilities == "sigmoid"
             module = calibrate(
-                self.module.to(device), recipe, images, features=self.spec.features, independent=independent
+                copy.deepcopy(self.module).to(device),
+                recipe,
+                images,
+                features=self.spec.features,
+                independent=self.spec.probabilities == "sigmoid",
             )
         seconds = time.perf_counter() - started
         with tempfile.TemporaryDirectory() as folder:
@@ -238,7 +238,7 @@ class _Evaluator:
 
     def baseline(self, name: str, key: str) -> tuple[EvaluationRow, nn.Module]:
         started = time.perf_counter()
-        baseline = BASELINES[name](self.module.cpu())
+        baseline = BASELINES[name](self.module)
         note = f"quantized {_counted(baseline.converted)}, left in float {_counted(baseline.kept_float)}"
         return EvaluationRow(
             recipe=name,

@@ -13,16 +13,15 @@ from torch import nn
 
 from export.core.console import format_seconds, say
 from export.core.errors import RequestError
-from export.core.files import hash_bytes, hash_file, hash_json, write_atomically
+from export.core.files import hash_file, hash_json, write_atomically
 from export.core.records import ModelSpec
 from export.core.schema import Count, PositiveInt, Proportion, Record
 from export.core.stats import proportion
-from export.data.fashion import LabelledImages
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
 from export.quantization.methods import METHODS, Bits
 from export.quantization.recipes import Recipe, quantizing
-from export.quantization.training.float_training import hits
+from export.quantization.training.images import TrainedImages, count_hits
 from export.quantization.training.qat import freeze_trained
 from export.quantization.training.qat_training import FinetuneOptions, Finetuning, calibration_images
 
@@ -55,20 +54,21 @@ class StudyResult(Record, frozen=True, kw_only=True):
 class Study:
     """One float `module`, and how its quantized versions are trained, calibrated and evaluated, in the folder `out`.
 
-    `options` are those of training; images of `train` also calibrate, those of `test` evaluate.
+    `options` are those of training; images of `train` also calibrate, those of `test` evaluate; `data` names both.
     """
 
     spec: ModelSpec
     module: nn.Module
     options: FinetuneOptions
-    train: LabelledImages
-    test: LabelledImages
+    train: TrainedImages
+    test: TrainedImages
+    data: str
     device: torch.device
     out: Path
 
     def key(self, recipe: Recipe) -> str:
         """Return the hash of all that decides a recipe's result."""
-        images = [hash_bytes(part.tobytes()) for data in (self.train, self.test) for part in (data.images, data.labels)]
+        images = [*self.train.digests(), *self.test.digests()]
         trains = recipe.quantization is not None and recipe.quantization.method.trains
         options = self.options.to_json() if trains else None
         return hash_json([self.spec.to_json(), recipe.to_json(), options, images])
@@ -77,7 +77,7 @@ class Study:
         self, recipe: Recipe, kind: str, module: nn.Module, *, steps: int = 0, path: Path | None = None
     ) -> StudyResult:
         """Return the module's accuracy on the test images."""
-        figure = proportion(hits(module.to(self.device), self.test, self.device), len(self.test))
+        figure = proportion(count_hits(module.to(self.device), self.test, self.device), len(self.test))
         quantization = recipe.quantization
         assert figure.low is not None and figure.high is not None
         return StudyResult(
@@ -183,7 +183,7 @@ def write_table(study: Study, rows: Sequence[StudyResult], command: str) -> Path
     table = {
         "schema_version": 1,
         "model": study.spec.to_json(),
-        "data": "Fashion-MNIST (Zalando Research)",
+        "data": study.data,
         "images": {"train": len(study.train), "test": len(study.test)},
         "command": command,
         "options": study.options.to_json(),

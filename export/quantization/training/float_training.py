@@ -23,6 +23,7 @@ from export.core.errors import RequestError
 from export.core.files import write_atomically
 from export.data.fashion import LABELS, MEAN, STD, LabelledImages
 from export.models.catalog import MODELS
+from export.training.loop.devices import has_fast_bfloat16
 
 PATCHES = 49
 NEWTON_SCHULZ = muon.zeropower_via_newtonschulz
@@ -132,11 +133,6 @@ def hits(model: nn.Module, data: LabelledImages, device: torch.device) -> int:
         predictions = model(pixels).argmax(1).cpu().numpy()
         correct += int((predictions == data.labels[start : start + 500]).sum())
     return correct
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Say whether bfloat16 is computed in hardware; emulated it is far slower than float32."""
-    return device.type == "cuda" or bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 class Training:

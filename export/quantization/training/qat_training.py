@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from msgspec.structs import replace
-from timm.data.random_erasing import RandomErasing
+from numpy.typing import NDArray
 from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,12 +19,12 @@ from export.core.errors import RequestError
 from export.core.files import write_atomically
 from export.core.records import ModelSpec
 from export.core.schema import Count, NonNegative, Positive, PositiveInt, Proportion, Record
-from export.data.fashion import LABELS, PREPROCESS, LabelledImages
+from export.data.fashion import LABELS, PREPROCESS
 from export.models.catalog import MODELS
 from export.models.load import load
 from export.models.request import ModelRequest
 from export.quantization.recipes import Recipe
-from export.quantization.training.float_training import augment, batches, normalise
+from export.quantization.training.images import TrainedImages
 from export.quantization.training.qat import tracking, trainable
 
 SCALE_LR_FACTOR = 10.0  # of learned scales to that of weights: they are few, and relative (see `learned_scale`)
@@ -71,19 +71,19 @@ def load_trained(model: str, checkpoint: Path | None) -> tuple[ModelSpec, nn.Mod
     return spec, module
 
 
-def calibration_images(data: LabelledImages, count: int, seed: int) -> Tensor:
-    """Return `count` images drawn from `data`, normalised, `[count, 3, 28, 28]`; raises `RequestError` if too few."""
+def calibration_images(data: TrainedImages, count: int, seed: int) -> Tensor:
+    """Return `count` images drawn from `data`, normalised, `[count, 3, H, W]`; raises `RequestError` if too few."""
     if count > len(data):
         raise RequestError(f"calibration needs {count} images, but there are {len(data)}")
     chosen = np.sort(np.random.default_rng(seed).choice(len(data), count, replace=False))
-    return normalise(torch.from_numpy(data.images[chosen].copy()))
+    return data.inputs(chosen)
 
 
 class Finetuning:
     """The training of a fake-quantized model: the state that a checkpoint holds, and its steps."""
 
     def __init__(
-        self, module: nn.Module, recipe: Recipe, options: FinetuneOptions, data: LabelledImages, device: torch.device
+        self, module: nn.Module, recipe: Recipe, options: FinetuneOptions, data: TrainedImages, device: torch.device
     ) -> None:
         assert recipe.quantization is not None
         calibration = recipe.quantization.calibration
@@ -118,28 +118,31 @@ class Finetuning:
                 {"value": weights, "log_scale": scales}.get(last, rest)["params"].append(parameter)
         return [group for group in (weights, scales, rest) if group["params"]]
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of images and labels after the steps that are done."""
+    def _batches(self) -> Iterator[NDArray[np.int64]]:
+        """Yield which images the batches after the steps that are done have; every epoch has an order of its own."""
         epoch, done = divmod(self.step, self.per_epoch)
         while True:
             generator = torch.Generator().manual_seed(self.options.seed + epoch)
-            yield from itertools.islice(batches(self.data, self.options.batch_size, generator), done, None)
+            order = torch.randperm(len(self.data), generator=generator).numpy()
+            for batch in range(done, self.per_epoch):
+                yield order[batch * self.options.batch_size :][: self.options.batch_size]
             epoch, done = epoch + 1, 0
 
     def train_steps(self, count: int) -> float:
         """Train up to `count` steps and return their mean loss."""
         until, total = min(self.step + count, self.steps), 0.0
-        no_erasing = RandomErasing(probability=0.0, device="cpu")
+        classes = torch.from_numpy(self.data.classes())
         remaining = itertools.islice(self._batches(), until - self.step)
         first = self.step
         bar = tqdm(
             remaining, total=self.steps, initial=first, unit="step", leave=False, mininterval=5, desc=self.recipe.name
         )
         with tracking(self.module):
-            for images, labels in bar:
+            for positions in bar:
                 torch.manual_seed(self.options.seed + self.step)  # so that a resumed run repeats an uninterrupted one
                 self.scheduler.step_update(self.step)
-                loss = self._loss(augment(images, no_erasing).to(self.device), labels.to(self.device))
+                pixels = self.data.augment(self.data.batch(positions))
+                loss = self._loss(pixels.to(self.device), classes[positions].to(self.device))
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
                 self.optimizer.step()

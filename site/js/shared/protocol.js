@@ -36,7 +36,7 @@
  * @property {number} threads most threads a wasm engine may have here
  *
  * @typedef {object} LoadRequest
- * @property {Pick<import('./site_data.js').Model, 'name' | 'features' | 'probabilities' | 'outputs' | 'preprocess' | 'selftest'>} model
+ * @property {Pick<import('./site_data.js').Model, 'name' | 'features' | 'probabilities' | 'confidence' | 'outputs' | 'preprocess' | 'selftest'>} model
  * @property {Pick<import('./site_data.js').Variant, 'id' | 'engine' | 'folder' | 'bytes' | 'files' | 'sha256' | 'selftest'>} variant
  * @property {string} backend
  * @property {string} base absolute URL of the site's root, with a final slash
@@ -64,6 +64,7 @@
  *
  * @typedef {object} Prediction
  * @property {{index: number, probability: number}[]} top empty for a feature model
+ * @property {boolean} unknown whether the image is probably of none of the model's classes; false where that is not known
  * @property {Float32Array} logits
  *
  * @typedef {Prediction & SingleRun} Classification

@@ -12,6 +12,10 @@
  * @property {number[]} mean
  * @property {number[]} std
  *
+ * When a prediction can be believed: logits are divided by `temperature` before softmax, and an image whose energy score
+ * at `energy_temperature` is below `threshold` is called unknown.
+ * @typedef {{temperature: number, energy_temperature: number, threshold: number}} Confidence
+ *
  * What a variant gives on the reference images according to the build, which ran it on them.
  * @typedef {{max_abs_diff: number, agrees: boolean[]}} ExpectedSelfTest
  *
@@ -37,6 +41,7 @@
  * @property {'pretrained' | 'random' | 'checkpoint' | 'embedded'} weights
  * @property {boolean} features
  * @property {'softmax' | 'sigmoid'} probabilities softmax where one class excludes the others
+ * @property {Confidence | null} confidence null where it was not fitted: then no image is called unknown
  * @property {string[]} labels
  * @property {Preprocess} preprocess
  * @property {number} outputs

@@ -1,4 +1,4 @@
-/** From logits to probabilities and the best classes. */
+/** From logits to probabilities, the best classes, and whether an image is of any class at all. */
 
 /**
  * Return the softmax, computed so that large logits do not overflow.
@@ -28,10 +28,38 @@ const PROBABILITIES = { softmax, sigmoid };
  * @param {Float32Array} logits
  * @param {number} k
  * @param {'softmax' | 'sigmoid'} kind how logits become probabilities
+ * @param {number} [temperature] by which logits are divided first
  * @returns {{index: number, probability: number}[]}
  */
-export function topClasses(logits, k, kind) {
-  const probabilities = PROBABILITIES[kind](logits);
+export function topClasses(logits, k, kind, temperature = 1) {
+  const probabilities = PROBABILITIES[kind](logits.map((logit) => logit / temperature));
   const order = Array.from(probabilities.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
   return order.slice(0, k).map((index) => ({ index, probability: probabilities[index] }));
+}
+
+/**
+ * Return the energy score T·log Σ exp(logit / T): high for images like those of the classes (arXiv 2010.03759).
+ * @param {Float32Array} logits
+ * @param {number} temperature T
+ * @returns {number}
+ */
+export function energy(logits, temperature) {
+  const largest = logits.reduce((most, logit) => Math.max(most, logit), -Infinity);
+  const sum = logits.reduce((total, logit) => total + Math.exp((logit - largest) / temperature), 0);
+  return largest + temperature * Math.log(sum);
+}
+
+/**
+ * Return what a model's outputs say: the best classes, none for a feature model, and whether the image is unknown.
+ * @param {Float32Array} logits
+ * @param {number} k
+ * @param {Pick<import('../shared/site_data.js').Model, 'features' | 'probabilities' | 'confidence'>} model
+ * @returns {Pick<import('../shared/protocol.js').Prediction, 'top' | 'unknown'>}
+ */
+export function interpret(logits, k, { features, probabilities, confidence }) {
+  if (features) return { top: [], unknown: false };
+  return {
+    top: topClasses(logits, k, probabilities, confidence?.temperature),
+    unknown: confidence ? energy(logits, confidence.energy_temperature) < confidence.threshold : false,
+  };
 }

@@ -7,7 +7,7 @@ import { requirePassed } from '../shared/selftest_result.js';
 import { FileCache } from './cache.js';
 import { decode, fromImageData } from './image/decode.js';
 import { preprocess } from './image/preprocess.js';
-import { topClasses } from './postprocess.js';
+import { interpret } from './postprocess.js';
 import { readReference, selfTest } from './selftest.js';
 
 /**
@@ -132,8 +132,8 @@ export class Runtime {
     const ready = performance.now();
     const logits = requireFinite(await session.run(current.lastInput), session);
     const inference_ms = performance.now() - ready;
-    const top = model.features ? [] : topClasses(logits, topk, model.probabilities);
-    return { top, logits, width, height, notices, preprocess_ms: ready - startedAt, inference_ms };
+    const preprocess_ms = ready - startedAt;
+    return { ...interpret(logits, topk, model), logits, width, height, notices, preprocess_ms, inference_ms };
   }
 
   /**
@@ -154,10 +154,7 @@ export class Runtime {
     }
     const all = session.runAll ? await session.runAll(inputs) : await runSequentially(inputs, session);
     const outputs = all.map((logits) => requireFinite(logits, session));
-    return outputs.map((logits) => ({
-      logits,
-      top: model.features ? [] : topClasses(logits, topk, model.probabilities),
-    }));
+    return outputs.map((logits) => ({ ...interpret(logits, topk, model), logits }));
   }
 
   /**

@@ -1,5 +1,6 @@
 """How a command ends: its exit code, and what it says, whatever happened."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -7,6 +8,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
+from export.core import console
+from export.core.console import say, stage
 
 ROOT = Path(__file__).parents[3]
 
@@ -60,3 +64,31 @@ def test_what_a_terminal_cannot_show_is_written_out(encoding: str, monkeypatch: 
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     done = run_command('from export.core.console import say\nsay("note: a\\udce9.png → skipped")')
     assert done.returncode == 0 and "a\\udce9.png" in done.stdout, done.stderr
+
+
+def test_where_nobody_looks_a_line_now_and_then_says_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "LINE_SECONDS", 0)
+    with console.LongProgress("training", 4, "step", 1) as progress:
+        for _ in range(3):
+            progress.step()
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(",")[0].strip() for line in said] == ["training: 2 of 4 steps", "training: 3 of 4 steps"]
+    assert all("left" in line for line in said)
+
+
+def test_lines_of_stages_at_the_same_time_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    with stage("calibrate"):
+        with stage("convert") as note:
+            note("4 MB")
+            note("")
+        say("  a note")
+    lines = re.sub(r"\d+\.\d s", "1.0 s", capsys.readouterr().out).splitlines()
+    assert lines == ["  calibrate …", "  convert … 1.0 s; 4 MB", "  a note", "  calibrate … 1.0 s"]
+
+
+def test_a_stage_alone_is_one_line_and_says_when_it_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyError), stage("calibrate"):
+        raise KeyError
+    assert capsys.readouterr().out == "  calibrate … failed\n"

@@ -158,3 +158,13 @@ def test_a_single_output_has_no_class_folders() -> None:
         [None, None],
         ["note: model has one output, so folders are no classes; the 2 images are used as unlabelled"],
     )
+
+
+def test_wordnet_ids_name_the_classes_of_a_model_that_knows_some_of_imagenets() -> None:
+    names = ("n07920052/1.jpg", "n01443537/2.jpg", "n04146614/3.jpg")
+    assert matched(("goldfish", "school bus", "espresso"), *names) == ([2, 0, 1], [])
+
+
+def test_wordnet_ids_mean_nothing_to_labels_that_are_not_imagenets() -> None:
+    with pytest.raises(RequestError, match="are not classes"):
+        matched(("goldfish", "my own"), "n01443537/1.jpg", "n04146614/2.jpg")

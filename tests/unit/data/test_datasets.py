@@ -274,6 +274,16 @@ def test_the_embedded_images_are_encoded_without_loss() -> None:
 
 
 def test_other_models_bring_no_images() -> None:
-    with pytest.raises(RequestError, match="no embedded images for model") as caught:
+    with pytest.raises(RequestError, match="no embedded test images for model") as caught:
         opened(None)
     assert "--data" in caught.value.hint
+
+
+def test_an_annotations_file_beside_the_images_names_their_classes(tmp_path: Path) -> None:
+    folder = tmp_path / "val" / "images"
+    folder.mkdir(parents=True)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(folder / name)
+    (tmp_path / "val" / "val_annotations.txt").write_text("a.png\tplain\t0\t0\t1\t1\nb.png\tKäse\t0\t0\t1\t1\n")
+    dataset = open_dataset(tmp_path / "val", spec_for(("Käse", "plain")), tell=lambda note: None)
+    assert dataset.labels == (1, 0)

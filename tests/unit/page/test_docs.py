@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,16 +66,22 @@ def test_every_name_is_documented(name: str) -> None:
     assert f"`{name}`" in EVERYTHING
 
 
+def module_of(command: str) -> Any:
+    """Return a command's module; of a package that is a command, its `__main__`."""
+    module = importlib.import_module(f"export.{command}")
+    return importlib.import_module(f"export.{command}.__main__") if hasattr(module, "__path__") else module
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_documented_and_has_help_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"python -m export.{name}" in EVERYTHING
     with pytest.raises(SystemExit, match=r"^0$"):
-        importlib.import_module(f"export.{name}").main(["--help"])
+        module_of(name).main(["--help"])
     assert "Examples:" in capsys.readouterr().out
 
 
 def options_of(command: str) -> set[str]:
-    parser: argparse.ArgumentParser = importlib.import_module(f"export.{command}").parser()
+    parser: argparse.ArgumentParser = module_of(command).parser()
     return {option for action in parser._actions for option in action.option_strings}
 
 

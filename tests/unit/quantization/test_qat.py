@@ -15,7 +15,6 @@ from torch import nn
 
 from export.core.errors import RequestError
 from export.core.records import ModelSpec
-from export.data.fashion import LabelledImages
 from export.models.randomise import randomise
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import FILE, QuantizedModel, as_stored, load_quantized, write_quantized
@@ -30,6 +29,7 @@ from export.quantization.training.fake_quantize import (
     minmax_weight,
     quantize_ste,
 )
+from export.quantization.training.images import FashionImages
 from export.quantization.training.qat import freeze_trained, tracking, trainable
 from export.quantization.training.qat_training import FinetuneOptions, Finetuning, calibration_images, load_trained
 from export.train import main
@@ -55,9 +55,9 @@ def resnet() -> nn.Module:
     return randomise(timm.create_model("resnet18", num_classes=10)).eval()
 
 
-def images(count: int) -> LabelledImages:
+def images(count: int) -> FashionImages:
     random = np.random.default_rng(0)
-    return LabelledImages(random.integers(0, 256, (count, 28, 28), np.uint8), random.integers(0, 10, count, np.uint8))
+    return FashionImages(random.integers(0, 256, (count, 28, 28), np.uint8), random.integers(0, 10, count, np.uint8))
 
 
 def per_tensor() -> Recipe:

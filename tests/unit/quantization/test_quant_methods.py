@@ -344,7 +344,7 @@ def test_an_interrupted_calibration_is_resumed(tmp_path: Path) -> None:
 
     with pytest.raises(Stopped):
         calibrate(module, recipe, images, tell=stop, checkpoint=checkpoint)
-    assert checkpoint.path.exists() and CalibrationCheckpoint(checkpoint.path, "other").read().layers == {}
+    assert checkpoint.path.exists() and CalibrationCheckpoint(checkpoint.path, "other").read(images.device).layers == {}
     seen: list[str] = []
     resumed = calibrate(module, recipe, images, tell=lambda done, total, name: seen.append(name), checkpoint=checkpoint)
     straight = calibrate(module, recipe, images)

@@ -28,14 +28,14 @@ export function clearPrediction() {
  * @returns {string}
  */
 export function showPrediction(model, classification, title) {
-  const { top, logits, width, height, notices, inference_ms, preprocess_ms } = classification;
+  const { logits, width, height, notices, inference_ms, preprocess_ms } = classification;
   showNotices(notices);
   elements.singleRun.textContent =
     `Single run: ${formatMs(inference_ms)} in the model, ${formatMs(preprocess_ms)} to preprocess ` +
     `${width}×${height} pixels.`;
   elements.ranking.hidden = model.features;
   elements.embedding.hidden = !model.features;
-  const sentence = model.features ? showEmbedding(model, logits, title) : showRanking(model, top);
+  const sentence = model.features ? showEmbedding(model, logits, title) : showRanking(model, classification);
   elements.answer.scrollIntoView({ block: 'nearest' }); // on a phone it lies below the picture
   return sentence;
 }
@@ -48,15 +48,17 @@ function showNotices(notices) {
 
 /**
  * @param {import('../../shared/site_data.js').Model} model
- * @param {Classification['top']} top
+ * @param {Classification} classification
  * @returns {string}
  */
-function showRanking(model, top) {
+function showRanking(model, { top, unknown }) {
   const named = top.map(({ index, probability }) => ({ label: model.labels[index] ?? `class ${index}`, probability }));
   elements.ranking.replaceChildren(...named.map(({ label, probability }) => rank(label, probability)));
   const [first] = named;
   const share = formatPercent(first.probability);
-  const sentence = model.outputs === 1 ? `${first.label}: ${share}.` : `Most likely: ${first.label}, ${share}.`;
+  const none = `Probably none of the ${model.labels.length} classes this model knows. The nearest: `;
+  const lead = unknown ? none : 'Most likely: ';
+  const sentence = model.outputs === 1 ? `${first.label}: ${share}.` : `${lead}${first.label}, ${share}.`;
   return model.weights === 'random' ? `${sentence} The weights are random, so this is meaningless.` : sentence;
 }
 

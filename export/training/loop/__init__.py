@@ -1,0 +1,1 @@
+"""The loop: batches, augmentation, noise on weights, schedule, checkpoints."""
