@@ -17,5 +17,5 @@ def make(stage: Stage) -> Outcome:
         shutil.copyfile(onnx / REWRITE_RECORD, stage.folder / REWRITE_RECORD)
         return Outcome()
     inputs, _ = read_golden(stage.parents["torch"])
-    comparison = to_tf(stage.tools(), onnx / MODEL, inputs, stage.folder, name=stage.request.name)
+    comparison = to_tf(stage.tools(), onnx / MODEL, inputs, stage.folder, name=stage.request.name, tell=stage.tell)
     return Outcome(comparisons=(comparison,))

@@ -1,0 +1,30 @@
+"""ONNX to TensorFlow: without onnx2tf's search for transpositions where that is right, with it where it is not."""
+
+from pathlib import Path
+
+import pytest
+from tiny import tiny
+
+from export.conversion import tensorflow
+from export.conversion.converter_process import ConverterProcess
+from export.conversion.onnx.export import MODEL, to_onnx
+from export.models.float_artifact import run_model
+
+pytestmark = pytest.mark.conversion
+
+
+@pytest.mark.parametrize(
+    ("enough_db", "said"), [(60.0, []), (1e9, ["converted again, with onnx2tf's search for transpositions"])]
+)
+def test_what_is_not_right_is_converted_again_with_the_search_and_said(
+    enough_db: float, said: list[str], tools: ConverterProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorflow, "RIGHT_SQNR_DB", enough_db)
+    _, module, images = tiny("vit")
+    inputs, notes = images[:2].numpy(), []
+    for name in ("onnx", "tf"):
+        (tmp_path / name).mkdir()
+    to_onnx(module, inputs, run_model(module, inputs), tmp_path / "onnx", name="vit", log=tools.log)
+    found = tensorflow.to_tf(tools, tmp_path / "onnx" / MODEL, inputs, tmp_path / "tf", name="vit", tell=notes.append)
+    assert (found.sqnr_db is None or found.sqnr_db > 80) and notes == said
+    assert (tmp_path / "tf" / tensorflow.SAVED_MODEL / "saved_model.pb").is_file()
