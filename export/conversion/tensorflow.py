@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.conversion.converter_process import ConverterProcess
+from export.core.console import say
 from export.core.errors import ConversionError
 from export.core.fidelity import Comparison, capped_sqnr_db, compare
 
@@ -30,7 +31,7 @@ def to_tf(
     folder: Path,
     *,
     name: str,
-    tell: Callable[[str], None],
+    tell: Callable[[str], None] = say,
 ) -> Comparison:
     """Write `folder/saved_model`: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
 

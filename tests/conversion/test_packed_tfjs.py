@@ -40,7 +40,7 @@ def variant(tools: ConverterProcess, family: str, method: str, bits: int, folder
     for name in ("onnx", "tf", "tfjs"):
         (folder / name).mkdir()
     to_onnx(plain, inputs, run_model(plain, inputs), folder / "onnx", name=family, log=tools.log)
-    to_tf(tools, folder / "onnx" / MODEL, inputs, folder / "tf", name=family, tell=lambda note: None)
+    to_tf(tools, folder / "onnx" / MODEL, inputs, folder / "tf", name=family)
     (found,), _ = to_tfjs(
         tools, folder / "tf" / SAVED_MODEL, inputs, folder / "tfjs", recipe=recipe.name, name=family, integers=file
     )

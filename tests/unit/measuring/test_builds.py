@@ -51,10 +51,12 @@ def test_the_tables_say_what_was_measured_and_what_was_not() -> None:
     section = builds_section(TIMES)
     assert "| `python -m export.build --model deit_t --weights random` | 130 s | 32.0 s |" in section
     assert "`deit_t`, default recipes: time | 130 s | ≤ 120 s | FAIL |" in section
-    assert "`deit_t`, default recipes: calibration | 32.0 s | ≤ 50.0 s | PASS |" in section
+    assert (
+        "`deit_t`, `--engine vit`: calibration alone: calibration | not measured | ≤ 50.0 s | not measured |" in section
+    )
     assert "`vit_b`, `w8a8_gptq`, 128 images: peak memory | not measured | ≤ 6.00\u00a0GB | not measured |" in section
     assert "PTQ4ViT's own code, measured once, separately | 1,031 s |" in section
-    assert [verdict.result for verdict in verdicts(TIMES)] == ["FAIL", "PASS"]
+    assert [verdict.result for verdict in verdicts(TIMES)] == ["FAIL"]
 
 
 @pytest.mark.parametrize("content", ["", "{}", json.dumps(TIMES.to_json() | {"schema_version": 9})])
