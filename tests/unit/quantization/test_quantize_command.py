@@ -233,7 +233,7 @@ def test_options_that_cannot_be_are_refused(argv: tuple[str, ...]) -> None:
 @pytest.mark.conversion
 def test_a_file_comes_out(shared: list[str], tmp_path: Path) -> None:
     out, other = tmp_path / "model.safetensors", tmp_path / "model.onnx"
-    quantize.main(["--recipe", "w4_rtn", "--out", str(out), "--out", str(other), *shared])
+    quantize.main(["--model", "fashion", "--recipe", "w4_rtn", "--out", str(out), "--out", str(other), *shared])
     loaded = load_quantized(out)
     assert loaded.spec.name == "fashion" and loaded.recipe == find_recipe("w4_rtn")
     assert out.stat().st_size < 1_600_000
@@ -241,7 +241,7 @@ def test_a_file_comes_out(shared: list[str], tmp_path: Path) -> None:
     assert np.abs(run_onnx(other, inputs) - run_model(loaded.module, inputs)).max() < 1e-4
     assert spec.outputs == 10 and other.stat().st_size < 1_800_000
     with pytest.raises(RequestError, match="tflite"):
-        quantize.main(["--recipe", "w4_rtn", "--out", str(tmp_path / "model.bin"), *shared])
+        quantize.main(["--model", "fashion", "--recipe", "w4_rtn", "--out", str(tmp_path / "model.bin"), *shared])
 
 
 def class_folders(folder: Path, count: int) -> Path:
