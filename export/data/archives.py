@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from export.core.console import say, several
 from export.core.errors import RequestError
-from export.core.signatures import AGAIN, read_head, recognise
 from export.data.links import Links, follow_links
+from export.data.signatures import AGAIN, read_head, recognise
 
 Read = Callable[[str], bytes]
 Readers = dict[str, Callable[[], bytes]]

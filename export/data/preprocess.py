@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from export.core.errors import RequestError
 from export.core.records import Preprocess
-from export.core.signatures import recognise
+from export.data.signatures import recognise
 
 MAX_PIXELS = 64_000_000
 # What browsers show, and the lossless formats data sets come in; nothing that is drawn by another program.

@@ -8,8 +8,8 @@ from export.core.errors import ArtifactError, RequestError
 from export.core.files import hash_file, hash_json
 from export.core.paths import ASSETS
 from export.core.records import Weights
-from export.core.signatures import read_head, recognise
 from export.data.archives import list_files
+from export.data.signatures import read_head, recognise
 from export.models.catalog import CatalogEntry, find_model
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")  # as trainers name them; any will do

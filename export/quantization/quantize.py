@@ -15,10 +15,10 @@ from export.core.fidelity import Comparison, compare
 from export.core.records import ModelSpec
 from export.data.calibration import CalibrationImages
 from export.models.float_artifact import read_golden, read_model, run_model
-from export.quantization.calibration.activation_store import ActivationStore
 from export.quantization.calibration.calibrate import calibrate
+from export.quantization.calibration.kept.activation_store import ActivationStore
+from export.quantization.calibration.kept.sensitivity_cache import SensitivityCache
 from export.quantization.calibration.qparams import CalibrationCheckpoint, key_of
-from export.quantization.calibration.sensitivity_cache import SensitivityCache
 from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
 from export.quantization.recipes import Recipe
 from export.quantization.resources import CPU, Resources, find_device, memory_budget

@@ -8,11 +8,11 @@ from typing import Any
 
 from export.core.console import several
 from export.core.errors import RequestError
-from export.core.signatures import recognise
 from export.data.archives import list_files
 from export.data.labels.class_folders import own_classes
 from export.data.labels.parse import FORMS, NotLabels, parse_content, parse_labels
 from export.data.preprocess import SUFFIXES
+from export.data.signatures import recognise
 
 BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig"}
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from export.core.console import several
 from export.core.errors import RequestError
-from export.core.signatures import AGAIN, HEAD_BYTES, read_head, recognise
+from export.data.signatures import AGAIN, HEAD_BYTES, read_head, recognise
 
 SAVE = "in the program that made it, save model.state_dict() with safetensors.torch.save_file"
 PICKLE, ZIP = b"\x80", b"PK\x03\x04"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from export.core.console import say
-from export.quantization.calibration.activation_store import ActivationStore
+from export.quantization.calibration.kept.activation_store import ActivationStore
 from export.quantization.calibration.observers import BATCH, Observation, block_of, observe
 from export.quantization.layers.discovery import QuantizableLayer
 

@@ -9,10 +9,11 @@ from functools import partial
 from torch import Tensor, nn
 
 from export.core.errors import RequestError
-from export.quantization.calibration.activation_store import ActivationStore
 from export.quantization.calibration.assemble import freeze, replace_layer
 from export.quantization.calibration.block_replay import BlockReplay
 from export.quantization.calibration.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
+from export.quantization.calibration.kept.activation_store import ActivationStore
+from export.quantization.calibration.kept.sensitivity_cache import SensitivityCache, sensitivity_key
 from export.quantization.calibration.layer_solver import LayerProblem, choose_layer_qparams
 from export.quantization.calibration.observers import (
     GROUP_BYTES,
@@ -24,7 +25,6 @@ from export.quantization.calibration.observers import (
 )
 from export.quantization.calibration.product_solver import choose_product_qparams
 from export.quantization.calibration.qparams import CalibrationCheckpoint, ModelQParams
-from export.quantization.calibration.sensitivity_cache import SensitivityCache, sensitivity_key
 from export.quantization.layers.discovery import (
     PRODUCTS,
     QuantizableLayer,

@@ -11,8 +11,8 @@ from export.quantization.calibration.assemble import quantized_layer
 from export.quantization.calibration.gptq import gptq, ridge_update
 from export.quantization.calibration.observers import Observation, squared_over_channels
 from export.quantization.calibration.qparams import LayerQParams
-from export.quantization.calibration.row_search import Target, search_rows
-from export.quantization.calibration.scale_search import (
+from export.quantization.calibration.search.row_search import Target, search_rows
+from export.quantization.calibration.search.scale_search import (
     Loss,
     candidate_factors,
     input_hessian,

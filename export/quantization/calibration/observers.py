@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.quantization.calibration.activation_store import Accumulated, ActivationStore
+from export.quantization.calibration.kept.activation_store import Accumulated, ActivationStore
 from export.quantization.layers.discovery import PRODUCTS, QuantizableLayer
 
 GROUP_BYTES = 1 << 30

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from export.quantization.calibration.layer_solver import LayerProblem, range_quantizer
-from export.quantization.calibration.row_search import Target, search_rows
+from export.quantization.calibration.search.row_search import Target, search_rows
 from export.quantization.layers.accumulation import BITS_OF_DEPTH_1
 from export.quantization.layers.quantizers import Dynamic, Quantizer, Twin, Uniform
 from export.quantization.layers.rounding import MIN_SCALE

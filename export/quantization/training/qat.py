@@ -16,7 +16,7 @@ from export.quantization.calibration.calibrate import Bits, is_quantized, prepar
 from export.quantization.calibration.layer_solver import range_quantizer
 from export.quantization.calibration.observers import group_by_memory, observe
 from export.quantization.calibration.qparams import LayerQParams, ModelQParams
-from export.quantization.calibration.scale_search import Loss, candidate_factors, search_quantizer
+from export.quantization.calibration.search.scale_search import Loss, candidate_factors, search_quantizer
 from export.quantization.layers.discovery import QuantizableLayer
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear, Weight
 from export.quantization.layers.quantizers import Quantizer, Uniform

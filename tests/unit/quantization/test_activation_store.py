@@ -12,8 +12,8 @@ from export.core.machine import free_memory
 from export.models.request import ModelRequest
 from export.pipeline.build import quantize
 from export.pipeline.store import Store
-from export.quantization.calibration.activation_store import ActivationStore
 from export.quantization.calibration.calibrate import calibrate
+from export.quantization.calibration.kept.activation_store import ActivationStore
 from export.quantization.methods import METHODS, Calibration
 from export.quantization.recipes import find_recipe, quantizing
 from export.quantization.resources import LEAST_MEMORY, Resources, memory_budget, read_memory

@@ -18,7 +18,7 @@ from export.quantization.calibration.equalization import equalize, find_pairs, l
 from export.quantization.calibration.gptq import gptq, ridge_update
 from export.quantization.calibration.observers import observe
 from export.quantization.calibration.qparams import CalibrationCheckpoint
-from export.quantization.calibration.scale_search import input_hessian, search_channel_scales
+from export.quantization.calibration.search.scale_search import input_hessian, search_channel_scales
 from export.quantization.evaluation.baselines import BASELINES
 from export.quantization.evaluation.probe import linear_probe, nearest_neighbours, split
 from export.quantization.integer_file import (

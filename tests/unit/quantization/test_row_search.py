@@ -16,9 +16,10 @@ from export.models.float_artifact import read_model
 from export.models.request import ModelRequest
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
-from export.quantization.calibration import layer_solver, product_solver, row_search
+from export.quantization.calibration import layer_solver, product_solver
 from export.quantization.calibration.calibrate import calibrate
-from export.quantization.calibration.scale_search import best_candidate, partial_factor, search_channel_scales
+from export.quantization.calibration.search import row_search
+from export.quantization.calibration.search.scale_search import best_candidate, partial_factor, search_channel_scales
 from export.quantization.layers.rounding import quantize_symmetric
 from export.quantization.recipes import find_recipe
 

@@ -13,9 +13,9 @@ from export.pipeline.session import BuildSession
 from export.pipeline.stage import SHARED
 from export.pipeline.store import Store
 from export.quantization.calibration import calibrate as module_of_calibrate
-from export.quantization.calibration import sensitivity_cache
 from export.quantization.calibration.calibrate import calibrate
-from export.quantization.calibration.sensitivity_cache import SensitivityCache, sensitivity_key
+from export.quantization.calibration.kept import sensitivity_cache
+from export.quantization.calibration.kept.sensitivity_cache import SensitivityCache, sensitivity_key
 from export.quantization.methods import METHODS, Calibration
 from export.quantization.recipes import find_recipe, quantizing
 

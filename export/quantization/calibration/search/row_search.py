@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from export.quantization.calibration.scale_search import Loss, best_of
+from export.quantization.calibration.search.scale_search import Loss, best_of
 from export.quantization.methods import Metric
 
 Made = TypeVar("Made")
