@@ -59,12 +59,12 @@ class BlockReplay:
         with ExitStack() as stack:
             for name, shape in self._shapes.items():
                 if self._last is None or name != self._last[0]:
-                    stack.enter_context(_replaced(self.module, name, _zeros(shape, self.images.device)))
+                    stack.enter_context(replaced(self.module, name, zeros(shape, self.images.device)))
             if self._last is not None:
                 kept = iter(torch.split(self._last[1], self._sizes))
-                stack.enter_context(_replaced(self.module, self._last[0], lambda: next(kept)))
+                stack.enter_context(replaced(self.module, self._last[0], lambda: next(kept)))
             for name in self._fresh:
-                stack.enter_context(_kept(self.module, name, given))
+                stack.enter_context(kept_outputs(self.module, name, given))
             observations = observe(
                 self.module, layers, self.images, gradient=None, seed=0, outputs=outputs, store=self.store
             )
@@ -81,7 +81,7 @@ def is_chain(module: nn.Module, blocks: Sequence[str], image: Tensor) -> bool:
     given: dict[str, list[Tensor]] = {}
     with torch.no_grad(), ExitStack() as stack:
         for block in blocks:
-            stack.enter_context(_kept(module, block, given))
+            stack.enter_context(kept_outputs(module, block, given))
         expected = module(image)
     if set(given) != set(blocks) or any(len(outputs) != 1 for outputs in given.values()):
         return False
@@ -94,18 +94,19 @@ def is_chain(module: nn.Module, blocks: Sequence[str], image: Tensor) -> bool:
 def _replay(module: nn.Module, finished: Sequence[str], given: dict[str, list[Tensor]], image: Tensor) -> Tensor:
     with torch.no_grad(), ExitStack() as stack:
         for name in finished[:-1]:
-            stack.enter_context(_replaced(module, name, _zeros(given[name][0].shape[1:], image.device)))
-        stack.enter_context(_replaced(module, finished[-1], lambda: given[finished[-1]][0]))
+            stack.enter_context(replaced(module, name, zeros(given[name][0].shape[1:], image.device)))
+        stack.enter_context(replaced(module, finished[-1], lambda: given[finished[-1]][0]))
         outputs: Tensor = module(image)
         return outputs
 
 
-def _zeros(shape: torch.Size, device: torch.device) -> Callable[[], Tensor]:
+def zeros(shape: torch.Size, device: torch.device) -> Callable[[], Tensor]:
+    """Return what gives zeros of a shape for a batch, in the place of a block that nothing behind depends on."""
     return lambda: torch.zeros(BATCH, *shape, device=device)
 
 
 @contextmanager
-def _replaced(module: nn.Module, name: str, give: Callable[[], Tensor]) -> Iterator[None]:
+def replaced(module: nn.Module, name: str, give: Callable[[], Tensor]) -> Iterator[None]:
     """Let a submodule give something without computing it."""
     block = module.get_submodule(name)
     before = block.__dict__.get("forward")
@@ -120,7 +121,7 @@ def _replaced(module: nn.Module, name: str, give: Callable[[], Tensor]) -> Itera
 
 
 @contextmanager
-def _kept(module: nn.Module, name: str, given: dict[str, list[Tensor]]) -> Iterator[None]:
+def kept_outputs(module: nn.Module, name: str, given: dict[str, list[Tensor]]) -> Iterator[None]:
     """Keep what a submodule gives, as far as it is a tensor, a batch a call."""
 
     def keep(block: nn.Module, inputs: Any, output: Any) -> None:
