@@ -111,7 +111,8 @@ class SuffixRuns:
 
     def __init__(self, module: nn.Module, layers: Sequence[QuantizableLayer], images: Tensor) -> None:
         self.module, self.batches = module, torch.split(images, BATCH)
-        blocks = list(dict.fromkeys(block for layer in layers if (block := block_of(layer.name))))
+        found = dict.fromkeys(block for layer in layers if (block := block_of(layer.name)))
+        blocks = [block for block in found if not any(other.startswith(f"{block}.") for other in found)]
         self._blocks = blocks if is_chain(module, blocks, images[:1]) else []
         self._before: dict[str, int] = {}  # how many blocks lie before each layer
         passed = 0
