@@ -10,6 +10,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "litert": ("ai_edge_litert", "ai_edge_quantizer"),
     "measure": ("playwright", "brotli"),
     "train": ("torchvision", "torchao"),
+    "analyze": ("matplotlib", "scipy"),
     "compile": ("ziglang",),
 }
 EXTRA_OF = {module: extra for extra, modules in MODULES.items() for module in modules}
