@@ -114,11 +114,12 @@ def _site_data(models: tuple[PublishedModel, ...], bundle: Bundle) -> dict[str, 
             engine.name: {"title": engine.title, "backends": list(engine.backends)} for engine in ENGINES.values()
         },
         "backends": BACKENDS,
-        "models": [_model_data(model) for model in models],
+        "models": [model_data(model) for model in models],
     }
 
 
-def _model_data(model: PublishedModel) -> dict[str, Any]:
+def model_data(model: PublishedModel) -> dict[str, Any]:
+    """Return what scripts know of a model; folders are relative to the site."""
     shown = (
         "name",
         "title",

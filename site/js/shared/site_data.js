@@ -38,6 +38,8 @@
  * @typedef {object} Model
  * @property {string} name
  * @property {string} title
+ * @property {string} licence
+ * @property {string} source
  * @property {'pretrained' | 'random' | 'checkpoint' | 'embedded'} weights
  * @property {boolean} features
  * @property {'softmax' | 'sigmoid'} probabilities softmax where one class excludes the others

@@ -1,5 +1,6 @@
 /** The other threads of our engine: workers on its memory, asleep between runs. */
 
+import { startWorker } from '../../shared/start_worker.js';
 import { link } from './link.js';
 
 /** @typedef {import('./wasm.js').Instance} Instance */
@@ -16,7 +17,7 @@ const START_TIMEOUT_MS = 10_000;
  * @returns {Promise<() => void>}
  */
 export async function startThreads({ module, memory, exports }, threads, script) {
-  const workers = Array.from({ length: threads - 1 }, () => new Worker(script, { type: 'module' }));
+  const workers = Array.from({ length: threads - 1 }, () => startWorker(script));
   const end = () => {
     exports.quit();
     for (const worker of workers) worker.terminate();
