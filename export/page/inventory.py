@@ -23,6 +23,7 @@ SPEC = "spec.json"
 SERVICE_WORKER = "sw.js"  # at the root of the bundle, and of the site: a service worker is in charge of its own folder
 BUNDLE_HINT = "install the package again" if INSTALLED else "delete .cache/bundle and build again"
 LIBRARY, LIBRARY_ENGINE = "library", "vit"  # the folder in the bundle, and the one engine of the library
+MODEL_MANIFEST = "manifest.json"  # of each model, for the library; beside its reference images
 LICENCES = "LICENCES.txt"  # of everything that is bundled; written by site/build.mjs
 
 

@@ -122,6 +122,7 @@ export class VitClassifierElement extends HTMLElement {
     try {
       throwIfAborted(signal);
       await this.#begin(image);
+      throwIfAborted(task.signal);
       const vit = await this.#model.load();
       throwIfAborted(task.signal);
       this.#view.say(textOf(this, 'run'));
