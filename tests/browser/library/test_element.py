@@ -128,6 +128,7 @@ def test_what_is_pasted_nowhere_in_particular_is_for_the_only_element(
 
 
 def test_it_is_used_by_keyboard_alone(page: Page, site: str, host: Callable[..., str]) -> None:
+    page.on("filechooser", lambda _: None)  # from now on, and not only when one is waited for
     page.goto(host(page_with(site)))
     expect(page.get_by_role("button", name="Choose an image")).to_be_visible()
     focused = "document.activeElement.shadowRoot?.activeElement?.textContent"
