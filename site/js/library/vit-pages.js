@@ -1,7 +1,6 @@
 /** The library's entry: loads a published model into a worker of its own. `vit-pages.d.ts` is its documentation. */
 
 import { VitError } from '../shared/errors.js';
-import { CACHE_NAME } from '../shared/weights_cache.js';
 import { Classifier } from './classifier.js';
 import { connect } from './connect.js';
 import { failure, forCaller, refuseUnknown, requireCount } from './errors.js';
@@ -13,6 +12,8 @@ export { VitError };
 
 export const version = LIBRARY_VERSION;
 
+/** How the names of the caches of weights begin. */
+const WEIGHTS = 'vit-pages:weights:';
 const OPTIONS = ['variant', 'threads', 'signal', 'onProgress', 'assets'];
 
 /** @type {typeof import('./vit-pages.d.ts').load} */
@@ -52,5 +53,7 @@ function inFolder(folder) {
 
 /** @type {typeof import('./vit-pages.d.ts').clearCache} */
 export async function clearCache() {
-  if (typeof caches !== 'undefined') await caches.delete(CACHE_NAME);
+  if (typeof caches === 'undefined') return;
+  const names = (await caches.keys()).filter((name) => name.startsWith(WEIGHTS));
+  await Promise.all(names.map((name) => caches.delete(name)));
 }

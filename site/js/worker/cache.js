@@ -8,8 +8,8 @@
 
 import { asVitError, throwIfAborted, VitError } from '../shared/errors.js';
 import { sha256Of } from '../shared/sha256.js';
-import { CACHE_NAME } from '../shared/weights_cache.js';
 
+export const CACHE_NAME = 'vit-pages:weights:1';
 /** Files fetched at the same time. */
 const PARALLEL = 4;
 

@@ -4,7 +4,7 @@ import { benchmark } from '../shared/benchmark.js';
 import { asVitError, throwIfAborted, VitError } from '../shared/errors.js';
 import { requirePassed } from '../shared/selftest_result.js';
 import { FileCache } from './cache.js';
-import { readImage } from './image/decode.js';
+import { readImage } from './image/bitmap.js';
 import { preprocess } from './image/preprocess.js';
 import { interpret } from './postprocess.js';
 import { readReference, selfTest } from './selftest.js';

@@ -84,21 +84,17 @@ export function inspect(bytes) {
   const info = sniff(bytes);
   if (!info) throw notAnImage(bytes);
   const { width, height, type, truncated } = info;
-  refuseTooLarge(width, height);
+  if (width * height > MAX_PIXELS) {
+    const megapixels = Math.round((width * height) / 1e6);
+    throw new VitError(
+      'image_too_large',
+      `The image has ${width}×${height} pixels, ${megapixels} megapixels; at most ${MAX_PIXELS / 1e6} are supported.`,
+    );
+  }
   if (truncated) throw new VitError('damaged_image', `The ${nameOf(type)} file is truncated.`);
   if (width < 1 || height < 1)
     throw new VitError('damaged_image', `The ${nameOf(type)} file declares a size of ${width}×${height} pixels.`);
   return info;
-}
-
-/** Raise `image_too_large` for more pixels than are decoded. @param {number} width @param {number} height */
-export function refuseTooLarge(width, height) {
-  if (width * height <= MAX_PIXELS) return;
-  const megapixels = Math.round((width * height) / 1e6);
-  throw new VitError(
-    'image_too_large',
-    `The image has ${width}×${height} pixels, ${megapixels} megapixels; at most ${MAX_PIXELS / 1e6} are supported.`,
-  );
 }
 
 /** What a visitor should know of how the picture was taken. @param {ImageInfo} info @returns {string[]} */
