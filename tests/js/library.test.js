@@ -4,7 +4,7 @@ import { failure, forCaller, refuseUnknown, requireCount } from '../../site/js/l
 import { prepareInput } from '../../site/js/library/input.js';
 import { chooseVariant, readManifest } from '../../site/js/library/manifest.js';
 import { VitError } from '../../site/js/shared/errors.js';
-import { isForeign } from '../../site/js/shared/start_worker.js';
+import { isForeign } from '../../site/js/shared/worker_script.js';
 
 const MODEL = { name: 'tiny', labels: ['a', 'b'], outputs: 2, preprocess: {}, selftest: {}, variants: [] };
 const MANIFEST = { schema_version: 1, generator: 'vit-pages', model: MODEL };

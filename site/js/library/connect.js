@@ -2,14 +2,14 @@
 
 import { asVitError, messageOf } from '../shared/errors.js';
 import { RpcClient } from '../shared/rpc.js';
-import { isForeign, startWorker } from '../shared/start_worker.js';
+import { isForeign, openScript } from '../shared/worker_script.js';
 import { failure } from './errors.js';
 
 /** @typedef {RpcClient<import('../shared/protocol.js').LibraryRequests>} Rpc */
 
 /**
  * Return the client of a worker that answers. A script of the page's own origin is started as it is; where that fails
- * (an isolated page refuses one that comes without headers) as those of other origins are.
+ * (an isolated page refuses one that comes without headers) by its text, as those of other origins are.
  *
  * Raises `network_lost`, `http_error`, `blocked_by_policy` or `aborted`.
  * @param {string} script absolute URL
@@ -19,9 +19,9 @@ import { failure } from './errors.js';
 export async function connect(script, signal) {
   /** @type {unknown} */
   let reason;
-  for (const indirect of isForeign(script) ? [true] : [false, true]) {
+  for (const byText of isForeign(script) ? [true] : [false, true]) {
     try {
-      return await start(script, indirect, signal);
+      return await start(script, byText, signal);
     } catch (error) {
       if (signal?.aborted) throw error;
       reason = error;
@@ -30,16 +30,20 @@ export async function connect(script, signal) {
   throw await explain(script, reason);
 }
 
-/** @param {string} script @param {boolean} indirect @param {AbortSignal} [signal] @returns {Promise<Rpc>} */
-async function start(script, indirect, signal) {
-  /** @type {Rpc} */
-  const rpc = new RpcClient(startWorker(script, indirect), 'the library');
+/** @param {string} script @param {boolean} byText @param {AbortSignal} [signal] @returns {Promise<Rpc>} */
+async function start(script, byText, signal) {
+  const { address, close } = await openScript(script, byText);
+  /** @type {Rpc | undefined} */
+  let rpc;
   try {
-    await rpc.call('hello', undefined, { signal });
+    rpc = new RpcClient(new Worker(address, { type: 'module' }), 'the library');
+    await rpc.call('hello', new URL('./', script).href, { signal });
     return rpc;
   } catch (error) {
-    rpc.end(asVitError(error));
+    rpc?.end(asVitError(error));
     throw error;
+  } finally {
+    close();
   }
 }
 
@@ -50,7 +54,7 @@ async function explain(script, cause) {
     response = await fetch(script, { cache: 'reload' });
   } catch {
     return failure('network_lost', `The library’s worker ${script} could not be fetched.`, {
-      hint: "Check the connection; a host on another origin must send Access-Control-Allow-Origin, and the page's Content-Security-Policy must allow it in connect-src and script-src.",
+      hint: "Check the connection; a host on another origin must send Access-Control-Allow-Origin, and the page's Content-Security-Policy must allow it in connect-src.",
       cause,
     });
   }

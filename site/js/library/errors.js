@@ -10,7 +10,7 @@ const STEPS = {
   bad_model: 'The published model is damaged or has a newer format: update the library, or build the site again.',
   bad_request: 'See the documentation of the library.',
   blocked_by_policy:
-    "Allow it in the page's Content-Security-Policy: worker-src blob:, the library's origin in script-src, worker-src and connect-src, and script-src 'wasm-unsafe-eval'.",
+    "Allow it in the page's Content-Security-Policy: worker-src blob:, the library's origin in script-src and connect-src, and script-src 'wasm-unsafe-eval'.",
   cross_origin_image:
     'Its server must send Access-Control-Allow-Origin, and the element needs the attribute crossorigin="anonymous".',
   disposed: 'Call load() again.',

@@ -11,8 +11,8 @@
  * @property {{payload: {warmup_max?: number, runs?: number}, result: BenchmarkResult, progress: BenchmarkProgress}} benchmark
  * @property {{result: void}} clearCache
  *
- * What the library asks of its worker: that it answers, and what the page asks too.
- * @typedef {Pick<Requests, 'load' | 'classify'> & {hello: {result: void}}} LibraryRequests
+ * What the library asks of its worker: that it answers, told where its files lie, and what the page asks too.
+ * @typedef {Pick<Requests, 'load' | 'classify'> & {hello: {payload: string, result: void}}} LibraryRequests
  *
  * @typedef {object} Notices
  * @property {{wasmPath: string}} configure

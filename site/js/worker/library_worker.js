@@ -12,7 +12,9 @@ const runtime = new Runtime(async (name) => {
 
 /** @type {import('../shared/rpc.js').Handlers<import('../shared/protocol.js').LibraryRequests>} */
 const handlers = {
-  hello: () => {},
+  hello: (folder) => {
+    runtime.wasmPath = folder;
+  },
   load: (request, context) => runtime.load(request, context),
   classify: ({ image, topk }, { signal }) => runtime.classify(image, { topk, signal }),
 };

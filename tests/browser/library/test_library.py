@@ -345,9 +345,9 @@ def test_a_site_that_is_not_as_it_should_be_is_named(
     ("policy", "code"),
     [
         ("script-src SITE 'wasm-unsafe-eval'; worker-src SITE; connect-src SITE", "blocked_by_policy"),
-        ("script-src SITE; worker-src SITE blob:; connect-src SITE", "blocked_by_policy"),
-        ("script-src SITE 'wasm-unsafe-eval'; worker-src SITE blob:; connect-src 'self'", "network_lost"),
-        ("script-src SITE 'wasm-unsafe-eval'; worker-src SITE blob:; connect-src SITE", None),
+        ("script-src SITE; worker-src blob:; connect-src SITE", "blocked_by_policy"),
+        ("script-src SITE 'wasm-unsafe-eval'; worker-src blob:; connect-src 'self'", "network_lost"),
+        ("script-src SITE 'wasm-unsafe-eval'; worker-src blob:; connect-src SITE", None),
     ],
     ids=["no worker", "no wasm", "no connection", "just enough"],
 )
