@@ -11,7 +11,7 @@ empty :=
 space := $(empty) $(empty)
 override ENGINES := $(strip $(subst $(comma),$(space),$(ENGINES)))
 
-.PHONY: help site test check setup lint wheel benchmark builds serve clean
+.PHONY: help site test check setup lint wheel lib benchmark builds serve clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## / — /'
@@ -44,6 +44,10 @@ lint:            ## static checks and the tests of the page's scripts
 wheel:           ## build dist/*.whl, which brings the page along
 	@bash .ci/setup vit
 	$(PYTHON) -m pip wheel --quiet --no-deps -w dist .
+
+lib:             ## write dist/npm, the npm package of the library
+	@bash .ci/setup vit
+	npm run --silent --prefix site lib -- --out dist/npm --bundle "$$($(PYTHON) -c 'from export.page.bundle import make_bundle; print(make_bundle())')"
 
 benchmark:       ## compare all engines on DeiT-tiny, first visits included
 	@bash .ci/setup

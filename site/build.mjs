@@ -5,8 +5,9 @@
  *
  * `--vit` is the folder with the builds of our own engine. `--out` gets `<entry>.<hash>.{js,css}`, the chunks they load on
  * demand, the engines' files, the licences of what is bundled, and bundle.json: {"main", "worker", "client", "css",
- * "files": [...], "engines": {<engine>: [...]}}, the latter naming each engine's own files, some of
- * which two may have in common. Beside them lies sw.js, the service worker. Same sources, same bytes.
+ * "files": [...], "engines": {<engine>: [...]}, "library": [...]}, `engines` naming each engine's own files, some of
+ * which two may have in common. Beside them lie sw.js, the service worker, and `library/`, the files that are laid over
+ * the site for other people's pages. Same sources, same bytes.
  */
 
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 import { copyHashed, engineFiles, scriptsByEngine } from './engine_files.mjs';
+import { buildLibrary, ENGINE } from './library.mjs';
 
 const SITE = dirname(fileURLToPath(import.meta.url));
 /** Name in bundle.json → source. */
@@ -152,10 +154,9 @@ async function main() {
     .filter((name) => name !== 'bundle.json')
     .sort();
   await bundleServiceWorker(folder);
-  writeFileSync(
-    join(folder, 'bundle.json'),
-    `${JSON.stringify({ ...entryFiles(metafile), files, engines }, null, 2)}\n`,
-  );
+  const library = await buildLibrary(SITE, join(folder, 'library'), made[ENGINE].names);
+  const listed = { ...entryFiles(metafile), files, engines, library };
+  writeFileSync(join(folder, 'bundle.json'), `${JSON.stringify(listed, null, 2)}\n`);
   console.log(`${files.length} files in ${relative(process.cwd(), folder) || '.'}`);
 }
 

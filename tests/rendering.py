@@ -12,6 +12,7 @@ from export.pipeline.store import Made, Plan, Store
 
 PAGES = ("index.html", "results.html", "method.html", "404.html")
 ENGINES = {"tfjs": ["tfjs.FF.js", "tfjs.wasm"], "ort": ["ort.GG.js", "ort.wasm"]}  # each engine's own
+LIBRARY = ["assets/library_worker.HH.js", "lib/vit-pages.js"]
 LABELS = ("</script><script>alert(1)</script>", "<b>bold & wise</b>", "Käse", "plain")
 
 
@@ -116,7 +117,11 @@ def make_bundle(folder: Path) -> Path:
         (folder / name).write_text(name)
     (folder / "sw.js").write_text("the service worker")
     (folder / "left-over.js").write_text("not named in bundle.json")
-    (folder / "bundle.json").write_text(json.dumps({**names, "files": files, "engines": ENGINES}))
+    for path in LIBRARY:
+        (folder / "library" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "library" / path).write_text(path)
+    listed = {**names, "files": files, "engines": ENGINES, "library": LIBRARY}
+    (folder / "bundle.json").write_text(json.dumps(listed))
     return folder
 
 

@@ -12,7 +12,7 @@ from export.core.paths import INSTALLED, PREBUILT_BUNDLE, SITE
 
 CACHE = Path(".cache/bundle")
 MANIFEST = "bundle.json"
-SOURCES = ("js/**/*.js", "sw/*.js", "css/*.css", "*.mjs", "package.json", "package-lock.json")
+SOURCES = ("js/**/*.js", "js/**/*.d.ts", "sw/*.js", "css/*.css", "*.mjs", "package.json", "package-lock.json")
 
 
 def bundle_key() -> str:

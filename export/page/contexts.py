@@ -7,7 +7,18 @@ from urllib.parse import quote
 from export import __version__
 from export.core.files import hash_file
 from export.core.records import SCHEMA_VERSION, Artifact, Environment, MeasurementFile, ModelSpec
-from export.page.inventory import ICON, LICENCES, SERVICE_WORKER, Bundle, PublishedModel, Reference, Sample, Variant
+from export.page.inventory import (
+    ICON,
+    LIBRARY_ENGINE,
+    LICENCES,
+    MODEL_MANIFEST,
+    SERVICE_WORKER,
+    Bundle,
+    PublishedModel,
+    Reference,
+    Sample,
+    Variant,
+)
 from export.page.reports.benchmark import Benchmark
 from export.page.reports.benchmark_view import BenchmarkView, views
 from export.page.results_view import ModelResults, lay_out, match
@@ -29,6 +40,9 @@ CSP = "; ".join(
 )
 
 
+LIBRARY_ELEMENT = "lib/vit-classifier.js"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageContext:
     """What every page needs; `page` is its file name, paths are relative to it."""
@@ -44,11 +58,12 @@ class PageContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """A model as the classify page offers it."""
+    """A model as the classify page offers it; `manifest` is for other pages, empty where they cannot run it."""
 
     spec: ModelSpec
     variants: tuple[Variant, ...]
     samples: tuple[Sample, ...]
+    manifest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +73,7 @@ class IndexContext(PageContext):
     models: tuple[ModelChoice, ...]
     site_data: dict[str, Any]
     main_script: str
+    element: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,16 +125,18 @@ def _site_data(models: tuple[PublishedModel, ...], bundle: Bundle) -> dict[str, 
             "client": f"assets/{bundle.client}",
             "wasm": "assets/",
             "service_worker": SERVICE_WORKER,
+            "library": {"element": LIBRARY_ELEMENT, "engine": LIBRARY_ENGINE} if bundle.library else None,
         },
         "engines": {
             engine.name: {"title": engine.title, "backends": list(engine.backends)} for engine in ENGINES.values()
         },
         "backends": BACKENDS,
-        "models": [_model_data(model) for model in models],
+        "models": [model_data(model) for model in models],
     }
 
 
-def _model_data(model: PublishedModel) -> dict[str, Any]:
+def model_data(model: PublishedModel) -> dict[str, Any]:
+    """Return what scripts know of a model; folders are relative to the site."""
     shown = (
         "name",
         "title",
@@ -137,6 +155,7 @@ def _model_data(model: PublishedModel) -> dict[str, Any]:
     return {
         **{name: values[name] for name in shown},
         "selftest": _reference_data(model.reference),
+        "manifest": _manifest(model),
         "variants": [_variant_data(variant) for variant in model.variants],
         "samples": [
             {
@@ -148,6 +167,11 @@ def _model_data(model: PublishedModel) -> dict[str, Any]:
             for sample in model.samples
         ],
     }
+
+
+def _manifest(model: PublishedModel) -> str:
+    """Return the address of what the library loads."""
+    return quote(model.reference.folder + MODEL_MANIFEST)
 
 
 def _reference_data(reference: Reference) -> dict[str, Any]:
@@ -172,7 +196,9 @@ def _variant_data(variant: Variant) -> dict[str, Any]:
 
 def _choose(model: PublishedModel) -> ModelChoice:
     """Return a model as the classify page offers it."""
-    return ModelChoice(spec=model.spec, variants=model.variants, samples=model.samples)
+    runs = any(variant.engine.name == LIBRARY_ENGINE for variant in model.variants)
+    manifest = _manifest(model) if runs else ""
+    return ModelChoice(spec=model.spec, variants=model.variants, samples=model.samples, manifest=manifest)
 
 
 def _method(model: PublishedModel) -> ModelMethod:
@@ -216,6 +242,7 @@ def page_contexts(
             models=tuple(_choose(model) for model in published),
             site_data=_site_data(published, scripts),
             main_script=f"assets/{scripts.main}",
+            element=LIBRARY_ELEMENT if scripts.library else "",
             **shared,
         ),
         ResultsContext(

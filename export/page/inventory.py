@@ -22,6 +22,8 @@ COMMON_SAMPLES = "imagenet"  # for every model that has no samples of its own na
 SPEC = "spec.json"
 SERVICE_WORKER = "sw.js"  # at the root of the bundle, and of the site: a service worker is in charge of its own folder
 BUNDLE_HINT = "install the package again" if INSTALLED else "delete .cache/bundle and build again"
+LIBRARY, LIBRARY_ENGINE = "library", "vit"  # the folder in the bundle, and the one engine of the library
+MODEL_MANIFEST = "manifest.json"  # of each model, for the library; beside its reference images
 LICENCES = "LICENCES.txt"  # of everything that is bundled; written by site/build.mjs
 
 
@@ -100,7 +102,7 @@ class PublishedModel:
 
 
 class BundleManifest(Record, frozen=True, kw_only=True):
-    """What `bundle.json` says: the four entry points, all files, and by engine those of its own."""
+    """What `bundle.json` says: the four entry points, all files, by engine those of its own, and the library's."""
 
     main: str
     worker: str
@@ -108,6 +110,7 @@ class BundleManifest(Record, frozen=True, kw_only=True):
     css: str
     files: tuple[str, ...]
     engines: dict[str, tuple[str, ...]]
+    library: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +118,8 @@ class Bundle:
     """The scripts and styles of the page as `site/build.mjs` left them in `folder`.
 
     `files` are those of the page's engines and of all; `engines` are, by engine, the paths of its
-    own; two engines may have some in common.
+    own; two engines may have some in common. `library` are the files for other people's pages, which lie in the folder
+    `library/` as they do in the site; none where its engine runs nothing of the site.
     """
 
     folder: Path
@@ -125,6 +129,7 @@ class Bundle:
     css: str
     files: tuple[StoredFile, ...]
     engines: dict[str, tuple[str, ...]]
+    library: tuple[StoredFile, ...]
 
     def files_for(self, engine: str) -> tuple[StoredFile, ...]:
         """Return the files that an engine needs: what all share, and what is its own."""
@@ -248,9 +253,16 @@ def read_bundle(folder: Path, engines: set[str]) -> Bundle:
         left_out = {path for paths in owned.values() for path in paths} - own
         files = tuple(describe_file(folder / name, folder) for name in sorted({*listed.files} - left_out))
         names = {key: getattr(listed, key) for key in ("main", "worker", "client", "css")}
+        library = tuple(describe_file(folder / LIBRARY / name, folder / LIBRARY) for name in listed.library)
         needed = {*names.values(), LICENCES, *own}
         if missing := needed - {file.path for file in files}:
             raise ArtifactError(f"files lacks {', '.join(sorted(missing))}")
     except (OSError, ArtifactError) as error:
         raise ArtifactError(f"{manifest} cannot be used: {error}", hint=BUNDLE_HINT) from error
-    return Bundle(folder=folder, files=files, engines={name: owned.get(name, ()) for name in engines}, **names)
+    return Bundle(
+        folder=folder,
+        files=files,
+        engines={name: owned.get(name, ()) for name in engines},
+        library=library if LIBRARY_ENGINE in engines else (),
+        **names,
+    )

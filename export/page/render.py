@@ -16,7 +16,17 @@ from export.core.paths import TEMPLATES
 from export.core.records import SCHEMA_VERSION
 from export.core.units import FILTERS, format_bytes, format_count
 from export.page.contexts import PageContext, icon_path, page_contexts
-from export.page.inventory import ICON, SAMPLES, SERVICE_WORKER, Bundle, PublishedModel, gather_model, read_bundle
+from export.page.inventory import (
+    ICON,
+    LIBRARY,
+    SAMPLES,
+    SERVICE_WORKER,
+    Bundle,
+    PublishedModel,
+    gather_model,
+    read_bundle,
+)
+from export.page.library import manifest_path, write_manifest
 from export.page.reports.benchmark_view import read_benchmark
 from export.page.results_view import read_measurements
 from export.page.service_worker import Shell, find_shell
@@ -162,6 +172,8 @@ def _copy_files(published: tuple[PublishedModel, ...], scripts: Bundle, folder: 
     """Copy what the pages refer to, and nothing else; raises `ArtifactError` for bytes that have changed."""
     for file in scripts.files:
         _copy(scripts.folder / file.path, folder / "assets" / file.path)
+    for file in scripts.library:
+        _copy(scripts.folder / LIBRARY / file.path, folder / file.path)
     _copy(ICON, folder / icon_path())
     for model in published:
         for sample in model.samples:
@@ -171,6 +183,7 @@ def _copy_files(published: tuple[PublishedModel, ...], scripts: Bundle, folder: 
         for variant in model.variants:
             for file in variant.artifact.files:
                 _copy_verified(variant.origin / file.path, folder / variant.folder / file.path, file.sha256)
+        write_atomically(folder / manifest_path(model), write_manifest(model))
 
 
 def _copy_verified(source: Path, target: Path, sha256: str) -> None:

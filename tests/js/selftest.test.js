@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { ENGINES } from '../../site/js/engines/index.js';
+import { ENGINES, openEngine } from '../../site/js/engines/index.js';
 import { requirePassed } from '../../site/js/shared/selftest_result.js';
 import { sha256Of } from '../../site/js/shared/sha256.js';
 import { FileCache } from '../../site/js/worker/cache.js';
@@ -157,7 +157,7 @@ test('an engine passes for itself, not for another that loads the same files', a
   });
   ENGINES.right = async () => ({ engine: engineOf(model) });
   ENGINES.wrong = async () => ({ engine: engineOf(async () => new Float32Array(OUTPUTS)) });
-  const runtime = new Runtime();
+  const runtime = new Runtime(openEngine);
   const store = { match: async () => new Response(bytes), put: async () => {}, delete: async () => true };
   runtime.cache = new FileCache({ openStore: async () => store });
   /** @param {string} engine */

@@ -2,6 +2,7 @@
 
 import { asVitError, VitError } from '../shared/errors.js';
 import { createClient } from './client.js';
+import { embed } from './embedding.js';
 import { readSiteData } from './site_data.js';
 import { Choices, labelLoadButton, sameSelection } from './ui/choices.js';
 import { elements } from './ui/elements.js';
@@ -294,4 +295,5 @@ class App {
   }
 }
 
-new App(readSiteData());
+const siteData = readSiteData();
+if (!embed(siteData)) new App(siteData);

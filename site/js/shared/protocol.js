@@ -11,11 +11,14 @@
  * @property {{payload: {warmup_max?: number, runs?: number}, result: BenchmarkResult, progress: BenchmarkProgress}} benchmark
  * @property {{result: void}} clearCache
  *
+ * What the library asks of its worker: that it answers, told where its files lie, and what the page asks too.
+ * @typedef {Pick<Requests, 'load' | 'classify'> & {hello: {payload: string, result: void}}} LibraryRequests
+ *
  * @typedef {object} Notices
  * @property {{wasmPath: string}} configure
  * @property {{hidden: boolean}} visibility
  *
- * @typedef {Blob | ImageData} Image
+ * @typedef {Blob | ImageData | ImageBitmap} Image
  *
  * @typedef {object} BackendState
  * @property {string} name

@@ -38,6 +38,8 @@
  * @typedef {object} Model
  * @property {string} name
  * @property {string} title
+ * @property {string} licence
+ * @property {string} source
  * @property {'pretrained' | 'random' | 'checkpoint' | 'embedded'} weights
  * @property {boolean} features
  * @property {'softmax' | 'sigmoid'} probabilities softmax where one class excludes the others
@@ -47,12 +49,16 @@
  * @property {number} outputs
  * @property {number} parameters
  * @property {FileRecord & {folder: string}} selftest the reference images
+ * @property {string} manifest what the library loads
  * @property {Variant[]} variants
+ *
+ * The library's element, and the one engine that it has; null where the site has nothing for that.
+ * @typedef {{element: string, engine: string} | null} Library
  *
  * @typedef {object} SiteData
  * @property {number} schema_version
  * @property {string} version
- * @property {{worker: string, client: string, wasm: string, service_worker: string}} assets
+ * @property {{worker: string, client: string, wasm: string, service_worker: string, library: Library}} assets
  * @property {Record<string, {title: string, backends: string[]}>} engines
  * @property {Record<string, string>} backends
  * @property {Model[]} models

@@ -1,11 +1,10 @@
 /** The model that is loaded, and what can be done with it. */
 
-import { openEngine } from '../engines/index.js';
 import { benchmark } from '../shared/benchmark.js';
 import { asVitError, throwIfAborted, VitError } from '../shared/errors.js';
 import { requirePassed } from '../shared/selftest_result.js';
 import { FileCache } from './cache.js';
-import { decode, fromImageData } from './image/decode.js';
+import { readImage } from './image/bitmap.js';
 import { preprocess } from './image/preprocess.js';
 import { interpret } from './postprocess.js';
 import { readReference, selfTest } from './selftest.js';
@@ -14,6 +13,7 @@ import { readReference, selfTest } from './selftest.js';
  * @typedef {import('../shared/protocol.js').LoadRequest} LoadRequest
  * @typedef {import('../shared/protocol.js').LoadProgress} LoadProgress
  * @typedef {import('../engines/index.js').Session} Session
+ * @typedef {import('../shared/protocol.js').Image} Image
  * @typedef {{session: Session, model: LoadRequest['model'], lastInput: Float32Array}} Current
  */
 
@@ -28,6 +28,11 @@ export class Runtime {
   #current = null;
   /** What was tested and passed, by engine, variant, back end, threads and build. @type {Map<string, import('../shared/selftest_result.js').SelfTestResult>} */
   #tested = new Map();
+
+  /** @param {(name: string) => Promise<import('../engines/index.js').Engine>} openEngine of those that there are */
+  constructor(openEngine) {
+    this.openEngine = openEngine;
+  }
 
   /** @param {boolean} hidden */
   setHidden(hidden) {
@@ -49,7 +54,7 @@ export class Runtime {
     /** @param {LoadProgress['phase']} phase */
     const enter = (phase) => onProgress({ phase, loaded: variant.bytes, total: variant.bytes });
     const [engine, { files, from_cache, notices }] = await Promise.all([
-      openEngine(variant.engine),
+      this.openEngine(variant.engine),
       this.cache.fetch(new URL(variant.folder, base).href, variant.files, {
         signal,
         onProgress: (loaded, total) => onProgress({ phase: 'download', loaded, total }),
@@ -119,7 +124,7 @@ export class Runtime {
 
   /**
    * Classify one image; raises what `decode` raises.
-   * @param {Blob | ImageData} image
+   * @param {Image} image
    * @param {{topk?: number, signal: AbortSignal}} options
    * @returns {Promise<import('../shared/protocol.js').Classification>}
    */
@@ -138,7 +143,7 @@ export class Runtime {
 
   /**
    * Classify images, through the model at once where the engine can; raises what `decode` raises, naming the image.
-   * @param {(Blob | ImageData)[]} images
+   * @param {Image[]} images
    * @param {{topk?: number, signal: AbortSignal}} options
    * @returns {Promise<import('../shared/protocol.js').Prediction[]>}
    */
@@ -206,12 +211,12 @@ async function firstRun(session, model) {
 
 /**
  * Return an image as the model's input, with its size and what is to be said of it.
- * @param {Blob | ImageData} image
+ * @param {Image} image
  * @param {Current['model']} model
  * @param {AbortSignal} signal
  */
 async function prepare(image, model, signal) {
-  const { pixels, width, height, notices } = image instanceof Blob ? await decode(image) : fromImageData(image);
+  const { pixels, width, height, notices } = await readImage(image);
   throwIfAborted(signal);
   return { values: preprocess(pixels, width, height, model.preprocess), width, height, notices };
 }

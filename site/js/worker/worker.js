@@ -5,7 +5,7 @@ import { serve } from '../shared/rpc.js';
 import { describeDevice } from './device.js';
 import { Runtime } from './runtime.js';
 
-const runtime = new Runtime();
+const runtime = new Runtime(openEngine);
 
 /** @type {import('../shared/rpc.js').Handlers<import('../shared/protocol.js').Requests>} */
 const handlers = {

@@ -44,7 +44,8 @@ def test_site_holds_what_its_pages_refer_to_and_nothing_else(built: Path) -> Non
     assert not [address for address in referred if address.startswith("/")]
     assert referred <= present
     assert weights <= present
-    assert {path for path in present if path.startswith("models/")} == weights
+    manifests = {model["manifest"] for model in read_site_data(built)["models"]}
+    assert {path for path in present if path.startswith("models/")} == weights | manifests
     assert "assets/left-over.js" not in present and "assets/chunk.EE.js" in present
     assert {".nojekyll", MARKER, *PAGES} <= present
 

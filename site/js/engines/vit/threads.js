@@ -1,5 +1,6 @@
 /** The other threads of our engine: workers on its memory, asleep between runs. */
 
+import { openScript } from '../../shared/worker_script.js';
 import { link } from './link.js';
 
 /** @typedef {import('./wasm.js').Instance} Instance */
@@ -16,7 +17,8 @@ const START_TIMEOUT_MS = 10_000;
  * @returns {Promise<() => void>}
  */
 export async function startThreads({ module, memory, exports }, threads, script) {
-  const workers = Array.from({ length: threads - 1 }, () => new Worker(script, { type: 'module' }));
+  const { address, close } = await openScript(script);
+  const workers = Array.from({ length: threads - 1 }, () => new Worker(address, { type: 'module' }));
   const end = () => {
     exports.quit();
     for (const worker of workers) worker.terminate();
@@ -31,6 +33,8 @@ export async function startThreads({ module, memory, exports }, threads, script)
   } catch (error) {
     end();
     throw error;
+  } finally {
+    close();
   }
   return end;
 }

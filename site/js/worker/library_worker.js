@@ -1,0 +1,22 @@
+/** The library's worker: the page's own runtime, with the one engine that the library brings along. */
+
+import { engine } from '../engines/vit/vit.js';
+import { VitError } from '../shared/errors.js';
+import { serve } from '../shared/rpc.js';
+import { Runtime } from './runtime.js';
+
+const runtime = new Runtime(async (name) => {
+  if (name === engine.name) return engine;
+  throw new VitError('bad_request', `The library has no engine “${name}”; it has: ${engine.name}.`);
+});
+
+/** @type {import('../shared/rpc.js').Handlers<import('../shared/protocol.js').LibraryRequests>} */
+const handlers = {
+  hello: (folder) => {
+    runtime.wasmPath = folder;
+  },
+  load: (request, context) => runtime.load(request, context),
+  classify: ({ image, topk }, { signal }) => runtime.classify(image, { topk, signal }),
+};
+
+serve(globalThis, handlers, { exclusive: ['load', 'classify'] });
