@@ -11,6 +11,7 @@ SCHEMA_VERSION = 1
 Weights = Literal["pretrained", "random", "checkpoint", "embedded"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
 CropMode = Literal["center", "squash", "border"]
+CropRounding = Literal["even", "down"]
 Probabilities = Literal["softmax", "sigmoid"]
 THREE = Meta(min_length=3, max_length=3)  # one value per colour channel
 
@@ -19,7 +20,8 @@ class Preprocess(Record, frozen=True, kw_only=True):
     """How an image becomes the model's input, as timm's evaluation transform does it.
 
     The shorter side is resized to floor(size / crop_pct) with antialiasing (`squash`: both sides), then
-    the centre `size`×`size` is cut out, scaled to 0..1 and normalised per channel.
+    the centre `size`×`size` is cut out, scaled to 0..1 and normalised per channel. Where the crop's offset is half a
+    pixel, `crop_rounding` goes to the even one, as torchvision does, or down, as transformers does.
     """
 
     size: PositiveInt
@@ -28,6 +30,7 @@ class Preprocess(Record, frozen=True, kw_only=True):
     interpolation: Interpolation
     mean: Annotated[tuple[Number, ...], THREE]
     std: Annotated[tuple[Positive, ...], THREE]
+    crop_rounding: CropRounding = "even"
 
 
 class Estimate(Record, frozen=True, kw_only=True):

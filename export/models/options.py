@@ -6,7 +6,9 @@ from typing import get_args
 
 from export.core.errors import RequestError
 from export.core.records import Interpolation
+from export.models.folder.files import CONFIG
 from export.models.request import ModelRequest, PreprocessOptions
+from export.models.source import beside, stated_architecture
 
 ONE_MODEL = ("checkpoint", "labels", "confidence", "mean", "std", "crop_pct", "interpolation", "image_size")
 
@@ -19,7 +21,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="pretrained (default) or random: the same architecture, untrained",
     )
     parser.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="your own weights: safetensors, or .pth/.ckpt of tensors"
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="your own weights: safetensors, .pth/.ckpt of tensors, or a folder saved by transformers or timm, which "
+        "says what the model is: --model can be left out",
     )
     parser.add_argument(
         "--labels",
@@ -41,6 +47,28 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--interpolation", choices=get_args(Interpolation), help="filter for resizing")
     group.add_argument(
         "--image-size", type=int, metavar="N", help="height and width of the model's input; positions are interpolated"
+    )
+
+
+def requested_model(args: argparse.Namespace, model: str | None, default: str) -> str:
+    """Return the name of the `model`, or where it was left out what the checkpoint says, else the default.
+
+    Raises `RequestError` for a checkpoint that does not say what it is.
+    """
+    if model is not None or args.checkpoint is None:
+        return model or default
+    checkpoint: Path = args.checkpoint
+    folder = beside(checkpoint)
+    if folder is not None:
+        return str(folder.absolute())
+    if not checkpoint.is_file():
+        return default  # said by the request
+    architecture = stated_architecture(checkpoint)
+    if architecture:
+        return f"timm/{architecture}"
+    raise RequestError(
+        f"--checkpoint {checkpoint} does not say what its architecture is, and there is no {CONFIG} beside it",
+        hint="pass it: --model NAME; or the folder that save_pretrained wrote: --checkpoint FOLDER",
     )
 
 
