@@ -1,5 +1,6 @@
 """A request for a model: which one, with which weights and labels. Standard library only."""
 
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,8 @@ def _named(entry: CatalogEntry, model: str) -> CatalogEntry:
 
 def architecture_kind(timm_name: str) -> str:
     """Return the first word of an architecture's name; a DeiT is a ViT."""
-    return "vit" if timm_name.startswith(("vit_", "deit_")) else timm_name.partition("_")[0].rstrip("0123456789")
+    word = re.match("[a-z]*", timm_name)
+    return "vit" if timm_name.startswith("deit_") else word[0] if word else ""
 
 
 def _check_checkpoint(path: Path) -> None:
