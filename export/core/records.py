@@ -62,7 +62,9 @@ class ModelSpec(Record, frozen=True, kw_only=True):
 
     `labels` is empty for a feature model (`features` is true then: the output is an embedding). Outputs become
     `probabilities` by softmax where one class excludes the others, by sigmoid for a single output or several labels.
-    `arguments` are those of `timm.create_model` beside the name. `confidence` is None where it was not fitted.
+    `arguments` are those of `timm.create_model` beside the name, as `export.models.architecture` takes them.
+    `confidence` is None where it was not fitted. `positions_from` is the image size that position embeddings were
+    learned at, where they are interpolated from it.
     """
 
     name: str
@@ -80,6 +82,7 @@ class ModelSpec(Record, frozen=True, kw_only=True):
     arguments: dict[str, Any] = field(default_factory=dict)
     probabilities: Probabilities = "softmax"
     confidence: Confidence | None = None
+    positions_from: PositiveInt | None = None
 
 
 class Verification(Record, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
         loaded, weights_sha256 = load_folder(request, folder, entry, config, tell)
     module, own = loaded.module, None if folder else embedded_model(request.name)
     preprocess = choose_preprocess(request, loaded, own.preprocess if own else None, tell)
-    arguments = resize(request.model, entry.timm_name, config, loaded, preprocess.size)
+    arguments, positions_from = resize(request.model, entry.timm_name, config, loaded, preprocess.size, tell)
     features = _classes(module) == 0
     outputs = _outputs(request.model, module, preprocess)
     spec = ModelSpec(
@@ -65,6 +65,7 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
         source=entry.source or f"{HUB}/{config.hf_hub_id or 'timm'}",
         arguments=arguments,
         probabilities=_probabilities(request, 0 if features else outputs, loaded.multi_label, tell),
+        positions_from=positions_from,
     )
     return replace(spec, confidence=confidence_for(request, spec, tell)), module
 

@@ -106,15 +106,18 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def resize(model: str, timm_name: str, config: PretrainedCfg, loaded: Loaded, size: int) -> dict[str, Any]:
-    """Bring a module whose size is fixed to images of another one, and return the arguments that create it again.
+def resize(
+    model: str, timm_name: str, config: PretrainedCfg, loaded: Loaded, size: int, tell: Callable[[str], None]
+) -> tuple[dict[str, Any], int | None]:
+    """Bring a module whose size is fixed to images of another one.
 
-    Positions are interpolated as timm does it. Raises `RequestError` when the module cannot have that size.
+    Returns the arguments that create it again, and the size that its position embeddings are interpolated from (as
+    timm does it), if they are. Raises `RequestError` when the module cannot have that size.
     """
     current = loaded.arguments.get("img_size", (config.test_input_size or config.input_size)[1])
     set_input_size: Any = getattr(loaded.module, "set_input_size", None)
     if set_input_size is None or size == current:
-        return loaded.arguments
+        return loaded.arguments, loaded.positions_from
     arguments = loaded.arguments | {"img_size": size}
     try:
         set_input_size(img_size=(size, size))
@@ -122,7 +125,11 @@ def resize(model: str, timm_name: str, config: PretrainedCfg, loaded: Loaded, si
         again.load_state_dict(loaded.module.state_dict())
     except Exception as error:  # timm raises several kinds for a size that is no multiple of patches or windows
         raise size_error(model, size, error) from error
-    return arguments
+    if getattr(loaded.module, "pos_embed", None) is None:
+        return arguments, None
+    own = int(current[0] if isinstance(current, tuple | list) else current)
+    tell(f"note: position embeddings are interpolated from images of {own}×{own} to {size}×{size}")
+    return arguments, own
 
 
 def size_error(model: str, size: int, error: Exception) -> RequestError:

@@ -48,6 +48,7 @@ class Loaded:
     `options` are the preprocessing that the file states, `classes` its names of classes with the key that they are
     under; `grey` tells that the model takes grey images, `multi_label` that the file states several labels a picture.
     `preprocess` is the whole preprocessing, and `timm_name` the architecture, where those assumed do not hold.
+    `positions_from` is the image size that position embeddings are interpolated from, if they are.
     """
 
     module: nn.Module
@@ -58,6 +59,7 @@ class Loaded:
     multi_label: bool = False
     preprocess: Preprocess | None = None
     timm_name: str = ""
+    positions_from: int | None = None
 
 
 @dataclass(slots=True)

@@ -58,7 +58,7 @@ def load_transformers(folder: ModelFolder, image_size: int | None, has_labels: b
     if "window_size" in arguments:
         check_windows(folder.config, arguments)
     classes = 0 if twin.head == "none" else _check_classes(folder, twin, tensors, request)
-    _fit_twin(folder, twin, arguments, tensors, tell)
+    positions_from = _fit_twin(folder, twin, arguments, tensors, tell)
     grey = _turn_grey(folder, twin, tensors, tell)
     arguments["num_classes"] = classes
     module = create(twin.timm_name, arguments)
@@ -72,6 +72,7 @@ def load_transformers(folder: ModelFolder, image_size: int | None, has_labels: b
         multi_label=folder.config.get("problem_type") == MULTI_LABEL,
         preprocess=preprocess,
         timm_name=twin.timm_name,
+        positions_from=positions_from,
     )
 
 
@@ -144,19 +145,12 @@ def _check_classes(folder: ModelFolder, twin: Twin, tensors: dict[str, Tensor], 
 
 def _fit_twin(
     folder: ModelFolder, twin: Twin, arguments: dict[str, Any], tensors: dict[str, Tensor], tell: Tell
-) -> None:
-    """Bring tensors to the twin's form: positions to its size, tokens to its names, the head to its layers."""
-    family = twin.family
-    if family.positions and "pos_embed" in tensors:
-        prefix = 1 + ("dist_token" in tensors)
-        side, own = arguments["img_size"] // arguments["patch_size"], twin.arguments["img_size"]
-        before = tensors["pos_embed"]
-        tensors["pos_embed"] = interpolate_positions(before, prefix, side, antialias=family.antialias)
-        if tensors["pos_embed"] is not before:
-            tell(
-                f"note: position embeddings are interpolated from images of {own}×{own} to "
-                f"{arguments['img_size']}×{arguments['img_size']}, as transformers does it"
-            )
+) -> int | None:
+    """Bring tensors to the twin's form: positions to its size, tokens to its names, the head to its layers.
+
+    Returns the image size that positions are interpolated from, if they are.
+    """
+    positions_from = _fit_positions(twin, arguments, tensors, tell)
     if arguments.get("no_embed_class") and {"pos_embed", "cls_token"} <= tensors.keys():
         move_class_position(tensors)
     if twin.head != "distilled" and "dist_token" in tensors:
@@ -165,6 +159,23 @@ def _fit_twin(
         split_head(tensors, arguments["embed_dim"])
     if twin.head == "none":
         tell(NO_CLASSES.format(folder.path.name))
+    return positions_from
+
+
+def _fit_positions(twin: Twin, arguments: dict[str, Any], tensors: dict[str, Tensor], tell: Tell) -> int | None:
+    if not twin.family.positions or "pos_embed" not in tensors:
+        return None
+    size, own = arguments["img_size"], int(twin.arguments["img_size"])
+    before, prefix = tensors["pos_embed"], 1 + ("dist_token" in tensors)
+    side = size // arguments["patch_size"]
+    tensors["pos_embed"] = interpolate_positions(before, prefix, side, antialias=twin.family.antialias)
+    if tensors["pos_embed"] is before:
+        return None
+    tell(
+        f"note: position embeddings are interpolated from images of {own}×{own} to {size}×{size}, "
+        "as transformers does it"
+    )
+    return own
 
 
 def _turn_grey(folder: ModelFolder, twin: Twin, tensors: dict[str, Tensor], tell: Tell) -> bool:

@@ -206,7 +206,8 @@ def test_positions_are_interpolated_when_asked_as_the_library_does(tmp_path: Pat
     kind, config = MODELS[case]
     model = make(kind, **config)
     folder = save(model, tmp_path / "mine")
-    _, module, said = quietly(folder, preprocess=PreprocessOptions(image_size=side))
+    spec, module, said = quietly(folder, preprocess=PreprocessOptions(image_size=side))
+    assert spec.positions_from == SIDE
     assert f"note: position embeddings are interpolated from images of 32×32 to {side}×{side}" in said[0]
     with torch.inference_mode():
         wanted = model(images(side=side), interpolate_pos_encoding=True).logits
@@ -217,7 +218,8 @@ def test_positions_are_interpolated_when_asked_as_the_library_does(tmp_path: Pat
 def test_dinov2_runs_at_the_size_that_images_are_prepared_at(tmp_path: Path, case: str) -> None:
     kind, config = MODELS[case]
     model = make(kind, **config | {"image_size": 56})
-    _, said = assert_agrees(save(model, tmp_path / "mine"), model)
+    spec, said = assert_agrees(save(model, tmp_path / "mine"), model)
+    assert spec.positions_from == 56
     assert any("interpolated from images of 56×56 to 32×32, as transformers does it" in note for note in said)
 
 
