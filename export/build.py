@@ -19,7 +19,7 @@ from export.core.console import run, say
 from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
 from export.models.catalog import DEFAULT_MODEL
-from export.models.options import add_model_options, check_one_model, read_model, requested_model
+from export.models.options import add_model_options, check_names, check_one_model, read_model, requested_model
 from export.page.site import BuildRequest, build_site
 from export.pipeline.runtimes import AUTO, ENGINES, default_recipes, find_engines, passed_over
 from export.quantization.recipes import DEFAULT_RECIPES, find_recipes
@@ -85,6 +85,7 @@ def read_request(argv: Sequence[str] | None) -> BuildRequest:
     names = tuple(dict.fromkeys(args.model or [requested_model(args, None, DEFAULT_MODEL)]))
     check_one_model(args, names)
     models = tuple(replace(read_model(args, name), confidence=args.confidence) for name in names)
+    check_names(models)
     if args.data is not None and not args.data.exists():
         raise RequestError(f"--data {args.data}: no such folder or archive", hint="check the path")
     engines = find_engines(args.engine)

@@ -19,11 +19,11 @@ WIDTHS = {192: "tiny", 384: "small", 768: "base", 1024: "large", 1280: "huge"}
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A `model_type`: its classes by the kind of their heads, and how fields and tensors become those of timm.
+    """A type of model: its classes by the kind of their `heads`, and how fields and tensors become those of timm.
 
-    `processor` is how its images are prepared where no file says. `resampling` says whether positions are interpolated
-    with antialiasing, as the family's own code does it; `any_size` that this happens by itself for images of another
-    size. `known` are the fields that `arguments` reads, or that change nothing.
+    `processor` is how its images are prepared where no file says. `positions` says that there are position embeddings,
+    `antialias` that they are interpolated with antialiasing, as the family's own code does it, and `any_size` that this
+    happens by itself for images of another size. `known` are the fields that `arguments` reads, or that change nothing.
     """
 
     title: str

@@ -63,7 +63,7 @@ def load_transformers(folder: ModelFolder, image_size: int | None, has_labels: b
     arguments["num_classes"] = classes
     module = create(twin.timm_name, arguments)
     _load(folder, module, tensors)
-    labels = (f"id2label of {folder.config.path.name}", twin.labels) if twin.labels and classes else None
+    labels = ("id2label", twin.labels) if twin.labels and classes else None
     return Loaded(
         module=module,
         arguments=arguments,

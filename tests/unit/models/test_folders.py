@@ -263,6 +263,13 @@ def test_the_folder_names_the_model(tmp_path: Path, path: str, name: str) -> Non
     assert name_of(tmp_path / path) == name
 
 
+def test_two_models_of_one_name_are_refused(sound: Path, tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        shutil.copytree(sound, tmp_path / place / "vit")
+    with pytest.raises(RequestError, match="are both named vit"):
+        main(["--model", str(tmp_path / "a/vit"), "--model", str(tmp_path / "b/vit")])
+
+
 def test_a_file_of_our_own_training_says_what_it_is(tmp_path: Path) -> None:
     save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors", metadata={"architecture": "vit_tiny_patch16_224"})
     assert stated_architecture(tmp_path / "a.safetensors") == "vit_tiny_patch16_224"
