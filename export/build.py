@@ -5,6 +5,8 @@ Examples:
   python -m export.build --model deit_t --recipe u8,f32          # pretrained weights, downloaded
   python -m export.build --model deit_t --weights random         # untrained: real sizes and latency, not predictions
   python -m export.build --model deit_s --checkpoint my.safetensors --labels my_labels.txt
+  python -m export.build --checkpoint my-vit/                    # a folder saved by Hugging Face transformers, or timm
+  python -m export.build --model hf_hub:USER/REPO                # such a repository of the model hub
 """
 
 import argparse
@@ -17,7 +19,7 @@ from export.core.console import run, say
 from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
 from export.models.catalog import DEFAULT_MODEL
-from export.models.options import add_model_options, check_one_model, read_model
+from export.models.options import add_model_options, check_names, check_one_model, read_model, requested_model
 from export.page.site import BuildRequest, build_site
 from export.pipeline.runtimes import AUTO, ENGINES, default_recipes, find_engines, passed_over
 from export.quantization.recipes import DEFAULT_RECIPES, find_recipes
@@ -33,7 +35,8 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         action="append",
         metavar="NAME",
-        help=f"catalog name or timm/NAME; repeatable (default: {DEFAULT_MODEL})",
+        help="catalog name, timm/NAME, a folder saved by transformers or timm, or hf_hub:USER/REPO; repeatable "
+        f"(default: what --checkpoint says, else {DEFAULT_MODEL})",
     )
     p.add_argument(
         "--recipe",
@@ -79,9 +82,10 @@ def parser() -> argparse.ArgumentParser:
 def read_request(argv: Sequence[str] | None) -> BuildRequest:
     """Turn the command line into a request; raises `RequestError` for invalid options."""
     args = parser().parse_args(argv)
-    names = tuple(dict.fromkeys(args.model or [DEFAULT_MODEL]))
+    names = tuple(dict.fromkeys(args.model or [requested_model(args, None, DEFAULT_MODEL)]))
     check_one_model(args, names)
     models = tuple(replace(read_model(args, name), confidence=args.confidence) for name in names)
+    check_names(models)
     if args.data is not None and not args.data.exists():
         raise RequestError(f"--data {args.data}: no such folder or archive", hint="check the path")
     engines = find_engines(args.engine)

@@ -23,7 +23,7 @@ from pathlib import Path
 from export.core.console import run, say
 from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS
-from export.models.options import add_model_options, read_model
+from export.models.options import add_model_options, read_model, requested_model
 from export.page.reports.evaluation_tables import confidence_section, verdicts
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
@@ -33,13 +33,20 @@ from export.quantization.evaluation.selection import ALL, BASELINES, select_reci
 from export.quantization.recipes import Recipe
 from export.quantization.resources import find_device
 
+DEFAULT = "fashion"
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     p = argparse.ArgumentParser(
         prog="python -m export.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--model", default="fashion", help="catalog name or timm/NAME (default: %(default)s)")
+    p.add_argument(
+        "--model",
+        metavar="NAME",
+        help="catalog name, timm/NAME, a folder saved by transformers or timm, or hf_hub:USER/REPO "
+        f"(default: what --checkpoint says, else {DEFAULT})",
+    )
     add_model_options(p)
     p.add_argument(
         "--recipe", default=ALL, metavar="A,B", help=f"recipes, {', '.join(BASELINES)}, or {ALL} (default: %(default)s)"
@@ -96,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.compare_devices:
         find_device("cuda")  # before any work is done
     recipes = select_recipes(args.recipe)
-    request = read_model(args, args.model)
+    request = read_model(args, requested_model(args, args.model, DEFAULT))
     folder = float_artifact(request, Store(args.artifacts))
     if args.compare_devices:
         _compare_devices(folder, recipes, args.calibration_data, args.out / "devices.json")
@@ -120,7 +127,7 @@ def _paths(text: str) -> tuple[Path, ...]:
 
 def _fit_confidence(args: argparse.Namespace, words: Sequence[str]) -> None:
     """Fit and measure a confidence, and print its figures."""
-    request = read_model(args, args.model)
+    request = read_model(args, requested_model(args, args.model, DEFAULT))
     folder = float_artifact(request, Store(args.artifacts))
     from export.quantization.evaluation.confidence_run import evaluate_confidence  # brings PyTorch
 

@@ -18,7 +18,7 @@ from export.core.files import replacing_file
 from export.core.paths import ARTIFACTS
 from export.core.units import format_bytes
 from export.models.catalog import DEFAULT_MODEL
-from export.models.options import add_model_options, read_model
+from export.models.options import add_model_options, read_model, requested_model
 from export.pipeline.build import quantize
 from export.pipeline.formats import FORMATS
 from export.pipeline.store import Store
@@ -38,7 +38,12 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"methods, each at 3 to 8 bits (recipes are named wB_METHOD or wBaB_METHOD):\n{methods}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--model", default=DEFAULT_MODEL, help="catalog name or timm/NAME (default: %(default)s)")
+    p.add_argument(
+        "--model",
+        metavar="NAME",
+        help="catalog name, timm/NAME, a folder saved by transformers or timm, or hf_hub:USER/REPO "
+        f"(default: what --checkpoint says, else {DEFAULT_MODEL})",
+    )
     add_model_options(p)
     p.add_argument("--data", type=Path, metavar="DIR", help="images to calibrate on: a folder, .zip or .tar")
     add_recipe_options(p)
@@ -66,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if path.suffix not in EXPORTS:
             raise RequestError(f"--out {path}: unknown suffix", hint=f"known suffixes: {', '.join(EXPORTS)}")
     recipe, resources = read_recipe(args), read_resources(args)
-    request = read_model(args, args.model)
+    request = read_model(args, requested_model(args, args.model, DEFAULT_MODEL))
     store = Store(args.artifacts)
     say(f"{request.name}: {recipe.title}")
     formats = tuple(dict.fromkeys(EXPORTS[path.suffix].name for path in args.out)) or ("safetensors",)

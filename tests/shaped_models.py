@@ -3,10 +3,10 @@
 from functools import lru_cache
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
+from export.models.architecture import create
 from export.models.randomise import randomise
 
 SMALL: dict[str, Any] = {
@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "class token": (VIT, {}),
     "distillation token": (DEIT, {}),
     "distilled features": (DEIT, {"num_classes": 0}),
+    "class token and mean": ("vit_class_and_mean", {"reg_tokens": 2}),
     "registers and LayerScale, features": (VIT, {"reg_tokens": 3, "init_values": 0.01, "num_classes": 0}),
     "positions of patches alone": (VIT, {"no_embed_class": True, "init_values": 0.1}),
     "normalised queries and keys": (VIT, {"qk_norm": True, "init_values": 0.1}),
@@ -46,7 +47,7 @@ def model(kind: str) -> tuple[nn.Module, Tensor]:
     """Return a module in float32 and an image `[1, 3, H, W]`; not to be changed."""
     name, arguments = KINDS[kind]
     chosen = SMALL | arguments
-    module = randomise(timm.create_model(name, pretrained=False, **chosen).eval(), seed=1).requires_grad_(False)
+    module = randomise(create(name, chosen).eval(), seed=1).requires_grad_(False)
     size = chosen["img_size"]
     height, width = size if isinstance(size, tuple) else (size, size)
     return module, torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))

@@ -11,6 +11,7 @@ SCHEMA_VERSION = 1
 Weights = Literal["pretrained", "random", "checkpoint", "embedded"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
 CropMode = Literal["center", "squash", "border"]
+CropRounding = Literal["even", "down"]
 Probabilities = Literal["softmax", "sigmoid"]
 THREE = Meta(min_length=3, max_length=3)  # one value per colour channel
 
@@ -19,7 +20,8 @@ class Preprocess(Record, frozen=True, kw_only=True):
     """How an image becomes the model's input, as timm's evaluation transform does it.
 
     The shorter side is resized to floor(size / crop_pct) with antialiasing (`squash`: both sides), then
-    the centre `size`×`size` is cut out, scaled to 0..1 and normalised per channel.
+    the centre `size`×`size` is cut out, scaled to 0..1 and normalised per channel. Where the crop's offset is half a
+    pixel, `crop_rounding` goes to the even one, as torchvision does, or down, as transformers does.
     """
 
     size: PositiveInt
@@ -28,6 +30,7 @@ class Preprocess(Record, frozen=True, kw_only=True):
     interpolation: Interpolation
     mean: Annotated[tuple[Number, ...], THREE]
     std: Annotated[tuple[Positive, ...], THREE]
+    crop_rounding: CropRounding = "even"
 
 
 class Estimate(Record, frozen=True, kw_only=True):
@@ -59,7 +62,9 @@ class ModelSpec(Record, frozen=True, kw_only=True):
 
     `labels` is empty for a feature model (`features` is true then: the output is an embedding). Outputs become
     `probabilities` by softmax where one class excludes the others, by sigmoid for a single output or several labels.
-    `arguments` are those of `timm.create_model` beside the name. `confidence` is None where it was not fitted.
+    `arguments` are those of `timm.create_model` beside the name, as `export.models.architecture` takes them.
+    `confidence` is None where it was not fitted. `positions_from` is the image size that position embeddings were
+    learned at, where they are interpolated from it.
     """
 
     name: str
@@ -77,6 +82,7 @@ class ModelSpec(Record, frozen=True, kw_only=True):
     arguments: dict[str, Any] = field(default_factory=dict)
     probabilities: Probabilities = "softmax"
     confidence: Confidence | None = None
+    positions_from: PositiveInt | None = None
 
 
 class Verification(Record, frozen=True, kw_only=True):

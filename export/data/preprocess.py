@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from export.core.errors import RequestError
-from export.core.records import Preprocess
+from export.core.records import CropRounding, Preprocess
 from export.data.signatures import recognise
 
 MAX_PIXELS = 64_000_000
@@ -102,7 +102,7 @@ def resize_and_crop(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray
     if (width, height) != pil_image.size:
         pil_image = pil_image.resize((width, height), FILTERS[preprocess.interpolation])
     fill = tuple(round(255 * mean) for mean in preprocess.mean) if preprocess.crop_mode == "border" else (0, 0, 0)
-    return np.array(_centre(pil_image, size, fill))
+    return np.array(_centre(pil_image, size, fill, preprocess.crop_rounding))
 
 
 def _scaled_size(width: int, height: int, scaled: int, crop_mode: str) -> tuple[int, int]:
@@ -116,14 +116,14 @@ def _scaled_size(width: int, height: int, scaled: int, crop_mode: str) -> tuple[
     return int(scaled * width / height), scaled
 
 
-def _centre(pil_image: Image.Image, size: int, fill: tuple[int, ...]) -> Image.Image:
+def _centre(pil_image: Image.Image, size: int, fill: tuple[int, ...], rounding: CropRounding) -> Image.Image:
     """Cut out the centre; sides that are too short are filled up first, the odd pixel to the right and below."""
     width, height = pil_image.size
     if width < size or height < size:
         padded = Image.new("RGB", (max(width, size), max(height, size)), fill)
         padded.paste(pil_image, (max(0, size - width) // 2, max(0, size - height) // 2))
         pil_image, (width, height) = padded, padded.size
-    left, top = round((width - size) / 2), round((height - size) / 2)  # to even, as torchvision rounds
+    left, top = (math.floor(gap / 2) if rounding == "down" else round(gap / 2) for gap in (width - size, height - size))
     return pil_image.crop((left, top, left + size, top + size))
 
 

@@ -3,6 +3,7 @@
 import difflib
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -96,7 +97,8 @@ TIMM_EQUIVALENTS = {
 MODELS_HINT = (
     f"catalog names: {', '.join(MODELS)}; any timm model: timm/NAME, listed by "
     "`python -c 'import timm; print(*timm.list_pretrained())'`; Hugging Face names with a timm equivalent: "
-    f"{', '.join(TIMM_EQUIVALENTS)}"
+    f"{', '.join(TIMM_EQUIVALENTS)}; a folder that transformers or timm saved, by its path; a repository of such files "
+    "on the hub: hf_hub:USER/REPO"
 )
 
 
@@ -114,11 +116,22 @@ def find_model(requested: str) -> CatalogEntry:
     owner, _, architecture = name.partition("/")
     if owner == "timm" and re.fullmatch(r"[a-z0-9_]+(\.[a-zA-Z0-9_]+)?", architecture):
         return CatalogEntry(name.replace("/", "-"), architecture, architecture, "", "")
+    if name and (name != requested or Path(requested).is_dir()):
+        raise RequestError(
+            f"--model {requested}: this command takes models of the catalog and of timm alone, no folder or repository",
+            hint=MODELS_HINT,
+        )
     of_timm = _names_of_timm(requested)
     raise RequestError(
         f"--model {requested!r}: there is no such model" + _nearest(requested, of_timm),
-        hint=f"pass --model {of_timm[0]}, as timm has it" if of_timm else MODELS_HINT,
+        hint=f"pass --model {of_timm[0]}, as timm has it" if of_timm else _other_sources(name),
     )
+
+
+def _other_sources(name: str) -> str:
+    """Return what can be passed instead of an unknown name, which may be a repository's."""
+    repository = re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
+    return (f"for the repository of that name on the hub: --model hf_hub:{name}; " if repository else "") + MODELS_HINT
 
 
 def _names_of_timm(requested: str) -> list[str]:

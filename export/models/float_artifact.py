@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
@@ -12,6 +11,7 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from export.core.records import ModelSpec
+from export.models.architecture import create
 
 SPEC, WEIGHTS, GOLDEN = "spec.json", "weights.safetensors", "golden.npz"
 
@@ -27,7 +27,7 @@ def write_model(spec: ModelSpec, module: nn.Module, inputs: NDArray[np.float32],
 def read_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
     """Rebuild the float module, in evaluation mode on the CPU, from its artifact alone."""
     spec = ModelSpec.read(folder / SPEC)
-    module = timm.create_model(spec.timm_name, pretrained=False, **spec.arguments)
+    module = create(spec.timm_name, spec.arguments)
     module.load_state_dict(load_file(folder / WEIGHTS))
     return spec, module.eval()
 

@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,22 @@ from torch import nn
 
 from export.core.console import say
 from export.core.errors import RequestError
-from export.core.files import hash_bytes, hash_file
+from export.core.files import hash_file
 from export.core.records import ModelSpec, Preprocess, Probabilities
 from export.data.embedded import embedded_model
 from export.data.labels.known import imagenet_labels, numbered_labels
 from export.data.labels.read import read_labels, stated_labels
+from export.models.architecture import create, hash_tensors, ready
 from export.models.catalog import HUB, MODELS_HINT, CatalogEntry
-from export.models.checkpoint.load import Architecture, Loaded, load_checkpoint
+from export.models.checkpoint.load import Loaded, describe_architecture, load_checkpoint
 from export.models.confidence import confidence_for
-from export.models.hub import fetch_weights
+from export.models.from_folder import load_folder
+from export.models.hub.weights import fetch_weights
 from export.models.packed_weights import read_packed_weights
 from export.models.preprocessing import choose_preprocess, resize, size_error
 from export.models.randomise import randomise
 from export.models.request import ModelRequest, weights_file
+from export.models.source import entry_of
 
 
 def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[ModelSpec, nn.Module]:
@@ -36,17 +38,22 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
     pretrained=False, **spec.arguments)` creates the same architecture again. Raises `RequestError` when the model is
     unknown, its weights cannot be obtained or do not fit, or the labels are not its own.
     """
-    entry, config = request.entry, _timm_config(request)
-    loaded, weights_sha256 = _make(request, config, tell)
-    module, own = loaded.module, embedded_model(request.name)
+    folder = request.folder()
+    entry = entry_of(folder) if folder else request.entry
+    config = _timm_config(request, entry)
+    if folder is None:
+        loaded, weights_sha256 = _make(request, config, tell)
+    else:
+        loaded, weights_sha256 = load_folder(request, folder, entry, config, tell)
+    module, own = loaded.module, None if folder else embedded_model(request.name)
     preprocess = choose_preprocess(request, loaded, own.preprocess if own else None, tell)
-    arguments = resize(request, config, loaded, preprocess.size)
+    arguments, positions_from = resize(request.model, entry.timm_name, config, loaded, preprocess.size, tell)
     features = _classes(module) == 0
     outputs = _outputs(request.model, module, preprocess)
     spec = ModelSpec(
         name=request.name,
-        title=entry.title,
-        timm_name=entry.timm_name if entry.embedded else _pinned(entry, config),
+        title=request.entry.title,
+        timm_name=loaded.timm_name or (entry.timm_name if entry.embedded else _pinned(entry, config)),
         weights=request.kind,
         weights_sha256=weights_sha256,
         preprocess=preprocess,
@@ -54,10 +61,11 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
         features=features,
         outputs=outputs,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        licence=_licence(request, config),
+        licence=entry.licence if folder else _licence(request, config),
         source=entry.source or f"{HUB}/{config.hf_hub_id or 'timm'}",
         arguments=arguments,
         probabilities=_probabilities(request, 0 if features else outputs, loaded.multi_label, tell),
+        positions_from=positions_from,
     )
     return replace(spec, confidence=confidence_for(request, spec, tell)), module
 
@@ -66,8 +74,8 @@ def _make(request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], No
     """Return the module as loaded, and the SHA-256 of its weights (their file's, if any)."""
     arguments = dict(request.entry.arguments)
     if request.kind == "random":
-        module = _ready(randomise(create(request.entry.timm_name, arguments), request.seed))
-        return Loaded(module, arguments), _hash_tensors(module)
+        module = ready(randomise(create(request.entry.timm_name, arguments), request.seed))
+        return Loaded(module, arguments), hash_tensors(module)
     path = weights_file(request) or fetch_weights(request.model, config)
     if request.kind == "pretrained":
         loaded = Loaded(_pretrained(request, path, arguments), arguments)
@@ -75,21 +83,11 @@ def _make(request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], No
         loaded = Loaded(create(request.entry.timm_name, arguments), arguments)
         loaded.module.load_state_dict(read_packed_weights(path))
     else:
-        loaded = load_checkpoint(path, _architecture(request, config, arguments), tell)
-    _ready(loaded.module)
+        loaded = load_checkpoint(
+            path, describe_architecture(request.model, request.entry.timm_name, config, arguments), tell
+        )
+    ready(loaded.module)
     return loaded, hash_file(path)
-
-
-def _architecture(request: ModelRequest, config: PretrainedCfg, arguments: dict[str, Any]) -> Architecture:
-    name = request.entry.timm_name
-    classifier, first = (
-        one if isinstance(one, str) else next(iter(one or ("",))) for one in (config.classifier, config.first_conv)
-    )
-    return Architecture(f"{request.model} ({name})", partial(create, name), arguments, classifier, first)
-
-
-def _ready(module: nn.Module) -> nn.Module:
-    return module.float().eval()
 
 
 def _classes(module: nn.Module) -> int:
@@ -97,15 +95,15 @@ def _classes(module: nn.Module) -> int:
     return int(count)
 
 
-def _timm_config(request: ModelRequest) -> PretrainedCfg:
-    name = request.entry.timm_name
+def _timm_config(request: ModelRequest, entry: CatalogEntry) -> PretrainedCfg:
+    name = entry.timm_name
     try:
         config = timm.get_pretrained_cfg(name)
     except RuntimeError:  # the architecture is known, the tag is not
         config = None
     if config is not None and timm.is_model(name):
         _check_input(request.model, config)
-        _check_labels(request, config)
+        _check_labels(request, entry, config)
         return config
     names = [*timm.list_models(), *timm.list_pretrained()]
     nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
@@ -124,8 +122,8 @@ def _check_input(model: str, config: PretrainedCfg) -> None:
         )
 
 
-def _check_labels(request: ModelRequest, config: PretrainedCfg) -> None:
-    classes = request.entry.arguments.get("num_classes", config.num_classes)
+def _check_labels(request: ModelRequest, entry: CatalogEntry, config: PretrainedCfg) -> None:
+    classes = entry.arguments.get("num_classes", config.num_classes)
     if request.labels and request.kind != "checkpoint" and classes == 0:
         raise RequestError(f"--labels {request.labels}: {request.model} has no classes; its output is an embedding")
 
@@ -133,12 +131,6 @@ def _check_labels(request: ModelRequest, config: PretrainedCfg) -> None:
 def _pinned(entry: CatalogEntry, config: PretrainedCfg) -> str:
     """Return the name with its tag, so that another version of timm means the same weights by it."""
     return entry.timm_name if "." in entry.timm_name or not config.tag else f"{entry.timm_name}.{config.tag}"
-
-
-def create(timm_name: str, arguments: dict[str, Any], **options: Any) -> nn.Module:
-    """Return timm's model of that name, without weights unless `options` say otherwise."""
-    module: nn.Module = timm.create_model(timm_name, **{"pretrained": False, **arguments, **options})
-    return module
 
 
 def _pretrained(request: ModelRequest, path: Path, arguments: dict[str, Any]) -> nn.Module:
@@ -211,8 +203,3 @@ def _licence(request: ModelRequest, config: PretrainedCfg) -> str:
     if request.kind == "checkpoint":
         return "not stated (own checkpoint)"
     return request.entry.licence or config.license or "not stated"
-
-
-def _hash_tensors(module: nn.Module) -> str:
-    """Return the SHA-256 of all tensors' bytes, in the module's order."""
-    return hash_bytes(b"".join(tensor.numpy().tobytes() for tensor in module.state_dict().values()))

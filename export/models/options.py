@@ -1,12 +1,15 @@
 """The command-line options that describe a model: declared for argparse, and read into a `ModelRequest`."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 from export.core.errors import RequestError
 from export.core.records import Interpolation
+from export.models.folder.files import CONFIG
 from export.models.request import ModelRequest, PreprocessOptions
+from export.models.source import beside, stated_architecture
 
 ONE_MODEL = ("checkpoint", "labels", "confidence", "mean", "std", "crop_pct", "interpolation", "image_size")
 
@@ -19,7 +22,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="pretrained (default) or random: the same architecture, untrained",
     )
     parser.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="your own weights: safetensors, or .pth/.ckpt of tensors"
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="your own weights: safetensors, .pth/.ckpt of tensors, or a folder saved by transformers or timm, which "
+        "says what the model is: --model can be left out",
     )
     parser.add_argument(
         "--labels",
@@ -44,6 +51,28 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def requested_model(args: argparse.Namespace, model: str | None, default: str) -> str:
+    """Return the name of the `model`, or where it was left out what the checkpoint says, else the default.
+
+    Raises `RequestError` for a checkpoint that does not say what it is.
+    """
+    if model is not None or args.checkpoint is None:
+        return model or default
+    checkpoint: Path = args.checkpoint
+    folder = beside(checkpoint)
+    if folder is not None:
+        return str(folder.absolute())
+    if not checkpoint.is_file():
+        return default  # said by the request
+    architecture = stated_architecture(checkpoint)
+    if architecture:
+        return f"timm/{architecture}"
+    raise RequestError(
+        f"--checkpoint {checkpoint} does not say what its architecture is, and there is no {CONFIG} beside it",
+        hint="pass it: --model NAME; or the folder that save_pretrained wrote: --checkpoint FOLDER",
+    )
+
+
 def read_model(args: argparse.Namespace, name: str) -> ModelRequest:
     """Return the request for the model of that name; raises `RequestError` for options that cannot be met."""
     return ModelRequest(
@@ -60,6 +89,15 @@ def read_model(args: argparse.Namespace, name: str) -> ModelRequest:
             image_size=args.image_size,
         ),
     )
+
+
+def check_names(requests: Sequence[ModelRequest]) -> None:
+    """Raise `RequestError` when two models have the same name, which is that of their folder."""
+    names = [request.name for request in requests]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        models = " and ".join(request.model for request in requests if request.name == twice)
+        raise RequestError(f"{models} are both named {twice}", hint="rename one of the folders")
 
 
 def check_one_model(args: argparse.Namespace, names: tuple[str, ...]) -> None:

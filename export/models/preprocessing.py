@@ -1,9 +1,9 @@
 """How images become a model's input: as requested, else as the checkpoint says, else as timm's validation does it."""
 
+import math
 from collections.abc import Callable
 from typing import Any, get_args
 
-import timm
 from msgspec.structs import replace
 from timm.data.model_config import resolve_input_data_config
 from timm.models import PretrainedCfg
@@ -11,6 +11,7 @@ from torch import nn
 
 from export.core.errors import RequestError
 from export.core.records import Interpolation, Preprocess
+from export.models.architecture import create
 from export.models.checkpoint.load import Loaded
 from export.models.request import ModelRequest
 
@@ -21,10 +22,12 @@ def choose_preprocess(
     request: ModelRequest, loaded: Loaded, embedded: Preprocess | None, tell: Callable[[str], None]
 ) -> Preprocess:
     """Return the preprocessing; `embedded` is that of the embedded model. `tell` is told what is not timm's own."""
-    chosen = embedded or _of_timm(request.model, loaded.module)
+    chosen = loaded.preprocess or embedded or of_timm(request.model, loaded.module)
     size = loaded.arguments.get("img_size", chosen.size)
     chosen = replace(chosen, size=size[0] if isinstance(size, tuple | list) else size)
-    if loaded.grey:
+    if loaded.preprocess:
+        tell(f"note: preprocessing as the folder says: {_in_words(chosen)}")
+    elif loaded.grey:
         chosen = replace(chosen, mean=_mean_channel(chosen.mean), std=_mean_channel(chosen.std))
     stated = _in_range(loaded.options)
     if "img_size" in loaded.arguments:
@@ -35,14 +38,19 @@ def choose_preprocess(
     chosen, changed = _apply(chosen, request.preprocess.given())
     if changed:
         tell(f"note: preprocessing as requested: {changed}")
-    if loaded.grey and not {"mean", "std"} <= stated.keys() | request.preprocess.given().keys():
+    if (
+        loaded.grey
+        and not loaded.preprocess
+        and not {"mean", "std"} <= stated.keys() | request.preprocess.given().keys()
+    ):
         tell(
             f"note: mean {chosen.mean[0]:.4g} and std {chosen.std[0]:.4g} are assumed; pass --mean and --std if not so"
         )
     return chosen
 
 
-def _of_timm(model: str, module: nn.Module) -> Preprocess:
+def of_timm(model: str, module: nn.Module) -> Preprocess:
+    """Return the preprocessing of timm's validation for an architecture."""
     config = resolve_input_data_config(module, use_test_size=True)
     if config["interpolation"] not in get_args(Interpolation):
         raise RequestError(
@@ -56,6 +64,16 @@ def _of_timm(model: str, module: nn.Module) -> Preprocess:
         interpolation=config["interpolation"],
         mean=tuple(map(float, config["mean"])),
         std=tuple(map(float, config["std"])),
+    )
+
+
+def _in_words(preprocess: Preprocess) -> str:
+    scaled = math.floor(preprocess.size / preprocess.crop_pct)
+    sides = "both sides" if preprocess.crop_mode == "squash" else "the shorter side"
+    crop = f", crop {preprocess.size}" if preprocess.size < scaled else ""
+    return (
+        f"{sides} {scaled}{crop}, {preprocess.interpolation}, mean {_text(preprocess.mean)}, "
+        f"std {_text(preprocess.std)}"
     )
 
 
@@ -88,23 +106,30 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def resize(request: ModelRequest, config: PretrainedCfg, loaded: Loaded, size: int) -> dict[str, Any]:
-    """Bring a module whose size is fixed to images of another one, and return the arguments that create it again.
+def resize(
+    model: str, timm_name: str, config: PretrainedCfg, loaded: Loaded, size: int, tell: Callable[[str], None]
+) -> tuple[dict[str, Any], int | None]:
+    """Bring a module whose size is fixed to images of another one.
 
-    Positions are interpolated as timm does it. Raises `RequestError` when the module cannot have that size.
+    Returns the arguments that create it again, and the size that its position embeddings are interpolated from (as
+    timm does it), if they are. Raises `RequestError` when the module cannot have that size.
     """
     current = loaded.arguments.get("img_size", (config.test_input_size or config.input_size)[1])
     set_input_size: Any = getattr(loaded.module, "set_input_size", None)
     if set_input_size is None or size == current:
-        return loaded.arguments
+        return loaded.arguments, loaded.positions_from
     arguments = loaded.arguments | {"img_size": size}
     try:
         set_input_size(img_size=(size, size))
-        again = timm.create_model(request.entry.timm_name, pretrained=False, **arguments)
+        again = create(timm_name, arguments)
         again.load_state_dict(loaded.module.state_dict())
     except Exception as error:  # timm raises several kinds for a size that is no multiple of patches or windows
-        raise size_error(request.model, size, error) from error
-    return arguments
+        raise size_error(model, size, error) from error
+    if getattr(loaded.module, "pos_embed", None) is None:
+        return arguments, None
+    own = int(current[0] if isinstance(current, tuple | list) else current)
+    tell(f"note: position embeddings are interpolated from images of {own}×{own} to {size}×{size}")
+    return arguments, own
 
 
 def size_error(model: str, size: int, error: Exception) -> RequestError:

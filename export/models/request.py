@@ -1,6 +1,7 @@
 """A request for a model: which one, with which weights and labels. Standard library only."""
 
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from export.core.records import Weights
 from export.data.archives import list_files
 from export.data.signatures import read_head, recognise
 from export.models.catalog import CatalogEntry, find_model
-
-WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")  # as trainers name them; any will do
+from export.models.folder.files import ModelFolder
+from export.models.source import entry_of, find_folder, is_folder, repository_entry, repository_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +50,9 @@ class PreprocessOptions:
 class ModelRequest:
     """A model as requested, checked as far as names and files tell; raises `RequestError`.
 
-    `model` is a catalog name, `timm/NAME` or a Hugging Face name with a timm equivalent. `weights` are those requested,
-    None for the default; `kind` is what will be used. `checkpoint` and `labels` are files, `labels` also a folder of
+    `model` is a catalog name, `timm/NAME`, a Hugging Face name with a timm equivalent, a folder as transformers or timm
+    saves one, or such a repository of the hub, `hf_hub:USER/REPO`. `weights` are those requested, None for the default;
+    `kind` is what will be used. `checkpoint` and `labels` are files, `checkpoint` also such a folder, `labels` one of
     class folders; `seed` is that of random weights. With `multi_label`, outputs do not exclude each other. `confidence`
     is a file that `python -m export.evaluate --confidence` wrote.
     """
@@ -65,14 +67,15 @@ class ModelRequest:
     confidence: Path | None = None
 
     def __post_init__(self) -> None:
-        entry = find_model(self.model)
+        if self.checkpoint is not None:
+            _check_checkpoint(self.checkpoint)
+        entry = self.entry
         if self.checkpoint is not None:
             if self.weights not in (None, "checkpoint"):
                 raise RequestError(
                     f"--checkpoint {self.checkpoint} and --weights {self.weights} are mutually exclusive",
                     hint="leave one of them out",
                 )
-            _check_checkpoint(self.checkpoint)
         elif self.weights == "checkpoint":
             raise RequestError(
                 "weights from a checkpoint were requested, but no file was given", hint="pass --checkpoint FILE"
@@ -92,8 +95,16 @@ class ModelRequest:
 
     @property
     def entry(self) -> CatalogEntry:
-        """The model's catalog entry."""
-        return find_model(self.model)
+        """The model's catalog entry; that of a repository on the hub says no architecture before it is fetched."""
+        folder = self.folder(download=False)
+        if folder is not None:
+            return _named(entry_of(folder), self.model)
+        repository = repository_of(self.model)
+        return repository_entry(repository) if repository else find_model(self.model)
+
+    def folder(self, *, download: bool = True) -> ModelFolder | None:
+        """Return the folder that the model is read from, fetched from the hub where it is a repository, or None."""
+        return find_folder(self.model, self.checkpoint, download=download)
 
     @property
     def name(self) -> str:
@@ -103,22 +114,41 @@ class ModelRequest:
     @property
     def kind(self) -> Weights:
         """Where the weights come from."""
-        if self.checkpoint is not None:
+        if self.checkpoint is not None or (is_folder(self.model) and self.weights != "random"):
             return "checkpoint"
         if self.entry.embedded and self.weights != "random":
             return "embedded"
         return self.weights or "pretrained"
 
 
+def _named(entry: CatalogEntry, model: str) -> CatalogEntry:
+    """Return a folder's entry under the name of the model that is requested with it, if one is."""
+    if is_folder(model):
+        return entry
+    requested = find_model(model)
+    kinds = [architecture_kind(one.timm_name) for one in (entry, requested)]
+    if kinds[0] != kinds[1]:
+        raise RequestError(
+            f"--model {model} is a {kinds[1]}, but the folder of the checkpoint holds a {kinds[0]}",
+            hint="leave --model out: the folder's config.json says what it is",
+        )
+    return replace(entry, name=requested.name, title=requested.title)
+
+
+def architecture_kind(timm_name: str) -> str:
+    """Return the first word of an architecture's name; a DeiT is a ViT."""
+    word = re.match("[a-z]*", timm_name)
+    return "vit" if timm_name.startswith("deit_") else word[0] if word else ""
+
+
 def _check_checkpoint(path: Path) -> None:
     if path.is_dir():
-        files = sorted(file.name for file in path.iterdir() if file.suffix in WEIGHTS_SUFFIXES)
-        raise RequestError(
-            f"--checkpoint {path} is a folder",
-            hint=f"pass one file of weights, such as {path / files[0] if files else 'FILE.safetensors'}",
-        )
+        return
     if not path.is_file():
-        raise RequestError(f"--checkpoint {path} does not exist", hint="check the path; pass one file of weights")
+        raise RequestError(
+            f"--checkpoint {path} does not exist",
+            hint="check the path; pass one file of weights, or the folder that save_pretrained wrote",
+        )
     kind = recognise(read_head(path))
     if kind is not None:
         raise RequestError(f"--checkpoint {path} is {kind.title}", hint=kind.hint)
@@ -151,17 +181,21 @@ def _companions(request: ModelRequest) -> dict[str, Path]:
 def describe(request: ModelRequest) -> dict[str, Any]:
     """Return what decides the loaded model besides code and packages, for the key of its artifact.
 
-    Names, the seed of random weights, and the SHA-256 of every file that is read; imports nothing heavy.
-    Raises `ArtifactError` when the embedded weights are missing.
+    Names, the seed of random weights, and the SHA-256 of every file that is read; imports nothing heavy. A repository
+    of the hub is fetched. Raises `ArtifactError` when the embedded weights are missing, `RequestError` where a folder
+    or repository cannot be read.
     """
-    path = weights_file(request)
+    folder = request.folder()
+    path = None if folder else weights_file(request)
+    entry = entry_of(folder) if folder else request.entry
     return {
         "name": request.name,
-        "timm_name": request.entry.timm_name,
-        "arguments": dict(request.entry.arguments),
+        "timm_name": entry.timm_name,
+        "arguments": dict(entry.arguments),
         "kind": request.kind,
         "seed": request.seed if request.kind == "random" else None,
         "weights": hash_file(path) if path else None,
+        "folder": {file.name: hash_file(file) for file in folder.read} if folder else None,
         "multi_label": request.multi_label,
         "preprocess": request.preprocess.given(),
         "labels": _hash_labels(request.labels) if request.labels else None,

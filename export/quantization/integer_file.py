@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
@@ -23,6 +22,7 @@ from export.core.errors import ArtifactError
 from export.core.files import hash_bytes, write_atomically
 from export.core.records import ModelSpec
 from export.core.schema import checked, parse_json
+from export.models.architecture import create
 from export.quantization.layers.discovery import decompose_attention, reset_batch_norm
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear, Weight
 from export.quantization.layers.packing import pack, unpack
@@ -122,7 +122,7 @@ def load_quantized(path: Path) -> QuantizedModel:
     """
     header, tensors = read_tensors(path)
     spec, recipe, layers = _read_header(header, path)
-    module = timm.create_model(spec.timm_name, pretrained=False, **spec.arguments).eval()
+    module = create(spec.timm_name, spec.arguments).eval()
     decompose_attention(module)
     for name, record in layers.items():
         _load_layer(module, name, record, tensors)

@@ -156,7 +156,7 @@ static RowRange needed_rows(const Run *run, int index) {
 // The mean of tokens, after LayerNorm where each has one.
 static void pool_mean(const Run *run, float *to) {
   const Description *d = &model.sizes;
-  const int begin = d->pool == POOL_AVG ? d->prefix : 0;
+  const int begin = d->pool == POOL_AVG_ALL ? 0 : d->prefix;
   for (int k = 0; k < d->dim; k += 4) store(to + k, splat(0));
   for (int token = begin; token < model.attention.tokens; token++) {
     const float *x = run->buffers->stream + (size_t)token * d->dim;
@@ -172,7 +172,7 @@ static void head(const Run *run, int index, float *out) {
   const Description *d = &model.sizes;
   float *pooled = run->buffers->pooled;
   const float *token = run->buffers->stream + (size_t)index * d->dim;
-  if (d->pool != POOL_TOKEN) pool_mean(run, pooled);
+  if (d->pool != POOL_TOKEN && (d->pool != POOL_TOKEN_AVG || index > 0)) pool_mean(run, pooled);
   else if (d->flags & FLAG_NORM) layernorm(&model.norm, token, d->dim, pooled);
   else __builtin_memcpy(pooled, token, d->dim * sizeof(float));
   if (d->flags & FLAG_FC_NORM) layernorm(&model.fc_norm, pooled, d->dim, pooled);

@@ -17,10 +17,11 @@ static int sizes_fit(const Description *d) {
 }
 
 static int options_fit(const Description *d) {
-  return within(d->pool, POOL_TOKEN, POOL_AVG_ALL) && within(d->flags, 0, FLAG_ALL) &&
-         within(d->floats, 0, FLOAT_ALL) && within(d->classifiers, 1, 2) &&
-         (d->classifiers == 1 || (d->pool == POOL_TOKEN && d->prefix >= 2)) &&
-         (d->pool != POOL_TOKEN || d->prefix >= 1);
+  const int first_token = d->pool == POOL_TOKEN || d->pool == POOL_TOKEN_AVG;
+  const int second = d->pool == POOL_TOKEN_AVG ? d->classes > 0 : d->pool == POOL_TOKEN && d->prefix >= 2;
+  return within(d->pool, POOL_TOKEN, POOL_TOKEN_AVG) && within(d->flags, 0, FLAG_ALL) &&
+         within(d->floats, 0, FLOAT_ALL) && within(d->classifiers, 1, 2) && (!first_token || d->prefix >= 1) &&
+         (d->classifiers == 1 ? d->pool != POOL_TOKEN_AVG : second);
 }
 
 Fault describe_model(Model *m, const Description *d) {

@@ -66,6 +66,8 @@ CASES: dict[str, tuple[str, dict[str, Any], str | Recipe]] = {
     "pooled token normalised": (VIT, {"fc_norm": True, "num_classes": 13}, "w8a8_smoothquant"),
     "never normalised": (VIT, {"final_norm": False, "num_classes": 1}, "w8_dynamic"),
     "distilled, features": (DISTILLED, {"num_classes": 0, "depth": 1}, "w8a8_aqer"),
+    "class token and mean": ("vit_class_and_mean", {"reg_tokens": 3, "no_embed_class": True}, "w8a8_gptq"),
+    "class token and mean, in float": ("vit_class_and_mean", {}, ruled("dynamic", 8, {"head*": None})),
     # Blocks.
     "queries and keys normalised": (VIT, {"qk_norm": True}, searched(8, 8)),
     "queries and keys normalised, own ranges": (VIT, {"qk_norm": True, "init_values": 0.1}, "w8_dynamic"),

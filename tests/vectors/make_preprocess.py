@@ -1,11 +1,14 @@
 """Write `preprocess.json` and `preprocess.bin`: images and what timm's evaluation transform makes of them.
 
+The last are those of the image processors of transformers, whose crops lie elsewhere.
+
 Both implementations of the preprocessing, Python's and JavaScript's, are tested against these vectors.
 Run: python tests/vectors/make_preprocess.py
 """
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +46,13 @@ CASES = [
     (400, 3, 16, 0.875, "center", "bicubic", IMAGENET),
     (1, 1, 16, 0.875, "center", "bicubic", IMAGENET),
 ]
+# As above, by transformers: crops whose offset is 1.5 pixels in one dimension, or both.
+ROUNDED_DOWN = [
+    (53, 36, 24, 24 / 27, "center", "bilinear", IMAGENET),
+    (36, 53, 24, 24 / 27, "center", "bicubic", HALVES),
+    (29, 64, 21, 21 / 24, "squash", "bicubic", IMAGENET),
+]
+RESAMPLE = {"bilinear": 2, "bicubic": 3}
 
 
 def make_image(width: int, height: int, seed: int) -> np.ndarray:
@@ -68,11 +78,34 @@ def expected(image: np.ndarray, preprocess: dict) -> tuple[np.ndarray, np.ndarra
     return before.numpy().transpose(1, 2, 0), after.numpy()
 
 
+def expected_of_transformers(image: np.ndarray, preprocess: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `expected` does, with the pixels of an image processor on Pillow, normalised as timm does it."""
+    from torchvision.transforms import functional
+    from transformers import ViTImageProcessorPil
+
+    size, scaled = preprocess["size"], math.floor(preprocess["size"] / preprocess["crop_pct"])
+    squashed = preprocess["crop_mode"] == "squash"
+    processor = ViTImageProcessorPil(
+        size={"height": scaled, "width": scaled} if squashed else {"shortest_edge": scaled},
+        resample=RESAMPLE[preprocess["interpolation"]],
+        do_center_crop=True,
+        crop_size={"height": size, "width": size},
+        do_rescale=False,
+        do_normalize=False,
+    )
+    before = np.asarray(processor(Image.fromarray(image))["pixel_values"][0]).transpose(1, 2, 0)
+    tensor = functional.to_tensor(np.ascontiguousarray(before))
+    return before, functional.normalize(tensor, preprocess["mean"], preprocess["std"]).numpy()
+
+
 def main() -> None:
     """Write both files beside this script."""
     data = bytearray()
     cases = []
-    for seed, (width, height, size, crop_pct, crop_mode, interpolation, (mean, std)) in enumerate(CASES):
+    rows = [(row, {}, expected) for row in CASES]
+    rows += [(row, {"crop_rounding": "down"}, expected_of_transformers) for row in ROUNDED_DOWN]
+    for seed, (row, more, make) in enumerate(rows):
+        width, height, size, crop_pct, crop_mode, interpolation, (mean, std) = row
         preprocess = {
             "size": size,
             "crop_pct": crop_pct,
@@ -80,9 +113,10 @@ def main() -> None:
             "interpolation": interpolation,
             "mean": mean,
             "std": std,
+            **more,
         }
         image = make_image(width, height, seed)
-        before, after = expected(image, preprocess)
+        before, after = make(image, preprocess)
         tensor = np.ascontiguousarray(after.transpose(1, 2, 0), "<f4")
         case = {"width": width, "height": height, "preprocess": preprocess, "image": len(data)}
         data += image.tobytes()

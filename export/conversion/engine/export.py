@@ -27,12 +27,14 @@ from export.conversion.engine.run import run_engine
 from export.conversion.engine.tensors import Tensors, add_linear, add_norm, add_products, kind_of, refuse
 from export.core.errors import VerificationError
 from export.core.fidelity import Comparison, compare
+from export.models.architecture import ClassAndMean
 from export.models.float_artifact import run_model
 from export.quantization.integer_file import FILE as INTEGER_FILE
 from export.quantization.integer_file import QuantizedModel, load_quantized, write_safetensors
 from export.quantization.layers.modules import QuantConv2d
 
 FILE = "model.vit"
+SECOND: dict[type[nn.Module], str] = {VisionTransformerDistilled: "head_dist", ClassAndMean: "head_mean"}
 
 
 def convert_engine(
@@ -76,7 +78,7 @@ def to_engine(model: QuantizedModel, path: Path) -> None:
 
 def plan_of(module: nn.Module) -> tuple[dict[str, Any], Tensors]:
     """Return the sizes and the tensors of a quantized module; raises `UnsupportedError`."""
-    if type(module) not in (VisionTransformer, VisionTransformerDistilled):
+    if type(module) not in (VisionTransformer, *SECOND):
         raise refuse("the model", f"is a {type(module).__name__}, not timm's VisionTransformer")
     assert isinstance(module, VisionTransformer)
     tensors = Tensors()
@@ -177,15 +179,17 @@ def _add_end(tensors: Tensors, module: VisionTransformer) -> int:
         if not isinstance(norm, nn.Identity):
             add_norm(tensors, name, norm)
             flags |= FLAGS[name]
-    if isinstance(module, VisionTransformerDistilled) and flags & FLAGS["fc_norm"]:
+    if type(module) in SECOND and flags & FLAGS["fc_norm"]:
         raise refuse("fc_norm", "comes before two classifiers")
+    if isinstance(module, ClassAndMean) and not module.num_classes:
+        raise refuse("the output", "is the class token beside the mean of the patches' tokens, without classifiers")
     for name in _classifiers(module):
         add_linear(tensors, name, module.get_submodule(name), may_be_float=True)
     return flags
 
 
 def _classifiers(module: VisionTransformer) -> list[str]:
-    names = ["head", "head_dist"] if isinstance(module, VisionTransformerDistilled) else ["head"]
+    names = ["head", *([SECOND[type(module)]] if type(module) in SECOND else [])]
     return [name for name in names if not isinstance(module.get_submodule(name), nn.Identity)]
 
 
@@ -206,7 +210,7 @@ def _sizes(module: VisionTransformer, flags: int, tensors: Tensors) -> dict[str,
     )
     if len({f"{name}.input" in tensors.values for name in classifiers}) > 1:
         raise refuse("the two classifiers", "differ in whether their inputs stay float")
-    with_prefix = module.global_pool == "avg" and module.pool_include_prefix
+    pool = "avg_all" if module.global_pool == "avg" and module.pool_include_prefix else module.global_pool
     sizes = {
         "height": embed.img_size[0],
         "width": embed.img_size[1],
@@ -218,9 +222,9 @@ def _sizes(module: VisionTransformer, flags: int, tensors: Tensors) -> dict[str,
         "hidden": hidden,
         "depth": len(module.blocks),
         "prefix": module.num_prefix_tokens,
-        "pool": POOLS["avg_all" if with_prefix else module.global_pool],
+        "pool": POOLS["token_avg" if isinstance(module, ClassAndMean) else pool],
         "classes": module.num_classes if classifiers else 0,
-        "classifiers": 2 if isinstance(module, VisionTransformerDistilled) else 1,
+        "classifiers": 2 if type(module) in SECOND else 1,
         "flags": flags,
         "epsilon": epsilons.pop(),
         "floats": floats,

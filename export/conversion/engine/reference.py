@@ -155,16 +155,19 @@ class EngineReference:
         if self._has("norm"):
             x = self._norm("norm", x)
         pooled = x[: self.sizes["classifiers"]]
-        if self.sizes["pool"] != POOLS["token"]:
-            chosen = x if self.sizes["pool"] == POOLS["avg_all"] else x[self.sizes["prefix"] :]
+        pool, second = self.sizes["pool"], "head_dist"
+        if pool != POOLS["token"]:
+            chosen = x if pool == POOLS["avg_all"] else x[self.sizes["prefix"] :]
             total = np.zeros_like(x[:1])
             for row in chosen:
                 total = total + row
             pooled = total / np.float32(len(chosen))
+        if pool == POOLS["token_avg"]:
+            pooled, second = np.concatenate([x[:1], pooled]), "head_mean"
         if self._has("fc_norm"):
             pooled = self._norm("fc_norm", pooled)
         if self.sizes["classes"]:
-            names = ("head", "head_dist")[: len(pooled)]
+            names = ("head", second)[: len(pooled)]
             pooled = np.concatenate([self._linear(name, row[None]) for name, row in zip(names, pooled, strict=True)])
         outcome: Floats = pooled[0] if len(pooled) == 1 else (pooled[0] + pooled[1]) / np.float32(2)
         return outcome

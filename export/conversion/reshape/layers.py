@@ -205,7 +205,7 @@ class OutputHead(nn.Module):
 
     def __init__(self, parts: extracted.OutputHead) -> None:
         super().__init__()
-        self.mean, self.norm_after_mean = parts.mean, parts.norm_after_mean
+        self.mean, self.norm_after_mean, self.mean_from = parts.mean, parts.norm_after_mean, parts.mean_from
         self.norm = optional_norm(parts.norm)
         self.classifiers = nn.ModuleList(Linear(layer) for layer in parts.classifiers)
 
@@ -219,7 +219,8 @@ class OutputHead(nn.Module):
             x = self.norm(x)
         if not self.classifiers:
             return x
-        tokens = [x] if len(self.classifiers) == 1 else [x[:1], x[1:]]
+        second = x[self.mean_from :].mean(0, keepdim=True) if self.mean_from else x[1:]
+        tokens = [x] if len(self.classifiers) == 1 else [x[:1], second]
         results: list[Tensor] = [layer(token) for layer, token in zip(self.classifiers, tokens, strict=True)]
         return results[0] if len(results) == 1 else (results[0] + results[1]) / 2
 

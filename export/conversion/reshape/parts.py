@@ -16,6 +16,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from export.core.errors import ConversionError
+from export.models.architecture import ClassAndMean
 from export.quantization.layers.modules import Product
 
 
@@ -86,6 +87,7 @@ class OutputHead:
 
     They are normalised (after pooling, with `norm_after_mean`) and, with `mean`, averaged into one. Then each of the
     `classifiers` reads its own token, and their logits are averaged; without classifiers the token is the output.
+    With `mean_from`, the second classifier reads the mean of the tokens from that one on.
     """
 
     first: int
@@ -94,6 +96,7 @@ class OutputHead:
     norm: Norm | None
     norm_after_mean: bool
     classifiers: tuple[Affine, ...]
+    mean_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ ACTIVATIONS: dict[type[nn.Module], str] = {
 
 def extract_parts(module: nn.Module) -> TransformerParts:
     """Return the parts of a model with float weights; raises `ConversionError`, with the reason, for unusual parts."""
-    if type(module) not in (VisionTransformer, VisionTransformerDistilled):
+    if type(module) not in (VisionTransformer, VisionTransformerDistilled, ClassAndMean):
         raise _unsupported("the model", f"is a {type(module).__name__}, not timm's VisionTransformer")
     assert isinstance(module, VisionTransformer)
     prefix, positions = _tokens(module)
@@ -244,6 +247,8 @@ def _attention(name: str, layer: Any) -> Attention:
 
 
 def _output_head(module: VisionTransformer) -> OutputHead:
+    if isinstance(module, ClassAndMean):
+        return _class_and_mean(module)
     distilled = isinstance(module, VisionTransformerDistilled)
     if module.attn_pool is not None or module.global_pool not in ("token", "avg"):
         raise _unsupported("the pooling", f"{module.global_pool or 'none'!r} is not the class token or the mean")
@@ -258,3 +263,13 @@ def _output_head(module: VisionTransformer) -> OutputHead:
         first = 0 if module.pool_include_prefix else module.num_prefix_tokens
         count, mean = module.patch_embed.num_patches + module.num_prefix_tokens - first, True
     return OutputHead(first, count, mean, before or after, after is not None, tuple(classifiers))
+
+
+def _class_and_mean(module: ClassAndMean) -> OutputHead:
+    if not module.num_classes:
+        raise _unsupported("the output", "is the class token beside the mean of the patches' tokens")
+    if not isinstance(module.fc_norm, nn.Identity):
+        raise _unsupported("fc_norm", "comes before two classifiers")
+    classifiers = (_affine("head", module.head), _affine("head_mean", module.head_mean))
+    tokens = module.patch_embed.num_patches + module.num_prefix_tokens
+    return OutputHead(0, tokens, False, _norm("norm", module.norm), False, classifiers, module.num_prefix_tokens)

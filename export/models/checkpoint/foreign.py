@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from export.models.catalog import TIMM_EQUIVALENTS
-
 FROM_TIMM = "save the weights of a timm model of this architecture; its tensors are named blocks.0.attn.qkv.weight …"
 
 
@@ -36,7 +34,8 @@ FOREIGN = tuple(
             "has the tensor names of Hugging Face transformers",
             r"(^|\.)(embeddings\.patch_embeddings\.|encoder\.layers?\.\d+\.(attention\.attention|layernorm_|norm1|self_attn)"
             r"|encoder\.layers\.\d+\.blocks\.\d+\.attention)",
-            f"{FROM_TIMM}; published ones load by name: {', '.join(TIMM_EQUIVALENTS)}",
+            "leave --model out and pass the folder that save_pretrained wrote, whose config.json says what the model "
+            "is: --checkpoint FOLDER; a repository of the hub: --model hf_hub:USER/REPO",
         ),
         (
             "has the tensor names of torchvision",

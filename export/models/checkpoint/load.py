@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from export.core.console import several
 from export.core.errors import RequestError
+from export.core.records import Preprocess
+from export.models.architecture import create
 from export.models.checkpoint.content import SAVE, read_content
 from export.models.checkpoint.fit import compare_tensors, load_whole, misfit_error, translated
 from export.models.checkpoint.foreign import find_foreign
@@ -43,6 +47,8 @@ class Loaded:
 
     `options` are the preprocessing that the file states, `classes` its names of classes with the key that they are
     under; `grey` tells that the model takes grey images, `multi_label` that the file states several labels a picture.
+    `preprocess` is the whole preprocessing, and `timm_name` the architecture, where those assumed do not hold.
+    `positions_from` is the image size that position embeddings are interpolated from, if they are.
     """
 
     module: nn.Module
@@ -51,6 +57,9 @@ class Loaded:
     classes: tuple[str, Any] | None = None
     grey: bool = False
     multi_label: bool = False
+    preprocess: Preprocess | None = None
+    timm_name: str = ""
+    positions_from: int | None = None
 
 
 @dataclass(slots=True)
@@ -67,12 +76,26 @@ class _Fitting:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+def describe_architecture(model: str, timm_name: str, config: PretrainedCfg, arguments: dict[str, Any]) -> Architecture:
+    """Return timm's architecture of that name, for the `model` as requested."""
+    classifier, first = (
+        one if isinstance(one, str) else next(iter(one or ("",))) for one in (config.classifier, config.first_conv)
+    )
+    return Architecture(f"{model} ({timm_name})", partial(create, timm_name), arguments, classifier, first)
+
+
 def load_checkpoint(path: Path, architecture: Architecture, tell: Callable[[str], None]) -> Loaded:
     """Load a file of weights; raises `RequestError` when it is none or does not fit.
 
     `tell` is called with a note on which of the file's tensors are used, and how they differ from the architecture.
     """
-    content = read_content(path)
+    return load_content(path, read_content(path), architecture, tell)
+
+
+def load_content(
+    path: Path, content: Mapping[str, Any], architecture: Architecture, tell: Callable[[str], None]
+) -> Loaded:
+    """Load what was read from a file of weights, or from all parts of which `path` is the first."""
     tensors = flatten(content)
     if not tensors:
         others = [f"{name} ({type(value).__name__})" for name, value in content.items()]

@@ -18,7 +18,7 @@ from export.data.labels.known import imagenet_synsets
 from export.models.checkpoint.content import read_content
 from export.models.checkpoint.options import read_options
 from export.models.checkpoint.tensors import flatten, select
-from export.models.hub import fetch_weights
+from export.models.hub.weights import fetch_weights
 from export.models.packed_weights import read_packed_weights
 from export.models.request import ModelRequest, weights_file
 

@@ -11,6 +11,7 @@
  * @property {'nearest' | 'bilinear' | 'bicubic' | 'box' | 'hamming' | 'lanczos'} interpolation
  * @property {number[]} mean
  * @property {number[]} std
+ * @property {'even' | 'down'} [crop_rounding] of the crop's offset, where it is half a pixel; even by default
  *
  * When a prediction can be believed: logits are divided by `temperature` before softmax, and an image whose energy score
  * at `energy_temperature` is below `threshold` is called unknown.

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from timm.models import PretrainedCfg
 
 from export.core.errors import RequestError
-from export.models.hub import fetch_weights
+from export.models.hub.weights import fetch_weights
 from export.models.randomise import randomise
 
 pytestmark = pytest.mark.slow  # the hub's address counts where its library is imported: in processes of their own

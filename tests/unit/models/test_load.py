@@ -254,6 +254,7 @@ def test_another_image_size_can_be_requested(tmp_path: Path, model: str) -> None
     for asked in ({"weights": "random"}, {"checkpoint": checkpoint(tmp_path, model[5:].partition(".")[0])}):
         spec, module, _ = quietly(model=model, preprocess=PreprocessOptions(image_size=96), **asked)
         assert spec.preprocess.size == 96 and module(torch.zeros(1, 3, 96, 96)).shape == (1, 1000)
+        assert spec.positions_from == (160 if model == TINY else None)
         assert_rebuildable(spec, module)
 
 

@@ -44,12 +44,21 @@ def test_names_of_three_kinds_are_understood(model: str, name: str, timm_name: s
     assert (request.name, request.entry.timm_name, request.kind) == (name, timm_name, "pretrained")
 
 
+def test_repositories_of_the_hub_are_named_without_asking_it() -> None:
+    for model in ("hf_hub:user/my-vit", "hf-hub:user/my-vit", "hf_hub:user/my-vit@v1.0"):
+        request = ModelRequest(model=model)
+        assert (request.name, request.entry.title, request.kind) == ("user-my-vit", "user/my-vit", "pretrained")
+        assert request.entry.source == "https://huggingface.co/user/my-vit"
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
         ("diet_t", ("'diet_t'", "deit_t", "timm.list_pretrained()")),
         ("google/vit-base-patch16-225", ("google/vit-base-patch16-224",)),
-        ("facebook/convnext-tiny-224", ("timm/NAME",)),
+        ("facebook/convnext-tiny-224", ("timm/NAME", "--model hf_hub:facebook/convnext-tiny-224")),
+        ("hf_hub:", ("is no name of a repository",)),
+        ("hf_hub:one", ("is no name of a repository",)),
         ("timm/../../etc/passwd", ("there is no such model",)),
         ("timm/", ("there is no such model",)),
         ("", ("there is no such model",)),

@@ -39,11 +39,13 @@ const RESIZED = {
  * Where one dimension of the crop lies: `from` in the resized image, `length` of it, put `at` in the crop.
  * @param {number} resized
  * @param {number} size
+ * @param {Preprocess['crop_rounding']} rounding
  * @returns {{from: number, length: number, at: number}}
  */
-function centre(resized, size) {
+function centre(resized, size, rounding) {
   if (resized < size) return { from: 0, length: resized, at: Math.floor((size - resized) / 2) };
-  return { from: roundHalfEven((resized - size) / 2), length: size, at: 0 };
+  const half = (resized - size) / 2;
+  return { from: rounding === 'down' ? Math.floor(half) : roundHalfEven(half), length: size, at: 0 };
 }
 
 /**
@@ -56,7 +58,8 @@ function centre(resized, size) {
  * @param {Preprocess} preprocess
  * @returns {Bytes} size × size × 3
  */
-export function resizeAndCrop(pixels, width, height, { size, crop_pct, crop_mode, interpolation, mean }) {
+export function resizeAndCrop(pixels, width, height, preprocess) {
+  const { size, crop_pct, crop_mode, interpolation, mean, crop_rounding } = preprocess;
   const channels = pixels.length / (width * height);
   if (channels !== 3 && channels !== 4) {
     throw new VitError('bad_request', `${pixels.length} bytes are no RGB or RGBA image of ${width}×${height} pixels.`);
@@ -74,8 +77,8 @@ export function resizeAndCrop(pixels, width, height, { size, crop_pct, crop_mode
       `The image is ${width}×${height} pixels: too long and thin to be scaled to the model's size.`,
     );
   }
-  const column = centre(resized.width, size);
-  const row = centre(resized.height, size);
+  const column = centre(resized.width, size, crop_rounding);
+  const row = centre(resized.height, size, crop_rounding);
   const window = { left: column.from, top: row.from, width: column.length, height: row.length };
   const inner = resizeWindow({ data: pixels, width, height, channels }, resized, window, interpolation);
   if (inner.length === size * size * 3) return inner;

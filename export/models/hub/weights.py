@@ -1,6 +1,5 @@
 """Pretrained weights from the model hub: from its cache, else downloaded, else an error that says what can be done."""
 
-import os
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,13 +13,9 @@ from timm.models import PretrainedCfg
 
 from export.core.errors import RequestError
 from export.core.files import hash_file
+from export.models.hub.client import CONNECT_SECONDS, WEIGHTS_HINT, connect_timeout, reason
 
-CONNECT_SECONDS = 8  # a hub that is up responds within one; the hub's own client would retry for minutes
 FILES = ("model.safetensors", "pytorch_model.bin")  # in order of preference, as timm has it
-WEIGHTS_HINT = (
-    "use your own weights with --checkpoint FILE, an untrained model of the same architecture with --weights random, "
-    "or an embedded one: --model photos"
-)
 
 
 def fetch_weights(name: str, config: PretrainedCfg) -> Path:
@@ -31,7 +26,7 @@ def fetch_weights(name: str, config: PretrainedCfg) -> Path:
     Raises `RequestError` when there are no weights, the hub cannot be reached or the download breaks off.
     """
     if config.hf_hub_id:
-        return _intact(name, _cached(config.hf_hub_id) or _download(name, config.hf_hub_id))
+        return intact(name, _cached(config.hf_hub_id) or _download(name, config.hf_hub_id))
     if isinstance(config.url, str) and config.url:
         return _download_url(name, config.url)
     raise RequestError(f"{name}: timm has no pretrained weights for this architecture", hint=WEIGHTS_HINT)
@@ -57,7 +52,7 @@ def _download(name: str, repository: str) -> Path:
         return Path(huggingface_hub.hf_hub_download(repository, file))
     except Exception as error:  # whatever the hub's clients (HTTP, Xet, file system) raise
         raise RequestError(
-            f"{name}: the download of {repository}/{file} from {constants.ENDPOINT} was interrupted: {_reason(error)}",
+            f"{name}: the download of {repository}/{file} from {constants.ENDPOINT} was interrupted: {reason(error)}",
             hint=f"run the command again; or {WEIGHTS_HINT}",
         ) from error
 
@@ -66,27 +61,22 @@ def _first_offered(name: str, repository: str) -> str:
     for file in FILES:
         url = huggingface_hub.hf_hub_url(repository, file)
         try:
-            huggingface_hub.get_hf_file_metadata(url, timeout=_connect_timeout())
+            huggingface_hub.get_hf_file_metadata(url, timeout=connect_timeout())
             return file
         except EntryNotFoundError:
             continue
         except (RepositoryNotFoundError, GatedRepoError) as error:
             raise RequestError(
-                f"{name}: the model hub {constants.ENDPOINT} denies access to {repository}: {_reason(error)}",
+                f"{name}: the model hub {constants.ENDPOINT} denies access to {repository}: {reason(error)}",
                 hint=f"if it is private or gated, set HF_TOKEN; or {WEIGHTS_HINT}",
             ) from error
         except Exception as error:  # no name, no route, refused, timed out, a proxy's or a server's error …
             raise RequestError(
                 f"{name}: its pretrained weights are not on this machine and the model hub {constants.ENDPOINT} "
-                f"cannot be reached: {_reason(error)}",
+                f"cannot be reached: {reason(error)}",
                 hint=WEIGHTS_HINT,
             ) from error
     raise RequestError(f"{name}: {repository} has neither {FILES[0]} nor {FILES[1]}", hint=WEIGHTS_HINT)
-
-
-def _connect_timeout() -> float:
-    """Return the timeout of a first response in seconds; HF_HUB_ETAG_TIMEOUT overrides it."""
-    return constants.HF_HUB_ETAG_TIMEOUT if os.environ.get("HF_HUB_ETAG_TIMEOUT") else CONNECT_SECONDS
 
 
 def _download_url(name: str, url: str) -> Path:
@@ -100,12 +90,12 @@ def _download_url(name: str, url: str) -> Path:
         torch.hub.download_url_to_file(url, str(path))
     except (OSError, RuntimeError) as error:  # no route, an answer of 404, or fewer bytes than promised
         raise RequestError(
-            f"{name}: its weights at {url} cannot be downloaded: {_reason(error)}", hint=WEIGHTS_HINT
+            f"{name}: its weights at {url} cannot be downloaded: {reason(error)}", hint=WEIGHTS_HINT
         ) from error
     return path
 
 
-def _intact(name: str, path: Path) -> Path:
+def intact(name: str, path: Path) -> Path:
     """Return the path if the file is what the hub's cache says it is: blobs are named by their SHA-256."""
     promised = path.resolve().name
     if re.fullmatch("[0-9a-f]{64}", promised) and hash_file(path) != promised:
@@ -114,9 +104,3 @@ def _intact(name: str, path: Path) -> Path:
             hint="delete it and run the command again",
         )
     return path
-
-
-def _reason(error: Exception) -> str:
-    """Return the kind of an error and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""Models saved by Hugging Face `transformers`, as their twins in timm: architecture, weights and preprocessing."""
