@@ -38,7 +38,7 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
     """
     entry, config = request.entry, _timm_config(request)
     loaded, weights_sha256 = _make(request, config, tell)
-    module, own = loaded.module, embedded_model(request.name)
+    module, own = loaded.module, embedded_model(request.entry.name)
     preprocess = choose_preprocess(request, loaded, own.preprocess if own else None, tell)
     arguments = resize(request, config, loaded, preprocess.size)
     features = _classes(module) == 0
@@ -194,7 +194,7 @@ def _labels(
             tell(f"note: the classes are named after {stated[0]!r} in the checkpoint; pass --labels FILE for others")
             return labels
         tell(f"note: {stated[0]!r} in the checkpoint does not name the {classes} classes and is not used")
-    own = embedded_model(request.name)
+    own = embedded_model(request.entry.name)
     if own is not None and classes == len(own.labels):
         return own.labels
     known = imagenet_labels(classes)

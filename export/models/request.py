@@ -1,5 +1,6 @@
 """A request for a model: which one, with which weights and labels. Standard library only."""
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from export.data.signatures import read_head, recognise
 from export.models.catalog import CatalogEntry, find_model
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")  # as trainers name them; any will do
+CALLED = re.compile(r"[A-Za-z0-9][\w-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,8 @@ class ModelRequest:
     `model` is a catalog name, `timm/NAME` or a Hugging Face name with a timm equivalent. `weights` are those requested,
     None for the default; `kind` is what will be used. `checkpoint` and `labels` are files, `labels` also a folder of
     class folders; `seed` is that of random weights. With `multi_label`, outputs do not exclude each other. `confidence`
-    is a file that `python -m export.evaluate --confidence` wrote.
+    is a file that `python -m export.evaluate --confidence` wrote. `called` is the model's name in folders and on the
+    page, where it is not the architecture's.
     """
 
     model: str
@@ -63,9 +66,15 @@ class ModelRequest:
     multi_label: bool = False
     preprocess: PreprocessOptions = PreprocessOptions()
     confidence: Path | None = None
+    called: str = ""
 
     def __post_init__(self) -> None:
         entry = find_model(self.model)
+        if self.called and not CALLED.fullmatch(self.called):
+            raise RequestError(
+                f"--name {self.called!r} is no name for a model",
+                hint="letters, digits, - and _ are allowed, beginning with a letter or digit: garden-birds",
+            )
         if self.checkpoint is not None:
             if self.weights not in (None, "checkpoint"):
                 raise RequestError(
@@ -98,7 +107,7 @@ class ModelRequest:
     @property
     def name(self) -> str:
         """The model's name in folders and on the page."""
-        return self.entry.name
+        return self.called or self.entry.name
 
     @property
     def kind(self) -> Weights:
@@ -131,10 +140,11 @@ def weights_file(request: ModelRequest) -> Path | None:
     """
     if request.kind != "embedded":
         return request.checkpoint
-    path = ASSETS / f"{request.name}.safetensors"
+    name = request.entry.name
+    path = ASSETS / f"{name}.safetensors"
     if not path.is_file():
         raise ArtifactError(
-            f"the embedded weights of {request.name} are missing: {path.name} is not in export/data/assets",
+            f"the embedded weights of {name} are missing: {path.name} is not in export/data/assets",
             hint="restore the file from the repository, or train it again: python -m export.train --install",
         )
     return path
@@ -144,7 +154,7 @@ def _companions(request: ModelRequest) -> dict[str, Path]:
     """Return the files that lie beside embedded weights and are read with them, by what they hold."""
     if request.kind != "embedded":
         return {}
-    paths = {what: ASSETS / f"{request.name}_{what}" for what in ("labels.txt", "confidence.json")}
+    paths = {what: ASSETS / f"{request.entry.name}_{what}" for what in ("labels.txt", "confidence.json")}
     return {what: path for what, path in paths.items() if path.is_file()}
 
 

@@ -7,7 +7,8 @@ from urllib.parse import quote
 from export import __version__
 from export.core.files import hash_file
 from export.core.records import SCHEMA_VERSION, Artifact, Environment, MeasurementFile, ModelSpec
-from export.page.inventory import ICON, LICENCES, SERVICE_WORKER, Bundle, PublishedModel, Reference, Sample, Variant
+from export.page.inventory import ICON, LICENCES, SERVICE_WORKER, Bundle, PublishedModel, Reference, Variant
+from export.page.presentation import PageTexts, Sample
 from export.page.reports.benchmark import Benchmark
 from export.page.reports.benchmark_view import BenchmarkView, views
 from export.page.results_view import ModelResults, lay_out, match
@@ -55,6 +56,7 @@ class ModelChoice:
 class IndexContext(PageContext):
     """The page that classifies; `site_data` is all that its scripts know."""
 
+    texts: PageTexts
     models: tuple[ModelChoice, ...]
     site_data: dict[str, Any]
     main_script: str
@@ -145,7 +147,7 @@ def _model_data(model: PublishedModel) -> dict[str, Any]:
                 "attribution": sample.attribution,
                 "licence": sample.licence,
             }
-            for sample in model.samples
+            for sample in model.samples.samples
         ],
     }
 
@@ -172,7 +174,7 @@ def _variant_data(variant: Variant) -> dict[str, Any]:
 
 def _choose(model: PublishedModel) -> ModelChoice:
     """Return a model as the classify page offers it."""
-    return ModelChoice(spec=model.spec, variants=model.variants, samples=model.samples)
+    return ModelChoice(spec=model.spec, variants=model.variants, samples=model.samples.samples)
 
 
 def _method(model: PublishedModel) -> ModelMethod:
@@ -185,7 +187,7 @@ def _method(model: PublishedModel) -> ModelMethod:
         )
         for step in model.steps
     )
-    return ModelMethod(spec=model.spec, steps=steps, variants=model.variants, samples=model.samples)
+    return ModelMethod(spec=model.spec, steps=steps, variants=model.variants, samples=model.samples.samples)
 
 
 def _tool_versions(models: tuple[PublishedModel, ...]) -> dict[str, tuple[str, ...]]:
@@ -203,6 +205,7 @@ def page_contexts(
     scripts: Bundle,
     measured: MeasurementFile | None,
     benchmark: Benchmark | None,
+    texts: PageTexts,
 ) -> tuple[tuple[PageContext, ...], list[str]]:
     """Return every page's context, and notes on measurements that belong to nothing published."""
     figures, notes = match(measured, published)
@@ -211,7 +214,8 @@ def page_contexts(
     pages = (
         IndexContext(
             page="index.html",
-            title=f"{names} on your own device",
+            title=texts.title or f"{names} on your own device",
+            texts=texts,
             description=f"Classify images with {names} in the browser. Nothing is uploaded.",
             models=tuple(_choose(model) for model in published),
             site_data=_site_data(published, scripts),
