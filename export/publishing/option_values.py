@@ -66,6 +66,8 @@ def _parsed(name: str, value: Any, action: argparse.Action, place: str, base: Pa
     text = _text(name, value, place)
     if action.type is Path:
         return Path(text) if is_url(text) else base / text
+    if action.dest == "model":  # also a folder of one
+        return str(base / text) if (base / text).is_dir() else text
     if action.dest == "recipe":
         return ",".join(_recipe(part.strip(), base) for part in text.split(","))
     try:

@@ -58,7 +58,7 @@ class Repository:
 def write_repository(request: RepositoryRequest) -> Repository:
     """Write a repository whole or not at all; raises `RequestError` for what no build could use."""
     check_domain(request.domain)
-    options = _with_licence(dict(request.options))
+    options = _with_licence(_with_folder(dict(request.options)))
     _check(options)
     package = find_package(request.package, _extras(options))
     given = [value for value in options.values() if isinstance(value, Path) and not is_url(value)]
@@ -71,6 +71,15 @@ def write_repository(request: RepositoryRequest) -> Repository:
         _write_texts(staged, brought, package.requirement, request.domain, large)
         files = tuple(path.relative_to(staged).as_posix() for path in sorted(staged.rglob("*")) if path.is_file())
     return Repository(request.folder, files, large)
+
+
+def _with_folder(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with a folder that is named as the model as its checkpoint, which says the same."""
+    names = options.get("model", [])
+    if len(names) == 1 and "checkpoint" not in options and Path(names[0]).is_dir():
+        options = {**options, "checkpoint": Path(names[0])}
+        del options["model"]
+    return options
 
 
 def _with_licence(options: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from export.publishing.checkpoint_url import is_url, read_url
 FOLDERS = {"data": "data", "samples": "samples"}  # of options; the files of all others lie in MODEL
 MODEL, RECIPES = "model", "recipes"
 MOST_BYTES = 500_000_000  # of a folder of pictures; a repository of GitHub should stay below 1 GB
+DESCRIBED = "config.json"  # beside weights, it says what they are of
 # Of a folder of weights, what describes the model; trainers leave states of their own beside it.
 DESCRIPTIONS = ("*.json", "*.txt", "*.yaml", "*.yml", "README.md", "LICENSE*")
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -32,14 +33,21 @@ def bring(option: str, path: Path, staged: Path, folder: Path) -> str:
     if option == "labels" and path.is_dir():
         raise RequestError(f"--labels {path} is a folder", hint="write the names of its folders into a file")
     place = Path(FOLDERS.get(option, MODEL))
+    if option == "checkpoint" and (path.is_dir() or (path.parent / DESCRIBED).is_file()):
+        return _bring_model(path, place, staged)
     if path.is_file():
         return _copy(option, path, place / path.name, staged)
-    if option == "checkpoint":
-        for file in _of_model(path):
-            _copy(option, file, place / file.name, staged)
-    else:
-        _copy_pictures(option, path, staged / place)
+    _copy_pictures(option, path, staged / place)
     return place.as_posix()
+
+
+def _bring_model(path: Path, place: Path, staged: Path) -> str:
+    """Copy a folder of weights, or a file of one with what describes it, under the folder's own name."""
+    folder = path if path.is_dir() else path.parent
+    own = place / (folder.resolve().name or MODEL)
+    for file in _of_model(folder, None if path.is_dir() else path):
+        _copy("checkpoint", file, own / file.name, staged)
+    return own.as_posix() if path.is_dir() else (own / path.name).as_posix()
 
 
 def bring_recipes(names: str, staged: Path) -> str:
@@ -61,11 +69,11 @@ def _copy(option: str, source: Path, place: Path, staged: Path) -> str:
     return place.as_posix()
 
 
-def _of_model(folder: Path) -> list[Path]:
-    """Return the files of a model in a folder: its weights in one form, and what describes them."""
+def _of_model(folder: Path, named: Path | None) -> list[Path]:
+    """Return the files of a model in a folder: its weights, named or in one form, and what describes them."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     by_pattern = [[path for path in files if fnmatch.fnmatch(path.name, pattern)] for pattern in WEIGHTS]
-    weights = next(filter(None, by_pattern), [])
+    weights = [folder / named.name] if named else next(filter(None, by_pattern), [])
     if not weights:
         raise RequestError(
             f"--checkpoint {folder} has no weights: none of {', '.join(WEIGHTS)}", hint="name the file itself"

@@ -32,7 +32,7 @@ DOCUMENTS = {
 EVERYTHING = "\n".join(DOCUMENTS.values())
 HEAVY = ("torch", "tensorflow", "timm", "onnx", "numpy", "PIL", "playwright")
 # A command as it stands in a block or in a line of text; a backslash continues it on the next line.
-COMMAND = re.compile(r"python -m export\.(\w+)((?:\\\n|[^\n`#])*)")
+COMMAND = re.compile(r"(?:python -m export\.|^vit-pages )(\w+)((?:\\\n|[^\n`#])*)", re.MULTILINE)
 LINK = re.compile(r"(?<!`)\[[^\]\n]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
