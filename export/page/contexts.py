@@ -216,7 +216,7 @@ def page_contexts(
             page="index.html",
             title=texts.title or f"{names} on your own device",
             texts=texts,
-            description=f"Classify images with {names} in the browser. Nothing is uploaded.",
+            description=texts.lead or f"Classify images with {names} in the browser. Nothing is uploaded.",
             models=tuple(_choose(model) for model in published),
             site_data=_site_data(published, scripts),
             main_script=f"assets/{scripts.main}",

@@ -16,7 +16,7 @@ from export.page.presentation import ModelPage
 from export.page.site import BuildRequest, ModelChoices
 from export.pipeline.runtimes import default_recipes, find_engines, passed_over
 from export.publishing.checkpoint_url import fetched
-from export.publishing.configuration import MODELS, Configuration, find_configuration
+from export.publishing.configuration import MODELS, TABLES, Configuration, find_configuration
 from export.publishing.option_values import check_common, options_of, read_values
 from export.publishing.options import COMMON
 from export.quantization.recipes import Recipe, find_recipes
@@ -58,7 +58,7 @@ def read_tables(config: Configuration, parser: argparse.ArgumentParser) -> tuple
     if config.file is None:
         return {}, []
     base, options = config.file.parent, options_of(parser)
-    top = read_values(config.options, options, str(config.file), base)
+    top = read_values(config.options, options, str(config.file), base, TABLES)
     common = {name: value for name, value in top.items() if name in COMMON}
     shared = {name: value for name, value in top.items() if name not in COMMON}
     tables = []

@@ -12,6 +12,7 @@ from export.page.presentation import OWN_TEXTS, PageTexts
 from export.publishing.options import CONFIG
 
 MODELS = "models"
+TABLES = ("page", "publish", "workflow", MODELS)
 Kind = TypeVar("Kind", bound=Record)
 
 
@@ -66,7 +67,7 @@ def find_configuration(named: Path | None) -> Configuration:
         raise RequestError(f"{path} is not UTF-8: {error.reason}", hint="save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"{path} is not TOML: {error}", hint="texts stand in quotes, lists in brackets") from error
-    tables = {name: values.pop(name) for name in ("page", "publish", "workflow", MODELS) if name in values}
+    tables = {name: values.pop(name) for name in TABLES if name in values}
     return Configuration(
         file=path,
         options=values,
@@ -87,6 +88,8 @@ def _table(path: Path, tables: Mapping[str, Any], name: str, kind: type[Kind]) -
 def _models(path: Path, tables: Any, options: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
         raise RequestError(f"{path}: {MODELS} is no list of tables", hint=f"write [[{MODELS}]] before each model")
+    if isinstance(options.get("model"), list) and any(isinstance(one, dict) for one in options["model"]):
+        raise RequestError(f"{path} has [[model]]", hint=f"write [[{MODELS}]]")
     if tables and "model" in options:
         raise RequestError(
             f"{path} has both model and [[{MODELS}]]", hint=f"write model into the tables of [[{MODELS}]]"

@@ -2,7 +2,7 @@
 
 import argparse
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +23,24 @@ def options_of(parser: argparse.ArgumentParser) -> Options:
     }
 
 
-def read_values(given: Mapping[str, Any], options: Options, place: str, base: Path) -> dict[str, Any]:
+def read_values(
+    given: Mapping[str, Any], options: Options, place: str, base: Path, tables: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the values by the names of `argparse`; `place` names the table in messages, paths are relative to `base`.
 
-    Raises `RequestError` for an unknown name and for a value that the option does not take.
+    `tables` are what else could be meant by an unknown name. Raises `RequestError` for one, and for a value that the
+    option does not take.
     """
     values = {}
     for name, value in given.items():
         action = options.get(name)
         if action is None:
-            raise RequestError(f"{place}: unknown key {name!r}", hint=_nearest(name, options))
+            raise RequestError(f"{place}: unknown key {name!r}", hint=_nearest(name, [*options, *tables]))
         values[action.dest] = _value(name, value, action, place, base)
     return values
 
 
-def _nearest(name: str, options: Options) -> str:
+def _nearest(name: str, options: Sequence[str]) -> str:
     near = difflib.get_close_matches(name.replace("_", "-"), options, n=1)
     return f"the nearest known key is {near[0]}" if near else f"known keys: {', '.join(options)}"
 

@@ -62,6 +62,7 @@ def write_repository(request: RepositoryRequest) -> Repository:
     _check(options)
     package = find_package(request.package, _extras(options))
     given = [value for value in options.values() if isinstance(value, Path) and not is_url(value)]
+    given += [package.wheel] if package.wheel else []
     with placing(request.folder, given) as staged:
         brought = {name: _brought(name, value, staged, request.folder) for name, value in options.items()}
         if package.wheel is not None:

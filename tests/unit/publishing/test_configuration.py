@@ -135,6 +135,8 @@ def test_models_have_checkpoints_recipes_labels_data_and_texts_of_their_own(fold
         ("image_size = 384", ("image_size", "image-size")),
         ('[page]\ntitel = "A"', ("[page]", "titel", "title")),
         ('[publish]\ndomian = "a.b"', ("[publish]", "domian", "domain")),
+        ('[pages]\ntitle = "A"', ("pages", "the nearest known key is page")),
+        ('[[model]]\nmodel = "deit_t"', ("has [[model]]", "[[models]]")),
         ("[workflow]\ninstall = 3", ("[workflow]", "install", "a list")),
         ('[[models]]\nmodel = "deit_t"\ncheckpiont = "x"', ("number 1", "checkpiont", "checkpoint")),
         ('[[models]]\nmodel = "deit_t"\nengine = "vit"', ("engine", "of the whole page")),

@@ -126,18 +126,11 @@ def test_a_folder_of_weights_comes_without_what_its_trainer_left(capsys: pytest.
     from export.publishing.repository.copies import bring
     from export.publishing.repository.model_card import stated_licence
 
-    staged = Path("staged")
-    assert bring("checkpoint", Path("saved"), staged, Path("page")) == "model"
-    assert sorted(path.name for path in (staged / "model").iterdir()) == [
-        "README.md",
-        "config.json",
-        "model.safetensors",
-    ]
+    assert bring("checkpoint", Path("saved"), Path("all"), Path("page")) == "model/saved"
+    assert files("all/model/saved") == ["README.md", "config.json", "model.safetensors"]
     assert "optimizer.pt" in capsys.readouterr().out and stated_licence(Path("saved")) == "apache-2.0"
-    assert (
-        bring("checkpoint", Path("saved/pytorch_model.bin"), Path("one"), Path("page"))
-        == "model/saved/pytorch_model.bin"
-    )
+    named = bring("checkpoint", Path("saved/pytorch_model.bin"), Path("one"), Path("page"))
+    assert named == "model/saved/pytorch_model.bin"
     assert files("one/model/saved") == ["README.md", "config.json", "pytorch_model.bin"]
 
 

@@ -31,7 +31,7 @@ def pictures(tmp_path: Path) -> Path:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
     exif.get_ifd(0x8825)[1] = "N"  # a place
-    Image.effect_noise((3000, 2000), 80).save(folder / "IMG_0001.jpg", exif=exif)
+    Image.effect_noise((1200, 800), 80).save(folder / "IMG_0001.jpg", exif=exif)
     Image.new("RGB", (40, 30), "red").save(folder / "red_house Ä.png")
     (folder / ".DS_Store").write_text("")
     (folder / "notes.txt").write_text("of my own")
