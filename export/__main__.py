@@ -10,7 +10,10 @@ from export.core.console import run, say
 from export.core.errors import RequestError
 
 COMMANDS = {
+    "init": "write a small repository of your own that builds and publishes a page of your model",
     "build": "build the page: model + recipes → verified artifacts → _site/",
+    "publish": "check the built page and push it to GitHub Pages",
+    "verify": "verify a published page: hashes, weights, and that they are those of a model",
     "quantize": "quantize a model into one self-contained file",
     "evaluate": "compare accuracy, size and calibration cost of recipes in one table",
     "analyze": "find which layers quantization hurts, and choose bits for each layer",

@@ -111,6 +111,14 @@ class SelfTest(Record, frozen=True, kw_only=True):
     agrees: tuple[bool, ...]
 
 
+class CalibrationData(Record, frozen=True, kw_only=True):
+    """The images on which a recipe's scales were chosen: how many, and from where; `synthetic` ones, from none."""
+
+    images: PositiveInt
+    title: str
+    synthetic: bool
+
+
 class StoredFile(Record, frozen=True, kw_only=True):
     """One file of an artifact; `path` is relative to its folder; `gzip_bytes` at level 9."""
 

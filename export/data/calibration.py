@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from export.core.console import say
 from export.core.errors import RequestError
-from export.core.records import ModelSpec
+from export.core.records import CalibrationData, ModelSpec
 from export.data.datasets import draw, open_dataset
 from export.data.embedded import Embedded, embedded_for
 from export.data.preprocess import normalise, preprocess, read_image
@@ -18,10 +18,15 @@ from export.data.synthetic import pink_noise_image
 
 @dataclass(frozen=True)
 class CalibrationImages:
-    """Preprocessed `images` `float32 [n, 3, H, W]`; `title` names their source."""
+    """Preprocessed `images` `float32 [n, 3, H, W]`; `title` names their source, which for `synthetic` ones is none."""
 
     images: NDArray[np.float32]
     title: str
+    synthetic: bool = False
+
+    def describe(self) -> CalibrationData:
+        """Return what a page says of them."""
+        return CalibrationData(images=len(self.images), title=self.title, synthetic=self.synthetic)
 
 
 def calibration_images(
@@ -48,7 +53,7 @@ def calibration_images(
     )
     random = np.random.default_rng(seed)
     synthetic = [normalise(pink_noise_image(spec.preprocess.size, random), spec.preprocess) for _ in range(count)]
-    return CalibrationImages(np.stack(synthetic).astype(np.float32), "synthetic images")
+    return CalibrationImages(np.stack(synthetic).astype(np.float32), "synthetic images", synthetic=True)
 
 
 def _embedded_images(spec: ModelSpec, own: Embedded, count: int, seed: int) -> CalibrationImages:

@@ -19,6 +19,8 @@ from export.measuring.selection import MeasurementPlan, Selection, plan_measurem
 from export.page.bundle import make_bundle
 from export.page.inventory import SPEC
 from export.page.kept_accuracy import keep_accuracy
+from export.page.manifest import MARKER, SiteModel, read_site_manifest
+from export.page.presentation import ModelPage, SampleSet
 from export.page.render import render
 from export.pipeline.store import Store
 
@@ -87,16 +89,27 @@ def keep_accuracies(
 
 
 def render_again(request: MeasureRequest, measurements: Path) -> None:
-    """Render the measured site anew with a file of measurements; models and variants stay those that it has."""
-    models = read_site_data(request.site)["models"]
-    recipes = dict.fromkeys(variant["recipe"] for model in models for variant in model["variants"])
+    """Render the measured site anew with a file of measurements; models, variants, texts and samples stay."""
+    site = read_site_manifest((request.site / MARKER).read_bytes())
     render(
         artifacts=request.artifacts,
-        models=[model["name"] for model in models],
-        recipes=list(recipes),
+        models=[model.name for model in site.models],
+        recipes=[],
         bundle=make_bundle(),
         measurements=measurements,
         out=request.site,
         benchmark=BENCHMARK if BENCHMARK.exists() else None,
-        variants={variant["id"] for model in models for variant in model["variants"]},
+        texts=site.page,
+        pages={model.name: _as_published(model, request.site) for model in site.models},
+    )
+
+
+def _as_published(model: SiteModel, site: Path) -> ModelPage:
+    return ModelPage(
+        recipes=tuple(dict.fromkeys(variant.recipe for variant in model.variants)),
+        variants={variant.id for variant in model.variants},
+        title=model.title,
+        licence=model.licence,
+        source=model.source,
+        samples=SampleSet(folder=site / "samples", samples=model.samples),
     )

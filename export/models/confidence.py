@@ -58,7 +58,7 @@ def confidence_for(request: ModelRequest, spec: ModelSpec, tell: Callable[[str],
     """
     from export.data.embedded import embedded_model  # brings NumPy
 
-    own = embedded_model(request.name) if request.kind == "embedded" else None
+    own = embedded_model(request.entry.name) if request.kind == "embedded" else None
     path = request.confidence or (own.confidence if own else None)
     if path is None:
         return None

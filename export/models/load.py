@@ -45,7 +45,7 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
         loaded, weights_sha256 = _make(request, config, tell)
     else:
         loaded, weights_sha256 = load_folder(request, folder, entry, config, tell)
-    module, own = loaded.module, None if folder else embedded_model(request.name)
+    module, own = loaded.module, None if folder else embedded_model(entry.name)
     preprocess = choose_preprocess(request, loaded, own.preprocess if own else None, tell)
     arguments, positions_from = resize(request.model, entry.timm_name, config, loaded, preprocess.size, tell)
     features = _classes(module) == 0
@@ -186,7 +186,7 @@ def _labels(
             tell(f"note: the classes are named after {stated[0]!r} in the checkpoint; pass --labels FILE for others")
             return labels
         tell(f"note: {stated[0]!r} in the checkpoint does not name the {classes} classes and is not used")
-    own = embedded_model(request.name)
+    own = embedded_model(request.entry.name)
     if own is not None and classes == len(own.labels):
         return own.labels
     known = imagenet_labels(classes)

@@ -1,7 +1,6 @@
 """The command-line options that describe a model: declared for argparse, and read into a `ModelRequest`."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -89,15 +88,6 @@ def read_model(args: argparse.Namespace, name: str) -> ModelRequest:
             image_size=args.image_size,
         ),
     )
-
-
-def check_names(requests: Sequence[ModelRequest]) -> None:
-    """Raise `RequestError` when two models have the same name, which is that of their folder."""
-    names = [request.name for request in requests]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        models = " and ".join(request.model for request in requests if request.name == twice)
-        raise RequestError(f"{models} are both named {twice}", hint="rename one of the folders")
 
 
 def check_one_model(args: argparse.Namespace, names: tuple[str, ...]) -> None:

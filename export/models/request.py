@@ -15,6 +15,8 @@ from export.models.catalog import CatalogEntry, find_model
 from export.models.folder.files import ModelFolder
 from export.models.source import entry_of, find_folder, is_folder, repository_entry, repository_of
 
+CALLED = re.compile(r"[A-Za-z0-9][\w-]*", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreprocessOptions:
@@ -54,7 +56,8 @@ class ModelRequest:
     saves one, or such a repository of the hub, `hf_hub:USER/REPO`. `weights` are those requested, None for the default;
     `kind` is what will be used. `checkpoint` and `labels` are files, `checkpoint` also such a folder, `labels` one of
     class folders; `seed` is that of random weights. With `multi_label`, outputs do not exclude each other. `confidence`
-    is a file that `python -m export.evaluate --confidence` wrote.
+    is a file that `python -m export.evaluate --confidence` wrote. `called` is the model's name in folders and on the
+    page, where it is not the architecture's.
     """
 
     model: str
@@ -65,11 +68,17 @@ class ModelRequest:
     multi_label: bool = False
     preprocess: PreprocessOptions = PreprocessOptions()
     confidence: Path | None = None
+    called: str = ""
 
     def __post_init__(self) -> None:
         if self.checkpoint is not None:
             _check_checkpoint(self.checkpoint)
         entry = self.entry
+        if self.called and not CALLED.fullmatch(self.called):
+            raise RequestError(
+                f"--name {self.called!r} is no name for a model",
+                hint="letters, digits, - and _ are allowed, beginning with a letter or digit: garden-birds",
+            )
         if self.checkpoint is not None:
             if self.weights not in (None, "checkpoint"):
                 raise RequestError(
@@ -109,7 +118,7 @@ class ModelRequest:
     @property
     def name(self) -> str:
         """The model's name in folders and on the page."""
-        return self.entry.name
+        return self.called or self.entry.name
 
     @property
     def kind(self) -> Weights:
@@ -161,10 +170,11 @@ def weights_file(request: ModelRequest) -> Path | None:
     """
     if request.kind != "embedded":
         return request.checkpoint
-    path = ASSETS / f"{request.name}.safetensors"
+    name = request.entry.name
+    path = ASSETS / f"{name}.safetensors"
     if not path.is_file():
         raise ArtifactError(
-            f"the embedded weights of {request.name} are missing: {path.name} is not in export/data/assets",
+            f"the embedded weights of {name} are missing: {path.name} is not in export/data/assets",
             hint="restore the file from the repository, or train it again: python -m export.train --install",
         )
     return path
@@ -174,7 +184,7 @@ def _companions(request: ModelRequest) -> dict[str, Path]:
     """Return the files that lie beside embedded weights and are read with them, by what they hold."""
     if request.kind != "embedded":
         return {}
-    paths = {what: ASSETS / f"{request.name}_{what}" for what in ("labels.txt", "confidence.json")}
+    paths = {what: ASSETS / f"{request.entry.name}_{what}" for what in ("labels.txt", "confidence.json")}
     return {what: path for what, path in paths.items() if path.is_file()}
 
 

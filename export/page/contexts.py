@@ -16,9 +16,9 @@ from export.page.inventory import (
     Bundle,
     PublishedModel,
     Reference,
-    Sample,
     Variant,
 )
+from export.page.presentation import PageTexts, Sample
 from export.page.reports.benchmark import Benchmark
 from export.page.reports.benchmark_view import BenchmarkView, views
 from export.page.results_view import ModelResults, lay_out, match
@@ -70,6 +70,7 @@ class ModelChoice:
 class IndexContext(PageContext):
     """The page that classifies; `site_data` is all that its scripts know."""
 
+    texts: PageTexts
     models: tuple[ModelChoice, ...]
     site_data: dict[str, Any]
     main_script: str
@@ -164,7 +165,7 @@ def model_data(model: PublishedModel) -> dict[str, Any]:
                 "attribution": sample.attribution,
                 "licence": sample.licence,
             }
-            for sample in model.samples
+            for sample in model.samples.samples
         ],
     }
 
@@ -198,7 +199,7 @@ def _choose(model: PublishedModel) -> ModelChoice:
     """Return a model as the classify page offers it."""
     runs = any(variant.engine.name == LIBRARY_ENGINE for variant in model.variants)
     manifest = _manifest(model) if runs else ""
-    return ModelChoice(spec=model.spec, variants=model.variants, samples=model.samples, manifest=manifest)
+    return ModelChoice(spec=model.spec, variants=model.variants, samples=model.samples.samples, manifest=manifest)
 
 
 def _method(model: PublishedModel) -> ModelMethod:
@@ -211,7 +212,7 @@ def _method(model: PublishedModel) -> ModelMethod:
         )
         for step in model.steps
     )
-    return ModelMethod(spec=model.spec, steps=steps, variants=model.variants, samples=model.samples)
+    return ModelMethod(spec=model.spec, steps=steps, variants=model.variants, samples=model.samples.samples)
 
 
 def _tool_versions(models: tuple[PublishedModel, ...]) -> dict[str, tuple[str, ...]]:
@@ -229,6 +230,7 @@ def page_contexts(
     scripts: Bundle,
     measured: MeasurementFile | None,
     benchmark: Benchmark | None,
+    texts: PageTexts,
 ) -> tuple[tuple[PageContext, ...], list[str]]:
     """Return every page's context, and notes on measurements that belong to nothing published."""
     figures, notes = match(measured, published)
@@ -237,8 +239,9 @@ def page_contexts(
     pages = (
         IndexContext(
             page="index.html",
-            title=f"{names} on your own device",
-            description=f"Classify images with {names} in the browser. Nothing is uploaded.",
+            title=texts.title or f"{names} on your own device",
+            texts=texts,
+            description=texts.lead or f"Classify images with {names} in the browser. Nothing is uploaded.",
             models=tuple(_choose(model) for model in published),
             site_data=_site_data(published, scripts),
             main_script=f"assets/{scripts.main}",

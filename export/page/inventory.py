@@ -1,6 +1,6 @@
 """What a page is made from: the stored artifacts of each model, its samples, and the script bundle."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +9,13 @@ from msgspec.structs import replace
 from export.core.errors import ArtifactError
 from export.core.files import describe_file
 from export.core.paths import INSTALLED, SITE
-from export.core.records import Artifact, ModelSpec, SelfTest, StoredFile
-from export.core.schema import PositiveInt, Record, checked, parse_json
+from export.core.records import Artifact, CalibrationData, ModelSpec, SelfTest, StoredFile
+from export.core.schema import Record, checked, parse_json
+from export.page.presentation import AS_IT_IS, ModelPage, Sample, SampleSet
 from export.pipeline.formats import FORMATS
 from export.pipeline.runtimes import Engine, engine_for
 from export.pipeline.selftest import read_reference_file, read_selftest
+from export.pipeline.stages.integers import CALIBRATION
 from export.pipeline.store import MANIFEST, Store
 from export.quantization.recipes import Recipe, find_recipe
 
@@ -36,13 +38,15 @@ def variant_id(artifact: Artifact) -> str:
 class Variant:
     """A recipe in a format that a browser engine loads; `folder` is its place in the site, with a final slash.
 
-    `selftest` is what the build's own run gave on the model's reference images.
+    `selftest` is what the build's own run gave on the model's reference images; `calibration` says on which images the
+    scales were chosen, None where there were none.
     """
 
     recipe: Recipe
     engine: Engine
     artifact: Artifact
     selftest: SelfTest
+    calibration: CalibrationData | None
     origin: Path
     folder: str
 
@@ -53,9 +57,16 @@ class Variant:
 
     @property
     def note(self) -> str:
-        """What the recipe does, and what this format does otherwise."""
+        """What the recipe does, what this format does otherwise, and what its scales were not chosen on."""
         stock = self.artifact.format.endswith("_stock")
-        return self._format_note() + (" The stock conversion, for comparison." if stock else "")
+        synthetic = self.calibration is not None and self.calibration.synthetic
+        return "".join(
+            (
+                self._format_note(),
+                " The stock conversion, for comparison." * stock,
+                " Its scales were chosen on synthetic images, not on real ones." * synthetic,
+            )
+        )
 
     def _format_note(self) -> str:
         how = self.recipe.quantization
@@ -66,18 +77,6 @@ class Variant:
         format = FORMATS[self.artifact.format]
         dynamic = how.method.activations == "dynamic"
         return self.recipe.note + (format.dynamic_note if dynamic else format.static_note)
-
-
-class Sample(Record, frozen=True, kw_only=True):
-    """A picture that comes with the page; `file` is its path below `site/samples/`, sizes are in pixels."""
-
-    file: str
-    title: str
-    attribution: str
-    licence: str
-    source: str
-    width: PositiveInt
-    height: PositiveInt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +97,7 @@ class PublishedModel:
     reference: Reference
     variants: tuple[Variant, ...]
     steps: tuple[Artifact, ...]
-    samples: tuple[Sample, ...]
+    samples: SampleSet
 
 
 class BundleManifest(Record, frozen=True, kw_only=True):
@@ -137,11 +136,15 @@ class Bundle:
         return tuple(file for file in self.files if file.path not in others)
 
 
-def gather_model(store: Store, name: str, recipes: list[str], chosen: Collection[str] | None = None) -> PublishedModel:
+def gather_model(
+    store: Store, name: str, recipes: Sequence[str], chosen: Collection[str] | None = None, page: ModelPage = AS_IT_IS
+) -> PublishedModel:
     """Read a model's spec, variants and samples; raises `ArtifactError` for a recipe that was never built.
 
-    `chosen` are the variants' ids; without it, all that are stored are taken.
+    `chosen` are the variants' ids; without it, all that are stored are taken. What `page` says comes first.
     """
+    recipes = recipes if page.recipes is None else page.recipes
+    chosen = chosen if page.variants is None else page.variants
     stored = _stored_artifacts(store, name)
     origin = next((artifact for artifact in stored if artifact.format == "torch"), None)
     if origin is None:
@@ -152,11 +155,11 @@ def gather_model(store: Store, name: str, recipes: list[str], chosen: Collection
     if not variants:
         raise ArtifactError(f"{store.root / name} has none of {', '.join(sorted(chosen or ()))}", hint="build again")
     return PublishedModel(
-        spec=spec,
+        spec=page.applied_to(spec),
         reference=_reference(store, origin),
         variants=variants,
         steps=_ancestry(variants, stored, origin),
-        samples=_samples(name),
+        samples=page.samples or _samples(name),
     )
 
 
@@ -187,6 +190,7 @@ def _variants(store: Store, name: str, recipe: str, stored: list[Artifact]) -> l
                     origin=origin,
                     folder=folder,
                     selftest=read_selftest(store, artifact),
+                    calibration=_calibration(store, name, recipe),
                 )
             )
     if not found:
@@ -201,6 +205,11 @@ def _recipe(store: Store, model: str, name: str) -> Recipe:
     """Return a recipe as it was built, which for one from a file only its artifact knows."""
     path = store.folder(model, name, "safetensors") / "recipe.json"
     return Recipe.read(path) if path.is_file() else find_recipe(name)
+
+
+def _calibration(store: Store, model: str, recipe: str) -> CalibrationData | None:
+    path = store.folder(model, recipe, "safetensors") / CALIBRATION
+    return CalibrationData.read(path) if path.is_file() else None
 
 
 def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Artifact) -> tuple[Artifact, ...]:
@@ -234,10 +243,12 @@ def _ancestry(variants: tuple[Variant, ...], stored: list[Artifact], origin: Art
     return tuple(one for one in ordered.values() if one.verification is not None or one.sha256 == origin.sha256)
 
 
-def _samples(name: str) -> tuple[Sample, ...]:
+def _samples(name: str) -> SampleSet:
     group = name if (SAMPLES / name / "samples.json").is_file() else COMMON_SAMPLES
     samples = checked(parse_json((SAMPLES / group / "samples.json").read_bytes()), tuple[Sample, ...])
-    return tuple(replace(sample, file=f"{group}/{sample.file}") for sample in samples)
+    return SampleSet(
+        folder=SAMPLES, samples=tuple(replace(sample, file=f"{group}/{sample.file}") for sample in samples)
+    )
 
 
 def read_bundle(folder: Path, engines: set[str]) -> Bundle:

@@ -2,39 +2,29 @@
 
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from export import __version__
 from export.core.errors import ArtifactError, ExportError, RequestError
 from export.core.files import hash_file, replacing_folder, write_atomically
 from export.core.paths import TEMPLATES
-from export.core.records import SCHEMA_VERSION
 from export.core.units import FILTERS, format_bytes, format_count
 from export.page.contexts import PageContext, icon_path, page_contexts
-from export.page.inventory import (
-    ICON,
-    LIBRARY,
-    SAMPLES,
-    SERVICE_WORKER,
-    Bundle,
-    PublishedModel,
-    gather_model,
-    read_bundle,
-)
+from export.page.inventory import ICON, LIBRARY, SERVICE_WORKER, Bundle, PublishedModel, gather_model, read_bundle
 from export.page.library import manifest_path, write_manifest
+from export.page.manifest import MARKER, SiteManifest, describe_site
+from export.page.presentation import AS_IT_IS, OWN_TEXTS, ModelPage, PageTexts
 from export.page.reports.benchmark_view import read_benchmark
 from export.page.results_view import read_measurements
 from export.page.service_worker import Shell, find_shell
 from export.pipeline.store import Store
 
-MARKER = "vit-pages.json"
 SITE_LIMIT = 1_000_000_000  # bytes; what GitHub Pages publishes at most
 MONTHLY_TRAFFIC = 100_000_000_000  # bytes; its soft limit
+NO_PAGES: Mapping[str, ModelPage] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,32 +71,36 @@ def render(
     out: Path,
     benchmark: Path | None = None,
     variants: Collection[str] | None = None,
+    texts: PageTexts = OWN_TEXTS,
+    pages: Mapping[str, ModelPage] = NO_PAGES,
 ) -> RenderReport:
     """Gather everything, write the whole site beside `out`, then put it in place.
 
-    `variants` are the ids of those to publish; without it, all that are stored of these recipes are.
+    `variants` are the ids of those to publish; without it, all that are stored of these recipes are. `pages` say by
+    model what is published otherwise.
     Raises `RequestError` when `out` holds anything that a render did not put there, `ArtifactError` when
     an artifact is missing or altered, and `ExportError` when the site would exceed what may be published.
     """
     out = out.resolve()
     _refuse_foreign(out)
-    published = tuple(gather_model(Store(artifacts), name, recipes, variants) for name in models)
+    store = Store(artifacts)
+    published = tuple(gather_model(store, name, recipes, variants, pages.get(name, AS_IT_IS)) for name in models)
     engines = {variant.engine.name for model in published for variant in model.variants}
     scripts = read_bundle(bundle, engines)
     measured = read_measurements(measurements)
-    contexts, notes = page_contexts(published, scripts, measured, read_benchmark(benchmark))
-    pages = _render_pages(contexts)
+    contexts, notes = page_contexts(published, scripts, measured, read_benchmark(benchmark), texts)
+    rendered = _render_pages(contexts)
     _refuse_oversize(published, scripts)
     with replacing_folder(out) as folder:
         _copy_files(published, scripts, folder)
-        for name, text in pages.items():
+        for name, text in rendered.items():
             write_atomically(folder / name, text.encode())
         shell = find_shell(folder, scripts, published[0].variants[0].engine.name)
         write_atomically(folder / SERVICE_WORKER, shell.script(scripts))
-        files = _list_files(folder)
-        marker = json.dumps(_manifest(published, files), indent=1, ensure_ascii=False) + "\n"
+        manifest = describe_site(folder, published, texts, _first_visit(published, shell))
+        marker = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False) + "\n"
         write_atomically(folder / MARKER, marker.encode())
-    return _report(out, published, shell, files, notes)
+    return _report(out, manifest, shell, notes)
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -176,8 +170,8 @@ def _copy_files(published: tuple[PublishedModel, ...], scripts: Bundle, folder: 
         _copy(scripts.folder / LIBRARY / file.path, folder / file.path)
     _copy(ICON, folder / icon_path())
     for model in published:
-        for sample in model.samples:
-            _copy(SAMPLES / sample.file, folder / "samples" / sample.file)
+        for sample in model.samples.samples:
+            _copy(model.samples.folder / sample.file, folder / "samples" / sample.file)
         reference = model.reference
         _copy_verified(reference.origin, folder / reference.folder / reference.name, reference.file.sha256)
         for variant in model.variants:
@@ -199,61 +193,17 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _list_files(folder: Path) -> list[dict[str, Any]]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [
-        {"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": hash_file(path)}
-        for path in paths
-    ]
-
-
-def _manifest(published: tuple[PublishedModel, ...], files: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what `vit-pages.json` says: the mark that a folder is ours, and a machine's view of the site."""
-    models = [
-        {
-            "name": model.spec.name,
-            "timm_name": model.spec.timm_name,
-            "weights": model.spec.weights,
-            "weights_sha256": model.spec.weights_sha256,
-            "licence": model.spec.licence,
-            "source": model.spec.source,
-            "variants": [
-                {
-                    "id": variant.id,
-                    "engine": variant.engine.name,
-                    "folder": variant.folder,
-                    "bytes": variant.artifact.bytes,
-                    "gzip_bytes": variant.artifact.gzip_bytes,
-                    "sha256": variant.artifact.sha256,
-                }
-                for variant in model.variants
-            ],
-        }
-        for model in published
-    ]
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "generator": "vit-pages",
-        "version": __version__,
-        "models": models,
-        "files": files,
-    }
-
-
-def _report(
-    out: Path, published: tuple[PublishedModel, ...], shell: Shell, files: list[dict[str, Any]], notes: list[str]
-) -> RenderReport:
-    largest = max(files, key=lambda file: file["bytes"])
-    first_visit = _first_visit(published, shell)
+def _report(out: Path, manifest: SiteManifest, shell: Shell, notes: list[str]) -> RenderReport:
+    largest = max(manifest.files, key=lambda file: file.bytes)
     return RenderReport(
         out=out,
-        variants=sum(len(model.variants) for model in published),
-        files=len(files) + 1,
-        bytes=sum(file["bytes"] for file in files),
-        largest_path=largest["path"],
-        largest_bytes=largest["bytes"],
-        first_visit_bytes=first_visit,
-        visits_per_month=MONTHLY_TRAFFIC // first_visit,
+        variants=sum(len(model.variants) for model in manifest.models),
+        files=len(manifest.files) + 1,
+        bytes=sum(file.bytes for file in manifest.files),
+        largest_path=largest.path,
+        largest_bytes=largest.bytes,
+        first_visit_bytes=manifest.first_visit_bytes,
+        visits_per_month=MONTHLY_TRAFFIC // manifest.first_visit_bytes,
         kept=len(shell.kept),
         kept_bytes=sum(file.bytes for file in shell.kept),
         later=len(shell.later),

@@ -1,9 +1,12 @@
-"""What the server sends is what a browser needs: modules, streamed wasm, isolation, sub-paths."""
+"""What the server sends is what a browser needs; and pages work at every address, also beside each other."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext, Page, expect
+from visits import Handler, Visit, classify, expect_in_charge, isolated
 
 from export.measuring.browser.chromium import Troubles
 from export.measuring.browser.server import serving
@@ -53,3 +56,56 @@ def test_missing_file_is_a_page(page: Page, folder: Path, troubles: Troubles) ->
         answer = page.goto(url + "assets/missing.bin")
         assert answer is not None and answer.status == 404
         assert page.title() == "not here"
+
+
+needs_two_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core has one thread: nothing is reloaded")
+CACHES = "async () => (await caches.keys()).map(decodeURIComponent).filter((name) => name.startsWith('vit-pages:'))"
+
+
+@needs_two_cores
+@pytest.mark.parametrize(
+    ("host", "base_path"),
+    [("model.localhost", "/"), ("127.0.0.1", "/"), ("127.0.0.1", "/repo/")],
+    ids=["a domain of one's own", "a user's page", "a sub-path"],
+)
+def test_page_works_at_every_address(
+    visitor: BrowserContext, built_site: Path, handler: type[Handler], host: str, base_path: str
+) -> None:
+    with serving(built_site, base_path=base_path, handler=handler) as url:
+        address = url.replace("127.0.0.1", host)
+        page = Visit(visitor).open(address, loads=2)
+        classify(page)
+        assert isolated(page) and page.url.startswith(address)
+        expect_in_charge(page, "isolate")
+        handler.gone.set()
+        page = Visit(visitor).open(address)
+        classify(page)  # without a network
+
+
+@needs_two_cores
+def test_pages_of_one_origin_keep_apart(
+    visitor: BrowserContext, built_site: Path, handler: type[Handler], tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(built_site, tmp_path / "site"))
+    shutil.copytree(built_site, root / "second")
+    with serving(root, handler=handler) as url:
+        first = Visit(visitor).open(url, loads=2)
+        classify(first)
+        second = Visit(visitor).open(f"{url}second/", loads=2)  # which is in the scope of the first one's worker
+        classify(second)
+        scripts = "async () => (await navigator.serviceWorker.getRegistrations()).map(({ scope }) => scope).sort()"
+        assert second.evaluate(scripts) == [url, f"{url}second/"] and isolated(second)
+        assert sorted(":".join(name.split(":")[:-1]) for name in second.evaluate(CACHES)) == [
+            "vit-pages:shell:/",
+            "vit-pages:shell:/second/",
+            "vit-pages:weights:2",
+            "vit-pages:weights:2",
+        ]
+        second.get_by_role("button", name="Remove the model").click()
+        expect(second.locator("#state")).to_contain_text("removed from this device")
+        names = second.evaluate(CACHES)
+        assert "vit-pages:weights:2:/" in names and "vit-pages:weights:2:/second/" not in names
+        second.goto(f"{url}second/?isolation=off")
+        second.wait_for_function("async () => (await navigator.serviceWorker.getRegistrations()).length === 1")
+        handler.gone.set()
+        classify(Visit(visitor).open(url))  # the first one is whole, without a network

@@ -48,6 +48,19 @@ def test_it_builds_a_page_that_classifies_without_node_compiler_and_tensorflow(
         expect(page.locator("#state")).to_contain_text("Ready")
         page.get_by_role("button", name="Sample: Bag").click()
         expect(page.locator("#state")).to_contain_text(re.compile(r"Most likely: Bag, \d+\.\d\s%"))
+    checked = environment.run("vit-pages", "publish", "--check", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "as they should be" in checked.stdout and "could not be verified" not in checked.stdout
+
+
+def test_it_writes_a_repository_whose_workflow_installs_the_same_wheel(
+    installed: Installed, wheel: Path, tmp_path: Path
+) -> None:
+    done = installed("quantize").run("vit-pages", "init", "mine", "--model", "fashion", "--engine", "vit", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "mine/wheels" / wheel.name).read_bytes() == wheel.read_bytes()
+    assert f'"./wheels/{wheel.name}[quantize]"' in (tmp_path / "mine/vit-pages.toml").read_text()
+    assert (tmp_path / "mine/.github/workflows/pages.yml").is_file()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import hashlib
 import os
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -16,7 +17,7 @@ BLOCK, MB = 1 << 18, 1_000_000
 PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
 
 
-def download(url: str, target: Path, md5: str) -> None:
+def download(url: str, target: Path, checksum: str, algorithm: Literal["md5", "sha256"] = "md5") -> None:
     """Download a file under a temporary name, verify it, and rename it to `target`.
 
     What an earlier run has left is gone on with, where the server can; a connection that is cut is opened again.
@@ -35,11 +36,11 @@ def download(url: str, target: Path, md5: str) -> None:
             if isinstance(error, HTTPError) or got <= 0 or attempt == ATTEMPTS:
                 raise ExportError(f"{url} cannot be downloaded: {_reason(error)}", hint=hint) from error
             say(f"  cut after {format_bytes(_size(partial))} ({_reason(error)}); going on")
-    found = _md5(partial)
-    if found != md5:
+    found = _digest(partial, algorithm)
+    if found != checksum:
         partial.unlink()
         raise ExportError(
-            f"{url} is not the file that is expected: its MD5 is {found}, not {md5}",
+            f"{url} is not the file that is expected: its {algorithm.upper()} is {found}, not {checksum}",
             hint="run the command again; if it stays so, the file has changed or something on the way changes it",
         )
     os.replace(partial, target)
@@ -77,9 +78,9 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _md5(path: Path) -> str:
+def _digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def _reason(error: BaseException) -> str:

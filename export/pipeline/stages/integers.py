@@ -1,5 +1,6 @@
 """The integer artifact: the float model quantized by a recipe, on calibration images."""
 
+import json
 from typing import TYPE_CHECKING
 
 from export.core.console import say
@@ -11,6 +12,8 @@ from export.quantization.resources import CPU, describe_device, find_device
 
 if TYPE_CHECKING:
     from export.data.calibration import CalibrationImages
+
+CALIBRATION = "calibration.json"  # on which images the scales were chosen, where there were any
 
 
 def options(stage: Stage) -> str:
@@ -39,6 +42,8 @@ def make(stage: Stage) -> Outcome:
         cores=stage.cores(),
         note=stage.tell,
     )
+    if _quantization(stage).method.uses_images:
+        (stage.folder / CALIBRATION).write_text(json.dumps(_images(stage).describe().to_json()) + "\n")
     device = find_device(stage.resources.device)
     if device.type != CPU:
         stage.tell(f"calibrated on {describe_device(device)}")

@@ -76,9 +76,9 @@ export class Client {
     return this.#rpc.call('benchmark', { warmup_max, runs }, { signal, onProgress });
   }
 
-  /** Delete the models kept on this device. */
-  clearCache() {
-    return this.#rpc.call('clearCache');
+  /** Delete the models of a site kept on this device. @param {string} site absolute URL of its root */
+  clearCache(site) {
+    return this.#rpc.call('clearCache', site);
   }
 
   /** End the worker; calls that wait are rejected with `aborted`. */

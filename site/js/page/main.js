@@ -275,7 +275,7 @@ class App {
 
   async #forget() {
     if (this.#loading && !this.#loading.done) this.#loading.controller.abort();
-    await this.client.clearCache();
+    await this.client.clearCache(this.base);
     this.measured.setForgotten();
     say('The model was removed from this device. It stays loaded until the page is closed.');
   }

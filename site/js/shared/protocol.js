@@ -9,7 +9,7 @@
  * @property {{payload: {image: Image, topk?: number}, result: Classification}} classify
  * @property {{payload: {images: Image[], topk?: number}, result: Prediction[]}} classifyAll
  * @property {{payload: {warmup_max?: number, runs?: number}, result: BenchmarkResult, progress: BenchmarkProgress}} benchmark
- * @property {{result: void}} clearCache
+ * @property {{payload: string, result: void}} clearCache of the site with that root
  *
  * What the library asks of its worker: that it answers, told where its files lie, and what the page asks too.
  * @typedef {Pick<Requests, 'load' | 'classify'> & {hello: {payload: string, result: void}}} LibraryRequests

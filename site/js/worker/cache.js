@@ -2,14 +2,14 @@
  * Fetches a variant's files, verifies each by its SHA-256, and keeps the verified ones in the browser's Cache API.
  *
  * Sizes come from the site's own manifest: hosts compress, so Content-Length is not the number of bytes that arrive.
- * Entries are keyed by hash, so a file that two variants (or two sites of this origin) share is fetched once, and
- * nothing here ever deletes what another site put there, except on `clear`.
+ * Each site has a cache of its own, also beside others of its origin. Entries are keyed by hash, so a file that two
+ * variants share is fetched once.
  */
 
 import { asVitError, throwIfAborted, VitError } from '../shared/errors.js';
 import { sha256Of } from '../shared/sha256.js';
+import { weightsCache } from '../shared/weights_cache.js';
 
-export const CACHE_NAME = 'vit-pages:weights:1';
 /** Files fetched at the same time. */
 const PARALLEL = 4;
 
@@ -27,7 +27,8 @@ const PARALLEL = 4;
  * @property {(url: string, response: Response) => Promise<void>} put
  * @property {(url: string) => Promise<boolean>} delete
  *
- * @typedef {{onProgress?: (loaded: number, total: number) => void, signal?: AbortSignal}} FetchOptions
+ * `site` is the absolute URL of the site's root, with a final slash; left out, the folder's.
+ * @typedef {{site?: string, onProgress?: (loaded: number, total: number) => void, signal?: AbortSignal}} FetchOptions
  */
 
 /** The Cache API refuses other schemes than http(s); the name is reserved and never resolves. @param {string} sha256 */
@@ -36,10 +37,10 @@ const keyOf = (sha256) => `https://vit-pages.invalid/sha256/${sha256}`;
 /** Verified files, from the cache where they are there and from the network where not. */
 export class FileCache {
   /**
-   * @param {{openStore?: () => Promise<Store>}} [options] `openStore` replaces the browser's Cache API where there is
-   *   none (Node); it is opened once for each fetch
+   * @param {{openStore?: (site: string) => Promise<Store>}} [options] `openStore` replaces the browser's Cache API where
+   *   there is none (Node); it is opened once for each fetch
    */
-  constructor({ openStore = () => caches.open(CACHE_NAME) } = {}) {
+  constructor({ openStore = (site) => caches.open(weightsCache(site)) } = {}) {
     this.openStore = openStore;
   }
 
@@ -53,7 +54,7 @@ export class FileCache {
    * @param {FetchOptions} [options]
    * @returns {Promise<Fetched>}
    */
-  async fetch(folder, records, { onProgress = () => {}, signal } = {}) {
+  async fetch(folder, records, { site = folder, onProgress = () => {}, signal } = {}) {
     if (!globalThis.crypto?.subtle) {
       throw new VitError(
         'insecure_context',
@@ -77,25 +78,25 @@ export class FileCache {
         onProgress(loaded, total);
       },
     };
-    transfer.store = await this.open(transfer.notices);
+    transfer.store = await this.open(site, transfer.notices);
     onProgress(0, total);
     const files = await inParallel(records, (record) => readFile(record, transfer), stop);
     return { files: new Map(files), from_cache: transfer.downloaded === 0, notices: [...transfer.notices] };
   }
 
-  /** @param {Set<string>} notices @returns {Promise<Store | null>} */
-  async open(notices) {
+  /** @param {string} site @param {Set<string>} notices @returns {Promise<Store | null>} */
+  async open(site, notices) {
     try {
-      return await this.openStore();
+      return await this.openStore(site);
     } catch {
       notices.add('This browser keeps no files for this page; the model is downloaded again each time.');
       return null;
     }
   }
 
-  /** Delete every file cached by sites of this kind on this origin. @returns {Promise<void>} */
-  async clear() {
-    if (typeof caches !== 'undefined') await caches.delete(CACHE_NAME);
+  /** Delete every file that a site keeps, and nothing of others on its origin. @param {string} site @returns {Promise<void>} */
+  async clear(site) {
+    if (typeof caches !== 'undefined') await caches.delete(weightsCache(site));
   }
 }
 

@@ -56,13 +56,17 @@ export class Runtime {
     const [engine, { files, from_cache, notices }] = await Promise.all([
       this.openEngine(variant.engine),
       this.cache.fetch(new URL(variant.folder, base).href, variant.files, {
+        site: base,
         signal,
         onProgress: (loaded, total) => onProgress({ phase: 'download', loaded, total }),
       }),
     ]);
     const download_ms = performance.now() - startedAt;
     await this.unload();
-    const reference = this.cache.fetch(new URL(model.selftest.folder, base).href, [model.selftest], { signal });
+    const reference = this.cache.fetch(new URL(model.selftest.folder, base).href, [model.selftest], {
+      site: base,
+      signal,
+    });
     reference.catch(() => {}); // it is awaited below, unless the engine fails first
     const options = { backend, threads, batch, build, signal, wasmPath: this.wasmPath, onPhase: enter };
     const session = await engine.load({ files }, options);

@@ -16,7 +16,7 @@ const handlers = {
   classify: ({ image, topk }, { signal }) => runtime.classify(image, { topk, signal }),
   classifyAll: ({ images, topk }, { signal }) => runtime.classifyAll(images, { topk, signal }),
   benchmark: (options, { signal, onProgress }) => runtime.benchmark({ ...options, signal, onProgress }),
-  clearCache: () => runtime.cache.clear(),
+  clearCache: (site) => runtime.cache.clear(site),
 };
 
 /** @type {{[Type in keyof Notices]: (payload: Notices[Type]) => void}} @typedef {import('../shared/protocol.js').Notices} Notices */

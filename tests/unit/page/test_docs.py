@@ -30,9 +30,10 @@ DOCUMENTS = {
     path.relative_to(ROOT).as_posix(): path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
 }
 EVERYTHING = "\n".join(DOCUMENTS.values())
+LIGHT_COMMANDS = ("build", "serve", "init", "publish", "verify")
 HEAVY = ("torch", "tensorflow", "timm", "onnx", "numpy", "PIL", "playwright")
 # A command as it stands in a block or in a line of text; a backslash continues it on the next line.
-COMMAND = re.compile(r"python -m export\.(\w+)((?:\\\n|[^\n`#])*)")
+COMMAND = re.compile(r"(?:python -m export\.|^vit-pages )(\w+)((?:\\\n|[^\n`#])*)", re.MULTILINE)
 LINK = re.compile(r"(?<!`)\[[^\]\n]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
@@ -158,7 +159,9 @@ def test_listing_the_commands() -> None:
     assert done.returncode == 0 and all(f"export.{name}" in done.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("module", ["export.page.render", "export.build", "export.serve", "export.page.bundle"])
+@pytest.mark.parametrize(
+    "module", ["export.page.render", "export.page.bundle", *(f"export.{name}" for name in LIGHT_COMMANDS)]
+)
 def test_imports_stay_light(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

@@ -1,0 +1,1 @@
+"""Publishing a built page: what is checked first, and the branch that it is pushed to."""

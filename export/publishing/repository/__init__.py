@@ -1,0 +1,1 @@
+"""A small repository of one's own that builds and publishes a page."""
