@@ -26,8 +26,8 @@ Tell = Callable[[str], None]
 MULTI_LABEL = "multi_label_classification"
 FIRST = {"resnet": "conv1"}  # names of the first convolution where they are not those of patches
 NO_CLASSES = (
-    "note: {} has no classifier: the model gives an embedding, no classes. To name classes it needs a head: "
-    "fine-tune it with AutoModelForImageClassification and save it again"
+    "note: {} has no classifier: the model gives an embedding, no classes. To name classes it needs a head, trained on "
+    "pictures of them: python -m export.train --data FOLDER --model timm/{} --checkpoint {}"
 )
 
 
@@ -158,7 +158,7 @@ def _fit_twin(
     if twin.head == "class_and_mean":
         split_head(tensors, arguments["embed_dim"])
     if twin.head == "none":
-        tell(NO_CLASSES.format(folder.path.name))
+        tell(NO_CLASSES.format(folder.path.name, twin.timm_name, folder.path))
     return positions_from
 
 
