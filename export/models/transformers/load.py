@@ -91,6 +91,8 @@ def _read_tensors(folder: ModelFolder, twin: Twin, tell: Tell) -> dict[str, Tens
         tell(f"note: using the weights under {renamed.prefix.rstrip('.')!r} in {folder.weights[0].name}")
     if dropped:
         tell(f"note: dropped, as they belong to training: {several(dropped)}")
+    if renamed.dropped:
+        tell(f"note: not used, as no output of the model depends on them: {several(renamed.dropped)}")
     return renamed.tensors
 
 

@@ -63,6 +63,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "swin": ("SwinForImageClassification", SWIN),
     "swin, one window": ("SwinForImageClassification", SWIN | {"window_size": 8}),
     "swin, epsilon, no bias": ("SwinForImageClassification", SWIN | {"layer_norm_eps": 0.03, "qkv_bias": False}),
+    "swin, features": ("SwinModel", SWIN),
+    "resnet, features": ("ResNetModel", BASIC),
     "resnet, basic": ("ResNetForImageClassification", BASIC),
     "resnet, bottleneck": ("ResNetForImageClassification", BOTTLENECK),
 }
