@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help=f"the float weights (default: the embedded ones; for ResNets, those trained into {TRAINED}); on pictures, "
-        "the weights to start from",
+        "the weights to start from, also a folder saved by transformers or timm",
     )
     _add_numbers(qat, epochs=float, distillation=float)
     qat.add_argument(

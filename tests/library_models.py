@@ -92,7 +92,12 @@ def images(count: int = 3, side: int = SIDE, channels: int = 3) -> Tensor:
 
 @torch.inference_mode()
 def outputs(model: Any, pixels: Tensor) -> Tensor:
-    """Return the library's logits, or the class token after the last norm where it has no classifier."""
+    """Return the library's logits, or what a classifier would read: the class token after the norm, or the mean."""
     given = model(pixels)
-    result: Tensor = given.logits if hasattr(given, "logits") else given.last_hidden_state[:, 0]
+    if hasattr(given, "logits"):
+        result: Tensor = given.logits
+    elif type(model).__name__ in ("SwinModel", "ResNetModel"):
+        result = given.pooler_output.flatten(1)
+    else:
+        result = given.last_hidden_state[:, 0]
     return result

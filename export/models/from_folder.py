@@ -7,7 +7,8 @@ import timm
 from timm.models import PretrainedCfg
 
 from export.core.errors import RequestError
-from export.models.architecture import create, hash_tensors, ready
+from export.core.records import Preprocess
+from export.models.architecture import CLASS_AND_MEAN, create, hash_tensors, ready
 from export.models.catalog import CatalogEntry
 from export.models.checkpoint.load import Loaded, describe_architecture, load_content
 from export.models.folder import timm_model
@@ -91,3 +92,16 @@ def _load_timm(
         multi_label=loaded.multi_label or problem,
         preprocess=timm_model.preprocessing(folder.config, of_timm(request.model, loaded.module)),
     )
+
+
+def read_folder_tensors(folder: ModelFolder, tell: Tell) -> tuple[dict[str, Any], Preprocess | None]:
+    """Return a folder's tensors under timm's names, and the preprocessing that it states; to be trained further.
+
+    Classifiers that no model of timm's own has are left out. Raises `RequestError` as `load_folder` does.
+    """
+    if timm_model.is_timm(folder.config):
+        return read_parts(folder.weights), None
+    loaded = load_transformers(folder, None, True, tell)
+    heads = ("head.", "head_mean.") if loaded.timm_name == CLASS_AND_MEAN else ()
+    state = loaded.module.state_dict()
+    return {name: value for name, value in state.items() if not name.startswith(heads)}, loaded.preprocess

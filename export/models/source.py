@@ -12,6 +12,7 @@ from export.core.errors import RequestError
 from export.models.catalog import HUB, MODELS, TIMM_EQUIVALENTS, CatalogEntry
 from export.models.folder import timm_model
 from export.models.folder.card import stated_licence
+from export.models.folder.config import Config
 from export.models.folder.files import CONFIG, ModelFolder, read_folder
 from export.models.transformers.twin import find_twin
 
@@ -55,7 +56,7 @@ def name_of(path: Path) -> str:
 
 def usable(name: str) -> str:
     """Return a name that can be a folder's and is none of the catalog's."""
-    slug = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "model"
+    slug = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "model"
     return f"{slug}-own" if slug in MODELS else slug
 
 
@@ -63,7 +64,10 @@ def beside(checkpoint: Path) -> Path | None:
     """Return the folder that a checkpoint is, or whose configuration lies beside it; None where there is none."""
     if checkpoint.is_dir():
         return checkpoint
-    return checkpoint.parent if checkpoint.is_file() and (checkpoint.parent / CONFIG).is_file() else None
+    if not checkpoint.is_file() or not (checkpoint.parent / CONFIG).is_file():
+        return None
+    config = Config.read(checkpoint.parent / CONFIG)  # or that of another program
+    return checkpoint.parent if {"model_type", "architecture"} & config.values.keys() else None
 
 
 def stated_architecture(checkpoint: Path) -> str:

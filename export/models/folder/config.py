@@ -80,6 +80,8 @@ class Config:
     def side(self, name: str, default: int) -> int:
         """Return the side of a square, written as one number or as twice the same one."""
         value = self.values.get(name, default)
+        if isinstance(value, dict) and value.keys() == {"height", "width"}:
+            value = list(value.values())
         sides = value if isinstance(value, list) else [value]
         if not sides or not all(type(one) is int and one >= 1 for one in sides):
             raise self.fault(name, "a whole number of at least 1, or two that are equal")

@@ -26,8 +26,8 @@ Tell = Callable[[str], None]
 MULTI_LABEL = "multi_label_classification"
 FIRST = {"resnet": "conv1"}  # names of the first convolution where they are not those of patches
 NO_CLASSES = (
-    "note: {} has no classifier: the model gives an embedding, no classes. To name classes it needs a head: "
-    "fine-tune it with AutoModelForImageClassification and save it again"
+    "note: {} has no classifier: the model gives an embedding, no classes. To name classes it needs a head, trained on "
+    "pictures of them: python -m export.train --data FOLDER --model timm/{} --checkpoint {}"
 )
 
 
@@ -91,6 +91,8 @@ def _read_tensors(folder: ModelFolder, twin: Twin, tell: Tell) -> dict[str, Tens
         tell(f"note: using the weights under {renamed.prefix.rstrip('.')!r} in {folder.weights[0].name}")
     if dropped:
         tell(f"note: dropped, as they belong to training: {several(dropped)}")
+    if renamed.dropped:
+        tell(f"note: not used, as no output of the model depends on them: {several(renamed.dropped)}")
     return renamed.tensors
 
 
@@ -158,7 +160,7 @@ def _fit_twin(
     if twin.head == "class_and_mean":
         split_head(tensors, arguments["embed_dim"])
     if twin.head == "none":
-        tell(NO_CLASSES.format(folder.path.name))
+        tell(NO_CLASSES.format(folder.path.name, twin.timm_name, folder.path))
     return positions_from
 
 

@@ -17,25 +17,31 @@ JOINED = (("attn", QUERY_KEY_VALUE, "qkv"), ("mlp", GATED, "fc1"))
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """Tensors under timm's names, without their `prefix`; `unknown` are those that no name is known for."""
+    """Tensors under timm's names, without their `prefix`.
+
+    `unknown` are the names of those that have none there, `dropped` of those that are used in training alone.
+    """
 
     tensors: dict[str, Tensor]
     prefix: str
     unknown: tuple[str, ...]
+    dropped: tuple[str, ...]
 
 
 def rename(tensors: Mapping[str, Tensor], names: Names) -> Renamed:
     """Return the tensors as float32 under timm's names, whatever wrapper's prefix they have."""
     prefix = _prefix(tensors, names)
     found: dict[str, Tensor] = {}
-    unknown = []
+    unknown, dropped = [], []
     for name, value in tensors.items():
         target = names.timm_name(name.removeprefix(prefix)) if name.startswith(prefix) else None
         if target is None:
             unknown.append(name)
         elif target:
             found[target] = value.float() if value.is_floating_point() else value
-    return Renamed(_joined(found), prefix, tuple(unknown))
+        else:
+            dropped.append(name)
+    return Renamed(_joined(found), prefix, tuple(unknown), tuple(dropped))
 
 
 def _prefix(tensors: Mapping[str, Tensor], names: Names) -> str:

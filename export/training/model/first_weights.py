@@ -18,6 +18,9 @@ from export.data.labels.known import imagenet_synsets
 from export.models.checkpoint.content import read_content
 from export.models.checkpoint.options import read_options
 from export.models.checkpoint.tensors import flatten, select
+from export.models.folder.files import ModelFolder
+from export.models.folder.tensors import hash_parts
+from export.models.from_folder import read_folder_tensors
 from export.models.hub.weights import fetch_weights
 from export.models.packed_weights import read_packed_weights
 from export.models.request import ModelRequest, weights_file
@@ -53,6 +56,9 @@ def find_first_weights(request: ModelRequest, tell: Tell) -> FirstWeights:
     """
     if request.weights == "random":
         return FRESH
+    folder = request.folder()
+    if folder is not None:
+        return _of_folder(folder, tell)
     path = weights_file(request)
     if path is None:
         config = _config(request)
@@ -69,6 +75,13 @@ def find_first_weights(request: ModelRequest, tell: Tell) -> FirstWeights:
         normalisation = tuple(stated[name] for name in ("mean", "std") if len(stated.get(name, ())) == 3)
     title = f"checkpoint {path.name}" if request.checkpoint else f"pretrained weights of {request.model}"
     return FirstWeights(path, hash_file(path), title, content, normalisation if len(normalisation) == 2 else None)
+
+
+def _of_folder(folder: ModelFolder, tell: Tell) -> FirstWeights:
+    content, preprocess = read_folder_tensors(folder, tell)
+    normalisation = (preprocess.mean, preprocess.std) if preprocess else None
+    title = f"checkpoint {folder.path.name}"
+    return FirstWeights(folder.weights[0], hash_parts(folder.weights), title, content, normalisation)
 
 
 def _config(request: ModelRequest) -> Any:

@@ -257,6 +257,7 @@ def test_every_file_that_is_read_decides_the_artifact(sound: Path, tmp_path: Pat
         ("photos", "photos-own"),
         ("hub/models--user--repo/snapshots/0123", "user-repo"),
         ("…", "model"),
+        ("Käse", "K-se"),
     ],
 )
 def test_the_folder_names_the_model(tmp_path: Path, path: str, name: str) -> None:
@@ -275,6 +276,7 @@ def test_a_file_of_our_own_training_says_what_it_is(tmp_path: Path) -> None:
     assert stated_architecture(tmp_path / "a.safetensors") == "vit_tiny_patch16_224"
     torch.save({"a": torch.ones(1)}, tmp_path / "a.pth")
     assert stated_architecture(tmp_path / "a.pth") == ""
+    (tmp_path / "config.json").write_text('{"editor": "of another program"}')
     with pytest.raises(RequestError, match=r"a\.pth does not say what its architecture is") as caught:
         main(["--checkpoint", str(tmp_path / "a.pth")])
     assert "--model NAME" in caught.value.hint

@@ -16,6 +16,7 @@ from export.core.records import ModelSpec
 from export.models.architecture import create
 from export.models.load import load
 from export.models.request import ModelRequest, PreprocessOptions
+from export.training.model.first_weights import find_first_weights, load_first_weights
 from tests.library_models import (
     BASIC,
     BOTTLENECK,
@@ -62,6 +63,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "swin": ("SwinForImageClassification", SWIN),
     "swin, one window": ("SwinForImageClassification", SWIN | {"window_size": 8}),
     "swin, epsilon, no bias": ("SwinForImageClassification", SWIN | {"layer_norm_eps": 0.03, "qkv_bias": False}),
+    "swin, features": ("SwinModel", SWIN),
+    "resnet, features": ("ResNetModel", BASIC),
     "resnet, basic": ("ResNetForImageClassification", BASIC),
     "resnet, bottleneck": ("ResNetForImageClassification", BOTTLENECK),
 }
@@ -276,6 +279,25 @@ def test_the_card_states_the_licence(tmp_path: Path) -> None:
     assert quietly(folder)[0].licence == "cc-by-4.0"
     (folder / "README.md").write_text("---\nlicense: other\nlicense_name: 'My licence'\n---\n")
     assert quietly(folder)[0].licence == "My licence"
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "kept"),
+    [("dino", "vit_tiny_patch16_224", False), ("vit", "vit_tiny_patch16_224", True), ("registers", "", False)],
+)
+def test_training_can_start_from_a_folder(tmp_path: Path, case: str, name: str, kept: bool) -> None:
+    kind, config = MODELS[case]
+    folder = save(make(kind, **config), tmp_path / "mine")
+    spec, module, said = quietly(folder)
+    assert any(f"--checkpoint {folder}" in note for note in said) == kind.endswith("Model")
+    name = name or "vit_small_patch14_reg4_dinov2"
+    first = find_first_weights(ModelRequest(model=f"timm/{name}", checkpoint=folder), said.append)
+    assert first.normalisation == ((0.5, 0.4, 0.6), (0.5, 0.6, 0.4)) and first.sha256 == spec.weights_sha256
+    arguments = {key: value for key, value in spec.arguments.items() if key not in ("norm_eps", "num_classes")}
+    other = timm.create_model(name, pretrained=False, num_classes=len(LABELS), **arguments)
+    assert load_first_weights(other, first, LABELS, said.append, "--checkpoint") == kept
+    found, wanted = other.state_dict(), module.state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in found.items() if not key.startswith("head"))
 
 
 TINY = "test_vit"
