@@ -1,4 +1,4 @@
-"""Modules whose weights are about to be loaded: made without drawing random ones first, which takes most of the time."""
+"""Modules whose weights are about to be loaded, made without drawing random ones first: that takes most of the time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
