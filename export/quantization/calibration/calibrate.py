@@ -103,6 +103,7 @@ def calibrate(
         )
     with full_precision():
         prepared = prepare(module, quantization, images)
+    del module  # no copy of it is needed any more, nor by callers who keep none
     job = CalibrationJob(
         quantization=quantization,
         images=images,
@@ -197,8 +198,8 @@ def _gradient(job: CalibrationJob) -> str | None:
 
 def _choose_sequentially(prepared: PreparedModel, job: CalibrationJob) -> None:
     """Calibrate block by block, each on what the quantized blocks before it give."""
+    float_model = _FloatModel(prepared.module, job)  # its pass takes most memory: a copy more comes behind it
     working = copy.deepcopy(prepared.module)
-    float_model = _FloatModel(prepared.module, job)
     in_quantized = BlockReplay(working, job.layers, job.images, job.store)
     for group in group_by_block(job.layers):
         names = [layer.name for layer in group]
