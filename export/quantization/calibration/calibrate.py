@@ -9,6 +9,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from export.core.errors import RequestError
+from export.core.machine import return_freed_memory
 from export.quantization.calibration.assemble import freeze, replace_layer
 from export.quantization.calibration.block_replay import BlockReplay
 from export.quantization.calibration.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
@@ -199,6 +200,7 @@ def _gradient(job: CalibrationJob) -> str | None:
 def _choose_sequentially(prepared: PreparedModel, job: CalibrationJob) -> None:
     """Calibrate block by block, each on what the quantized blocks before it give."""
     float_model = _FloatModel(prepared.module, job)  # its pass takes most memory: a copy more comes behind it
+    return_freed_memory()
     working = copy.deepcopy(prepared.module)
     in_quantized = BlockReplay(working, job.layers, job.images, job.store)
     for group in group_by_block(job.layers):
@@ -215,6 +217,7 @@ def _choose_sequentially(prepared: PreparedModel, job: CalibrationJob) -> None:
             replace_layer(working, name, job.qparams)
         in_quantized.finish(names)
         float_model.finish(names)
+        return_freed_memory()
 
 
 class _FloatModel:
