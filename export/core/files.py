@@ -75,10 +75,11 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(retired, ignore_errors=True)
 
 
-def describe_file(path: Path, root: Path) -> StoredFile:
-    """Return a file's record, its path relative to `root`."""
+def describe_file(path: Path, root: Path, *, published: bool = True) -> StoredFile:
+    """Return a file's record, its path relative to `root`; only of one that is `published` is the packed size known."""
+    name = path.relative_to(root).as_posix()
+    if not published:
+        return StoredFile(path=name, bytes=path.stat().st_size, gzip_bytes=0, sha256=hash_file(path))
     data = path.read_bytes()
     packed = len(gzip.compress(data, 9, mtime=0))
-    return StoredFile(
-        path=path.relative_to(root).as_posix(), bytes=len(data), gzip_bytes=packed, sha256=hash_bytes(data)
-    )
+    return StoredFile(path=name, bytes=len(data), gzip_bytes=packed, sha256=hash_bytes(data))

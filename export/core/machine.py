@@ -1,5 +1,6 @@
-"""The machine that a figure was measured on, as the operating system names it."""
+"""The machine that a figure was measured on, as the operating system names it, and its memory."""
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -42,3 +43,10 @@ def cpu_model() -> str:
         )
         return asked.stdout.strip() or platform.processor()
     return platform.processor() or platform.machine()
+
+
+def return_freed_memory() -> None:
+    """Give memory that was freed back to the system, where the C library would keep it for later (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)

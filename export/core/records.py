@@ -120,7 +120,7 @@ class CalibrationData(Record, frozen=True, kw_only=True):
 
 
 class StoredFile(Record, frozen=True, kw_only=True):
-    """One file of an artifact; `path` is relative to its folder; `gzip_bytes` at level 9."""
+    """One file of an artifact; `path` is relative to its folder; `gzip_bytes` at level 9, or 0 where no page has it."""
 
     path: str
     bytes: Count

@@ -1,5 +1,6 @@
 """The calibration images, on which quantization chooses its scales."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +52,14 @@ def calibration_images(
         f"note: {spec.name} is calibrated on {count} synthetic images, which are unlike real ones; for scales that fit "
         "your images, pass --data with a folder of them"
     )
+    synthetic = [normalise(image, spec.preprocess) for image in _synthetic(spec.preprocess.size, count, seed)]
+    return CalibrationImages(np.stack(synthetic), "synthetic images", synthetic=True)
+
+
+@functools.lru_cache(maxsize=1)  # the next recipe has the same ones
+def _synthetic(size: int, count: int, seed: int) -> tuple[NDArray[np.uint8], ...]:
     random = np.random.default_rng(seed)
-    synthetic = [normalise(pink_noise_image(spec.preprocess.size, random), spec.preprocess) for _ in range(count)]
-    return CalibrationImages(np.stack(synthetic).astype(np.float32), "synthetic images", synthetic=True)
+    return tuple(pink_noise_image(size, random) for _ in range(count))
 
 
 def _embedded_images(spec: ModelSpec, own: Embedded, count: int, seed: int) -> CalibrationImages:

@@ -12,6 +12,7 @@ from torch import nn
 
 from export.core.records import ModelSpec
 from export.models.architecture import create
+from export.models.undrawn import UndrawnWeights
 
 SPEC, WEIGHTS, GOLDEN = "spec.json", "weights.safetensors", "golden.npz"
 
@@ -27,7 +28,8 @@ def write_model(spec: ModelSpec, module: nn.Module, inputs: NDArray[np.float32],
 def read_model(folder: Path) -> tuple[ModelSpec, nn.Module]:
     """Rebuild the float module, in evaluation mode on the CPU, from its artifact alone."""
     spec = ModelSpec.read(folder / SPEC)
-    module = create(spec.timm_name, spec.arguments)
+    with UndrawnWeights():
+        module = create(spec.timm_name, spec.arguments)
     module.load_state_dict(load_file(folder / WEIGHTS))
     return spec, module.eval()
 

@@ -29,6 +29,7 @@ from export.models.preprocessing import choose_preprocess, resize, size_error
 from export.models.randomise import randomise
 from export.models.request import ModelRequest, weights_file
 from export.models.source import entry_of
+from export.models.undrawn import UndrawnWeights
 
 
 def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[ModelSpec, nn.Module]:
@@ -74,13 +75,16 @@ def _make(request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], No
     """Return the module as loaded, and the SHA-256 of its weights (their file's, if any)."""
     arguments = dict(request.entry.arguments)
     if request.kind == "random":
-        module = ready(randomise(create(request.entry.timm_name, arguments), request.seed))
+        with UndrawnWeights():
+            module = create(request.entry.timm_name, arguments)
+        ready(randomise(module, request.seed))
         return Loaded(module, arguments), hash_tensors(module)
     path = weights_file(request) or fetch_weights(request.model, config)
     if request.kind == "pretrained":
         loaded = Loaded(_pretrained(request, path, arguments), arguments)
     elif request.kind == "embedded":
-        loaded = Loaded(create(request.entry.timm_name, arguments), arguments)
+        with UndrawnWeights():
+            loaded = Loaded(create(request.entry.timm_name, arguments), arguments)
         loaded.module.load_state_dict(read_packed_weights(path))
     else:
         loaded = load_checkpoint(

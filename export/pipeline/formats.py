@@ -65,6 +65,11 @@ class Format:
     dynamic_note: str = ""
     static_note: str = ""
 
+    @property
+    def published(self) -> bool:
+        """Whether pages have its files."""
+        return bool(self.engine) or self.name == "selftest"
+
 
 MODEL = Parent("torch", recipe="float")
 INTEGERS = Parent("safetensors", when="quantized")

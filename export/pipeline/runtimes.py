@@ -13,7 +13,8 @@ from export.quantization.recipes import DEFAULT_RECIPES, Recipe, find_recipe
 class Engine:
     """A JavaScript runtime with its back ends, the preferred first; `FORMATS` says what it loads.
 
-    `takes` says of which recipes: any, those that quantize weights, or only those that quantize activations too.
+    `takes` says of which recipes: any, those that quantize weights, or only those that quantize activations too;
+    without `twins`, not those that give a tensor of activations two ranges.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Engine:
     source: str
     backends: tuple[str, ...]
     takes: Literal["any", "quantized", "integers"] = "any"
+    twins: bool = True
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -31,14 +33,21 @@ class Engine:
         """Whether there are files of a recipe for this engine."""
         quantization = recipe.quantization
         integers = quantization is not None and quantization.activation_bits is not None
-        return self.takes == "any" or (quantization is not None and (integers or self.takes == "quantized"))
+        taken = self.takes == "any" or (quantization is not None and (integers or self.takes == "quantized"))
+        return taken and (self.twins or not has_twins(recipe))
+
+
+def has_twins(recipe: Recipe) -> bool:
+    """Tell whether a recipe gives some activations two ranges."""
+    quantization = recipe.quantization
+    return quantization is not None and quantization.activation_bits is not None and quantization.method.twin != "none"
 
 
 # Fastest first: `auto` takes the first that runs a recipe.
 ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
-        Engine(name="vit", title="ViT Pages' own engine", source="", backends=("wasm",), takes="integers"),
+        Engine(name="vit", title="ViT Pages' own engine", source="", backends=("wasm",), takes="integers", twins=False),
         Engine(
             name="tfjs",
             title="TensorFlow.js",
@@ -127,9 +136,12 @@ def _would_run(recipe: Recipe, chosen: tuple[str, ...]) -> bool:
 
 
 def passed_over(recipes: tuple[Recipe, ...], chosen: tuple[str, ...]) -> tuple[str, ...]:
-    """Return notes on recipes for which `auto` takes a slower engine, as the fastest is not installed."""
+    """Return notes on recipes for which `auto` takes a slower engine: the fastest is not installed, or has no twins."""
     notes = []
     for recipe in recipes if chosen == (AUTO,) else ():
+        without = next(iter(ENGINES.values()))
+        if has_twins(recipe) and not without.twins:
+            notes.append(f"{recipe.name} gives activations two ranges, which {without.name} has not")
         fastest = next(engine for engine in ENGINES.values() if engine.runs(recipe))
         (taken,) = engines_of(recipe, chosen)
         if taken is not fastest:

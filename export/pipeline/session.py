@@ -198,7 +198,7 @@ class BuildSession:
 
         with stage(f"{format.name} {recipe.name}" if format.parents else "load the model") as note:
             self._left.start(place)
-            artifact = self.store.write(prepared.plan, fill)
+            artifact = self.store.write(prepared.plan, fill, published=format.published)
             self._left.finish(place, time.perf_counter() - started)
             note(format_bytes(artifact.bytes) + _agreement(artifact.verification))
             note(str(self._left))

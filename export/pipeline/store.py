@@ -74,15 +74,17 @@ class Store:
                 return None
         return artifact
 
-    def write(self, plan: Plan, fill: Fill) -> Artifact:
+    def write(self, plan: Plan, fill: Fill, *, published: bool = True) -> Artifact:
         """Let `fill` fill and verify an empty folder, describe it, and put it in place.
 
-        Nothing is changed when `fill` raises; raises `ArtifactError` when it left the folder empty.
+        How small files are when packed is only found out of those that are `published`: it takes longer than many a
+        stage. Nothing is changed when `fill` raises; raises `ArtifactError` when it left the folder empty.
         """
         target = self.folder(plan.model, plan.recipe, plan.format)
         with replacing_folder(target) as folder:
             made = fill(folder)
-            files = tuple(describe_file(path, folder) for path in sorted(folder.rglob("*")) if path.is_file())
+            paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+            files = tuple(describe_file(path, folder, published=published) for path in paths)
             if not files:
                 raise ArtifactError(f"making {plan.model}/{plan.recipe}/{plan.format} left no files")
             artifact = Artifact(

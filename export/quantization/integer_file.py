@@ -23,6 +23,7 @@ from export.core.files import hash_bytes, write_atomically
 from export.core.records import ModelSpec
 from export.core.schema import checked, parse_json
 from export.models.architecture import create
+from export.models.undrawn import UndrawnWeights
 from export.quantization.layers.discovery import decompose_attention, reset_batch_norm
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear, Weight
 from export.quantization.layers.packing import pack, unpack
@@ -122,7 +123,8 @@ def load_quantized(path: Path) -> QuantizedModel:
     """
     header, tensors = read_tensors(path)
     spec, recipe, layers = _read_header(header, path)
-    module = create(spec.timm_name, spec.arguments).eval()
+    with UndrawnWeights():
+        module = create(spec.timm_name, spec.arguments).eval()
     decompose_attention(module)
     for name, record in layers.items():
         _load_layer(module, name, record, tensors)

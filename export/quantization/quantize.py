@@ -14,7 +14,7 @@ from export.core.errors import RequestError, VerificationError
 from export.core.fidelity import Comparison, compare
 from export.core.records import ModelSpec
 from export.data.calibration import CalibrationImages
-from export.models.float_artifact import read_golden, read_model, run_model
+from export.models.float_artifact import SPEC, read_golden, read_model, run_model
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.kept.activation_store import ActivationStore
 from export.quantization.calibration.kept.sensitivity_cache import SensitivityCache
@@ -54,7 +54,7 @@ def quantize(
     No more than `cores` processors are kept busy; `note` is told what a person should know. Raises what `calibrate`
     does and `VerificationError` when the file does not give what was calibrated.
     """
-    spec, module = read_model(parent)
+    spec = ModelSpec.read(parent / SPEC)
     place = find_device(resources.device)
     if resources.memory is not None and place.type != CPU:
         raise RequestError("--memory bounds main memory, but this calibration runs on a GPU", hint="add --device cpu")
@@ -70,7 +70,7 @@ def quantize(
             drawn.set_postfix_str(name, refresh=False)
 
         calibrated = calibrate(
-            module.to(place),
+            read_model(parent)[1].to(place),
             recipe,
             calibration,
             features=spec.features,

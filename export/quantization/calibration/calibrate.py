@@ -9,6 +9,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from export.core.errors import RequestError
+from export.core.machine import return_freed_memory
 from export.quantization.calibration.assemble import freeze, replace_layer
 from export.quantization.calibration.block_replay import BlockReplay
 from export.quantization.calibration.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
@@ -103,6 +104,7 @@ def calibrate(
         )
     with full_precision():
         prepared = prepare(module, quantization, images)
+    del module  # no copy of it is needed any more, nor by callers who keep none
     job = CalibrationJob(
         quantization=quantization,
         images=images,
@@ -197,8 +199,9 @@ def _gradient(job: CalibrationJob) -> str | None:
 
 def _choose_sequentially(prepared: PreparedModel, job: CalibrationJob) -> None:
     """Calibrate block by block, each on what the quantized blocks before it give."""
+    float_model = _FloatModel(prepared.module, job)  # its pass takes most memory: a copy more comes behind it
+    return_freed_memory()
     working = copy.deepcopy(prepared.module)
-    float_model = _FloatModel(prepared.module, job)
     in_quantized = BlockReplay(working, job.layers, job.images, job.store)
     for group in group_by_block(job.layers):
         names = [layer.name for layer in group]
@@ -214,6 +217,7 @@ def _choose_sequentially(prepared: PreparedModel, job: CalibrationJob) -> None:
             replace_layer(working, name, job.qparams)
         in_quantized.finish(names)
         float_model.finish(names)
+        return_freed_memory()
 
 
 class _FloatModel:

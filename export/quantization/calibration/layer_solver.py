@@ -176,7 +176,7 @@ def _target(problem: LayerProblem, layer: nn.Module, channels: slice = slice(Non
         for values in (problem.output(), observation.gradient)
     )
     assert reference is not None
-    return Target(problem.quantization.calibration.metric, reference, gradient, dim=0)
+    return Target(problem.quantization.calibration.metric, reference, gradient)
 
 
 def _apply(layer: nn.Linear | nn.Conv2d, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

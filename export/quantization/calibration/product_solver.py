@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from export.quantization.calibration.layer_solver import LayerProblem, range_quantizer
-from export.quantization.calibration.search.row_search import Target, search_rows
+from export.quantization.calibration.search.row_search import Target, search_rows, take_rows
 from export.quantization.layers.accumulation import BITS_OF_DEPTH_1
 from export.quantization.layers.quantizers import Dynamic, Quantizer, Twin, Uniform
 from export.quantization.layers.rounding import MIN_SCALE
@@ -44,13 +44,13 @@ def choose_product_qparams(problem: LayerProblem) -> tuple[Quantizer, Quantizer]
 
 def _start_left(left: Tensor, right: Tensor, rows: Tensor) -> Callable[[Quantizer], Tensor]:
     """Return the function from a quantizer of the left operand to some rows of the product."""
-    chosen = left.index_select(-2, rows)
+    chosen = take_rows(left, rows)
     return lambda quantizer: torch.matmul(quantizer(chosen), right)
 
 
 def _start_right(left: Tensor, right: Tensor, rows: Tensor) -> Callable[[Quantizer], Tensor]:
     """Return the function from a quantizer of the right operand to some rows of the product."""
-    chosen = left.index_select(-2, rows)
+    chosen = take_rows(left, rows)
     return lambda quantizer: torch.matmul(chosen, quantizer(right))
 
 
@@ -66,7 +66,7 @@ def _search_operand(
         return Uniform(bits, (full * factor)[:, None, None])
 
     metric = problem.quantization.calibration.metric
-    target = Target(metric, problem.output(), observation.gradient, dim=-2, keep=1)
+    target = Target(metric, problem.output(), observation.gradient, keep=1, product=True)
     return make(search_rows(make, start, problem.candidates(), target))
 
 
@@ -82,5 +82,5 @@ def _search_softmax(problem: LayerProblem, right: Tensor) -> Quantizer:
         return Twin(kind, bits, high * split, high)
 
     splits = [2.0**-shift for shift in SOFTMAX_SHIFTS[twin]]
-    target = Target(problem.quantization.calibration.metric, problem.output(), observation.gradient, dim=-2)
+    target = Target(problem.quantization.calibration.metric, problem.output(), observation.gradient, product=True)
     return make(search_rows(make, partial(_start_left, left, right), splits, target))

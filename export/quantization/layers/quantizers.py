@@ -71,7 +71,10 @@ class Uniform(Quantizer):
         """Return one term."""
         low, high = self.bounds()
         quantized = torch.mul(x, 1 / self.scale).round_()
-        quantized = quantized.clamp_(low.item(), high.item()) if low.ndim == 0 else torch.clamp(quantized, low, high)
+        if self.signed or low.ndim == 0:  # one range for all: several are an order slower
+            quantized = quantized.clamp_(low.flatten()[0].item(), high.flatten()[0].item())
+        else:
+            quantized = torch.clamp(quantized, low, high)
         return [(quantized, self.scale)]
 
     def to_json(self) -> dict[str, Any]:

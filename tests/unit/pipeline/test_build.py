@@ -4,6 +4,7 @@ import pytest
 
 from export.build import main, read_request
 from export.core.errors import RequestError
+from export.pipeline.runtimes import engines_of
 from export.quantization.recipes import DEFAULT_RECIPES, find_recipes
 
 
@@ -18,6 +19,15 @@ def test_an_engine_leaves_out_the_default_recipes_that_it_cannot_run_and_says_so
     assert [recipe.name for recipe in request.recipes] == ["w8a8_gptq", "w4a8_gptq"]
     assert request.notes == ("left out: u8, f16, f32, which vit cannot run",)
     assert not read_request([]).notes and not read_request(["--engine", "vit", "--recipe", "w8a8_gptq"]).notes
+
+
+def test_two_ranges_are_left_to_an_engine_that_has_them_before_anything_is_made() -> None:
+    request = read_request(["--recipe", "w8a8_ptq4vit"])
+    assert request.notes == ("w8a8_ptq4vit gives activations two ranges, which vit has not",)
+    assert [engine.name for engine in engines_of(request.recipes[0], request.engines)] == ["tfjs"]
+    with pytest.raises(RequestError, match="--engine vit cannot run the recipe w8a8_ptq4vit"):
+        engines_of(request.recipes[0], ("vit",))
+    assert read_request(["--recipe", "w8_ptq4vit"]).notes == ()
 
 
 def test_models_are_repeatable_and_recipes_a_list() -> None:

@@ -59,6 +59,13 @@ def test_a_written_artifact_is_found_as_it_was_described(store: Store) -> None:
     assert found.sha256 == hash_json([[file.path, file.sha256] for file in found.files])
 
 
+def test_how_small_files_are_when_packed_is_only_known_of_published_ones(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    unpublished, published = (store.write(PLAN, make, published=published) for published in (False, True))
+    assert unpublished.gzip_bytes == 0 < published.gzip_bytes
+    assert (unpublished.sha256, unpublished.bytes) == (published.sha256, published.bytes)
+
+
 def test_the_same_files_give_the_same_bytes(store: Store, tmp_path: Path) -> None:
     other = Store(tmp_path / "other")
     other.write(PLAN, make)

@@ -1,5 +1,7 @@
 """Where calibration runs: the device that is named, and a GPU that chooses what the CPU does."""
 
+import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from export.build import read_request
 from export.core.errors import RequestError
+from export.core.machine import return_freed_memory
 from export.evaluate import main as evaluate
 from export.models.request import ModelRequest
 from export.pipeline.build import float_artifact
@@ -38,6 +41,18 @@ def test_a_gpu_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> N
         with pytest.raises(RequestError, match="has no such GPU; it sees none"):
             evaluate(["--compare-devices", "--artifacts", str(tmp_path / "none")])
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no C library that keeps freed memory")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    pieces = [b"1" * 100_000 for _ in range(2000)]  # too small for pages of their own
+    del pieces[:-1]  # what remains lies behind all that was freed
+    before = resident()
+    return_freed_memory()
+    assert resident() < before - 100_000_000
 
 
 @NO_GPU

@@ -5,7 +5,7 @@ exceed what the best one reaches by far. What is left at the end has been comput
 `best_candidate`: which of those is best does not depend on a sample.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,48 +19,63 @@ Made = TypeVar("Made")
 
 # Until which share of the rows a candidate is computed unless it is better than so many times the best one's error.
 STEPS = ((1 / 32, 2.0), (1 / 8, 1.4), (1 / 2, 1.1), (1.0, 1.0))
-STEPS_OF_PRODUCTS = ((1 / 8, 3.0), (1 / 2, 1.2), (1.0, 1.0))  # of few rows, among which each head has its own
+STEPS_OF_PRODUCTS = ((1 / 16, 3.0), (1 / 4, 1.3), (1.0, 1.0))  # of each image and head, which are rows of its own
 LEAST_VECTORS = 64  # of channels, that are compared in a step
+
+
+def take_rows(values: Tensor, rows: Tensor) -> Tensor:
+    """Return some rows `[count]` of `[rows, …]`, or of each matrix of `[…, rows, channels]` its own `[…, count]`."""
+    if rows.ndim == 1:
+        return values.index_select(0, rows)
+    return values.gather(-2, rows[..., None].expand(*rows.shape, values.shape[-1]))
 
 
 @dataclass(frozen=True)
 class Target:
-    """The outputs `reference` that quantized ones are compared with by a metric; `dim` is the dimension of their rows.
+    """The outputs `reference` that quantized ones are compared with by a metric: `[rows, …]`.
 
     `gradient` is that of the metric hessian; where `keep` is a dimension, each of its indices has an error of its own.
+    Those of a `product` are matrices `[images, heads, rows, channels]`, each with rows of its own.
     """
 
     metric: Metric
     reference: Tensor
     gradient: Tensor | None
-    dim: int
     keep: int | None = None
+    product: bool = False
 
     def errors(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the function that gives the errors of outputs of some rows, which are overwritten, as a sum."""
-        gradient = None if self.gradient is None else self.gradient.index_select(self.dim, rows)
-        loss = Loss(self.metric, self.reference.index_select(self.dim, rows), gradient, self.keep)
+        gradient = None if self.gradient is None else take_rows(self.gradient, rows)
+        loss = Loss(self.metric, take_rows(self.reference, rows), gradient, self.keep)
         least = -1.0 if self.metric == "cosine" else 0.0
-        return lambda output: (loss(output) - least) * len(rows)
+        return lambda output: (loss(output) - least) * rows.shape[-1]
 
     def steps(self) -> list[tuple[Tensor, float]]:
         """Return the rows of each step, with the margin behind it: those of the steepest gradients first."""
-        count = self.reference.shape[self.dim]
-        if self.gradient is None:
-            order = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(self.reference.device)
-        else:
-            dims = [dim for dim in range(self.reference.ndim) if dim != self.dim % self.reference.ndim]
-            order = torch.linalg.vector_norm(self.gradient, dim=dims).argsort(descending=True)
+        order = self._order()
         if self.metric == "cosine" and self.keep is not None:  # so near 1 that sums of a few say nothing
             return [(order, 1.0)]
+        count = order.shape[-1]
         vectors = self.reference.numel() // self.reference.shape[-1] / count  # of a row
         steps, start = [], 0
-        for share, margin in STEPS if self.dim == 0 else STEPS_OF_PRODUCTS:
+        for share, margin in STEPS_OF_PRODUCTS if self.product else STEPS:
             stop = round(count * share)
             if (stop - start) * vectors >= LEAST_VECTORS or share == 1.0:
-                steps.append((order[start:stop].sort().values, margin))
+                steps.append((order[..., start:stop].sort(-1).values, margin))
                 start = stop
         return steps
+
+    def _order(self) -> Tensor:
+        """Return the rows by falling norm of their gradient, without one at random."""
+        matrices = self.reference.shape[:2] if self.product else ()
+        if self.gradient is None:
+            count = self.reference.shape[-2 if self.product else 0]
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(self.reference.device)
+            return order.expand(*matrices, count)
+        dims = [dim for dim in range(self.reference.ndim) if dim >= (3 if self.product else 1)]
+        norms: Tensor = torch.linalg.vector_norm(self.gradient, dim=dims)
+        return norms.argsort(-1, descending=True)
 
 
 def search_rows(
@@ -74,14 +89,25 @@ def search_rows(
     `make(factor)` makes what is tried; `start(rows)` gives the function from it to the layer's output of those rows.
     """
     device, kept = target.reference.device, [] if target.keep is None else [target.reference.shape[target.keep]]
+    factors = torch.tensor(candidates, device=device)
     losses = torch.zeros(len(candidates), *kept, device=device)
-    alive = list(range(len(candidates)))
+    each = losses.view(len(candidates), -1)  # a column for each index that is kept
+    columns, alive = torch.arange(each.shape[1], device=device), torch.ones_like(each, dtype=torch.bool)
     for rows, margin in target.steps():
-        forward, errors = start(rows), target.errors(rows)
-        for index in alive:
-            losses[index] += errors(forward(make(torch.tensor(candidates[index], device=device).expand(kept))))
-        worth = losses <= losses[alive].amin(0) * margin
-        out = [index for index in alive if not worth[index].any()]
-        losses[out] = torch.inf
-        alive = [index for index in alive if index not in out]
+        forward, errors, before = start(rows), target.errors(rows), each.clone()
+        for chosen in _trials(alive):
+            found = errors(forward(make(factors[chosen].view(kept)))).reshape(-1)
+            each[chosen, columns] = before[chosen, columns] + found
+        each[~alive | each.isnan()] = torch.inf
+        alive &= each <= each.amin(0) * margin
+        if int(alive.sum()) == len(columns):  # one of each
+            break
+    each[~alive] = torch.inf
     return best_of(candidates, losses)
+
+
+def _trials(alive: Tensor) -> Iterator[Tensor]:
+    """Yield candidates to be tried together, one for each column, until all that are alive have been: some again."""
+    left = [column.nonzero().squeeze(1) for column in alive.unbind(1)]
+    for index in range(max(map(len, left))):
+        yield torch.stack([indices[min(index, len(indices) - 1)] for indices in left])

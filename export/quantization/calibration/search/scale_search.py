@@ -135,17 +135,21 @@ def search_channel_scales(weight: Tensor, hessian: Tensor, bits: int, candidates
     flat, part = weight.detach().flatten(1), partial_factor(hessian, max(8, len(hessian) // BOUND_SHARE)).float()
     full, hessian = (flat.abs().amax(1) / (2 ** (bits - 1) - 0.5)).clamp_min(MIN_SCALE), hessian.float()
 
-    def error(factor: float, rows: Tensor | slice = slice(None)) -> Tensor:
-        return quantize_symmetric(flat[rows], full[rows] * factor, bits).dequantized().sub_(flat[rows])
+    low, high, room = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1, torch.empty_like(flat)
 
-    bounds = torch.stack([(error(factor) @ part).square_().sum(1) for factor in candidates])
+    def error(factor: float, values: Tensor, ranges: Tensor) -> Tensor:  # of what `quantize_symmetric` makes of them
+        column = (ranges * factor)[:, None]
+        found = torch.div(values, column, out=room[: len(values)])
+        return found.round_().clamp_(low, high).mul_(column).sub_(values)
+
+    bounds = torch.stack([(error(factor, flat, full) @ part).square_().sum(1) for factor in candidates])
     losses, nearest = torch.full_like(bounds, torch.inf), bounds.argmin(0)
     best = torch.full_like(full, torch.inf)
     for index in [*sorted(set(nearest.tolist())), *range(len(candidates))]:  # what is likely to be best first
         worth = losses[index].isinf() & ((nearest == index) if best.isinf().any() else bounds[index] <= best * SLACK)
         rows = worth.nonzero().squeeze(1)
         if len(rows):
-            found = error(candidates[index], rows)
+            found = error(candidates[index], flat[rows], full[rows])
             losses[index, rows] = ((found @ hessian) * found).sum(1)
             best = torch.minimum(best, losses[index])
     scale: Tensor = full * best_of(candidates, losses)
