@@ -13,6 +13,7 @@ COMMANDS = {
     "build": "build the page: model + recipes → verified artifacts → _site/",
     "quantize": "quantize a model into one self-contained file",
     "evaluate": "compare accuracy, size and calibration cost of recipes in one table",
+    "compare": "compare models and recipes: tables and plots of size, accuracy and throughput",
     "measure": "measure the built page in a real browser and add the figures to it",
     "serve": "serve the page on localhost as a static host would",
     "readme": "fill the tables of README.md and docs/results.md from measurements and evaluations",
