@@ -116,12 +116,24 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
+def _check_alone(args: argparse.Namespace, option: str) -> None:
+    """Raise `RequestError` for options that have no meaning where nothing is measured."""
+    plain = vars(parser().parse_args([]))
+    given = [name for name, value in vars(args).items() if value != plain[name] and name not in (option, "out")]
+    if given:
+        raise RequestError(
+            f"--{given[0].replace('_', '-')} does not apply to --{option}, which only draws what is kept",
+            hint="leave it out",
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Compare, and write tables and plots."""
     words = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(argv)
-    if args.redraw and args.bitwidths:
-        raise RequestError("--redraw and --bitwidths draw different files", hint="give one of them")
+    for option in ("redraw", "bitwidths"):
+        if getattr(args, option):
+            _check_alone(args, option)
     if args.redraw:
         redraw(args.out)
     elif args.bitwidths:

@@ -73,7 +73,12 @@ def work(connection: Connection, device: str) -> None:
     with contextlib.suppress(EOFError):
         while True:
             job, threads = connection.recv()
-            connection.send(attempt(job, device, threads))
+            errors = io.StringIO()
+            with contextlib.redirect_stderr(errors):  # bars of several processes would overwrite each other
+                answer = attempt(job, device, threads)
+            if isinstance(answer, Failed):
+                answer = Failed(answer.message, f"{answer.details}\n{errors.getvalue()}")
+            connection.send(answer)
 
 
 def _end_with_parent() -> None:

@@ -6,26 +6,19 @@ from types import MappingProxyType
 
 import pytest
 from pictures import make_classes
+from tiny_catalog import CLASSES, VIT, Kind
 
 from export.models.catalog import MODELS, CatalogEntry
-
-CLASSES = ("0", "1", "2")
-VIT = ("vit_tiny_patch16_224", {"img_size": 28, "patch_size": 7, "embed_dim": 24, "depth": 2, "num_heads": 3})
-SWIN = (
-    "swin_tiny_patch4_window7_224",
-    {"img_size": 28, "patch_size": 2, "embed_dim": 12, "depths": (1, 1), "num_heads": (2, 4), "window_size": 7},
-)
 
 
 @pytest.fixture
 def tiny_models(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Put tiny architectures under names of the catalog: `tiny_models("deit_t", swin="swin_t")`."""
+    """Put tiny architectures under names of the catalog: `tiny_models("swin_t", SWIN)`."""
 
-    def replace(name: str, kind: tuple[str, dict[str, object]] = VIT, classes: int = 3) -> None:
+    def replace(name: str, kind: Kind = VIT, classes: int | None = 3) -> None:
         timm_name, arguments = kind
-        entry = CatalogEntry(
-            name, name, timm_name, "none", "none", MappingProxyType({**arguments, "num_classes": classes})
-        )
+        counted = arguments if classes is None else {**arguments, "num_classes": classes}
+        entry = CatalogEntry(name, name, timm_name, "none", "none", MappingProxyType(counted))
         monkeypatch.setitem(MODELS, name, entry)
 
     return replace

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tiny_catalog import SWIN
 
 from export.compare import main
 from export.core.errors import ExportError, RequestError
@@ -38,8 +39,6 @@ def rows_of(model: ModelComparison) -> dict[str, EvaluationRow]:
 def test_tables_and_plots_of_several_models(
     compare: Callable[..., Comparison], tiny_models: Tiny, labelled: Path, tmp_path: Path, capsys: Any
 ) -> None:
-    from conftest import SWIN  # type: ignore[attr-defined]
-
     tiny_models("deit_t")
     tiny_models("swin_t", SWIN)
     options = ("--model", "deit_t,swin_t", "--data", str(labelled), "--rounds", "2")
@@ -187,7 +186,8 @@ def test_a_job_that_fails_and_a_model_that_is_not_there(
         (["--memory", "much"], "--memory 'much' is not a size"),
         (["--data", "nowhere"], "--data nowhere: no such folder"),
         (["--redraw"], "comparison.json does not exist"),
-        (["--redraw", "--bitwidths", "a.json"], "draw different files"),
+        (["--redraw", "--bitwidths", "a.json"], "--bitwidths does not apply to --redraw"),
+        (["--redraw", "--model", "photos"], "--model does not apply to --redraw"),
         (["--bitwidths", "a.json"], "a.json is not a table of bit widths"),
     ],
 )

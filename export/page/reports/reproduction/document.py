@@ -29,9 +29,9 @@ def _why_sizes_differ() -> str:
     weights = depth * 12 * dim * dim + (patch + classes) * dim
     others = depth * 9 * dim + dim + classes + (2 * depth + 1) * 2 * dim + (tokens + 1) * dim
     return (
-        f"Sizes: a DeiT-T has {weights:,} weights, which are {format_bytes(weights)} as int8; biases, normalisation and "
-        f"positions in float32 make it {format_bytes(weights + 4 * others)}, and scales a little more. The published "
-        "8.32 MB hold the weights of queries, keys and values three times, once with each of their scales: "
+        f"Sizes: a DeiT-T has {weights:,} weights, which are {format_bytes(weights)} as int8; biases, normalisation "
+        f"and positions in float32 make it {format_bytes(weights + 4 * others)}, and scales a little more. The "
+        "published 8.32 MB hold the weights of queries, keys and values three times, once with each of their scales: "
         f"{format_bytes(weights + 2 * qkv)}."
     )
 
