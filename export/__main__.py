@@ -17,6 +17,7 @@ COMMANDS = {
     "quantize": "quantize a model into one self-contained file",
     "evaluate": "compare accuracy, size and calibration cost of recipes in one table",
     "analyze": "find which layers quantization hurts, and choose bits for each layer",
+    "compare": "compare models and recipes: tables and plots of size, accuracy and throughput",
     "measure": "measure the built page in a real browser and add the figures to it",
     "serve": "serve the page on localhost as a static host would",
     "readme": "fill the tables of README.md and docs/results.md from measurements and evaluations",

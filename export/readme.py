@@ -14,7 +14,7 @@ from pathlib import Path
 from export.core.console import run, say
 from export.core.errors import RequestError
 from export.core.files import write_atomically
-from export.page.reports.documents import README, RESULTS, SOURCES, filled, keep, read_sources
+from export.page.reports.documents import README, REPRODUCE, RESULTS, SOURCES, filled, keep, read_sources
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--keep", action="store_true", help="also copy these files to where they are committed")
     p.add_argument("--readme", type=Path, default=Path(README), help="README file to fill (default: %(default)s)")
     p.add_argument("--results", type=Path, default=Path(RESULTS), help="results file to fill (default: %(default)s)")
+    p.add_argument(
+        "--reproduce", type=Path, default=Path(REPRODUCE), help="file of capabilities to fill (default: %(default)s)"
+    )
     return p
 
 
@@ -40,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Fill the tables; nothing else in the documents is touched."""
     args = parser().parse_args(argv)
     sources: dict[str, Path] = {name: getattr(args, name) for name in SOURCES}
-    targets: dict[str, Path] = {README: args.readme, RESULTS: args.results}
-    for option, path in (("--readme", args.readme), ("--results", args.results)):
+    targets: dict[str, Path] = {README: args.readme, RESULTS: args.results, REPRODUCE: args.reproduce}
+    for option, path in (("--readme", args.readme), ("--results", args.results), ("--reproduce", args.reproduce)):
         if not path.is_file():
             raise RequestError(f"{path} does not exist", hint=f"pass {option} FILE")
     figures = read_sources(sources)

@@ -10,7 +10,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "litert": ("ai_edge_litert", "ai_edge_quantizer"),
     "measure": ("playwright", "brotli"),
     "train": ("torchvision", "torchao"),
-    "analyze": ("matplotlib", "scipy"),
+    "compare": ("matplotlib",),
+    "analyze": ("scipy",),
+    "ray": ("ray",),
     "compile": ("ziglang",),
 }
 EXTRA_OF = {module: extra for extra, modules in MODULES.items() for module in modules}

@@ -92,7 +92,7 @@ def read_model(args: argparse.Namespace, name: str) -> ModelRequest:
 
 def check_one_model(args: argparse.Namespace, names: tuple[str, ...]) -> None:
     """Raise `RequestError` when options that apply to one model are given for several."""
-    given = [f"--{name.replace('_', '-')}" for name in ONE_MODEL if getattr(args, name) is not None]
+    given = [f"--{name.replace('_', '-')}" for name in ONE_MODEL if getattr(args, name, None) is not None]
     if len(names) > 1 and given:
         raise RequestError(
             f"{' and '.join(given)} appl{'y' if len(given) > 1 else 'ies'} to one model, but several are given",

@@ -11,6 +11,7 @@ Bits = Annotated[int, Meta(ge=BITS[0], le=BITS[-1])]
 Percentile = Annotated[int, Meta(gt=50, le=100)] | Annotated[float, Meta(gt=50, le=100)]
 
 Metric = Literal["hessian", "cosine", "mse", "l1"]
+Twin = Literal["none", "exclusive", "published"]
 
 
 class Calibration(Record, frozen=True, kw_only=True):
@@ -51,11 +52,12 @@ class Method(Record, frozen=True, kw_only=True):
     max and minmax by the full range, percentile by a part of it, search by candidates that minimise the metric, gptq
     by a search, with error feedback in rounding, dynamic per token at run time; learned and tracked scales are those
     of training (QAT): gradients change them, or they follow the range. `weight_granularity` and `weight_symmetric`,
-    `activation_symmetric`: one scale per output channel or per tensor, without or with a zero point. `twin` gives the
-    outputs of softmax and GELU two ranges. `gradient` is that of the metric hessian. `compensate` corrects biases or
-    weights for the error that remains. `accumulation_depth`: where activations are integers, weights allow sums of so
-    many steps in int16 (see `accumulation`), and keys and values, which attention multiplies by, of one. `weight_only`:
-    the method also makes sense with float activations.
+    `activation_symmetric`: one scale per output channel or per tensor, without or with a zero point; `weight_groups`
+    blocks of rows have one each where it is searched per tensor (PTQ4ViT's n_V). `twin` gives the outputs of softmax
+    and GELU two ranges, or with `twin_of` those of one of them. `gradient` is that of the metric hessian. `compensate`
+    corrects biases or weights for the error that remains. `accumulation_depth`: where activations are integers,
+    weights allow sums of so many steps in int16 (see `accumulation`), and keys and values, which attention multiplies
+    by, of one. `weight_only`: the method also makes sense with float activations.
     """
 
     name: str
@@ -67,12 +69,32 @@ class Method(Record, frozen=True, kw_only=True):
     weight_symmetric: bool = True
     activations: Literal["none", "minmax", "percentile", "search", "dynamic"] = "none"
     activation_symmetric: bool = False
-    twin: Literal["none", "exclusive", "published"] = "none"
+    weight_groups: PositiveInt = 1
+    twin: Twin = "none"
+    twin_of: Literal["both", "softmax", "gelu"] = "both"
     gradient: Literal["fisher", "published"] = "fisher"
     compensate: Literal["none", "bias", "ridge"] = "none"
     accumulation_depth: Count = 0
     weight_only: bool = False
     calibration: Calibration = Calibration()
+
+    def __post_init__(self) -> None:
+        if self.weight_groups > 1 and (self.weights, self.weight_granularity) != ("search", "tensor"):
+            raise ValueError(
+                f"weight_groups is {self.weight_groups}; that needs weights search and weight_granularity tensor"
+            )
+        if self.twin == "none" and self.twin_of != "both":
+            raise ValueError(f"twin_of is {self.twin_of}, but twin is none")
+
+    @property
+    def twin_softmax(self) -> Twin:
+        """The ranges of softmax's outputs."""
+        return self.twin if self.twin_of != "gelu" else "none"
+
+    @property
+    def twin_gelu(self) -> Twin:
+        """The ranges of GELU's outputs."""
+        return self.twin if self.twin_of != "softmax" else "none"
 
     @property
     def trains(self) -> bool:

@@ -12,6 +12,8 @@ from export.models.confidence import ConfidenceFile
 from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
 from export.page.reports.benchmark_view import read_benchmark
 from export.page.reports.builds import builds_section, read_builds
+from export.page.reports.comparison.records import Comparison, read_comparison
+from export.page.reports.comparison.tables import model_markdown
 from export.page.reports.device_tables import devices_section
 from export.page.reports.evaluation_tables import (
     bitwidths_section,
@@ -19,23 +21,28 @@ from export.page.reports.evaluation_tables import (
     evaluation_section,
     evaluation_summary,
 )
-from export.page.reports.markdown import fill
+from export.page.reports.markdown import UNKNOWN, fill
 from export.page.reports.measurement_tables import measurements_section, measurements_summary
+from export.page.reports.reproduction.document import reproduction_section
 from export.page.results_view import read_measurements
 from export.quantization.evaluation.device_records import read_devices
 from export.quantization.evaluation.records import read_table, write_table
 
-README, RESULTS = "README.md", "docs/results.md"
+README, RESULTS, REPRODUCE = "README.md", "docs/results.md", "docs/reproduce.md"
 KEPT = Path(".github")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file of figures: the command that writes it, where a copy is committed, and how it is read."""
+    """A file of figures: the command that writes it, where a copy is committed, and how it is read.
+
+    Without an `optional` one its tables say that nothing was measured.
+    """
 
     command: str
     read: Callable[[Path], Any]
     kept: Path
+    optional: bool = False
 
 
 def _read_study(path: Path) -> dict[str, Any]:
@@ -63,7 +70,17 @@ SOURCES: dict[str, Source] = {
     ),
     "devices": Source(command="evaluate --compare-devices", read=read_devices, kept=KEPT / "devices.json"),
     "builds": Source(command="measure --builds", read=read_builds, kept=KEPT / "builds.json"),
+    "comparison": Source(command="compare", read=read_comparison, kept=KEPT / "comparison.json", optional=True),
 }
+
+
+def _comparison_section(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return UNKNOWN
+    return "\n\n".join(
+        f"### {model.title}\n\n{model_markdown(model)}".replace("\n### ", "\n#### ") for model in comparison.models
+    )
+
 
 # Document → section → what writes it from the source of that name.
 SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
@@ -76,17 +93,23 @@ SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
         "confidence": confidence_section,
         "devices": devices_section,
         "builds": builds_section,
+        "comparison": _comparison_section,
     },
+    REPRODUCE: {"capabilities": lambda figures: reproduction_section(figures)},
 }
 
 
 def read_sources(paths: Mapping[str, Path]) -> dict[str, Any]:
-    """Read the file of every source; raises `RequestError` for one that is missing or something else."""
+    """Read the file of every source; raises `RequestError` for one that is missing or something else.
+
+    An optional one that is missing is None.
+    """
     for name, path in paths.items():
-        if not path.is_file():
+        if not path.is_file() and not (SOURCES[name].optional and path.name == SOURCES[name].kept.name):
             command = SOURCES[name].command
             raise RequestError(f"{path} does not exist", hint=f"run: python -m export.{command}")
-    return {name: SOURCES[name].read(path) for name, path in paths.items()}
+    found = {name: SOURCES[name].read(path) if path.is_file() else None for name, path in paths.items()}
+    return found | {"capabilities": found}  # a section that is made of them all
 
 
 def filled(document: str, text: str, figures: Mapping[str, Any]) -> str:
@@ -101,5 +124,5 @@ def keep(paths: Mapping[str, Path]) -> None:
     for name, path in paths.items():
         if name == "evaluation":
             write_table(read_table(path), SOURCES[name].kept)  # its Markdown lies beside it
-        else:
+        elif path.is_file():
             write_atomically(SOURCES[name].kept, path.read_bytes())

@@ -137,7 +137,7 @@ def _input_candidates(problem: LayerProblem, values: Tensor) -> Callable[[Tensor
     """Return what makes a layer's symmetric quantizer, of a factor of the full range; twin where values are GELU's."""
     assert problem.activation_bits is not None
     bits, half = problem.activation_bits, 2 ** (problem.activation_bits - 1)
-    if problem.layer.role != "post_gelu" or problem.method.twin == "none":
+    if problem.layer.role != "post_gelu" or problem.method.twin_gelu == "none":
         full = (values.abs().max() / (half - 0.5)).clamp_min(MIN_SCALE)
         return lambda factor: Uniform(bits, full * factor)
     full = (values.max() / (half - 0.5)).clamp_min(MIN_SCALE)
@@ -145,7 +145,7 @@ def _input_candidates(problem: LayerProblem, values: Tensor) -> Callable[[Tensor
     def twin(factor: Tensor) -> Twin:
         high = full * factor
         low = torch.full_like(high, GELU_MINIMUM / half)
-        if problem.method.twin == "exclusive":  # the finest power of two below it that still spans the minimum
+        if problem.method.twin_gelu == "exclusive":  # the finest power of two below it that still spans the minimum
             low = high * 2.0 ** -(high * half / GELU_MINIMUM).log2().floor().clamp(0, 15)
         return Twin("sign", bits, low, high)
 
@@ -239,15 +239,15 @@ def _compensate_input_error(problem: LayerProblem, layer: nn.Linear | nn.Conv2d,
 
 
 def _search_tensor(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input: Quantizer | None) -> Tensor:
-    """Return `[out]` scales: one for the whole weight, or for each of Wq, Wk and Wv."""
+    """Return `[out]` scales: one for the whole weight or each of Wq, Wk and Wv, or for each group of its rows."""
     (observed,) = problem.observation().inputs
     values = _rows(observed if input is None else input(observed), layer)
-    groups = layer.weight.detach().chunk(3 if problem.layer.role == "qkv" else 1)
-    starts = [index * len(groups[0]) for index in range(len(groups))]
-    scales = [
-        _search_group(problem, layer, values, part, slice(first, first + len(part)))
-        for part, first in zip(groups, starts, strict=True)
-    ]
+    parts = layer.weight.detach().chunk(3 if problem.layer.role == "qkv" else 1)
+    groups = [group for part in parts for group in part.chunk(problem.method.weight_groups)]
+    scales, first = [], 0
+    for group in groups:
+        scales.append(_search_group(problem, layer, values, group, slice(first, first + len(group))))
+        first += len(group)
     return torch.cat(scales)
 
 

@@ -33,8 +33,8 @@ def choose_product_qparams(problem: LayerProblem) -> tuple[Quantizer, Quantizer]
     right_quantizer: Quantizer | None = None
     for _ in range(problem.quantization.calibration.rounds):
         quantized_right = right if right_quantizer is None else right_quantizer(right)
-        if softmax and method.twin != "none":
-            left_quantizer = _search_softmax(problem, right if method.twin == "published" else quantized_right)
+        if softmax and method.twin_softmax != "none":
+            left_quantizer = _search_softmax(problem, right if method.twin_softmax == "published" else quantized_right)
         else:
             left_quantizer = _search_operand(problem, left, partial(_start_left, left, quantized_right))
         right_quantizer = _search_operand(problem, right, partial(_start_right, left_quantizer(left), right))
@@ -73,7 +73,7 @@ def _search_operand(
 def _search_softmax(problem: LayerProblem, right: Tensor) -> Quantizer:
     """Return the twin quantizer of attention's probabilities, one for all heads (PTQ4ViT, section 3.2)."""
     assert problem.activation_bits is not None
-    bits, observation, twin = problem.activation_bits, problem.observation(), problem.method.twin
+    bits, observation, twin = problem.activation_bits, problem.observation(), problem.method.twin_softmax
     left = observation.inputs[0]
     high = torch.tensor(1 / (2 ** (bits - 1) - 1), device=left.device)
     kind = "overlap" if twin == "published" else "magnitude"

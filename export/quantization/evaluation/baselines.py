@@ -58,6 +58,15 @@ def torchao_dynamic(module: nn.Module) -> Baseline:
 
 def torch_ao_dynamic(module: nn.Module) -> Baseline:
     """Return `quantize_dynamic` of Linear and Conv2d, by torch.ao; raises `RequestError` where it is gone."""
+    return _quantize_dynamic(module, {nn.Linear, nn.Conv2d})
+
+
+def torch_ao_dynamic_linear(module: nn.Module) -> Baseline:
+    """Return `quantize_dynamic` of Linear alone; raises what `torch_ao_dynamic` does."""
+    return _quantize_dynamic(module, {nn.Linear})
+
+
+def _quantize_dynamic(module: nn.Module, kinds: set[type[nn.Module]]) -> Baseline:
     with _silenced():
         try:
             from torch.ao.quantization import quantize_dynamic
@@ -65,7 +74,7 @@ def torch_ao_dynamic(module: nn.Module) -> Baseline:
             raise RequestError(
                 f"this PyTorch ({torch.__version__}) no longer has torch.ao.quantization", hint="use torchao_dynamic"
             ) from error
-        copied = quantize_dynamic(copy.deepcopy(module).eval(), {nn.Linear, nn.Conv2d})  # type: ignore[no-untyped-call]
+        copied = quantize_dynamic(copy.deepcopy(module).eval(), kinds)  # type: ignore[no-untyped-call]
     return _describe(copied, lambda layer: "quantized" in type(layer).__module__)
 
 
@@ -86,4 +95,5 @@ def _describe(module: nn.Module, is_converted: Callable[[nn.Module], bool]) -> B
 BASELINES: dict[str, Callable[[nn.Module], Baseline]] = {
     "torchao_dynamic": torchao_dynamic,
     "torch_ao_dynamic": torch_ao_dynamic,
+    "torch_ao_dynamic_linear": torch_ao_dynamic_linear,
 }

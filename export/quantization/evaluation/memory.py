@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -18,18 +20,44 @@ class Peak:
     bytes: int | None = None
 
 
+_OPEN: list[Peak] = []  # of the process: an inner block sets the system's counter back, and tells the outer ones
+
+
 @contextmanager
-def peak_memory(device: torch.device) -> Iterator[Peak]:
+def peak_memory(device: "torch.device") -> Iterator[Peak]:
     """Yield a record that holds, after the block, the peak of the GPU's memory or of the whole process."""
+    if device.type != "cuda":
+        with process_peak() as peak:
+            yield peak
+        return
+    import torch
+
     peak = Peak()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    yield peak
+    peak.bytes = torch.cuda.max_memory_allocated(device)
+
+
+@contextmanager
+def process_peak() -> Iterator[Peak]:
+    """Yield a record that holds, after the block, the peak of this process; blocks may be nested."""
+    peak = Peak()
+    if sys.platform != "linux":
         yield peak
-        peak.bytes = torch.cuda.max_memory_allocated(device)
-    elif sys.platform == "linux":
-        RESET.write_text("5")  # sets the peak back to what is in use (man 5 proc)
+        return
+    _tell_open()
+    RESET.write_text("5")  # sets the peak back to what is in use (man 5 proc)
+    _OPEN.append(peak)
+    try:
         yield peak
+        _tell_open()
+    finally:
+        _OPEN.pop()
+
+
+def _tell_open() -> None:
+    if _OPEN:
         lines = STATUS.read_text().splitlines()
-        peak.bytes = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    else:
-        yield peak
+        reached = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+        for peak in _OPEN:
+            peak.bytes = max(peak.bytes or 0, reached)

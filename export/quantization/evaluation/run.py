@@ -102,7 +102,7 @@ def evaluate(
         on_device = copy.deepcopy(module).to(devices()[0])  # threads share `module` itself: it stays where it is
         float_outputs = compute_outputs(on_device, spec, images.pixels, devices()[0], "float")
         code = code_key(__name__)
-        evaluator = _Evaluator(spec, module, images, float_outputs, calibration_data, code)
+        evaluator = Evaluator(spec, module, images, float_outputs, calibration_data, code)
         empty = EvaluationTable(
             schema_version=SCHEMA_VERSION,
             model=spec.name,
@@ -164,7 +164,12 @@ def compute_outputs(
 
 
 @dataclass(frozen=True)
-class _Evaluator:
+class Evaluator:
+    """Evaluates recipes on the same `images` of a model, whose float version gives `float_outputs [n, K]` on the CPU.
+
+    `calibration_data` are those to calibrate on, None for the model's own; `code` is part of each row's key.
+    """
+
     spec: ModelSpec
     module: nn.Module
     images: Images
@@ -174,39 +179,43 @@ class _Evaluator:
     said: set[str] = field(default_factory=set)
 
     def calibration(self, count: int, seed: int, tell: Callable[[str], None] = lambda note: None) -> CalibrationImages:
+        """Return calibration images; raises what `calibration_images` does."""
         return calibration_images(self.spec, self.calibration_data, count, seed, tell)
 
     def say_once(self, note: str) -> None:
+        """Say what was not said yet."""
         if note not in self.said:
             self.said.add(note)
             say(f"  {note}")
 
     def float_row(self, folder: Path) -> EvaluationRow:
+        """Return the row of the float model whose artifact is in `folder`."""
         size = (folder / "weights.safetensors").stat().st_size
         row = EvaluationRow(
             recipe="f32", title="Float weights", key="float", bytes=size, sqnr_db=None, evaluation_seconds=0.0
         )
-        return replace(row, **{**self.figures(self.float_outputs), "sqnr_db": None})
+        return replace(row, **{**self._figures(self.float_outputs), "sqnr_db": None})
 
     def row(self, recipe: Recipe | str, device: torch.device, earlier: dict[str, EvaluationRow]) -> EvaluationRow:
-        key = self.key(recipe)
+        """Return the row of a recipe, or of a baseline by its name; one of the same key in `earlier` is reused."""
+        key = self._key(recipe)
         if key in earlier:
             return earlier[key]
         if isinstance(recipe, str):
             device = torch.device("cpu")  # what these libraries' own scripts measure
-            row, module = self.baseline(recipe, key)
+            row, module = self._baseline(recipe, key)
         else:
-            row, module = self.quantized(recipe, key, device)
+            row, module = self._quantized(recipe, key, device)
         started = time.perf_counter()
         outputs = compute_outputs(module, self.spec, self.images.pixels, device, row.recipe)
-        return replace(row, evaluation_seconds=time.perf_counter() - started, **self.figures(outputs))
+        return replace(row, evaluation_seconds=time.perf_counter() - started, **self._figures(outputs))
 
-    def key(self, recipe: Recipe | str) -> str:
+    def _key(self, recipe: Recipe | str) -> str:
         named: Any = recipe if isinstance(recipe, str) else recipe.to_json()
         data = [self.images.title, len(self.images.pixels), str(self.calibration_data)]
         return hash_json([named, self.spec.weights_sha256, data, self.code])
 
-    def quantized(self, recipe: Recipe, key: str, device: torch.device) -> tuple[EvaluationRow, nn.Module]:
+    def _quantized(self, recipe: Recipe, key: str, device: torch.device) -> tuple[EvaluationRow, nn.Module]:
         assert recipe.quantization is not None
         calibration = recipe.quantization.calibration
         tell = self.say_once if recipe.quantization.method.uses_images else self.said.add
@@ -236,7 +245,7 @@ class _Evaluator:
             calibration_peak_bytes=peak.bytes,
         ), module
 
-    def baseline(self, name: str, key: str) -> tuple[EvaluationRow, nn.Module]:
+    def _baseline(self, name: str, key: str) -> tuple[EvaluationRow, nn.Module]:
         started = time.perf_counter()
         baseline = BASELINES[name](self.module)
         note = f"quantized {_counted(baseline.converted)}, left in float {_counted(baseline.kept_float)}"
@@ -251,7 +260,7 @@ class _Evaluator:
             calibration_seconds=time.perf_counter() - started,
         ), baseline.module
 
-    def figures(self, outputs: Tensor) -> dict[str, Any]:
+    def _figures(self, outputs: Tensor) -> dict[str, Any]:
         reference = self.float_outputs
         figures: dict[str, Any] = {"sqnr_db": capped_sqnr_db(reference.numpy(), outputs.numpy())}
         labels = self.images.labels

@@ -6,7 +6,8 @@ from export.quantization.methods import METHODS
 from export.quantization.recipes import Recipe, find_recipe
 
 ALL = "all"
-BASELINES = ("torchao_dynamic", "torch_ao_dynamic")  # names of the functions in `baselines`, which brings PyTorch
+# Names of the functions in `baselines`, which brings PyTorch; the last gives what the one before it does.
+BASELINES = ("torchao_dynamic", "torch_ao_dynamic", "torch_ao_dynamic_linear")
 
 
 def every_recipe() -> list[str]:
@@ -17,7 +18,7 @@ def every_recipe() -> list[str]:
             fits = method.activations != "none" if "a" in width else method.weight_only
             if fits and not method.trains:
                 names.append(find_recipe(f"{width}_{method.name}").name)
-    return [*names, *BASELINES]
+    return [*names, *BASELINES[:2]]
 
 
 def select_recipes(text: str) -> list[Recipe | str]:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import timm
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from export.core.console import format_seconds, say
 from export.core.errors import RequestError
 from export.core.files import hash_file, hash_json, write_atomically
 from export.core.records import ModelSpec
-from export.core.schema import Count, PositiveInt, Proportion, Record
+from export.core.schema import Count, Number, PositiveInt, Proportion, Record, checked, parse_json
 from export.core.stats import proportion
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
@@ -25,14 +26,22 @@ from export.quantization.training.images import TrainedImages, count_hits
 from export.quantization.training.qat import freeze_trained
 from export.quantization.training.qat_training import FinetuneOptions, Finetuning, calibration_images
 
-RESULT, TABLE, CHECKPOINT = "result.json", "table.json", "checkpoint.pt"
+RESULT, TABLE, CHECKPOINT, CURVE = "result.json", "table.json", "checkpoint.pt", "curve.json"
 CHECKPOINT_STEPS = 100  # of training between two checkpoints
+
+
+class CurvePoint(Record, frozen=True, kw_only=True):
+    """The mean `loss` of the steps of training since the last point, up to `step`."""
+
+    step: Count
+    loss: Number
 
 
 class StudyResult(Record, frozen=True, kw_only=True):
     """The accuracy of one recipe: `top1` of `n` test images with its 95 % Wilson interval `low` … `high`, and the file.
 
-    `kind` is float, ptq or qat; `steps` are those of training; `key` is the hash of all that decides the result.
+    `kind` is float, ptq or qat; `steps` are those of training, `curve` is how its loss went; `key` is the hash of all
+    that decides the result.
     """
 
     key: str
@@ -48,6 +57,7 @@ class StudyResult(Record, frozen=True, kw_only=True):
     high: Proportion
     bytes: Count
     sha256: str
+    curve: tuple[CurvePoint, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +157,10 @@ def obtain(study: Study, recipe: Recipe, *, resume: bool) -> StudyResult:
     path = folder / FILE
     write_quantized(QuantizedModel(study.spec, recipe, module), path)
     result = study.evaluate(recipe, kind, load_quantized(path).module, steps=steps, path=path)
+    result = replace(result, curve=_read_curve(folder / CURVE, steps))
     write_atomically(folder / RESULT, (json.dumps(result.to_json(), indent=1) + "\n").encode())
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    for temporary in (CHECKPOINT, CURVE):
+        (folder / temporary).unlink(missing_ok=True)
     say(f"{_describe(result)}   {format_seconds(time.perf_counter() - started)}")
     return result
 
@@ -166,11 +178,23 @@ def _train(study: Study, recipe: Recipe, checkpoint: Path, *, resume: bool) -> t
     if resume and checkpoint.exists():
         training.load(checkpoint, key)
         say(f"{recipe.name}: resuming after step {training.step}")
+    path = checkpoint.with_name(CURVE)
+    curve = _read_curve(path, training.step)
     while training.step < training.steps:
         loss = training.train_steps(CHECKPOINT_STEPS)
+        curve = (*curve, CurvePoint(step=training.step, loss=loss))
+        write_atomically(path, json.dumps([point.to_json() for point in curve]).encode())
         training.save(checkpoint, key)
         say(f"{recipe.name}: step {training.step}/{training.steps}  loss {loss:.4f}")
     return freeze_trained(training.module), training.steps
+
+
+def _read_curve(path: Path, step: int) -> tuple[CurvePoint, ...]:
+    """Return the curve up to a step: a run that was interrupted may have written a point without its checkpoint."""
+    if not path.is_file():
+        return ()
+    curve = checked(parse_json(path.read_bytes()), tuple[CurvePoint, ...])
+    return tuple(point for point in curve if point.step <= step)
 
 
 def _describe(result: StudyResult) -> str:

@@ -17,7 +17,7 @@ import pytest
 from export.__main__ import COMMANDS
 from export.core.errors import RequestError
 from export.models.catalog import MODELS
-from export.page.reports.documents import README, RESULTS, SECTIONS, SOURCES, filled, read_sources
+from export.page.reports.documents import README, REPRODUCE, RESULTS, SECTIONS, SOURCES, filled, read_sources
 from export.pipeline.runtimes import ENGINES
 from export.quantization.evaluation.records import read_table
 from export.quantization.evaluation.selection import every_recipe
@@ -195,10 +195,10 @@ def test_the_evaluation_is_of_every_recipe() -> None:
 
 def test_tables_are_filled_anew_and_the_rest_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    targets = {README: tmp_path / "README.md", RESULTS: tmp_path / "results.md"}
+    targets = {document: tmp_path / Path(document).name for document in (README, RESULTS, REPRODUCE)}
     for document, path in targets.items():
         path.write_text(re.sub(r"(:begin -->\n).*?(\n<!--)", r"\1stale\2", DOCUMENTS[document], flags=re.DOTALL))
-    readme(["--readme", str(targets[README]), "--results", str(targets[RESULTS])])
+    readme([word for document, path in targets.items() for word in (f"--{Path(document).stem.lower()}", str(path))])
     assert {document: path.read_text() for document, path in targets.items()} == {
         document: DOCUMENTS[document] for document in targets
     }
@@ -220,7 +220,7 @@ def test_what_cannot_be_filled_is_refused(
     kept = [argument for name, source in SOURCES.items() for argument in (f"--{name}", str(ROOT / source.kept))]
     target = tmp_path / "README.md"
     target.write_text(DOCUMENTS[README])
-    results = ["--results", str(tmp_path / "README.md")]
+    results = ["--results", str(tmp_path / "README.md"), "--reproduce", str(tmp_path / "README.md")]
     with pytest.raises(RequestError, match=message):
         readme([*kept, "--readme", str(target), *results, *options])
     assert target.read_text() == DOCUMENTS[README]

@@ -1,0 +1,1 @@
+"""Plots of a comparison as files, SVG and PNG, drawn by matplotlib."""
