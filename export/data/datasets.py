@@ -87,7 +87,7 @@ def open_dataset(
         chosen = draw([PurePosixPath(name).parent for name in names], limit, seed)
         _offer_labels(data, names, spec, tell)
     opened = partial(reading, data)
-    faults = _find_faults(opened, [names[index] for index in chosen], spec)
+    faults = _find_faults(opened, [names[index] for index in chosen], spec, tell)
     kept = [index for index in chosen if names[index] not in faults]
     unreadable = tuple(faults.values())
     if not kept:
@@ -156,18 +156,25 @@ def _place(name: str, annotated: dict[str, str]) -> str:
 
 
 def _find_faults(
-    opened: Callable[[], AbstractContextManager[Read]], names: Sequence[str], spec: ModelSpec
+    opened: Callable[[], AbstractContextManager[Read]],
+    names: Sequence[str],
+    spec: ModelSpec,
+    tell: Callable[[str], None],
 ) -> dict[str, str]:
-    """Return, for every image that cannot be preprocessed, what is wrong with it."""
+    """Return, for every image that cannot be preprocessed, what is wrong with it; `tell` hears of those that end early."""
     faults = {}
+    short: list[str] = []
     with opened() as read:
         for name in names:
             try:
-                resize_and_crop(read_image(read(name), name), spec.preprocess)
+                pixels = read_image(read(name), name, lambda text, name=name: short.append(f"{name} ({text})"))
+                resize_and_crop(pixels, spec.preprocess)
             except RequestError as error:
                 faults[name] = error.message if name in error.message else f"{name}: {error.message}"
             except Exception as error:  # an archive's entry that is encrypted, damaged or packed in an unknown way
                 faults[name] = f"{name}: {type(error).__name__}: {error}"
+    if short:
+        tell(f"note: {len(short)} images end early and are used as far as they go: {several(short)}")
     return faults
 
 

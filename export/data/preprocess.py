@@ -3,17 +3,20 @@
 import io
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from export.core.errors import RequestError
 from export.core.records import CropRounding, Preprocess
+from export.data.decoding.orientation import turn
+from export.data.decoding.rewrite import PlainFile, fill_missing, rewrite
+from export.data.decoding.size import MAX_PIXELS, check_size
 from export.data.signatures import recognise
 
-MAX_PIXELS = 64_000_000
 # What browsers show, and the lossless formats data sets come in; nothing that is drawn by another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "TIFF", "PPM", "JPEG2000")
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
@@ -28,23 +31,29 @@ FILTERS = {
 WHITE = (255, 255, 255, 255)
 
 
-def read_image(source: Path | bytes, name: str = "") -> NDArray[np.uint8]:
-    """Decode an image into `uint8 [H, W, 3]`, upright.
+def read_image(
+    source: Path | bytes, name: str = "", tell: Callable[[str], None] = lambda text: None
+) -> NDArray[np.uint8]:
+    """Decode an image into `uint8 [H, W, 3]`, upright, as the page does.
 
     EXIF orientation is applied, transparency lies on white, 16-bit grey keeps its high byte, and of an
-    animation the first frame is taken. Colour profiles are not applied, as timm does not. Raises `RequestError`
-    with the `name` (default: the path) of what is no image, is truncated, or has over 64 million pixels.
+    animation the first frame is taken. Colour profiles are not applied, as timm does not. A JPEG or PNG file that ends
+    early is used if three quarters of its rows are there; `tell` is told so. Raises `RequestError` with the `name`
+    (default: the path) of what is no image, is damaged, or has over 64 million pixels.
     """
     name = name or (str(source) if isinstance(source, Path) else "the image")
     data = source.read_bytes() if isinstance(source, Path) else source
     if not data:
         raise RequestError(f"{name} is empty (0 bytes)")
     try:
+        plain = rewrite(data, name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata; and the size is judged here
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(name, *image.size)
-                return np.array(_to_rgb(name, ImageOps.exif_transpose(image)))
+            with Image.open(io.BytesIO(plain.data), formats=FORMATS) as image:
+                check_size(name, *(plain.size if plain.frame else image.size))
+                orientation = _avif_orientation(image) if image.format == "AVIF" else plain.orientation
+                has_grey = image.mode != "CMYK"  # where decoders leave off, in a colour that can be told
+                pixels = np.array(_to_rgb(name, _first_frame(image, plain)))
     except RequestError:
         raise
     except Image.DecompressionBombError as error:
@@ -59,15 +68,31 @@ def read_image(source: Path | bytes, name: str = "") -> NDArray[np.uint8]:
         ) from error
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         raise RequestError(f"{name} is truncated or damaged: {error}") from error
+    if plain.truncated:
+        missing = fill_missing(pixels, plain, name) if has_grey else 0
+        tell(f"the last {missing} rows are missing and grey" if missing else "the end mark is missing")
+    return turn(pixels, orientation)
 
 
-def _check_size(name: str, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise RequestError(
-            f"{name} is {width}×{height}, {width * height / 1e6:.0f} million pixels; "
-            f"at most {MAX_PIXELS // 10**6} million are supported",
-            hint="scale it down first",
-        )
+def _first_frame(image: Image.Image, plain: PlainFile) -> Image.Image:
+    """Return the first frame on a picture as large as the whole animation, transparent around it."""
+    if plain.frame:
+        frame, size, place = image.convert("RGBA"), plain.size, (plain.frame.left, plain.frame.top)
+    elif image.format == "GIF" and image.tile and image.tile[0][1] != (0, 0, *image.size):
+        box = image.tile[0][1]
+        frame, size, place = image.convert("RGBA").crop(box), image.size, box[:2]
+    else:
+        return ImageOps.exif_transpose(image) if image.format == "TIFF" else image
+    whole = Image.new("RGBA", size)
+    whole.paste(frame, place)
+    return whole
+
+
+def _avif_orientation(image: Image.Image) -> int:
+    """Return what an AVIF file's properties say, which Pillow hands over as EXIF data; XMP data says nothing."""
+    exif = Image.Exif()
+    exif.load(image.info.get("exif", b""))
+    return int(exif.get(ExifTags.Base.Orientation, 1))
 
 
 def _to_rgb(name: str, image: Image.Image) -> Image.Image:

@@ -1,11 +1,14 @@
 """What each page's template is given: one frozen dataclass a page, made from artifacts and measurements alone."""
 
+from base64 import b64encode
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
 from export import __version__
 from export.core.files import hash_file
+from export.core.paths import TEMPLATES
 from export.core.records import SCHEMA_VERSION, Artifact, Environment, MeasurementFile, ModelSpec
 from export.page.inventory import (
     ICON,
@@ -25,10 +28,13 @@ from export.page.results_view import ModelResults, lay_out, match
 from export.pipeline.formats import FORMATS
 from export.pipeline.runtimes import BACKENDS, ENGINES, Engine
 
+# In the page itself, so that it can say that the page's own scripts are missing.
+START_SCRIPT = (TEMPLATES / "_start.js").read_text(encoding="utf-8")
+_START_HASH = b64encode(sha256(START_SCRIPT.encode()).digest()).decode()
 CSP = "; ".join(
     (
         "default-src 'none'",
-        "script-src 'self' 'wasm-unsafe-eval'",
+        f"script-src 'self' 'wasm-unsafe-eval' 'sha256-{_START_HASH}'",
         "worker-src 'self' blob:",
         "connect-src 'self'",
         "img-src 'self' blob: data:",
@@ -75,6 +81,7 @@ class IndexContext(PageContext):
     site_data: dict[str, Any]
     main_script: str
     element: str
+    start_script: str = START_SCRIPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

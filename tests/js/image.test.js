@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { constants, deflateSync, inflateSync } from 'node:zlib';
+import { inflate } from '../../site/js/worker/image/inflate.js';
 import { inspect, MAX_PIXELS, noticesOf, overWhite, sniff } from '../../site/js/worker/image/inspect.js';
+import { takeOrientation, turn } from '../../site/js/worker/image/orientation.js';
+import { storeZlib } from '../../site/js/worker/image/png.js';
+import { rewrite } from '../../site/js/worker/image/rewrite.js';
 
 /**
  * Bytes from numbers, strings (a character a byte) and other bytes.
  * @param {...(number | string | Uint8Array)} parts
- * @returns {Uint8Array}
+ * @returns {Uint8Array<ArrayBuffer>}
  */
 function bytes(...parts) {
   return Uint8Array.from(
@@ -155,12 +160,18 @@ const FILES = [
 
 for (const [name, file, expected] of FILES) {
   test(`${name} is recognised by its bytes; cut short it is damaged`, () => {
-    assert.deepEqual(sniff(file), { ...PLAIN, ...expected });
+    const { frame, ...info } = /** @type {import('../../site/js/worker/image/inspect.js').ImageInfo} */ (sniff(file));
+    assert.deepEqual(info, { ...PLAIN, ...expected });
+    assert.equal(frame !== undefined, name.includes('GIF'));
     for (const keep of [0.97, 0.5, 0.3]) {
-      const cut = file.subarray(0, Math.floor(file.length * keep));
-      if (name.includes('GIF') && keep > 0.9) continue; // only its trailer is gone
+      const cut = Uint8Array.from(file.subarray(0, Math.floor(file.length * keep)));
+      if (name.includes('GIF') && (keep > 0.9 || info.animated)) continue; // its first frame is there
+      if (keep > 0.9 && /PNG|JPEG/.test(name)) {
+        assert.equal(inspect(cut).truncated, true); // only an end mark is gone: it is used
+        continue;
+      }
       assert.throws(
-        () => inspect(cut),
+        () => rewrite(cut, inspect(cut)),
         { code: /damaged_image|not_an_image/ },
         `${name} cut to ${cut.length} of ${file.length} bytes`,
       );
@@ -188,18 +199,127 @@ test('what is no image is rejected, and known kinds get their own advice', () =>
   });
 });
 
+test('files that lead elsewhere are named', () => {
+  for (const [begin, name] of [
+    ['[InternetShortcut]\r\nURL=https://example.org/a.png', 'a shortcut'],
+    ['[Desktop Entry]\nType=Link', 'a shortcut'],
+    ['L\0\0\0\x01\x14\x02\0\0\0\0\0', 'a shortcut'],
+    ['<?xml version="1.0"?>\n<!DOCTYPE plist>\n<plist version="1.0">', 'a shortcut'],
+    ['version https://git-lfs.github.com/spec/v1\n', 'a Git LFS pointer'],
+    ['PK\x03\x04 and more', 'an archive'],
+    ['\0\0\0\x20ftypisom', 'a video'],
+  ])
+    assert.throws(() => inspect(bytes(begin)), { code: 'not_an_image', message: new RegExp(name), hint: /.{10}/ });
+});
+
+test('a GIF of which a later frame is cut off is whole; its first frame may lie beside the screen', () => {
+  const two = gif(2);
+  assert.deepEqual([inspect(two.subarray(0, two.length - 4)).animated, sniff(two)?.truncated], [true, false]);
+  const moved = gif(1);
+  const described = moved.indexOf(0x2c, 13);
+  moved[described + 1] = 3;
+  const { width, height, frame } = inspect(moved);
+  assert.deepEqual(
+    { width, height, frame },
+    { width: 8, height: 4, frame: { at: described, left: 3, top: 0, width: 5, height: 4 } },
+  );
+  const { bytes: cut, canvas } = rewrite(moved, inspect(moved));
+  assert.deepEqual([cut[6], cut[8], cut[described + 1], canvas], [5, 4, 0, { left: 3, top: 0, width: 8, height: 4 }]);
+});
+
+/** @param {'II' | 'MM'} order @param {number} orientation */
+function exif(order, orientation) {
+  const [short, long] = order === 'II' ? [le16, le32] : [be16, be32];
+  const entry = bytes(short(0x0112), short(3), long(1), short(orientation), short(0));
+  return bytes(
+    order,
+    short(42),
+    long(8),
+    short(2),
+    short(0x0100),
+    short(3),
+    long(1),
+    short(9),
+    short(0),
+    entry,
+    long(0),
+  );
+}
+
+test('the orientation is taken out of the file, whatever the format and the order of bytes', () => {
+  const frame = bytes(0x2f, le32(4 | (3 << 14)));
+  for (const order of /** @type {const} */ (['II', 'MM'])) {
+    const data = exif(order, 6);
+    const segment = bytes('\xff\xe1', be16(8 + data.length), 'Exif\0\0', data);
+    const files = {
+      'image/jpeg': bytes(jpeg(3).subarray(0, 2), segment, jpeg(3).subarray(2)),
+      'image/png': png({ more: chunk('eXIf', data) }),
+      'image/webp': bytes('RIFF', le32(0), 'WEBPVP8L', le32(frame.length), frame, 0, 'EXIF', le32(data.length), data),
+    };
+    for (const [type, file] of Object.entries(files)) {
+      const taken = takeOrientation(Uint8Array.from(file), type);
+      assert.equal(taken.orientation, 6, type);
+      assert.equal(takeOrientation(taken.bytes, type).orientation, 1, type);
+    }
+    assert.equal(takeOrientation(png({ more: chunk('eXIf', exif(order, 9)) }).slice(), 'image/png').orientation, 1);
+  }
+});
+
+test('pixels are turned as EXIF defines it', () => {
+  const pixel = /** @param {number} value */ (value) => [value, 0, 0, 255];
+  const stored = { data: Uint8ClampedArray.from([1, 2, 3, 4, 5, 6].flatMap(pixel)), width: 3, height: 2 };
+  const upright = {
+    1: [3, 1, 2, 3, 4, 5, 6],
+    2: [3, 3, 2, 1, 6, 5, 4],
+    3: [3, 6, 5, 4, 3, 2, 1],
+    4: [3, 4, 5, 6, 1, 2, 3],
+    5: [2, 1, 4, 2, 5, 3, 6],
+    6: [2, 4, 1, 5, 2, 6, 3],
+    7: [2, 6, 3, 5, 2, 4, 1],
+    8: [2, 3, 6, 2, 5, 1, 4],
+  };
+  for (const [orientation, expected] of Object.entries(upright)) {
+    const { data, width } = turn(stored, Number(orientation));
+    assert.deepEqual([width, ...data.filter((_, index) => index % 4 === 0)], expected, orientation);
+  }
+});
+
+test('a stream that ends early is unpacked as far as it goes', () => {
+  const text = Buffer.from(Array.from({ length: 3000 }, (_, index) => ((index * index) % 251) ^ (index % 7)));
+  for (const options of [{ level: 9 }, { level: 1 }, { strategy: constants.Z_FIXED }, { level: 0 }]) {
+    const stream = deflateSync(text, options);
+    assert.deepEqual(Buffer.from(inflate(stream, text.length)), text);
+    let before = 0;
+    for (let length = 0; length <= stream.length; length += 97) {
+      const found = inflate(stream.subarray(0, length), text.length);
+      assert.deepEqual(Buffer.from(found), text.subarray(0, found.length));
+      assert.ok(found.length >= before);
+      before = found.length;
+    }
+    assert.equal(inflate(stream, 100).length, 100);
+  }
+  assert.throws(() => inflate(bytes('no zlib at all'), 10), { code: 'damaged_image' });
+  assert.deepEqual(inflateSync(storeZlib(text)), text);
+  assert.deepEqual(inflateSync(storeZlib(new Uint8Array(200_000))).length, 200_000);
+});
+
 test('a picture of 100 megapixels is rejected from its header alone', () => {
   assert.throws(() => inspect(png({ width: 10_000, height: 10_000 })), {
     code: 'image_too_large',
     message: /10000×10000.*100 megapixels.*64/,
   });
+  // Rounded, its size would be the limit.
+  assert.throws(() => inspect(png({ width: 8001, height: 8000 })), { message: /64\.008 megapixels; at most 64 / });
   assert.equal(inspect(png({ width: 8_000, height: MAX_PIXELS / 8_000 })).width, 8_000);
   assert.throws(() => inspect(png({ width: 0 })), { code: 'damaged_image' });
 });
 
 test('what was changed in reading is told', () => {
-  const info = { ...PLAIN, type: 'image/png' };
+  const info = { ...PLAIN, type: 'image/png', missing: 0, turned: false };
   assert.deepEqual(noticesOf(info), []);
+  assert.match(noticesOf({ ...info, truncated: true }).join(), /no end mark/);
+  assert.match(noticesOf({ ...info, truncated: true, missing: 3 }).join(), /last 3 rows are missing/);
+  assert.match(noticesOf({ ...info, turned: true }).join(), /turned upright/);
   const notices = noticesOf({ ...info, animated: true, bits: 16, cmyk: true });
   assert.equal(notices.length, 3);
   assert.match(notices.join(), /first frame.*16 bits.*CMYK/);

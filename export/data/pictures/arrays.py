@@ -131,16 +131,19 @@ def _stored(pictures: PictureList, key: str, cache: Path) -> PictureArray | None
 def _decode(pictures: PictureList, preprocess: Preprocess, key: str, cache: Path, title: str) -> PictureArray:
     """Decode, resize and crop all pictures as `preprocess` says, kept in the folder `cache` for the next run.
 
-    Those that cannot be read or decoded are listed and left out.
+    Those that cannot be read or decoded are listed and left out; those that end early are listed.
     """
     images, facts = _paths(cache, key)
+    short: list[str] = []
     shape = (len(pictures), preprocess.size, preprocess.size, 3)
     with filling(images, shape, np.uint8) as array, ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def place(item: tuple[int, bytes | None]) -> None:
             position, data = item
             try:
-                array.rows[position] = resize_and_crop(read_image(data or b""), preprocess)
+                name = pictures.names[position]
+                pixels = read_image(data or b"", name, lambda text: short.append(f"{name} ({text})"))
+                array.rows[position] = resize_and_crop(pixels, preprocess)
             except RequestError:
                 array.rows[position] = 0
                 array.marked.add(position)
@@ -151,6 +154,8 @@ def _decode(pictures: PictureList, preprocess: Preprocess, key: str, cache: Path
                 list(pool.map(place, chunk))
                 array.advance(len(chunk))
                 progress.step(len(chunk))
+    if short:
+        say(f"note: {len(short)} pictures end early and are used as far as they go: {several(short, SHOWN)}")
     write_atomically(facts, json.dumps({"unreadable": sorted(array.marked), "digest": hash_file(images)}).encode())
     found = _stored(pictures, key, cache)
     assert found is not None, "has just been written"

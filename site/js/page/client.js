@@ -35,6 +35,16 @@ export class Client {
     return this.#rpc.call('device');
   }
 
+  /** Raise `altered_pictures` in a browser that gives pages other pixels than pictures have; the check is made once. */
+  checkPictures() {
+    return this.#rpc.call('checkPictures');
+  }
+
+  /** Whether the worker is gone, so that only a reload helps. */
+  get ended() {
+    return this.#rpc.ended;
+  }
+
   /**
    * Load a variant of a model in place of the one loaded.
    * @param {import('../shared/protocol.js').LoadRequest} request

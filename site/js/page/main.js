@@ -22,6 +22,7 @@ import {
   showProblem,
   showRuns,
 } from './ui/state.js';
+import { showExplained } from './updates.js';
 
 /**
  * @typedef {import('./ui/choices.js').Selection} Selection
@@ -62,8 +63,9 @@ class App {
     this.#labelLoad();
     listenForPictures(
       (picture) => this.#take(picture),
-      (problem) => showProblem(problem, null),
+      (problem) => this.#show(problem, null),
     );
+    elements.reload.addEventListener('click', () => location.reload());
     elements.load.addEventListener('click', () => this.#reload());
     elements.measure.addEventListener('click', () => this.#measure());
     elements.forget.addEventListener('click', () => this.#perform(() => this.#forget()));
@@ -82,8 +84,9 @@ class App {
       this.choices.setBackends(engine, await this.client.backends(engine));
       if (!this.#loading) this.measured.reset(this.choices.selection);
       this.measured.setDevice(await this.client.device());
+      await this.client.checkPictures();
     } catch (error) {
-      showProblem(asVitError(error), () => this.#probe());
+      this.#show(asVitError(error), () => this.#probe());
     }
   }
 
@@ -91,7 +94,7 @@ class App {
   #changed() {
     this.#cancel();
     this.#loading = null;
-    this.client.unload().catch((error) => showProblem(asVitError(error), null));
+    this.client.unload().catch((error) => this.#show(asVitError(error), null));
     this.#classified = null;
     clearPrediction();
     clearProblem();
@@ -107,7 +110,7 @@ class App {
   /** @param {import('./ui/picture.js').Picture} picture */
   #take(picture) {
     this.#picture = picture;
-    clearPrediction();
+    clearPrediction(picture.notices);
     this.#perform((signal) => this.#classify(signal));
   }
 
@@ -155,8 +158,13 @@ class App {
       say('Cancelled.');
     } else {
       say('Something went wrong.');
-      showProblem(error, retry);
+      this.#show(error, retry);
     }
+  }
+
+  /** @param {VitError | {message: string, hint: string}} problem @param {(() => void) | null} retry */
+  #show(problem, retry) {
+    showExplained(problem, this.client.ended ? null : retry);
   }
 
   /** Return the chosen variant's session, loading it once however many tasks wait for it. @returns {Promise<Loaded>} */
@@ -239,6 +247,7 @@ class App {
     if (!this.#picture) return;
     const picture = this.#picture;
     const { model } = this.choices.selection;
+    await this.client.checkPictures(); // before a model is downloaded in vain
     await this.#load();
     if (signal.aborted) return;
     say('Classifying …');
@@ -246,11 +255,12 @@ class App {
     if (signal.aborted) return;
     this.#classified = picture;
     this.measured.setSingle(classification);
-    say(showPrediction(model, classification, picture.title));
+    say(showPrediction(model, classification, picture));
   }
 
   /** @param {AbortSignal} signal */
   async #benchmark(signal) {
+    await this.client.checkPictures();
     if (this.#picture !== this.#classified) await this.#classify(signal);
     else await this.#load();
     if (signal.aborted) return;

@@ -6,6 +6,9 @@
  */
 export const HINTS = {
   aborted: 'Start again at any time; files already downloaded and verified are kept.',
+  altered_pictures:
+    'Switch fingerprinting protection off for this site, then try again: in Brave through the lion in the address bar, in ' +
+    'Firefox and Tor Browser with privacy.resistFingerprinting in about:config; or open the page in another browser.',
   backend_unavailable: 'Choose one of the backends listed.',
   bad_model: 'The published model is damaged or has a newer format: reload the page, or rebuild the site.',
   bad_request: 'This is a bug in the page itself; please report it with the text above.',
@@ -24,6 +27,8 @@ export const HINTS = {
   not_an_image: 'Choose a PNG, JPEG, WebP, AVIF, GIF or BMP image.',
   not_loaded: 'Load a model first.',
   out_of_memory: 'Close other tabs, choose a smaller model, or choose the wasm backend with one thread.',
+  site_updated: 'Reload the page to go on with the new version.',
+  unreadable_file: 'Choose the file again: it may have been moved, changed or deleted since, or it is a folder.',
   wrong_result: 'Choose another backend, for example wasm.',
   wrong_length: 'Try again; the wrong file was not kept. If this happens again, the site was published incompletely.',
 };

@@ -4,6 +4,7 @@
  * @typedef {object} Requests
  * @property {{payload: string, result: BackendState[]}} backends of the engine of that name
  * @property {{result: Device}} device
+ * @property {{result: void}} checkPictures fails in a browser that alters the pixels of pictures
  * @property {{payload: LoadRequest, result: Loaded, progress: LoadProgress}} load
  * @property {{result: void}} unload
  * @property {{payload: {image: Image, topk?: number}, result: Classification}} classify

@@ -111,6 +111,11 @@ export class RpcClient {
     this.#worker.postMessage({ type, payload });
   }
 
+  /** Whether no call can succeed any more. */
+  get ended() {
+    return this.#ended !== null;
+  }
+
   /** End the worker, which frees all that it holds; calls that wait are rejected with the error. @param {VitError} error */
   end(error) {
     this.#ended ??= error;

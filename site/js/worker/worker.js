@@ -3,6 +3,7 @@
 import { openEngine } from '../engines/index.js';
 import { serve } from '../shared/rpc.js';
 import { describeDevice } from './device.js';
+import { requireUnaltered } from './image/readback.js';
 import { Runtime } from './runtime.js';
 
 const runtime = new Runtime(openEngine);
@@ -11,6 +12,7 @@ const runtime = new Runtime(openEngine);
 const handlers = {
   backends: async (name) => (await openEngine(name)).backends(),
   device: () => describeDevice(),
+  checkPictures: () => requireUnaltered(),
   load: (request, context) => runtime.load(request, context),
   unload: () => runtime.unload(),
   classify: ({ image, topk }, { signal }) => runtime.classify(image, { topk, signal }),

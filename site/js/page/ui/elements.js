@@ -40,6 +40,7 @@ export const elements = {
   progress: find('progress', HTMLElement),
   ranking: find('ranking', HTMLElement),
   refusals: find('refusals', HTMLElement),
+  reload: find('reload', HTMLButtonElement),
   retry: find('retry', HTMLButtonElement),
   save: find('save', HTMLButtonElement),
   singleRun: find('single-run', HTMLElement),

@@ -1,57 +1,86 @@
 /** How a picture gets in: chosen, dropped anywhere, pasted, or one of the samples; and its preview. */
 
+import { VitError } from '../../shared/errors.js';
 import { elements } from './elements.js';
+import { describeOther, pick, readTransfer } from './incoming.js';
 
-/** @typedef {{blob: Blob, title: string}} Picture */
+/**
+ * A picture to classify; `notices` are what is to be said of how it came.
+ * @typedef {{blob: Blob, title: string, notices: string[]}} Picture
+ * @typedef {{message: string, hint: string}} Problem
+ *
+ * What becomes of what was handed over.
+ * @typedef {object} Takers
+ * @property {(picture: Picture, sample?: HTMLButtonElement | null) => void} take
+ * @property {(problem: Problem) => void} onProblem
+ */
 
 const SMALL_PIXELS = 96; // pictures up to this side are shown with their pixels as squares
 
 /**
  * Listen to all ways in.
  * @param {(picture: Picture) => void} onPicture
- * @param {(problem: {message: string, hint: string}) => void} onProblem
+ * @param {(problem: Problem) => void} onProblem
  */
 export function listenForPictures(onPicture, onProblem) {
   const samples = /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll('[data-sample]'));
-  /** @param {Picture} picture @param {HTMLButtonElement | null} [sample] */
+  /** @type {Takers['take']} */
   const take = (picture, sample = null) => {
     for (const button of samples) button.ariaPressed = String(button === sample);
     showPreview(picture);
     onPicture(picture);
   };
+  const takers = { take, onProblem };
   elements.file.addEventListener('change', () => {
-    const [file] = elements.file.files ?? [];
+    const files = [...(elements.file.files ?? [])];
     elements.file.value = ''; // so that choosing the same file again is noticed
-    if (file) take({ blob: file, title: file.name });
+    hand(pick({ files, folders: [] }, 'chosen'), takers);
   });
   for (const button of samples) {
     button.addEventListener('click', async () => {
       try {
         take(await fetchSample(button), button);
-      } catch {
-        onProblem({
-          message: 'The sample could not be downloaded.',
-          hint: 'Check the connection, or choose your own image.',
-        });
+      } catch (cause) {
+        onProblem(asSampleProblem(cause));
       }
     });
   }
-  listenForDrops(take, onProblem);
-  listenForPaste(take, onProblem);
+  listenForDrops(takers);
+  listenForPaste(takers);
+}
+
+/**
+ * Take a picture or show a problem; false where there is neither.
+ * @param {Picture | Problem | null} picked
+ * @param {Takers} takers
+ * @returns {boolean}
+ */
+function hand(picked, { take, onProblem }) {
+  if (!picked) return false;
+  if ('blob' in picked) take(picked);
+  else onProblem(picked);
+  return true;
+}
+
+/** @param {unknown} cause @returns {VitError} */
+function asSampleProblem(cause) {
+  if (cause instanceof VitError) return cause;
+  const hint = 'Check the connection, or choose your own image.';
+  return new VitError('network_lost', 'The sample could not be downloaded.', { hint, cause });
 }
 
 /** @param {HTMLButtonElement} button @returns {Promise<Picture>} */
 async function fetchSample(button) {
   const answer = await fetch(/** @type {string} */ (button.dataset.sample));
-  if (!answer.ok) throw new Error(`The server returned status ${answer.status} for the sample.`);
-  return { blob: await answer.blob(), title: button.dataset.title ?? '' };
+  if (!answer.ok) {
+    const message = `The sample could not be downloaded: the server returned status ${answer.status}.`;
+    throw new VitError('http_error', message, { hint: 'Try again in a minute, or choose your own image.' });
+  }
+  return { blob: await answer.blob(), title: button.dataset.title ?? '', notices: [] };
 }
 
-/**
- * @param {(picture: Picture) => void} take
- * @param {(problem: {message: string, hint: string}) => void} onProblem
- */
-function listenForDrops(take, onProblem) {
+/** @param {Takers} takers */
+function listenForDrops(takers) {
   /** @param {DragEvent} event */
   const over = (event) => {
     event.preventDefault();
@@ -63,39 +92,28 @@ function listenForDrops(take, onProblem) {
   document.addEventListener('drop', (event) => {
     event.preventDefault();
     elements.dropVeil.classList.remove('shown');
-    const [file] = event.dataTransfer?.files ?? [];
-    if (file) take({ blob: file, title: file.name });
-    else
-      onProblem({
-        message: 'Only files can be dropped here.',
-        hint: 'Save the image on this device first, then drop the file.',
-      });
+    const picked = pick(readTransfer(event.dataTransfer), 'dropped');
+    hand(picked ?? describeOther(event.dataTransfer), takers);
   });
 }
 
-/**
- * @param {(picture: Picture) => void} take
- * @param {(problem: {message: string, hint: string}) => void} onProblem
- */
-function listenForPaste(take, onProblem) {
+/** @param {Takers} takers */
+function listenForPaste(takers) {
   const nothing = {
     message: 'The clipboard contains no image.',
     hint: 'Copy an image, not its address, and paste again.',
   };
   document.addEventListener('paste', (event) => {
-    const [file] = event.clipboardData?.files ?? [];
-    if (file) take({ blob: file, title: 'Pasted image' });
-    else onProblem(nothing);
+    hand(pick(readTransfer(event.clipboardData), 'pasted') ?? nothing, takers);
   });
   if (!navigator.clipboard?.read) return; // then only the keyboard pastes
   elements.paste.hidden = false;
   elements.paste.addEventListener('click', async () => {
     try {
-      const blob = await readClipboard();
-      if (blob) take({ blob, title: 'Pasted image' });
-      else onProblem(nothing);
+      const files = await readClipboard();
+      hand(pick({ files, folders: [] }, 'pasted') ?? nothing, takers);
     } catch {
-      onProblem({
+      takers.onProblem({
         message: 'The browser does not allow this page to read the clipboard.',
         hint: 'Allow it, or paste with the keyboard.',
       });
@@ -103,13 +121,14 @@ function listenForPaste(take, onProblem) {
   });
 }
 
-/** Return the clipboard's picture, or null. @returns {Promise<Blob | null>} */
+/** Return the clipboard's pictures. @returns {Promise<File[]>} */
 async function readClipboard() {
+  const files = [];
   for (const item of await navigator.clipboard.read()) {
     const type = item.types.find((name) => name.startsWith('image/'));
-    if (type) return item.getType(type);
+    if (type) files.push(new File([await item.getType(type)], 'Pasted image', { type }));
   }
-  return null;
+  return files;
 }
 
 /** @param {Picture} picture */

@@ -11,11 +11,11 @@ const SHOWN_VALUES = 8;
 /** The embedding before the current one, to compare with. @type {{model: string, title: string, values: Float32Array} | null} */
 let previous = null;
 
-/** Put the dashes back. */
-export function clearPrediction() {
+/** Put the dashes back. @param {string[]} [notices] what is known of the next picture already */
+export function clearPrediction(notices = []) {
   elements.ranking.hidden = false;
   elements.embedding.hidden = true;
-  elements.notices.hidden = true;
+  showNotices(notices);
   elements.singleRun.textContent = '';
   elements.ranking.replaceChildren(...Array.from({ length: RANKS }, () => rank('–', null)));
 }
@@ -24,12 +24,12 @@ export function clearPrediction() {
  * Show a prediction and return it in one sentence.
  * @param {import('../../shared/site_data.js').Model} model
  * @param {Classification} classification
- * @param {string} title of the picture
+ * @param {import('./picture.js').Picture} picture
  * @returns {string}
  */
-export function showPrediction(model, classification, title) {
-  const { logits, width, height, notices, inference_ms, preprocess_ms } = classification;
-  showNotices(notices);
+export function showPrediction(model, classification, { title, notices }) {
+  const { logits, width, height, inference_ms, preprocess_ms } = classification;
+  showNotices([...notices, ...classification.notices]);
   elements.singleRun.textContent =
     `Single run: ${formatMs(inference_ms)} in the model, ${formatMs(preprocess_ms)} to preprocess ` +
     `${width}×${height} pixels.`;

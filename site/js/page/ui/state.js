@@ -49,16 +49,23 @@ export function showRuns({ phase, done, total }) {
 }
 
 /**
- * Show what went wrong, the way on, and a button that tries again where there is something to try.
+ * Show what went wrong, the way on, and a button for it: one that tries again where there is something to try, and one
+ * that reloads where the way on says so.
  * @param {{message: string, hint?: string}} problem
  * @param {(() => void) | null} retry
  */
-export function showProblem({ message, hint }, retry) {
+export function showProblem({ message, hint = '' }, retry) {
   elements.problemMessage.textContent = message;
-  elements.problemHint.textContent = hint ?? '';
+  elements.problemHint.textContent = hint;
   elements.retry.hidden = retry === null;
   elements.retry.onclick = retry;
+  elements.reload.hidden = !/\breload\b/i.test(hint);
   elements.problem.hidden = false;
+}
+
+/** Whether this is the problem that is shown. @param {{message: string}} problem @returns {boolean} */
+export function showsProblem({ message }) {
+  return !elements.problem.hidden && elements.problemMessage.textContent === message;
 }
 
 /** Show that a back end was rejected, and what is used instead. @param {string} text */

@@ -1,7 +1,10 @@
 /** Decodes an image file into pixels, in the worker, with the browser's own decoders. */
 
-import { VitError } from '../../shared/errors.js';
-import { inspect, noticesOf, overWhite } from './inspect.js';
+import { messageOf, VitError } from '../../shared/errors.js';
+import { HEAD_BYTES, inspect, MAX_BYTES, nameOf, noticesOf, overWhite, requireImage } from './inspect.js';
+import { turn } from './orientation.js';
+import { readPixels, requireUnaltered } from './readback.js';
+import { fillRows, greyRows, requireRows, rewrite } from './rewrite.js';
 
 /**
  * @typedef {object} DecodedImage
@@ -16,28 +19,24 @@ const ON_WHITE = 'The image has transparent parts: they were placed on a white b
 /**
  * Return the picture of a file, upright, on white, in the colours as stored.
  *
- * Raises `empty_file`, `not_an_image`, `image_too_large`, `damaged_image`.
+ * Raises `unreadable_file`, `empty_file`, `not_an_image`, `image_too_large`, `damaged_image`, and `altered_pictures`
+ * in a browser that gives back other pixels than the picture has.
  * @param {Blob} blob
  * @returns {Promise<DecodedImage>}
  */
 export async function decode(blob) {
-  const info = inspect(new Uint8Array(await blob.arrayBuffer()));
-  const bitmap = await bitmapOf(blob, info.type);
-  try {
-    const { width, height } = bitmap;
-    // Pixels that are read back once and never shown belong in main memory, where nothing alters them.
-    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-    if (!context) throw new VitError('browser_too_old', 'This browser has no 2D canvas in a worker.');
-    context.drawImage(bitmap, 0, 0);
-    return fromImageData(context.getImageData(0, 0, width, height), noticesOf(info));
-  } finally {
-    bitmap.close();
-  }
+  const bytes = await readBytes(blob);
+  const info = inspect(bytes);
+  await requireUnaltered();
+  const plain = rewrite(bytes, info);
+  const stored = await readPixels(plain.bytes, info.type, plain.canvas);
+  const notices = noticesOf({ ...info, missing: fillMissing(stored, info, plain), turned: plain.orientation > 1 });
+  return fromImageData(turn(stored, plain.orientation), notices);
 }
 
 /**
  * Return raw pixels as a picture; transparent ones are put on white.
- * @param {ImageData} imageData
+ * @param {Pick<ImageData, 'width' | 'height'> & {data: ArrayLike<number>}} imageData
  * @param {string[]} [notices]
  * @returns {DecodedImage}
  */
@@ -46,23 +45,38 @@ export function fromImageData({ data, width, height }, notices = []) {
   return { pixels, width, height, notices: overWhite(pixels) ? [...notices, ON_WHITE] : notices };
 }
 
-/** @param {Blob} blob @param {string} type @returns {Promise<ImageBitmap>} */
-async function bitmapOf(blob, type) {
-  if (typeof OffscreenCanvas === 'undefined')
-    throw new VitError('browser_too_old', 'This browser has no OffscreenCanvas.');
+/**
+ * Return a file's bytes; what its first ones show to be no image is not read to its end.
+ * @param {Blob} blob
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
+ */
+async function readBytes(blob) {
   try {
-    // Models are trained on pixels as stored: colour profiles are not applied there, so neither here.
-    const asStored = /** @type {const} */ ({
-      imageOrientation: 'from-image',
-      premultiplyAlpha: 'none',
-      colorSpaceConversion: 'none',
-    });
-    return await createImageBitmap(new Blob([blob], { type }), asStored);
+    if (blob.size > HEAD_BYTES) requireImage(new Uint8Array(await blob.slice(0, HEAD_BYTES).arrayBuffer()));
+    if (blob.size > MAX_BYTES)
+      throw new VitError(
+        'image_too_large',
+        `The file has ${blob.size / 1e6} megabytes; at most ${MAX_BYTES / 1e6} are supported.`,
+      );
+    return new Uint8Array(await blob.arrayBuffer());
   } catch (cause) {
-    throw new VitError(
-      'damaged_image',
-      `The browser cannot decode this ${type.replace('image/', '').toUpperCase()} file.`,
-      { cause },
-    );
+    if (cause instanceof VitError) throw cause;
+    throw new VitError('unreadable_file', `The browser can no longer read the file: ${messageOf(cause)}`, { cause });
   }
+}
+
+/**
+ * Make the rows that a file lacks grey, and return how many they are; raises `damaged_image` when they are too many.
+ * @param {ImageData} stored
+ * @param {import('./inspect.js').ImageInfo} info
+ * @param {import('./rewrite.js').PlainFile} plain
+ * @returns {number}
+ */
+function fillMissing(stored, { type, truncated, cmyk }, { rows }) {
+  if (!truncated) return 0;
+  if (rows === null && cmyk) return 0; // what its decoder fills in has no colour of its own
+  const there = rows ?? stored.height - greyRows(stored);
+  requireRows(nameOf(type), there, stored.height);
+  fillRows(stored, there);
+  return stored.height - there;
 }

@@ -61,11 +61,10 @@ function readJpeg(bytes) {
   /** @type {ImageHeader} */
   const header = {};
   for (let at = 2; ; ) {
-    if (at + 4 > bytes.length) return { ...header, truncated: true };
-    if (bytes[at] !== 0xff) return { ...header, truncated: true };
+    if (at + 4 > bytes.length) return { truncated: true }; // without a scan there is no picture of any size
     const marker = bytes[at + 1];
-    if (marker === 0xff) {
-      at++;
+    if (bytes[at] !== 0xff || marker === 0xff) {
+      at++; // bytes between segments are passed over, as decoders do
       continue;
     }
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
@@ -91,29 +90,34 @@ function hasEndMarker(bytes, from) {
   return false;
 }
 
-/** Blocks up to the trailer: a second picture makes it an animation. @param {Uint8Array} bytes @returns {ImageHeader} */
+/**
+ * Blocks up to the trailer: a second picture makes it an animation. The first may lie partly outside the screen, which is
+ * then larger than it says; and it is whole without the trailer, which many programs leave out.
+ * @param {Uint8Array} bytes
+ * @returns {ImageHeader}
+ */
 function readGif(bytes) {
   const view = viewOf(bytes);
   /** @type {ImageHeader} */
-  const header = { width: view.getUint16(6, true), height: view.getUint16(8, true) };
+  const header = { width: view.getUint16(6, true), height: view.getUint16(8, true), truncated: true };
   let frames = 0;
   let at = 13 + tableSize(view.getUint8(10));
-  for (; at < bytes.length && bytes[at] !== 0x3b; ) {
-    const block = view.getUint8(at);
-    if (block === 0x21) {
-      if (view.getUint8(at + 1) === 0xf9 && view.getUint8(at + 3) & 1) header.alpha = true;
-      at += 2;
-    } else if (block === 0x2c) {
-      frames++;
-      at += 11 + tableSize(view.getUint8(at + 9));
-    } else {
-      return { ...header, animated: frames > 1, truncated: true };
+  while (at + 10 < bytes.length && bytes[at] !== 0x3b) {
+    const isFrame = bytes[at] === 0x2c;
+    if (!isFrame && bytes[at] !== 0x21) break;
+    if (isFrame && ++frames === 1) {
+      const [left, top, width, height] = [1, 3, 5, 7].map((place) => view.getUint16(at + place, true));
+      header.frame = { at, left, top, width, height };
+      header.width = Math.max(Number(header.width), left + width);
+      header.height = Math.max(Number(header.height), top + height);
     }
-    while (view.getUint8(at) !== 0) at += 1 + view.getUint8(at);
+    if (frames === 0 && bytes[at + 1] === 0xf9 && bytes[at + 3] & 1) header.alpha = true;
+    at += isFrame ? 11 + tableSize(bytes[at + 9]) : 2;
+    while (at < bytes.length && bytes[at] !== 0) at += 1 + bytes[at];
+    if (isFrame && at < bytes.length) header.truncated = false;
     at++;
   }
-  // Many programs leave the trailer out; without it the first frame is whole all the same.
-  return { ...header, animated: frames > 1, truncated: frames === 0 };
+  return { ...header, animated: frames > 1 };
 }
 
 /** Bytes of the colour table that the packed flags announce. @param {number} flags @returns {number} */

@@ -1,39 +1,25 @@
 /**
  * Reads from an image file's own bytes what it is, before any decoder allocates memory for it. Pure: no DOM.
  *
- * Browsers decode a truncated picture as far as it goes and say nothing, and take the first frame of an animation; both
+ * Browsers show a truncated picture as far as it goes and say nothing, and take the first frame of an animation; both
  * are found here.
  */
 
 import { VitError } from '../../shared/errors.js';
 import { READERS } from './formats.js';
+import { recognise } from './other_kinds.js';
 
 /** Pictures of more pixels than this are rejected: decoded, they take 4 bytes a pixel, twice. */
 export const MAX_PIXELS = 64_000_000;
 
-/**
- * Kinds of file that people try and no browser decodes everywhere.
- * @type {{name: string, test: (text: string) => boolean, hint: string}[]}
- */
-const UNSUPPORTED = [
-  {
-    name: 'a HEIC photo',
-    test: (text) => /^.{4}ftyp(hei|hev|mif1)/s.test(text),
-    hint: 'Save or share it as JPEG first.',
-  },
-  { name: 'a TIFF image', test: (text) => /^(II\*\0|MM\0\*)/.test(text), hint: 'Save it as PNG or JPEG first.' },
-  {
-    name: 'an SVG drawing',
-    test: (text) => /^\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<svg/s.test(text),
-    hint: 'Save it as PNG first.',
-  },
-  { name: 'a PDF document', test: (text) => text.startsWith('%PDF'), hint: 'Save the page as PNG first.' },
-  {
-    name: 'a web page',
-    test: (text) => /^\s*<(!doctype html|html)/i.test(text),
-    hint: 'Save the image itself, not the page it is on.',
-  },
-];
+/** Files of more bytes than this are no picture of that size. */
+export const MAX_BYTES = 600_000_000;
+/** Of so many bytes a file's first ones say what it is. */
+export const HEAD_BYTES = 4096;
+/** Formats that browsers themselves show upright. */
+const DISPLAYED_TURNED = new Set(['image/jpeg', 'image/avif']);
+/** Formats of which a file that ends early can be used nonetheless: see `rewrite.js`. */
+const COMPLETED = new Set(['image/jpeg', 'image/png']);
 
 /**
  * @typedef {object} ImageInfo
@@ -45,6 +31,8 @@ const UNSUPPORTED = [
  * @property {boolean} animated
  * @property {boolean} cmyk
  * @property {boolean} truncated whether the file ends before the picture does
+ * @property {{at: number, left: number, top: number, width: number, height: number}} [frame] of a GIF: where the first
+ *   one is described in the file, and where it lies on the screen
  */
 
 /**
@@ -81,42 +69,52 @@ export function sniff(bytes) {
  */
 export function inspect(bytes) {
   if (bytes.length === 0) throw new VitError('empty_file', 'The file is empty (0 bytes).');
-  const info = sniff(bytes);
-  if (!info) throw notAnImage(bytes);
+  requireImage(bytes);
+  const info = /** @type {ImageInfo} */ (sniff(bytes));
   const { width, height, type, truncated } = info;
   if (width * height > MAX_PIXELS) {
-    const megapixels = Math.round((width * height) / 1e6);
+    const megapixels = (width * height) / 1e6; // with all its digits: rounded, it could be the limit itself
     throw new VitError(
       'image_too_large',
       `The image has ${width}×${height} pixels, ${megapixels} megapixels; at most ${MAX_PIXELS / 1e6} are supported.`,
     );
   }
-  if (truncated) throw new VitError('damaged_image', `The ${nameOf(type)} file is truncated.`);
+  if (truncated && !(COMPLETED.has(type) && width > 0))
+    throw new VitError('damaged_image', `The ${nameOf(type)} file is truncated.`);
   if (width < 1 || height < 1)
     throw new VitError('damaged_image', `The ${nameOf(type)} file declares a size of ${width}×${height} pixels.`);
   return info;
 }
 
-/** What a visitor should know of how the picture was taken. @param {ImageInfo} info @returns {string[]} */
-export function noticesOf({ animated, bits, cmyk }) {
+/**
+ * What a visitor should know of how the picture was taken.
+ * @param {ImageInfo & {missing: number, turned: boolean}} info and the rows that the file lacks, and whether EXIF turned it
+ * @returns {string[]}
+ */
+export function noticesOf({ type, animated, bits, cmyk, truncated, missing, turned }) {
   const notices = [];
   if (animated) notices.push('The image is animated: its first frame was used.');
   if (bits > 8) notices.push(`The image has ${bits} bits per channel: the browser reduced it to 8.`);
   if (cmyk) notices.push('The image is in CMYK: the browser converted it to RGB.');
+  if (truncated && missing > 0)
+    notices.push(`The ${nameOf(type)} file is truncated: the last ${missing} rows are missing and were taken as grey.`);
+  if (truncated && missing === 0) notices.push(`The ${nameOf(type)} file has no end mark: it may be incomplete.`);
+  if (turned && !DISPLAYED_TURNED.has(type))
+    notices.push('The image was turned upright as its EXIF data says; the browser may show it otherwise.');
   return notices;
 }
 
-/** @param {Uint8Array} bytes @returns {VitError} */
-function notAnImage(bytes) {
-  const text = String.fromCharCode(...bytes.subarray(0, 512));
-  const kind = UNSUPPORTED.find(({ test }) => test(text));
+/** Raises `not_an_image` unless a file's first bytes are those of an image. @param {Uint8Array} bytes */
+export function requireImage(bytes) {
+  if (READERS.some(({ matches }) => matches(bytes))) return;
+  const kind = recognise(bytes);
   if (kind)
-    return new VitError('not_an_image', `The file is ${kind.name}, which is not supported.`, { hint: kind.hint });
-  return new VitError('not_an_image', 'The file is not an image in a supported format.');
+    throw new VitError('not_an_image', `The file is ${kind.name}, which is not supported.`, { hint: kind.hint });
+  throw new VitError('not_an_image', 'The file is not an image in a supported format.');
 }
 
 /** @param {string} type @returns {string} */
-const nameOf = (type) => type.replace('image/', '').toUpperCase();
+export const nameOf = (type) => type.replace('image/', '').toUpperCase();
 
 /**
  * Lay RGBA pixels over white, in place; return whether any was transparent.
