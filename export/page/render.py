@@ -79,7 +79,7 @@ def render(
     an artifact is missing or altered, and `ExportError` when the site would exceed what may be published.
     """
     out = out.resolve()
-    _refuse_foreign(out)
+    refuse_foreign(out)
     published = tuple(gather_model(Store(artifacts), name, recipes, variants) for name in models)
     engines = {variant.engine.name for model in published for variant in model.variants}
     scripts = read_bundle(bundle, engines)
@@ -99,7 +99,7 @@ def render(
     return _report(out, published, shell, files, notes)
 
 
-def _refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path) -> None:
     """Raise `RequestError` unless `out` is absent, empty, or holds nothing but what a render wrote."""
     if not out.exists():
         return

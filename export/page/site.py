@@ -10,7 +10,9 @@ from export.core.records import Artifact
 from export.models.request import ModelRequest
 from export.page.bundle import make_bundle, require_bundler
 from export.page.inventory import variant_id
-from export.page.render import RenderReport, render
+from export.page.render import RenderReport, refuse_foreign, render
+from export.page.reports.benchmark_view import read_benchmark
+from export.page.results_view import read_measurements
 from export.pipeline.build import convert
 from export.pipeline.durations import Durations
 from export.pipeline.runtimes import AUTO
@@ -44,6 +46,7 @@ def build_site(request: BuildRequest) -> RenderReport:
     """Make what is missing, verify it, and put the rendered site in place; on failure `out` stays as it was."""
     store = Store(request.artifacts)
     require_bundler()
+    _refuse_early(request)
     made: list[Artifact] = []
     for note in request.notes:
         say(note)
@@ -74,3 +77,11 @@ def build_site(request: BuildRequest) -> RenderReport:
         )
     Durations(store.root).add_page(time.perf_counter() - started)
     return report
+
+
+def _refuse_early(request: BuildRequest) -> None:
+    """Raise what rendering would raise over the request itself, before the long work instead of after it."""
+    refuse_foreign(request.out)
+    for path, read in ((request.measurements, read_measurements), (request.benchmark, read_benchmark)):
+        if path.exists():
+            read(path)

@@ -153,5 +153,8 @@ def _own_size(timm_name: str) -> int:
     except RuntimeError:  # the architecture is known, the tag is not
         config = None
     if config is None or not timm.is_model(timm_name):
-        raise RequestError(f"--model: timm {timm.__version__} has no model {timm_name}")
+        raise RequestError(
+            f"--model: timm {timm.__version__} has no model {timm_name}",
+            hint="python -c 'import timm; print(timm.list_models())' lists them",
+        )
     return int(config.input_size[1])
