@@ -52,11 +52,14 @@ class Watched:
 @pytest.fixture
 def watched(playwright: Playwright, build_page: Callable[..., Path]) -> Iterator[Watched]:
     """An isolated page, as only such a one is told what memory it takes."""
-    site = build_page("w8_dynamic,u8,f32", "vit", "tfjs")
+    site = build_page("w8_dynamic,u8,f32")
     data = read_site_data(site)
-    with launch(playwright, flags=FLAGS) as browser, serving(site, isolated=True) as url:
-        with page_client(browser, url, data) as client:
-            yield Watched(client, data, browser)
+    with (
+        launch(playwright, flags=FLAGS) as browser,
+        serving(site, isolated=True) as url,
+        page_client(browser, url, data) as client,
+    ):
+        yield Watched(client, data, browser)
 
 
 def compare(tally: Tally, before: dict[str, int], after: dict[str, int], n: int, repeated: str) -> None:

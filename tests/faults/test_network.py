@@ -137,7 +137,7 @@ class FaultyHandler(PagesHandler):
 @pytest.fixture(scope="module")
 def site(build_page: Callable[..., Path]) -> Path:
     """The page with a variant for our engine and one for TensorFlow.js."""
-    return build_page("w8_dynamic,u8", "vit", "tfjs")
+    return build_page("w8_dynamic,u8")
 
 
 def outcome(chromium: Browser, site: Path, engine: str, pattern: str, trick: Trick) -> str:

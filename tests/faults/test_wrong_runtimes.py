@@ -66,7 +66,7 @@ class PlantingHandler(PagesHandler):
 @pytest.fixture(scope="module")
 def two_engines(build_page: Callable[..., Path]) -> Path:
     """The page with a variant for our engine and one for TensorFlow.js."""
-    return build_page("w8_dynamic,u8", "vit", "tfjs")
+    return build_page("w8_dynamic,u8")
 
 
 @pytest.fixture
