@@ -11,7 +11,7 @@ empty :=
 space := $(empty) $(empty)
 override ENGINES := $(strip $(subst $(comma),$(space),$(ENGINES)))
 
-.PHONY: help site test check setup lint wheel lib benchmark builds serve clean
+.PHONY: help site test check setup lint wheel lib benchmark builds faults serve clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## / — /'
@@ -56,6 +56,10 @@ benchmark:       ## compare all engines on DeiT-tiny, first visits included
 builds:          ## measure how long builds take, from nothing to a page
 	@bash .ci/setup
 	$(PYTHON) -m export.measure --builds
+
+faults:          ## try every fault: bad inputs, spoilt files, cut networks, kills, wrong runtimes; artifacts/faults.json
+	@bash .ci/setup
+	$(PYTEST) -m faults --faults-full --faults-report artifacts/faults.json
 
 serve:           ## show _site/ on localhost
 	$(PYTHON) -m export.serve

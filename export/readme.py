@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
             type=Path,
             default=source.kept,
             metavar="FILE",
-            help=f"output of export.{source.command} (default: %(default)s)",
+            help=f"output of {source.command} (default: %(default)s)",
         )
     p.add_argument("--keep", action="store_true", help="also copy these files to where they are committed")
     p.add_argument("--readme", type=Path, default=Path(README), help="README file to fill (default: %(default)s)")

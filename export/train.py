@@ -18,26 +18,29 @@ import argparse
 import shlex
 import sys
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from export.core.console import run
 from export.core.errors import RequestError
+from export.core.extras import install
+from export.core.paths import INSTALLED
 from export.models.catalog import DEFAULT_MODEL
 from export.quantization.recipes import find_recipes
 from export.quantization.training.defaults import DATASETS, FLOAT, QAT, TRAINED, default_text
-from export.quantization.training.float_session import FloatRequest, train_float
-from export.quantization.training.float_training import TrainOptions
-from export.quantization.training.images import OwnPicturesRequest
-from export.quantization.training.qat_session import QatRequest, train_quantized
-from export.quantization.training.qat_training import FinetuneOptions
 from export.training.arguments import NAMES, add_picture_arguments, model_request, picture_options, teacher_request
-from export.training.session import PictureRequest, train_on_pictures
+
+if TYPE_CHECKING:
+    from export.quantization.training.float_session import FloatRequest
+    from export.quantization.training.qat_session import QatRequest
+    from export.training.session import PictureRequest
 
 SHARED = ("data", "model", "out", "resume")
 SPLIT = ("validation", "held_out", "words")
 PICTURES = DATASETS / "pictures"
 PLAIN = ("install", "phases", "stop_after")
+NEEDED = ("torch", "timm")  # for every kind of training
 TEMPORARY = ("--resume", "--install")  # which do not decide the result: a resumed run repeats an uninterrupted one
 
 
@@ -145,7 +148,21 @@ def _has_pictures(args: argparse.Namespace) -> bool:
     return pictures
 
 
-def _picture_request(args: argparse.Namespace, shared: dict[str, Any]) -> PictureRequest:
+def _require_packages() -> None:
+    """Raise `RequestError` with all the packages of the extra that are not installed."""
+    missing = []
+    for name in NEEDED:
+        try:
+            import_module(name)
+        except ModuleNotFoundError:
+            missing.append(name)
+    if missing:
+        raise RequestError(f"training needs {', '.join(missing)}: not installed", hint=install("train"))
+
+
+def _picture_request(args: argparse.Namespace, shared: dict[str, Any]) -> "PictureRequest":
+    from export.training.session import PictureRequest
+
     _check_apply(args, NAMES, "to training on pictures")
     return PictureRequest(
         options=picture_options(args),
@@ -161,7 +178,10 @@ def _picture_request(args: argparse.Namespace, shared: dict[str, Any]) -> Pictur
     )
 
 
-def _float_request(args: argparse.Namespace, shared: dict[str, Any]) -> FloatRequest:
+def _float_request(args: argparse.Namespace, shared: dict[str, Any]) -> "FloatRequest":
+    from export.quantization.training.float_session import FloatRequest
+    from export.quantization.training.float_training import TrainOptions
+
     _check_apply(args, (*FLOAT["fashion"], *PLAIN), "without --qat")
     if args.model not in FLOAT:
         raise RequestError(
@@ -172,7 +192,11 @@ def _float_request(args: argparse.Namespace, shared: dict[str, Any]) -> FloatReq
     return FloatRequest(options=options, stop_after=args.stop_after, install=bool(args.install), **shared)
 
 
-def _qat_request(args: argparse.Namespace, pictures: bool, shared: dict[str, Any]) -> QatRequest:
+def _qat_request(args: argparse.Namespace, pictures: bool, shared: dict[str, Any]) -> "QatRequest":
+    from export.quantization.training.images import OwnPicturesRequest
+    from export.quantization.training.qat_session import QatRequest
+    from export.quantization.training.qat_training import FinetuneOptions
+
     _check_apply(args, (*QAT, "qat", "checkpoint", "ptq", *(SPLIT if pictures else ())), "with --qat")
     options = FinetuneOptions(**_filled(args, QAT))
     own = {name: getattr(args, name) for name in SPLIT}
@@ -191,7 +215,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train, checkpoint, and write the result."""
     arguments = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(arguments)
+    if args.install and INSTALLED:
+        raise RequestError(
+            "--install replaces files of the project, and this is an installed package",
+            hint="leave it out and use the result in --out, or run it in a checkout of the project",
+        )
     pictures = _has_pictures(args)
+    _require_packages()
     args.model = args.model or (DEFAULT_MODEL if pictures else "fashion")
     lasting = [argument for argument in arguments if argument not in TEMPORARY]
     shared: dict[str, Any] = {
@@ -200,11 +230,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         "command": shlex.join(["python", "-m", "export.train", *lasting]),
         "resume": args.resume,
     }
+    _train(args, pictures, shared)
+
+
+def _train(args: argparse.Namespace, pictures: bool, shared: dict[str, Any]) -> None:
     if args.qat is not None:
+        from export.quantization.training.qat_session import train_quantized
+
         train_quantized(_qat_request(args, pictures, shared))
     elif pictures:
+        from export.training.session import train_on_pictures
+
         train_on_pictures(_picture_request(args, shared))
     else:
+        from export.quantization.training.float_session import train_float
+
         train_float(_float_request(args, shared))
 
 

@@ -1,17 +1,21 @@
 """Files: hashed, described, and written whole or not at all."""
 
+import glob
 import gzip
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from export.core.records import StoredFile
+
+RETIRED = ".old"  # ending of a folder that is being replaced
 
 
 def hash_bytes(data: bytes) -> str:
@@ -34,6 +38,7 @@ def hash_file(path: Path) -> str:
 def replacing_file(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path` for a file that takes its place when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_up(path)
     partial = _beside(path)
     try:
         yield partial
@@ -50,16 +55,48 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _beside(target: Path) -> Path:
-    """Return a new name beside the target; known before anything is made, so that no interrupt leaves it behind."""
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    """Return a new name beside the target; known before anything is made, so that no interrupt leaves it behind.
+
+    It names this process, so that another one can clear up what `kill -9` leaves.
+    """
+    return target.with_name(f".{target.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _host() -> str:
+    return hash_bytes(socket.gethostname().encode())[:4]
+
+
+def _clear_up(target: Path) -> None:
+    """Remove what processes that have ended left beside the target; its old folder, already set aside, comes back."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.{_host()}-*-*"):
+        _, _, process = path.name.removeprefix(f".{target.name}.").partition("-")
+        if _is_running(int(process.partition("-")[0])):
+            continue
+        if path.name.endswith(RETIRED) and not target.exists():
+            path.rename(target)
+        elif path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder that takes `target`'s place when the block ends well, and vanishes when not."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    _clear_up(target)
     partial = _beside(target)
-    retired = partial.with_name(partial.name + ".old")
+    retired = partial.with_name(partial.name + RETIRED)
     try:
         partial.mkdir()
         yield partial

@@ -141,7 +141,7 @@ class Artifact(Record, frozen=True, kw_only=True):
 
     `key` is the hash of everything they were made from; `sha256` the hash of the files' own hashes, in order. The first
     of `parents` is the one it was converted from. `storage_dtype` is what the bytes hold, `compute_dtype` what the
-    runtime multiplies.
+    runtime multiplies. `digest` is the hash of the record itself, without it.
     """
 
     schema_version: int
@@ -158,6 +158,7 @@ class Artifact(Record, frozen=True, kw_only=True):
     compute_dtype: str
     tools: dict[str, str]
     verification: Verification | None = None
+    digest: str = ""  # empty in older records
 
 
 class Environment(Record, frozen=True, kw_only=True):

@@ -75,7 +75,7 @@ def open_dataset(
     when there are no images or a folder is no class of the model.
     """
     if limit is not None and limit < 1:
-        raise RequestError(f"--limit {limit}: at least one image is needed")
+        raise RequestError(f"--limit {limit}: at least one image is needed", hint="pass 1 or more")
     if data is None:
         return _embedded(spec, limit, seed)
     names, places = _image_names(data, tell)
@@ -91,7 +91,10 @@ def open_dataset(
     kept = [index for index in chosen if names[index] not in faults]
     unreadable = tuple(faults.values())
     if not kept:
-        raise RequestError(f"--data {data}: none of its images can be read; the first error: {unreadable[0]}")
+        raise RequestError(
+            f"--data {data}: none of its images can be read; the first error: {unreadable[0]}",
+            hint="copy or download them again, and open one in an image viewer",
+        )
     if unreadable:
         tell(f"note: {len(unreadable)} of {len(chosen)} images cannot be read and are skipped: {several(unreadable)}")
     return Dataset(

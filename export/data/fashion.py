@@ -41,12 +41,18 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """Read one IDX file of unsigned bytes (`.gz` or plain); raises `RequestError` when it is not one."""
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     if len(raw) < 4 or raw[:3] != b"\0\0\x08":
-        raise RequestError(f"{path} is not an IDX file of unsigned bytes")
+        raise RequestError(
+            f"{path} is not an IDX file of unsigned bytes",
+            hint="pass the folder with the four files of Fashion-MNIST, or leave out --data",
+        )
     dims = raw[3]
     shape = struct.unpack(f">{dims}I", raw[4 : 4 + 4 * dims])
     values = np.frombuffer(raw, np.uint8, offset=4 + 4 * dims)
     if values.size != int(np.prod(shape)):
-        raise RequestError(f"{path} is truncated: its header declares {shape}, but it has {values.size} bytes")
+        raise RequestError(
+            f"{path} is truncated: its header declares {shape}, but it has {values.size} bytes",
+            hint="copy or download it again",
+        )
     return values.reshape(shape)
 
 
@@ -58,7 +64,10 @@ def read_full(split: str, folder: Path | None, cache: Path) -> LabelledImages:
     source = folder or DEBIAN_FOLDER
     if not source.is_dir():
         if folder is not None:
-            raise RequestError(f"--data {folder} is not a folder")
+            raise RequestError(
+                f"--data {folder} is not a folder",
+                hint="pass the folder with the four files of Fashion-MNIST, or leave out --data",
+            )
         source = _download(cache)
     arrays = []
     for kind in ("images-idx3", "labels-idx1"):

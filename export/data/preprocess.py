@@ -44,7 +44,7 @@ def read_image(
     name = name or (str(source) if isinstance(source, Path) else "the image")
     data = source.read_bytes() if isinstance(source, Path) else source
     if not data:
-        raise RequestError(f"{name} is empty (0 bytes)")
+        raise RequestError(f"{name} is empty (0 bytes)", hint="copy or download it again")
     try:
         plain = rewrite(data, name)
         with warnings.catch_warnings():
@@ -67,7 +67,7 @@ def read_image(
             hint=kind.hint if kind else f"supported: {', '.join(FORMATS)}",
         ) from error
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
-        raise RequestError(f"{name} is truncated or damaged: {error}") from error
+        raise RequestError(f"{name} is truncated or damaged: {error}", hint="copy or download it again") from error
     if plain.truncated:
         missing = fill_missing(pixels, plain, name) if has_grey else 0
         tell(f"the last {missing} rows are missing and grey" if missing else "the end mark is missing")
@@ -101,10 +101,16 @@ def _to_rgb(name: str, image: Image.Image) -> Image.Image:
     if image.mode == "I":  # how some formats hand over 16 bits
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:
-            raise RequestError(f"{name} has 32 bits per pixel; at most 16 are supported")
+            raise RequestError(
+                f"{name} has 32 bits per pixel; at most 16 are supported",
+                hint="save it with 8 bits a channel in an image editor",
+            )
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise RequestError(f"{name} has floating-point pixels; only integers of up to 16 bits are supported")
+        raise RequestError(
+            f"{name} has floating-point pixels; only integers of up to 16 bits are supported",
+            hint="save it with 8 bits a channel in an image editor",
+        )
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, WHITE), layer).convert("RGB")
@@ -122,7 +128,8 @@ def resize_and_crop(image: NDArray[np.uint8], preprocess: Preprocess) -> NDArray
     width, height = _scaled_size(pil_image.width, pil_image.height, scaled, preprocess.crop_mode)
     if width * height > MAX_PIXELS or min(width, height) < 1:
         raise RequestError(
-            f"an image of {pil_image.width}×{pil_image.height} is too long and thin to be scaled to {scaled}"
+            f"an image of {pil_image.width}×{pil_image.height} is too long and thin to be scaled to {scaled}",
+            hint="crop it first",
         )
     if (width, height) != pil_image.size:
         pil_image = pil_image.resize((width, height), FILTERS[preprocess.interpolation])

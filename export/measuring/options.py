@@ -133,7 +133,9 @@ def read_request(args: argparse.Namespace) -> MeasureRequest:
         raise RequestError("--case applies only to --builds", hint="choose with --model, --variant and --engine")
     for name in ONLY_BENCHMARK:
         if getattr(args, name) is not None:
-            raise RequestError(f"--{name} applies only to --benchmark: the page's models are already built")
+            raise RequestError(
+                f"--{name} applies only to --benchmark: the page's models are already built", hint="leave it out"
+            )
     if args.keep_accuracy and (args.data is None or args.limit == 0):
         raise RequestError("--keep-accuracy: no accuracy is measured on images of your own", hint="pass --data DIR")
     selection = Selection(
@@ -162,7 +164,10 @@ def read_benchmark_request(args: argparse.Namespace) -> "BenchmarkRequest":
 
     for name in ONLY_PAGE:
         if getattr(args, name):
-            raise RequestError(f"--{name.replace('_', '-')} does not apply to --benchmark, which compares everything")
+            raise RequestError(
+                f"--{name.replace('_', '-')} does not apply to --benchmark, which compares everything",
+                hint="leave it out",
+            )
     return BenchmarkRequest(
         models=tuple(ModelRequest(model=name, weights=args.weights) for name in args.model or ("fashion",)),
         folder=args.artifacts / "benchmark",

@@ -162,7 +162,9 @@ def _select_variants(site_data: dict[str, Any], selection: Selection) -> list[tu
         and variant["engine"] in (selection.engines or [variant["engine"]])
     ]
     if not pairs:
-        raise RequestError("no variant of this page matches --model, --variant and --engine together")
+        raise RequestError(
+            "no variant of this page matches --model, --variant and --engine together", hint="leave one of them out"
+        )
     return pairs
 
 

@@ -41,11 +41,11 @@ class MeasureRequest:
     def __post_init__(self) -> None:
         for option, value in (("--rounds", self.rounds), ("--limit", self.limit)):
             if value < 0:
-                raise RequestError(f"{option} {value} is below 0")
+                raise RequestError(f"{option} {value} is below 0", hint="leave it out for the default")
         if self.runs < 1:
-            raise RequestError(f"--runs {self.runs} is below 1")
+            raise RequestError(f"--runs {self.runs} is below 1", hint="leave it out for the default")
         if self.rounds == 0 and self.limit == 0:
-            raise RequestError("--rounds 0 --limit 0 leaves nothing to measure")
+            raise RequestError("--rounds 0 --limit 0 leaves nothing to measure", hint="leave one of them out")
 
 
 def measure(request: MeasureRequest) -> tuple[MeasurementPlan, list[Measurement]]:

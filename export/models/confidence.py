@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from export.core.errors import RequestError
+from export.core.errors import ArtifactError, RequestError
 from export.core.records import Confidence, Estimate, ModelSpec, Preprocess
 from export.core.schema import Count, PositiveInt, Record
 from export.models.request import ModelRequest
@@ -65,7 +65,12 @@ def confidence_for(request: ModelRequest, spec: ModelSpec, tell: Callable[[str],
     if request.confidence is None and not path.is_file():
         tell(f"note: {path.name} is missing; the page will not say when an image is of no class")
         return None
-    file = ConfidenceFile.read(path, hint=FIT_AGAIN)
+    try:
+        file = ConfidenceFile.read(path, hint=FIT_AGAIN)
+    except ArtifactError as error:
+        if request.confidence is None:
+            raise
+        raise RequestError(f"--confidence {error.message}", hint=error.hint) from error
     fault = _fault(file, spec)
     if not fault:
         return file.confidence

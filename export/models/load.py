@@ -122,14 +122,18 @@ def _check_input(model: str, config: PretrainedCfg) -> None:
     channels, height, width = config.test_input_size or config.input_size
     if channels != 3 or height != width:
         raise RequestError(
-            f"{model} takes images of {height}×{width} with {channels} channels; only square RGB images are supported"
+            f"{model} takes images of {height}×{width} with {channels} channels; only square RGB images are supported",
+            hint="choose another model, or another size with --image-size",
         )
 
 
 def _check_labels(request: ModelRequest, entry: CatalogEntry, config: PretrainedCfg) -> None:
     classes = entry.arguments.get("num_classes", config.num_classes)
     if request.labels and request.kind != "checkpoint" and classes == 0:
-        raise RequestError(f"--labels {request.labels}: {request.model} has no classes; its output is an embedding")
+        raise RequestError(
+            f"--labels {request.labels}: {request.model} has no classes; its output is an embedding",
+            hint="leave out --labels",
+        )
 
 
 def _pinned(entry: CatalogEntry, config: PretrainedCfg) -> str:

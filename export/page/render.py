@@ -82,7 +82,7 @@ def render(
     an artifact is missing or altered, and `ExportError` when the site would exceed what may be published.
     """
     out = out.resolve()
-    _refuse_foreign(out)
+    refuse_foreign(out)
     store = Store(artifacts)
     published = tuple(gather_model(store, name, recipes, variants, pages.get(name, AS_IT_IS)) for name in models)
     engines = {variant.engine.name for model in published for variant in model.variants}
@@ -103,7 +103,7 @@ def render(
     return _report(out, manifest, shell, notes)
 
 
-def _refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path) -> None:
     """Raise `RequestError` unless `out` is absent, empty, or holds nothing but what a render wrote."""
     if not out.exists():
         return

@@ -13,7 +13,9 @@ from export.models.request import ModelRequest
 from export.page.bundle import make_bundle, require_bundler
 from export.page.inventory import variant_id
 from export.page.presentation import AS_IT_IS, ModelPage, PageTexts
-from export.page.render import RenderReport, render
+from export.page.render import RenderReport, refuse_foreign, render
+from export.page.reports.benchmark_view import read_benchmark
+from export.page.results_view import read_measurements
 from export.page.samples import prepared_samples
 from export.pipeline.build import convert
 from export.pipeline.durations import Durations
@@ -65,6 +67,7 @@ class BuildRequest:
 def build_site(request: BuildRequest) -> RenderReport:
     """Make what is missing, verify it, and put the rendered site in place; on failure `out` stays as it was."""
     require_bundler()
+    _refuse_early(request)
     for note in request.notes:
         say(note)
     with ExitStack() as stack:
@@ -121,3 +124,11 @@ def _page(name: str, request: BuildRequest, pages: Mapping[str, ModelPage], made
     variants = {variant_id(artifact) for artifact in made if artifact.model == name}
     names = tuple(recipe.name for recipe in recipes)
     return replace(pages.get(name, AS_IT_IS), recipes=names, variants=variants)
+
+
+def _refuse_early(request: BuildRequest) -> None:
+    """Raise what rendering would raise over the request itself, before the long work instead of after it."""
+    refuse_foreign(request.out)
+    for path, read in ((request.measurements, read_measurements), (request.benchmark, read_benchmark)):
+        if path.exists():
+            read(path)

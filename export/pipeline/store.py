@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import structs
+
 from export.core.errors import ArtifactError
 from export.core.files import describe_file, hash_file, hash_json, replacing_folder, write_atomically
 from export.core.records import Artifact, ParentArtifact, Verification
@@ -56,7 +58,7 @@ class Store:
             values = parse_json(path.read_bytes())
             if isinstance(values, dict) and values.get("schema_version") != MANIFEST_VERSION:
                 return None  # written by another version: it is made anew
-            return Artifact.from_json(values)
+            return _checked(Artifact.from_json(values))
         except (OSError, ArtifactError) as error:
             raise ArtifactError(
                 f"{path} cannot be read: {error}", hint=f"delete {path.parent} and build again"
@@ -97,13 +99,26 @@ class Store:
                 sha256=hash_json([[file.path, file.sha256] for file in files]),
                 **{name: getattr(plan, name) for name in Plan.__slots__},
             )
-            (folder / MANIFEST).write_bytes(_manifest(artifact))
-        return artifact
+            sealed = _sealed(artifact)
+            (folder / MANIFEST).write_bytes(_manifest(sealed))
+        return sealed
 
     def replace_manifest(self, artifact: Artifact) -> Artifact:
         """Write what is said of a stored artifact anew, its files as they are."""
-        write_atomically(self.folder(artifact.model, artifact.recipe, artifact.format) / MANIFEST, _manifest(artifact))
-        return artifact
+        sealed = _sealed(artifact)
+        write_atomically(self.folder(sealed.model, sealed.recipe, sealed.format) / MANIFEST, _manifest(sealed))
+        return sealed
+
+
+def _sealed(artifact: Artifact) -> Artifact:
+    """Return a record with the hash of what it says, so that no altered figure is ever published."""
+    return structs.replace(artifact, digest=hash_json(structs.replace(artifact, digest="").to_json()))
+
+
+def _checked(artifact: Artifact) -> Artifact:
+    if artifact.digest and artifact != _sealed(artifact):
+        raise ArtifactError("its values are not those that were written")
+    return artifact
 
 
 def _manifest(artifact: Artifact) -> bytes:

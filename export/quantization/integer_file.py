@@ -160,7 +160,8 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray[Any, 
             header = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError, ValueError) as error:
-        raise ArtifactError(f"{path} is not a safetensors file, or it is truncated: {error}") from error
+        message = f"{path} is not a safetensors file, or it is truncated: {error}"
+        raise ArtifactError(message, hint="copy it again") from error
     if header.get("format") != FORMAT or header.get("schema_version") != str(VERSION):
         raise ArtifactError(
             f"{path} is not a quantized model of this version (format {header.get('format')!r}, "

@@ -74,13 +74,15 @@ def _read_calibration(args: argparse.Namespace) -> dict[str, Any]:
         try:
             changes["search_range"] = tuple(float(part) for part in args.search_range.split(","))
         except ValueError:
-            raise RequestError(f"--search-range {args.search_range!r} is not two numbers LO,HI") from None
+            hint = "for instance 0.5,1.2"
+            raise RequestError(f"--search-range {args.search_range!r} is not two numbers LO,HI", hint=hint) from None
     for name, value in changes.items():
         try:
             Calibration.from_json({name: value})
         except ArtifactError as error:
             option = options[name].replace("_", "-")
-            raise RequestError(f"--{option} {getattr(args, options[name])}: {error}") from error
+            default = "leave it out for the method's own"
+            raise RequestError(f"--{option} {getattr(args, options[name])}: {error}", hint=default) from error
     return changes
 
 

@@ -4,13 +4,15 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from export.core.errors import RequestError
 from export.models.catalog import find_model
 from export.models.request import ModelRequest
-from export.training.model.teacher import TeacherRequest
 from export.training.options import PictureTrainOptions
+
+if TYPE_CHECKING:
+    from export.training.model.teacher import TeacherRequest
 
 NOTES = {
     "optimizer": "one of timm's",
@@ -130,8 +132,10 @@ def model_request(args: argparse.Namespace) -> ModelRequest:
     return ModelRequest(model=args.model, weights=args.weights, checkpoint=args.checkpoint)
 
 
-def teacher_request(args: argparse.Namespace) -> TeacherRequest | None:
+def teacher_request(args: argparse.Namespace) -> "TeacherRequest | None":
     """Return the teacher that the command line names, if any."""
+    from export.training.model.teacher import TeacherRequest
+
     if args.teacher is None:
         return None
     if args.teacher.endswith(".onnx"):
@@ -149,5 +153,8 @@ def _own_size(timm_name: str) -> int:
     except RuntimeError:  # the architecture is known, the tag is not
         config = None
     if config is None or not timm.is_model(timm_name):
-        raise RequestError(f"--model: timm {timm.__version__} has no model {timm_name}")
+        raise RequestError(
+            f"--model: timm {timm.__version__} has no model {timm_name}",
+            hint="python -c 'import timm; print(timm.list_models())' lists them",
+        )
     return int(config.input_size[1])

@@ -6,6 +6,7 @@ from typing import Any
 
 from export.core.errors import RequestError
 
+DEFAULT_HINT = "leave it out for the default; python -m export.train --help lists them"
 NOISE_BITS = (0, *range(2, 9))
 # The smallest and largest value of each number.
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -68,9 +69,10 @@ class PictureTrainOptions:
         for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
-                raise RequestError(f"--{name.replace('_', '-')} {value} must be from {low} to {high}")
+                option = f"--{name.replace('_', '-')}"
+                raise RequestError(f"{option} {value} must be from {low} to {high}", hint=DEFAULT_HINT)
         if self.noise_bits not in NOISE_BITS:
-            raise RequestError(f"--noise-bits {self.noise_bits} must be 0 or from 2 to 8")
+            raise RequestError(f"--noise-bits {self.noise_bits} must be 0 or from 2 to 8", hint=DEFAULT_HINT)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -114,6 +114,7 @@ def files_of(site: Path, variant: str) -> dict[str, str]:
     return {file["path"]: file["sha256"] for file in (*found["files"], model["selftest"])}
 
 
+@pytest.mark.faults("network")
 @pytest.mark.parametrize(
     ("trick", "message", "console"),
     [
@@ -157,6 +158,7 @@ def test_bad_download_is_named_not_kept_and_can_be_retried(
     assert cached_hashes(page) == set(files.values())
 
 
+@pytest.mark.faults("network")
 def test_cancelled_download_stops_and_can_be_started_again(
     page: Page, troubles: Troubles, url: str, handler: type[TrickyHandler]
 ) -> None:
@@ -198,6 +200,7 @@ def test_second_visit_downloads_no_weights(page: Page, url: str, handler: type[T
     assert not [name for name in handler.asked if "shard" in name or name == "model.json"]
 
 
+@pytest.mark.faults("network")
 def test_damaged_cache_entry_is_evicted_and_replaced(page: Page, url: str, built_site: Path) -> None:
     open_page(page, url)
     load(page)

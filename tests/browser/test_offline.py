@@ -16,6 +16,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.faults("network")
 def test_visit_without_a_network_classifies(visitor: BrowserContext, built_site: Path, handler: type[Handler]) -> None:
     with serving(built_site, base_path="/repo/", handler=handler) as url:
         page = Visit(visitor).open(url, loads=2)
@@ -39,6 +40,7 @@ def test_visit_without_a_network_classifies(visitor: BrowserContext, built_site:
     assert stored and not [address for address in stored if "/models/" in address]  # weights are stored once
 
 
+@pytest.mark.faults("network")
 def test_tampered_file_is_not_kept_and_the_page_works_without(
     visitor: BrowserContext, built_site: Path, handler: type[Handler]
 ) -> None:
@@ -73,6 +75,7 @@ def test_caches_of_others_stay(visitor: BrowserContext, built_site: Path) -> Non
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "damaged"])
+@pytest.mark.faults("network")
 def test_new_version_is_seen_at_once_and_kept_only_when_whole(
     visitor: BrowserContext, release: Release, handler: type[Handler], whole: bool
 ) -> None:
@@ -101,6 +104,7 @@ def test_new_version_is_seen_at_once_and_kept_only_when_whole(
         assert len(shells(page)) == 1 and (kept in shells(page)) is not whole
 
 
+@pytest.mark.faults("network")
 def test_open_page_keeps_the_files_of_its_version(visitor: BrowserContext, release: Release) -> None:
     with serving(release.site, base_path="/repo/") as url:
         page = Visit(visitor).open(url, loads=2)

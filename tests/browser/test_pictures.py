@@ -152,6 +152,7 @@ def choose(page: Page, data: bytes, name: str = "picture") -> None:
     page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "image/png", "buffer": data})
 
 
+@pytest.mark.faults("pictures")
 def test_unusual_pictures_are_answered_with_what_was_done_to_them(opened: Page) -> None:
     for data, notice in (
         (animated(), "first frame"),
@@ -165,6 +166,7 @@ def test_unusual_pictures_are_answered_with_what_was_done_to_them(opened: Page) 
         expect(opened.get_by_role("list", name="most likely").get_by_role("listitem")).to_have_count(5)
 
 
+@pytest.mark.faults("pictures")
 def test_files_that_cannot_be_used_say_why_and_the_next_one_works(opened: Page) -> None:
     whole = encoded(picture(width=400, height=300), "PNG")
     for data, message in (

@@ -1,7 +1,6 @@
 """Tiny random ViTs in our engine: quantized, written as its file, and run in every build that this machine can run."""
 
 import json
-import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,16 +9,15 @@ from typing import Any
 import numpy as np
 import timm
 import torch
+from engine_builds import compiled
 from numpy.typing import NDArray
 from safetensors import safe_open
-from sharing import SHARED, one_at_a_time
 from tiny import tiny
 from torch import Tensor, nn
 
 from export.conversion.converter_process import run_node
-from export.conversion.engine.compile import Build, compile_build, engine_key, make_engine
+from export.conversion.engine.compile import Build
 from export.conversion.engine.export import to_engine
-from export.core.files import hash_file, hash_json, replacing_folder
 from export.models.randomise import randomise
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import QuantizedModel
@@ -50,28 +48,14 @@ def emulations(sources: tuple[Path, ...] = ()) -> tuple[Build, ...]:
 @lru_cache(maxsize=1)
 def all_builds() -> Path:
     """Return a folder of the engine's own builds and those that emulate."""
-    return _compiled("engine", emulations(), own=True)
+    return compiled("engine", emulations(), own=True)
 
 
 @lru_cache(maxsize=1)
 def kernel_builds() -> Path:
     """Return a folder of builds whose kernels can be called."""
     sources = (ENGINE_TESTS / "kernels.c",)
-    return _compiled("kernels", (Build("vit-plain.wasm", "PLAIN", False, sources), *emulations(sources)))
-
-
-def _compiled(name: str, builds: tuple[Build, ...], *, own: bool = False) -> Path:
-    """Return a folder with the builds, and the engine's `own`, made once per content of the sources."""
-    sources = [hash_file(path) for build in builds for path in (*build.sources, EMULATION)]
-    folder = SHARED / "engine" / f"{name}-{hash_json([engine_key(), sources])[:16]}"
-    with one_at_a_time():
-        if not folder.exists():
-            with replacing_folder(folder) as partial:
-                if own:
-                    shutil.copytree(make_engine(), partial, dirs_exist_ok=True)
-                for build in builds:
-                    compile_build(build, partial / build.name)
-    return folder
+    return compiled("kernels", (Build("vit-plain.wasm", "PLAIN", False, sources), *emulations(sources)))
 
 
 @dataclass(frozen=True)

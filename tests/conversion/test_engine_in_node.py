@@ -16,6 +16,7 @@ pytestmark = pytest.mark.conversion
 MODELS: dict[str, dict[str, Any]] = {"small": {"img_size": 7}, "mean": {"global_pool": "avg", "depth": 3}}
 
 
+@pytest.mark.faults("engine")
 def test_hostile_files_are_refused(tmp_path: Path) -> None:
     file = quantized("vit_tiny_patch16_224", {"depth": 1}, "w8_dynamic", tmp_path).file
     command = ["node", str(ENGINE_TESTS / "hostile.test.mjs"), str(file), str(all_builds())]

@@ -70,6 +70,8 @@ def test_it_writes_a_repository_whose_workflow_installs_the_same_wheel(
         ((), "quantize --recipe w8_rtn", ("torch", "(for safetensors)", "'vit-pages[quantize]'")),
         ((), "evaluate", ("torch", "'vit-pages[quantize]'")),
         ((), "measure", ("playwright", "'vit-pages[measure]'")),
+        ((), "train", ("torch, timm", "'vit-pages[train]'")),
+        ((), "train --install", ("--install replaces files of the project", "in a checkout")),
         (("quantize",), "build --engine tfjs,ort", ("tensorflowjs", "(for tfjs)", "onnx", "'vit-pages[tfjs,onnx]'")),
         (("quantize",), "build --recipe u8", ("tensorflowjs", "node", "'vit-pages[tfjs]'", "Node.js 20.10")),
         (("quantize",), "quantize --recipe w8_rtn --out a.tflite --out a.onnx", ("'vit-pages[litert,onnx]'",)),

@@ -26,7 +26,8 @@ MOST_BYTES = 40 * 1024  # of a build: the page's first visitor waits for it
 class Build:
     """One of the engine's builds: its file, its instruction set as `simd/isa.h` has it, and sources of its own.
 
-    `emulation` is a header that is included before all else, with the relaxed instructions in plain SIMD.
+    `emulation` is a header that is included before all else, for instance with the relaxed instructions in plain SIMD;
+    `flags` are the compiler's, after those of all builds.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Build:
     sources: tuple[Path, ...] = ()
     emulation: Path | None = None
     macros: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
     @property
     def relaxed(self) -> bool:
@@ -153,6 +155,7 @@ def compile_build(build: Build, target: Path) -> None:
             f"-mcpu={'+'.join(features)}",
             *(RELAXED_FLAGS if build.relaxed else ()),
             *(THREAD_FLAGS if build.threads else ()),
+            *build.flags,
             "-o",
             str(target.resolve()),
             f"-DISA=ISA_{build.isa}",

@@ -102,7 +102,9 @@ def stored_side(pictures: PictureList, image_size: int) -> int:
         except Exception:  # is named when all are read
             continue
     if not sides:
-        raise RequestError(f"{pictures.source}: none of {SAMPLED} sampled pictures can be decoded")
+        raise RequestError(
+            f"{pictures.source}: none of {SAMPLED} sampled pictures can be decoded", hint="copy or download them again"
+        )
     return min(round(image_size * MARGIN), int(median(sides)))
 
 
@@ -123,7 +125,10 @@ def _stored(pictures: PictureList, key: str, cache: Path) -> PictureArray | None
             f"left out: {several(names, SHOWN)}"
         )
     if len(unreadable) == len(pictures):
-        raise RequestError(f"{pictures.source}: none of the {len(pictures)} pictures can be decoded")
+        raise RequestError(
+            f"{pictures.source}: none of the {len(pictures)} pictures can be decoded",
+            hint="copy or download them again",
+        )
     rows = np.array([at for at in range(len(pictures)) if at not in unreadable], np.int64)
     return PictureArray(np.load(images, mmap_mode="r"), rows, np.array(pictures.targets)[rows], found["digest"])
 

@@ -17,7 +17,7 @@ def class_names(classes: Sequence[str], words: Path | None, inside: str | None) 
     """
     if words is not None:
         if not words.is_file():
-            raise RequestError(f"--words {words}: no such file")
+            raise RequestError(f"--words {words}: no such file", hint="check the path")
         return _from_words(classes, words.read_text("utf-8", "replace"), f"--words {words}")
     if inside is not None and not _missing(classes, _parse(inside)):
         return _from_words(classes, inside, "words.txt among the pictures")

@@ -206,7 +206,7 @@ def _held_out(sets: _Sets, classes: Sequence[str]) -> PictureList:
 def _split(pictures: PictureList, classes: Sequence[str], share: float, seed: int) -> tuple[PictureList, PictureList]:
     """Hold out a share of every class, at least one picture of each."""
     if not 0 < share < 1:
-        raise RequestError(f"--held-out {share} must lie between 0 and 1")
+        raise RequestError(f"--held-out {share} must lie between 0 and 1", hint="for instance 0.1")
     by_class: dict[int, list[int]] = defaultdict(list)
     for position, target in enumerate(pictures.targets):
         by_class[target].append(position)

@@ -48,9 +48,14 @@ class BenchmarkRequest:
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.runs < 1 or self.visits < 0:
-            raise RequestError("--benchmark needs --rounds and --runs of at least 1, --starts of at least 0")
+            raise RequestError(
+                "--benchmark needs --rounds and --runs of at least 1, --starts of at least 0",
+                hint="leave them out for the defaults",
+            )
         if self.calibration is not None and self.calibration < 1:
-            raise RequestError(f"--calibration {self.calibration} is below 1")
+            raise RequestError(
+                f"--calibration {self.calibration} is below 1", hint="leave it out for the recipes' own number"
+            )
 
 
 def run_benchmark(request: BenchmarkRequest) -> Benchmark:

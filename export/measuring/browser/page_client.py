@@ -74,7 +74,9 @@ def read_site_data(site: Path) -> dict[str, Any]:
     try:
         data: dict[str, Any] = json.loads(parser.text)
     except ValueError as error:
-        raise RequestError(f"{index} was not built by ViT Pages: it has no site data") from error
+        raise RequestError(
+            f"{index} was not built by ViT Pages: it has no site data", hint="build it again: python -m export.build"
+        ) from error
     if data.get("schema_version") != SCHEMA_VERSION:
         raise RequestError(f"{index} was built by another version", hint="build it again: python -m export.build")
     return data

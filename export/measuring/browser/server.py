@@ -200,7 +200,7 @@ def make_server(
         state = "has no index.html" if hosting.folder.is_dir() else "is not a folder"
         raise RequestError(f"nothing to serve: {hosting.folder} {state}", hint="build it: python -m export.build")
     if not 0 <= port <= 65535:
-        raise RequestError(f"--port {port} is not between 0 and 65535")
+        raise RequestError(f"--port {port} is not between 0 and 65535", hint="use --port 0 for any free port")
     try:
         return PagesServer((host, port), hosting, handler)
     except socket.gaierror as error:

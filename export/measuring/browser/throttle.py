@@ -31,7 +31,7 @@ def throttle_cpu(browser: Browser, factor: float) -> Iterator[None]:
     processes as Linux does.
     """
     if factor < 1:
-        raise RequestError(f"a slowdown of {factor} is below 1")
+        raise RequestError(f"a slowdown of {factor} is below 1", hint="pass 1 or more")
     if factor == 1:
         yield
         return

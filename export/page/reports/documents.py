@@ -21,6 +21,7 @@ from export.page.reports.evaluation_tables import (
     evaluation_section,
     evaluation_summary,
 )
+from export.page.reports.faults import COMMAND, faults_section, read_faults
 from export.page.reports.markdown import UNKNOWN, fill
 from export.page.reports.measurement_tables import measurements_section, measurements_summary
 from export.page.reports.reproduction.document import reproduction_section
@@ -34,7 +35,7 @@ KEPT = Path(".github")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file of figures: the command that writes it, where a copy is committed, and how it is read.
+    """A file of figures: what is run to write it, where a copy is committed, and how it is read.
 
     Without an `optional` one its tables say that nothing was measured.
     """
@@ -58,19 +59,26 @@ def _read_study(path: Path) -> dict[str, Any]:
 
 # By the option of `export.readme` that names another file.
 SOURCES: dict[str, Source] = {
-    "measurements": Source(command="measure", read=read_measurements, kept=KEPT / "measurements.json"),
-    "benchmark": Source(command="measure --benchmark", read=read_benchmark, kept=KEPT / "benchmark.json"),
-    "evaluation": Source(command="evaluate", read=read_table, kept=KEPT / "evaluation.json"),
-    "bitwidths": Source(command="train --qat", read=_read_study, kept=KEPT / "bitwidths.json"),
+    "measurements": Source(command="python -m export.measure", read=read_measurements, kept=KEPT / "measurements.json"),
+    "benchmark": Source(
+        command="python -m export.measure --benchmark", read=read_benchmark, kept=KEPT / "benchmark.json"
+    ),
+    "evaluation": Source(command="python -m export.evaluate", read=read_table, kept=KEPT / "evaluation.json"),
+    "bitwidths": Source(command="python -m export.train --qat", read=_read_study, kept=KEPT / "bitwidths.json"),
     # The model's own file, which decides what its page says, is the committed one.
     "confidence": Source(
-        command="evaluate --confidence",
+        command="python -m export.evaluate --confidence",
         read=ConfidenceFile.read,
         kept=Path("export/data/assets/photos_confidence.json"),
     ),
-    "devices": Source(command="evaluate --compare-devices", read=read_devices, kept=KEPT / "devices.json"),
-    "builds": Source(command="measure --builds", read=read_builds, kept=KEPT / "builds.json"),
-    "comparison": Source(command="compare", read=read_comparison, kept=KEPT / "comparison.json", optional=True),
+    "devices": Source(
+        command="python -m export.evaluate --compare-devices", read=read_devices, kept=KEPT / "devices.json"
+    ),
+    "builds": Source(command="python -m export.measure --builds", read=read_builds, kept=KEPT / "builds.json"),
+    "faults": Source(command=COMMAND, read=read_faults, kept=KEPT / "faults.json"),
+    "comparison": Source(
+        command="python -m export.compare", read=read_comparison, kept=KEPT / "comparison.json", optional=True
+    ),
 }
 
 
@@ -94,6 +102,7 @@ SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
         "devices": devices_section,
         "builds": builds_section,
         "comparison": _comparison_section,
+        "faults": faults_section,
     },
     REPRODUCE: {"capabilities": lambda figures: reproduction_section(figures)},
 }
@@ -107,7 +116,7 @@ def read_sources(paths: Mapping[str, Path]) -> dict[str, Any]:
     for name, path in paths.items():
         if not path.is_file() and not (SOURCES[name].optional and path.name == SOURCES[name].kept.name):
             command = SOURCES[name].command
-            raise RequestError(f"{path} does not exist", hint=f"run: python -m export.{command}")
+            raise RequestError(f"{path} does not exist", hint=f"run: {command}")
     found = {name: SOURCES[name].read(path) if path.is_file() else None for name, path in paths.items()}
     return found | {"capabilities": found}  # a section that is made of them all
 

@@ -53,5 +53,8 @@ def fill(document: str, section: str, text: str) -> str:
     head, begin, rest = document.partition(start)
     _, end, tail = rest.partition(stop)
     if not begin or not end:
-        raise RequestError(f"the document has no section {section}: it needs the lines {start} and {stop}")
+        raise RequestError(
+            f"the document has no section {section}: it needs the lines {start} and {stop}",
+            hint="restore the document from the repository",
+        )
     return f"{head}{start}\n{text}\n{stop}{tail}"

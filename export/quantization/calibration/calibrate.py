@@ -151,7 +151,10 @@ def assign_bits(layers: list[QuantizableLayer], quantization: Quantization) -> d
             bits[layer.name] = (matching[0].weight_bits, matching[0].activation_bits)
         unused = [rule for rule in unused if rule not in matching]
         if bits[layer.name][0] is None and bits[layer.name][1] is not None and layer.role not in PRODUCTS:
-            raise RequestError(f"{layer.name}: activations cannot be quantized where the weight is not")
+            raise RequestError(
+                f"{layer.name}: activations cannot be quantized where the weight is not",
+                hint="let the rule quantize the weight too, or neither",
+            )
     if unused:
         roles = ", ".join(dict.fromkeys(layer.role for layer in layers))
         raise RequestError(

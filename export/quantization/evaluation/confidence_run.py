@@ -54,7 +54,10 @@ def evaluate_confidence(
         raise RequestError(f"{spec.name} has no labelled images here to fit a confidence on", hint="pass --data DIR")
     with open_images(spec, data, limit) as images:
         if images.labels is None:
-            raise RequestError(f"{images.title}: a confidence needs images in class folders")
+            raise RequestError(
+                f"{images.title}: a confidence needs images in class folders",
+                hint="put each class's images into a folder of its name",
+            )
         labels, title = images.labels.numpy(), f"{images.title}, {len(images.pixels):,} images"
         fit = fit_confidence(_logits(module, spec, images.pixels, "float"), labels, title)
         rows = tuple(_quantized_row(model, images.pixels[fit.held_out], labels[fit.held_out], fit) for model in models)

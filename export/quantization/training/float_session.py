@@ -42,7 +42,8 @@ class FloatRequest:
             raise RequestError(f"--install: {self.options.model} is not embedded in this project", hint="leave it out")
         if not 0 < self.last_epoch <= self.options.epochs:
             raise RequestError(
-                f"--stop-after {self.last_epoch} must be from 1 to {self.options.epochs}, the epochs of --phases"
+                f"--stop-after {self.last_epoch} must be from 1 to {self.options.epochs}, the epochs of --phases",
+                hint="leave it out to train all of them",
             )
 
     @property

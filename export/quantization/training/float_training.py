@@ -59,7 +59,7 @@ class TrainOptions:
             if epoch < epochs:
                 return share
             epoch -= epochs
-        raise RequestError(f"epoch {epoch} is after the last phase")
+        raise RequestError(f"epoch {epoch} is after the last phase", hint="train with more epochs in --phases")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, phases as lists."""

@@ -63,10 +63,14 @@ def _checked(recipe: Recipe) -> Quantization:
     if quantization.activation_bits is not None and quantization.method.activations not in ("minmax", "percentile"):
         raise RequestError(
             f"{recipe.name}: in training, activation scales start from minmax or percentile, "
-            f"not from {quantization.method.activations}"
+            f"not from {quantization.method.activations}",
+            hint="choose one of these with a recipe file, or another method",
         )
     if quantization.method.weights == "learned" and quantization.calibration.metric == "hessian":
-        raise RequestError(f"{recipe.name}: learned scales start from the metric mse, l1 or cosine, not hessian")
+        raise RequestError(
+            f"{recipe.name}: learned scales start from the metric mse, l1 or cosine, not hessian",
+            hint="choose one of these with --metric",
+        )
     return quantization
 
 

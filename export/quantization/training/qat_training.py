@@ -57,7 +57,10 @@ def load_trained(model: str, checkpoint: Path | None) -> tuple[ModelSpec, nn.Mod
         raise RequestError(f"--model {model} has no embedded weights", hint="pass --checkpoint FILE")
     spec, module = load(ModelRequest(model=model, checkpoint=checkpoint), tell=lambda _: None)
     if spec.outputs != len(LABELS):
-        raise RequestError(f"{checkpoint} has {spec.outputs} classes; Fashion-MNIST has {len(LABELS)}")
+        raise RequestError(
+            f"{checkpoint} has {spec.outputs} classes; Fashion-MNIST has {len(LABELS)}",
+            hint="pass a checkpoint trained on Fashion-MNIST, or --data with its own pictures",
+        )
     fashion = MODELS["fashion"]
     if not entry.embedded:
         spec = replace(
@@ -74,7 +77,7 @@ def load_trained(model: str, checkpoint: Path | None) -> tuple[ModelSpec, nn.Mod
 def calibration_images(data: TrainedImages, count: int, seed: int) -> Tensor:
     """Return `count` images drawn from `data`, normalised, `[count, 3, H, W]`; raises `RequestError` if too few."""
     if count > len(data):
-        raise RequestError(f"calibration needs {count} images, but there are {len(data)}")
+        raise RequestError(f"calibration needs {count} images, but there are {len(data)}", hint="pass more pictures")
     chosen = np.sort(np.random.default_rng(seed).choice(len(data), count, replace=False))
     return data.inputs(chosen)
 
@@ -95,7 +98,8 @@ class Finetuning:
         self.steps = round(options.epochs * self.per_epoch)
         if self.steps < 1:
             raise RequestError(
-                f"--epochs {options.epochs} of {len(data)} images is less than one batch of {options.batch_size}"
+                f"--epochs {options.epochs} of {len(data)} images is less than one batch of {options.batch_size}",
+                hint="pass more --epochs, or a smaller --batch-size",
             )
         self.optimizer = torch.optim.AdamW(self._groups(), lr=options.lr)
         self.scheduler = CosineLRScheduler(

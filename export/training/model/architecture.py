@@ -51,7 +51,10 @@ def _check_size(module: nn.Module, options: PictureTrainOptions, classes: int) -
             f"--model {name} cannot take images of {size}×{size}: {_first_line(error)}", hint=hint
         ) from error
     if outputs.shape != (2, classes):
-        raise RequestError(f"--model {name} returns {tuple(outputs.shape)} for two images of {classes} classes")
+        raise RequestError(
+            f"--model {name} returns {tuple(outputs.shape)} for two images of {classes} classes",
+            hint="choose a model that classifies, such as deit_t",
+        )
 
 
 def _first_line(error: Exception) -> str:

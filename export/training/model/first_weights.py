@@ -87,7 +87,10 @@ def _of_folder(folder: ModelFolder, tell: Tell) -> FirstWeights:
 def _config(request: ModelRequest) -> Any:
     config = timm.get_pretrained_cfg(request.entry.timm_name)
     if config is None:
-        raise RequestError(f"--model {request.model}: timm {timm.__version__} has no such model")
+        raise RequestError(
+            f"--model {request.model}: timm {timm.__version__} has no such model",
+            hint="python -c 'import timm; print(timm.list_models())' lists them",
+        )
     return config
 
 
@@ -102,7 +105,7 @@ def load_first_weights(module: nn.Module, first: FirstWeights, classes: Sequence
     wanted, path = module.state_dict(), first.path
     chosen = select(flatten(first.content), wanted)
     if not chosen:
-        raise RequestError(f"{option} {path} contains no tensors")
+        raise RequestError(f"{option} {path} contains no tensors", hint="pass a file of weights")
     original = chosen[0].tensors
     tensors = _renamed(module, original)
     for name in wanted:

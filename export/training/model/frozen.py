@@ -44,7 +44,7 @@ def freeze_lower(module: nn.Module, count: int) -> None:
             hint="leave it out, or train a ViT such as deit_t",
         )
     if count > len(blocks):
-        raise RequestError(f"--frozen-blocks {count}: the model has {len(blocks)} blocks")
+        raise RequestError(f"--frozen-blocks {count}: the model has {len(blocks)} blocks", hint="freeze fewer")
     lower = (*EMBEDDINGS, *(f"blocks.{index}." for index in range(count)))
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(not name.startswith(lower))

@@ -122,16 +122,22 @@ def _rows(name: str, outputs: int, classes: Sequence[str]) -> Sequence[int]:
 
 def _onnx(path: Path) -> tuple[Callable[[Tensor], Tensor], int]:
     if not path.is_file():
-        raise RequestError(f"--teacher {path}: no such file")
+        raise RequestError(f"--teacher {path}: no such file", hint="check the path")
     import onnxruntime
 
     try:
         session: Any = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
     except Exception as error:  # the runtime's own kinds
-        raise RequestError(f"--teacher {path} is no ONNX model that can be run: {str(error)[:200]}") from error
+        raise RequestError(
+            f"--teacher {path} is no ONNX model that can be run: {str(error)[:200]}",
+            hint="export it again, and run it with onnxruntime first",
+        ) from error
     name, outputs = session.get_inputs()[0].name, session.get_outputs()[0].shape[-1]
     if not isinstance(outputs, int):
-        raise RequestError(f"--teacher {path}: its output has no fixed number of classes")
+        raise RequestError(
+            f"--teacher {path}: its output has no fixed number of classes",
+            hint="export it again with a fixed number of classes",
+        )
 
     def run(pixels: Tensor) -> Tensor:
         result = session.run(None, {name: pixels.cpu().numpy().astype(np.float32)})[0]

@@ -1,6 +1,7 @@
 /** The files that an engine is made of: where they are, and how they are fetched. */
 
 import { messageOf, VitError } from '../shared/errors.js';
+import { sha256Of } from '../shared/sha256.js';
 
 /** The files' names → their hashed names, put here by the bundler; absent in Node. */
 const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;
@@ -19,10 +20,10 @@ export function fileUrl(name, folder) {
 }
 
 /**
- * Fetch a file of an engine. Engines that fetch by themselves cannot tell why a fetch failed: it is then in the
- * browser's cache for them.
+ * Fetch a file of an engine, and check it by the hash in its published name. Engines that fetch by themselves cannot
+ * tell why a fetch failed: it is then in the browser's cache for them.
  *
- * Raises `network_lost`, `http_error` or `aborted`.
+ * Raises `network_lost`, `http_error`, `hash_mismatch` or `aborted`.
  * @param {string} name
  * @param {string} url
  * @param {AbortSignal} [signal]
@@ -31,18 +32,36 @@ export function fileUrl(name, folder) {
 export async function fetchFile(name, url, signal) {
   let response;
   let bytes;
+  let right;
   try {
     response = await fetch(url, { signal });
-    // An error response may itself be cached, for minutes.
-    if (!response.ok) response = await fetch(url, { cache: 'reload', signal });
     bytes = await response.arrayBuffer();
+    right = response.ok && (await isPublished(bytes, url));
+    // A wrong response may itself be cached, for minutes.
+    if (!right) {
+      response = await fetch(url, { cache: 'reload', signal });
+      bytes = await response.arrayBuffer();
+      right = response.ok && (await isPublished(bytes, url));
+    }
   } catch (cause) {
     if (signal?.aborted) throw new VitError('aborted', 'Cancelled.', { cause });
     throw new VitError('network_lost', 'The connection was lost while the engine was being downloaded.', { cause });
   }
   if (!response.ok)
     throw new VitError('http_error', `The server returned status ${response.status} for the engine's ${name}.`);
+  if (!right)
+    throw new VitError('hash_mismatch', `The engine's ${name} is not the published file, or is only a part of it.`);
   return bytes;
+}
+
+/**
+ * Whether a file's SHA-256 begins as its published name says; without a bundle, names say nothing.
+ * @param {ArrayBuffer} bytes
+ * @param {string} url
+ */
+async function isPublished(bytes, url) {
+  const [, hash] = (BUNDLED && /\.([0-9a-f]{8})\.\w+$/.exec(new URL(url).pathname)) || [];
+  return !hash || (await sha256Of(new Uint8Array(bytes))).startsWith(hash);
 }
 
 /**

@@ -129,6 +129,19 @@ def test_a_field_that_was_renamed_is_noticed() -> None:
     assert set(NAME.findall(ast.get_docstring(node) or "")) - members(node) - top_level_names() == {"old"}
 
 
+def test_every_refused_request_says_the_next_step() -> None:
+    """Each `RequestError` has a hint."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, module in modules().items()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call)
+        and last_name(node) == "RequestError"
+        and not any(keyword.arg == "hint" for keyword in node.keywords)
+    ]
+    assert not found, "\n".join(found)
+
+
 def test_docstrings_say_something() -> None:
     """No docstring only repeats that something is returned."""
     empty = re.compile(r"(Return|Yield|The|Write|Read) (the |a )?(\w+)\.")

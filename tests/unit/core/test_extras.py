@@ -1,7 +1,9 @@
 """Every module of other projects that our code imports is brought by the base of the package or by an extra."""
 
 import ast
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -77,3 +79,36 @@ def test_a_missing_module_is_explained_by_its_extra() -> None:
     )
     assert explain(ModuleNotFoundError(name="export.nothing")) is None
     assert install("quantize", "onnx", "onnx") == "pip install 'vit-pages[quantize,onnx]'"
+
+
+# Runs a command as `python -m` does where nothing but the base of the package is installed.
+WITHOUT_EXTRAS = """
+import runpy, sys
+for name in sys.argv.pop(1).split(","):
+    sys.modules[name] = None
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        ("train", "train"),
+        ("train --data . --model deit_t", "train"),
+        ("train --qat w4a4_lsq", "train"),
+        ("evaluate --recipe w8_rtn", "quantize"),
+        ("measure", "measure"),
+    ],
+)
+def test_a_command_names_the_extra_that_it_lacks(command: str, extra: str, tmp_path: Path) -> None:
+    name, *options = command.split()
+    arguments = [",".join(EXTRA_OF), f"export.{name}", *options]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 2 and install(extra) in done.stderr, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

@@ -89,6 +89,16 @@ def test_damage_is_noticed(store: Store, damage: str) -> None:
     assert store.find("deit_t", "u8", "tfjs", "first") is None
 
 
+def test_a_figure_that_was_altered_is_noticed(store: Store) -> None:
+    manifest = store.folder("deit_t", "u8", "tfjs") / MANIFEST
+    text = manifest.read_text()
+    assert '"sqnr_db": 30.0' in text
+    manifest.write_text(text.replace('"sqnr_db": 30.0', '"sqnr_db": 38.0'))
+    with pytest.raises(ArtifactError, match="its values are not those that were written") as refused:
+        store.read("deit_t", "u8", "tfjs")
+    assert "build again" in refused.value.hint
+
+
 def test_a_broken_manifest_is_an_error_and_another_version_is_made_anew(store: Store) -> None:
     manifest = store.folder("deit_t", "u8", "tfjs") / MANIFEST
     values = json.loads(manifest.read_text())
@@ -143,6 +153,42 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
     write_atomically(path, b"second")
     assert everything(tmp_path) == {"deep/er/file.json": b"second"}
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from export.core.files import replacing_folder
+
+with replacing_folder(Path(sys.argv[1])) as folder:
+    (folder / "half").write_text("half")
+    if sys.argv[2] == "set aside":
+        Path.rename, rename = lambda path, to: (rename(path, to), os.kill(os.getpid(), signal.SIGKILL)), Path.rename
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("when", ["while filling", "set aside"])
+def test_what_a_killed_process_leaves_is_cleared_up(when: str, tmp_path: Path) -> None:
+    target = tmp_path / "page"
+    with replacing_folder(target) as folder:
+        (folder / "index.html").write_text("old")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(target), when], cwd=ROOT, check=False)
+    assert done.returncode == -9 and any(path.name.startswith(".page.") for path in tmp_path.iterdir())
+    with pytest.raises(RuntimeError), replacing_folder(target):
+        raise RuntimeError("another failure")
+    assert everything(tmp_path) == {"page/index.html": b"old"}
+
+
+def test_what_a_running_process_is_writing_stays(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    with replacing_folder(target) as folder:
+        (folder / "a").write_text("first")
+        write_atomically(target, b"second")
+        assert (folder / "a").read_text() == "first"
+        target.unlink()
+    assert everything(tmp_path) == {"file/a": b"first"}
 
 
 # Files may grow to 64 KB and no further: what a process meets on a full disk, by the system's own hand.

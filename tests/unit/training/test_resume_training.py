@@ -31,8 +31,8 @@ train = session.train_on_pictures
 def often(request):
     return train(session.dataclasses.replace(request, checkpoint_seconds=float(every)))
 
+session.train_on_pictures = often
 import export.train
-export.train.train_on_pictures = often
 run(export.train.main, arguments)
 """
 

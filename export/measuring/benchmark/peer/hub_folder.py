@@ -82,10 +82,14 @@ def _accepted(
 def _check(spec: ModelSpec, module: nn.Module) -> None:
     if not isinstance(module, VisionTransformer):
         raise RequestError(
-            f"{spec.name}: transformers.js is compared only on ViT and DeiT models, not {type(module).__name__}"
+            f"{spec.name}: transformers.js is compared only on ViT and DeiT models, not {type(module).__name__}",
+            hint="leave this model out of the benchmark",
         )
     if spec.features:
-        raise RequestError(f"{spec.name} has no classes, but the image-classification pipeline needs them")
+        raise RequestError(
+            f"{spec.name} has no classes, but the image-classification pipeline needs them",
+            hint="leave this model out of the benchmark",
+        )
 
 
 def config(spec: ModelSpec) -> dict[str, Any]:
@@ -130,7 +134,10 @@ def _size(name: str, values: Preprocess) -> dict[str, int]:
         return {"shortest_edge": scaled}
     if values.crop_mode == "squash":
         return {"height": scaled, "width": scaled}
-    raise RequestError(f"{name}: transformers.js cannot crop with the mode {values.crop_mode!r}")
+    raise RequestError(
+        f"{name}: transformers.js cannot crop with the mode {values.crop_mode!r}",
+        hint="leave this model out of the benchmark",
+    )
 
 
 def _simplify(source: Path, target: Path) -> None:

@@ -30,7 +30,7 @@ def peer_site(artifact: Path, cache: Path = CACHE, *, images: Sequence[Path] = (
     `make_peer_bundle` raise, and `RequestError` for two images of one name.
     """
     if len({image.name for image in images}) < len(images):
-        raise RequestError("two images have the same name")
+        raise RequestError("two images have the same name", hint="rename one of them")
     page, model = make_peer_bundle(cache), make_hub_folder(artifact, cache)
     with tempfile.TemporaryDirectory(prefix="vit-pages-peer-") as name:
         folder = Path(name)
