@@ -5,6 +5,7 @@ Examples:
   python -m export.measure --variant u8-tfjs,f32-tfjs --backend wasm --rounds 5
   python -m export.measure --model deit_t --data imagenet_val/    # accuracy on your own labelled images
   python -m export.measure --threads 1,2 --limit 0                # cross-origin isolated; latency only
+  python -m export.measure --browser chromium,firefox,webkit --limit 0   # latency in three browser engines, in turn
   python -m export.measure --software-gpu --accuracy-backend webgl,webgpu --rounds 0   # accuracy of the GPU backends
   python -m export.measure --benchmark --model deit_t --weights random   # compare all engines
   python -m export.measure --builds                               # how long builds take, from nothing to a page
@@ -75,23 +76,23 @@ def compare_engines(args: argparse.Namespace) -> None:
 
 def measure_page(args: argparse.Namespace, argv: Sequence[str] | None = None) -> None:
     """Measure the built page, print the figures, and render it again with them."""
-    from export.measuring.options import SOFTWARE_GPU, read_request
+    from export.measuring.options import default_file, read_request
     from export.measuring.session import keep_accuracies, measure, render_again
 
     request = read_request(args)
-    out = args.out or (SOFTWARE_GPU if request.software_gpu else MEASUREMENTS)
+    out = args.out or default_file(request)
     if out.exists():
         read_measurements(out)  # refused before the long work when it is something else
-    plan, measured = measure(request)
-    file, note = merge(out, plan.environment, measured)
+    environments, measured = measure(request)
+    file, note = merge(out, environments, measured)
     write(out, file)
     for line in ["", *table(measured), "", *([note] if note else [])]:
         say(line)
     say(f"{len(measured)} figures → {out}")
     if args.keep_accuracy:
-        for name in keep_accuracies(request, plan.environment, measured, sys.argv[1:] if argv is None else argv):
+        for name in keep_accuracies(request, environments[0], measured, sys.argv[1:] if argv is None else argv):
             say(f"accuracies kept in {name}")
-    if args.render or (args.render is None and not request.software_gpu):
+    if args.render or (args.render is None and default_file(request) == MEASUREMENTS):
         render_again(request, out)
         say(f"the page shows them: {request.site}/results.html")
 

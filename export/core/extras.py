@@ -8,7 +8,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime"),
     "tfjs": ("onnxsim", "onnx2tf", "tensorflow", "tf_keras", "tensorflowjs"),
     "litert": ("ai_edge_litert", "ai_edge_quantizer"),
-    "measure": ("playwright", "brotli"),
+    "measure": ("playwright", "websockets", "brotli"),
     "train": ("torchvision", "torchao"),
     "compare": ("matplotlib",),
     "analyze": ("scipy",),

@@ -178,7 +178,8 @@ class Measurement(Record, frozen=True, kw_only=True):
     """One measured figure: the median `value` of `n` with its spread, of one variant on one backend.
 
     `engine` is the JavaScript runtime, or `pytorch` for the float reference. `p10` and `p90` bound the
-    middle 80 % of `n` timings; for a share of `n` images they are its 95 % Wilson interval.
+    middle 80 % of `n` timings; for a share of `n` images they are its 95 % Wilson interval. `browser` is the name and
+    version of the environment that it belongs to; '' stands for the file's first one, and for none with PyTorch.
     """
 
     metric: str
@@ -193,11 +194,18 @@ class Measurement(Record, frozen=True, kw_only=True):
     backend: str
     threads: Count
     artifact_sha256: str
+    browser: str = ""
 
 
 class MeasurementFile(Record, frozen=True, kw_only=True):
-    """The whole of `measurements.json`."""
+    """The whole of `measurements.json`; `others` are further browsers on the same machine."""
 
     schema_version: int
     environment: Environment
     measurements: tuple[Measurement, ...]
+    others: tuple[Environment, ...] = ()
+
+    @property
+    def environments(self) -> tuple[Environment, ...]:
+        """All browsers that it has figures of."""
+        return (self.environment, *self.others)

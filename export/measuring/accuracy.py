@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Browser
 
 from export.core.console import Progress
 from export.core.errors import RequestError, WrongAnswersError
@@ -19,9 +18,7 @@ from export.pipeline.store import Store
 REPORT_EVERY = 250  # images between two lines of progress
 
 
-def measure_accuracy(
-    browser: Browser, plan: MeasurementPlan, *, artifacts: Path, data: Path | None, limit: int
-) -> list[Measurement]:
+def measure_accuracy(plan: MeasurementPlan, *, artifacts: Path, data: Path | None, limit: int) -> list[Measurement]:
     """Return accuracy and agreement of every combination to check, and PyTorch's accuracy on the same images.
 
     A back end that fails the page's self-test is skipped with a warning.
@@ -40,7 +37,7 @@ def measure_accuracy(
         progress = Progress(len(combinations) * len(reference.images))
         for combination in combinations:
             try:
-                outputs = _outputs(browser, plan, combination, reference, progress)
+                outputs = _outputs(plan, combination, reference, progress)
             except WrongAnswersError as error:
                 progress.step(f"{combination}: skipped, {error.message}", len(reference.images))
                 continue
@@ -102,12 +99,10 @@ def _native(original: Artifact, reference: FloatReference) -> list[Measurement]:
     ]
 
 
-def _outputs(
-    browser: Browser, plan: MeasurementPlan, combination: Combination, reference: FloatReference, progress: Progress
-) -> Outputs:
+def _outputs(plan: MeasurementPlan, combination: Combination, reference: FloatReference, progress: Progress) -> Outputs:
     collected: list[Outputs] = []
     unreported = 0
-    with page_client(browser, plan.url, plan.site_data) as client:
+    with page_client(plan.browser, plan.url, plan.site_data) as client:
         combination.load_into(client, batch=combination.threads)
         for outputs in client.classify(reference.images):
             collected.append(outputs)

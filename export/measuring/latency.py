@@ -1,8 +1,7 @@
-"""Cold and warm latency of every combination, in interleaved rounds of fresh browsers."""
+"""Cold and warm latency of every combination in every browser, in interleaved rounds of fresh profiles."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-from playwright.sync_api import Browser
 
 from export.core.console import Progress
 from export.core.errors import WrongAnswersError
@@ -32,26 +31,26 @@ class LatencySamples:
         self.cold, self.warm, self.skipped = [], [], f"skipped, {reason}"
 
 
-def measure_latency(browser: Browser, plan: MeasurementPlan, *, rounds: int, runs: int) -> list[Measurement]:
-    """Return cold latency over `rounds` fresh browsers and warm latency over all their runs, per combination.
+def measure_latency(plans: Sequence[MeasurementPlan], *, rounds: int, runs: int) -> list[Measurement]:
+    """Return cold latency over `rounds` fresh profiles and warm latency over all their runs, per combination.
 
-    Every second round goes backwards, so that a steady drift of the machine cancels out.
+    Browsers take turns within a round. Every second round goes backwards, so that a steady drift of the machine
+    cancels out.
     """
-    collected = {combination: LatencySamples() for combination in plan.timed}
-    progress = Progress(rounds * len(plan.timed))
+    timed = [(plan, combination) for plan in plans for combination in plan.timed]
+    collected = {combination: LatencySamples() for _, combination in timed}
+    progress = Progress(rounds * len(timed))
     for number in range(rounds):
-        for combination in plan.timed if number % 2 == 0 else reversed(plan.timed):
+        for plan, combination in timed if number % 2 == 0 else reversed(timed):
             samples = collected[combination]
             if not samples.skipped:
-                _round(browser, plan, combination, samples, runs)
+                _round(plan, combination, samples, runs)
             progress.step(f"{combination}: {samples.skipped or _last(samples, runs)}")
     return [figure for combination, samples in collected.items() for figure in _figures(combination, samples)]
 
 
-def _round(
-    browser: Browser, plan: MeasurementPlan, combination: Combination, samples: LatencySamples, runs: int
-) -> None:
-    with page_client(browser, plan.url, plan.site_data) as client:
+def _round(plan: MeasurementPlan, combination: Combination, samples: LatencySamples, runs: int) -> None:
+    with page_client(plan.browser, plan.url, plan.site_data) as client:
         try:
             loaded = combination.load_into(client)
         except WrongAnswersError as error:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
+from export.measuring.browser.browsers import BROWSERS
 from export.measuring.selection import Selection
 from export.measuring.session import MeasureRequest
 from export.models.request import ModelRequest
@@ -14,8 +15,20 @@ if TYPE_CHECKING:
     from export.measuring.benchmark.run import BenchmarkRequest
 
 SOFTWARE_GPU = ARTIFACTS / "measurements-software-gpu.json"
+OTHER_BUILD = "measurements-{}.json"  # in the artifacts' folder
+BUILDS = ("relaxed", "pairs", "plain")  # of the vit engine
 # Options that only the measuring of a built page has, and those that only the benchmark has, which compares everything.
-ONLY_PAGE = ("variant", "engine", "backend", "accuracy_backend", "data", "software_gpu", "keep_accuracy")
+ONLY_PAGE = (
+    "variant",
+    "engine",
+    "backend",
+    "accuracy_backend",
+    "data",
+    "software_gpu",
+    "keep_accuracy",
+    "build",
+    "browser",
+)
 ONLY_BENCHMARK = ("weights", "calibration")
 
 
@@ -31,6 +44,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, type=_names, default=(), metavar=metavar, help=text)
     parser.add_argument(
         "--threads", type=_counts, default=(1,), metavar="N,…", help="threads of the wasm backend (default: 1)"
+    )
+    parser.add_argument(
+        "--browser",
+        type=_names,
+        default=(),
+        metavar="NAME,…",
+        help="browsers: chromium, firefox, webkit; accuracy is measured in the first (default: chromium)",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"file for the figures (default: {MEASUREMENTS})")
     parser.add_argument(
@@ -83,6 +103,11 @@ def _add_latency_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--runs", type=int, default=30, help="warm runs per round, fewer on slow backends (default: %(default)s)"
+    )
+    group.add_argument(
+        "--build",
+        choices=BUILDS,
+        help="a build of the vit engine instead of the browser's fastest; figures go to a file of their own",
     )
 
 
@@ -138,16 +163,19 @@ def read_request(args: argparse.Namespace) -> MeasureRequest:
             )
     if args.keep_accuracy and (args.data is None or args.limit == 0):
         raise RequestError("--keep-accuracy: no accuracy is measured on images of your own", hint="pass --data DIR")
+    _check_browsers(args)
     selection = Selection(
         models=args.model,
         variants=args.variant,
-        engines=args.engine,
+        engines=("vit",) if args.build else args.engine,
         backends=args.backend,
         threads=args.threads,
         accuracy_backends=args.accuracy_backend,
+        build=args.build or "",
     )
     return MeasureRequest(
         selection=selection,
+        browsers=args.browser or ("chromium",),
         site=args.site,
         artifacts=args.artifacts,
         data=args.data,
@@ -156,6 +184,24 @@ def read_request(args: argparse.Namespace) -> MeasureRequest:
         runs=args.runs,
         software_gpu=args.software_gpu,
     )
+
+
+def _check_browsers(args: argparse.Namespace) -> None:
+    unknown = [name for name in args.browser if name not in BROWSERS]
+    if unknown:
+        raise RequestError(f"--browser: unknown {', '.join(unknown)}", hint=f"browsers: {', '.join(BROWSERS)}")
+    if args.software_gpu and args.browser not in ((), ("chromium",)):
+        raise RequestError("--software-gpu is Chromium's", hint="leave --browser out")
+    if args.build and args.engine not in ((), ("vit",)):
+        raise RequestError("--build is of the vit engine", hint="leave --engine out")
+
+
+def default_file(request: MeasureRequest) -> Path:
+    """Return where figures go that no other file is named for: those of special cases are not for the page."""
+    if request.software_gpu:
+        return SOFTWARE_GPU
+    build = request.selection.build
+    return ARTIFACTS / OTHER_BUILD.format(build) if build else MEASUREMENTS
 
 
 def read_benchmark_request(args: argparse.Namespace) -> "BenchmarkRequest":

@@ -4,20 +4,22 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Browser
-
 from export.core.errors import MeasurementError, RequestError
 from export.core.records import Environment, Measurement
 from export.core.stats import Figure
 from export.measuring.browser.environment import describe_environment, is_software
 from export.measuring.browser.page_client import PageClient, page_client
+from export.measuring.browser.tab import WebBrowser
 
 THREADED = ("wasm",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What the command line selects; an empty tuple stands for everything there is."""
+    """What the command line selects; an empty tuple stands for everything there is.
+
+    `build` is one of the vit engine's, '' the fastest of the browser.
+    """
 
     models: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
@@ -25,6 +27,7 @@ class Selection:
     backends: tuple[str, ...] = ()
     threads: tuple[int, ...] = (1,)
     accuracy_backends: tuple[str, ...] = ()
+    build: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +38,17 @@ class Combination:
     variant: dict[str, Any]
     backend: str
     threads: int
+    browser: str
+    build: str = ""
 
     def __str__(self) -> str:
         threads = f" × {self.threads} threads" if self.threads > 1 else ""
-        return f"{self.model['name']} {self.variant['id']} on {self.backend}{threads}"
+        return f"{self.model['name']} {self.variant['id']} on {self.backend}{threads}, {self.browser}"
 
     def load_into(self, client: PageClient, *, batch: int = 1) -> dict[str, Any]:
         """Load this combination in a page; return what `PageClient.load` does."""
-        return client.load(self.model, self.variant, self.backend, self.threads, batch=batch)
+        build = self.build or None
+        return client.load(self.model, self.variant, self.backend, self.threads, batch=batch, build=build)
 
     def measurement(self, metric: str, unit: str, figure: Figure) -> Measurement:
         """Return a figure as a record of this combination."""
@@ -59,6 +65,7 @@ class Combination:
             backend=self.backend,
             threads=self.threads,
             artifact_sha256=self.variant["sha256"],
+            browser=self.browser,
         )
 
 
@@ -69,6 +76,7 @@ class MeasurementPlan:
     Accuracy is checked with one thread: the outputs do not depend on it.
     """
 
+    browser: WebBrowser
     url: str
     site_data: dict[str, Any]
     environment: Environment
@@ -87,7 +95,9 @@ class BackendState:
     reason: str
 
 
-def plan_measurements(browser: Browser, url: str, site_data: dict[str, Any], selection: Selection) -> MeasurementPlan:
+def plan_measurements(
+    browser: WebBrowser, url: str, site_data: dict[str, Any], selection: Selection
+) -> MeasurementPlan:
     """Ask the page which back ends this machine has, and combine them with what is selected.
 
     Raises `RequestError` when something selected by name does not exist or is not available here.
@@ -95,7 +105,7 @@ def plan_measurements(browser: Browser, url: str, site_data: dict[str, Any], sel
     pairs = _select_variants(site_data, selection)
     engines = dict.fromkeys(variant["engine"] for _, variant in pairs)
     with page_client(browser, url, site_data) as client:
-        environment = describe_environment(browser, client.device())
+        environment = describe_environment(browser.title, client.device())
         states = [
             BackendState(engine, state["name"], state["available"], state["reason"])
             for engine in engines
@@ -108,18 +118,19 @@ def plan_measurements(browser: Browser, url: str, site_data: dict[str, Any], sel
         for engine, here in available.items()
     }
     return MeasurementPlan(
+        browser=browser,
         url=url,
         site_data=site_data,
         environment=environment,
         timed=tuple(
-            Combination(model, variant, state.name, threads)
+            Combination(model, variant, state.name, threads, browser.title, selection.build)
             for model, variant in pairs
             for state in selected[variant["engine"]]
             if not is_software(state.reason)
             for threads in (selection.threads if state.name in THREADED else (1,))
         ),
         checked=tuple(
-            Combination(model, variant, backend, 1)
+            Combination(model, variant, backend, 1, browser.title, selection.build)
             for model, variant in pairs
             for backend in selection.accuracy_backends or [state.name for state in selected[variant["engine"]][:1]]
             if backend in [state.name for state in available[variant["engine"]]]

@@ -1,17 +1,16 @@
-"""A measuring session: open the built page in Chromium, measure what is selected, and put the figures on the page."""
+"""A measuring session: open the built page in browsers, measure what is selected, and put the figures on the page."""
 
 import shlex
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-
-from playwright.sync_api import Browser
 
 from export.core.console import say
 from export.core.errors import MeasurementError, RequestError
 from export.core.paths import ARTIFACTS, BENCHMARK, SITE_OUT
 from export.core.records import Environment, Measurement, ModelSpec
-from export.measuring.browser.chromium import chromium
+from export.measuring.browser.browsers import running_browsers
 from export.measuring.browser.page_client import read_site_data
 from export.measuring.browser.server import serving
 from export.measuring.latency import measure_latency
@@ -27,9 +26,13 @@ from export.pipeline.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureRequest:
-    """What to measure and how often: accuracy on `limit` images, latency in `rounds` of `runs`; 0 skips that part."""
+    """What to measure and how often: accuracy on `limit` images, latency in `rounds` of `runs`; 0 skips that part.
+
+    Accuracy is measured in the first of the `browsers`, latency in all.
+    """
 
     selection: Selection
+    browsers: tuple[str, ...] = ("chromium",)
     site: Path = SITE_OUT
     artifacts: Path = ARTIFACTS
     data: Path | None = None
@@ -48,29 +51,33 @@ class MeasureRequest:
             raise RequestError("--rounds 0 --limit 0 leaves nothing to measure", hint="leave one of them out")
 
 
-def measure(request: MeasureRequest) -> tuple[MeasurementPlan, list[Measurement]]:
-    """Return what was measured in Chromium, and where.
+def measure(request: MeasureRequest) -> tuple[list[Environment], list[Measurement]]:
+    """Return what was measured, and where: one environment per browser.
 
     Raises `RequestError` when page or machine lack what is selected, `MeasurementError` when the page fails.
     """
     site_data = read_site_data(request.site)
     isolated = max(request.selection.threads) > 1
-    with serving(request.site, isolated=isolated) as url, chromium(software_gpu=request.software_gpu) as browser:
-        plan = plan_measurements(browser, url, site_data, request.selection)
-        say(f"{plan.environment.browser} on {plan.environment.cpu}, {plan.environment.logical_cores} logical cores")
-        for reason in plan.skipped:
-            say(f"  not measured: {reason}")
-        measured = _accuracy(browser, plan, request) if request.limit else []
-        measured += measure_latency(browser, plan, rounds=request.rounds, runs=request.runs)
+    with ExitStack() as stack:
+        url = stack.enter_context(serving(request.site, isolated=isolated))
+        browsers = stack.enter_context(running_browsers(request.browsers, software_gpu=request.software_gpu))
+        plans = [plan_measurements(browser, url, site_data, request.selection) for browser in browsers]
+        for plan in plans:
+            place = plan.environment
+            say(f"{place.browser} on {place.cpu}, {place.logical_cores} logical cores")
+            for reason in plan.skipped:
+                say(f"  not measured: {reason}")
+        measured = _accuracy(plans[0], request) if request.limit else []
+        measured += measure_latency(plans, rounds=request.rounds, runs=request.runs)
     if not measured:
         raise MeasurementError("nothing that was selected could be measured", hint="see the reasons above")
-    return plan, measured
+    return [plan.environment for plan in plans], measured
 
 
-def _accuracy(browser: Browser, plan: MeasurementPlan, request: MeasureRequest) -> list[Measurement]:
+def _accuracy(plan: MeasurementPlan, request: MeasureRequest) -> list[Measurement]:
     from export.measuring.accuracy import measure_accuracy  # brings PyTorch
 
-    return measure_accuracy(browser, plan, artifacts=request.artifacts, data=request.data, limit=request.limit)
+    return measure_accuracy(plan, artifacts=request.artifacts, data=request.data, limit=request.limit)
 
 
 def keep_accuracies(

@@ -86,10 +86,10 @@ class IndexContext(PageContext):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultsContext(PageContext):
-    """The page of measured tables; `environment` is None where nothing was measured."""
+    """The page of measured tables; `environments` has one per browser, none where nothing was measured."""
 
     models: tuple[ModelResults, ...]
-    environment: Environment | None
+    environments: tuple[Environment, ...]
     backends: dict[str, str]
     benchmarks: tuple[BenchmarkView, ...]
 
@@ -241,6 +241,7 @@ def page_contexts(
 ) -> tuple[tuple[PageContext, ...], list[str]]:
     """Return every page's context, and notes on measurements that belong to nothing published."""
     figures, notes = match(measured, published)
+    places = measured.environments if measured and figures else ()
     names = ", ".join(model.spec.title for model in published)
     shared: dict[str, Any] = {"css": f"assets/{scripts.css}", "icon": icon_path()}
     pages = (
@@ -259,8 +260,8 @@ def page_contexts(
             page="results.html",
             title="Measured results",
             description=f"Size, accuracy and latency of {names}, measured in a real browser.",
-            models=tuple(lay_out(model, figures) for model in published),
-            environment=measured.environment if measured and figures else None,
+            models=tuple(lay_out(model, figures, places) for model in published),
+            environments=places,
             backends=BACKENDS,
             benchmarks=views(benchmark),
             **shared,

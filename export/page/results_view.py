@@ -1,12 +1,13 @@
 """Measurements as the results page shows them: by model, variant, back end and threads."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from export.core.errors import ArtifactError, RequestError
-from export.core.records import SCHEMA_VERSION, Measurement, MeasurementFile
+from export.core.records import SCHEMA_VERSION, Environment, Measurement, MeasurementFile
 from export.core.schema import Record, parse_json
 from export.page.inventory import PublishedModel, Variant
 from export.page.kept_accuracy import TOP1, KeptAccuracy, fill_in, read_kept
@@ -14,6 +15,7 @@ from export.page.kept_accuracy import TOP1, KeptAccuracy, fill_in, read_kept
 File = TypeVar("File", bound=Record)
 LATENCY, AGREEMENT, COSINE = "latency_ms", "agreement", "cosine"
 NATIVE = "pytorch"  # the engine of the float reference
+BROWSERS = ("Chromium", "Firefox", "WebKit")  # the engines that there are; names of browsers begin with them
 COLD = ("download_ms", "decode_ms", "compile_ms", "first_run_ms")
 
 
@@ -45,8 +47,18 @@ class ChartRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserRow:
+    """One browser: its name, with the version where it was measured, and each variant's lowest latency there."""
+
+    title: str
+    latencies: tuple[Measurement | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelResults:
     """One model's table; `reference` is PyTorch's accuracy on the same images, `axis` the chart's accuracies.
+
+    Rows and chart are of the first browser; `browsers` has a row for each.
 
     `kept` says where the accuracies come from when they were not measured with this build.
     """
@@ -55,7 +67,9 @@ class ModelResults:
     title: str
     random: bool
     features: bool
+    variants: tuple[Variant, ...]
     rows: tuple[ResultRow, ...]
+    browsers: tuple[BrowserRow, ...]
     reference: Measurement | None
     kept: KeptAccuracy | None
     chart: tuple[ChartRow, ...]
@@ -93,10 +107,13 @@ def match(file: MeasurementFile | None, models: tuple[PublishedModel, ...]) -> t
     ]
 
 
-def lay_out(model: PublishedModel, measured: list[Measurement]) -> ModelResults:
+def lay_out(
+    model: PublishedModel, measured: list[Measurement], environments: Sequence[Environment] = ()
+) -> ModelResults:
     """Return one model's rows, every variant at least once, and its chart."""
     known = {step.sha256 for step in model.steps}
-    figures = [measurement for measurement in measured if measurement.artifact_sha256 in known]
+    every = [measurement for measurement in measured if measurement.artifact_sha256 in known]
+    figures = [figure for figure in every if is_of(figure, environments[:1])]
     kept = None if any(figure.metric == TOP1 for figure in figures) else read_kept(model.spec)
     figures += fill_in(model, kept)
     rows = tuple(row for variant in model.variants for row in _rows(variant, figures))
@@ -106,7 +123,9 @@ def lay_out(model: PublishedModel, measured: list[Measurement]) -> ModelResults:
         title=model.spec.title,
         random=model.spec.weights == "random",
         features=model.spec.features,
+        variants=model.variants,
         rows=rows,
+        browsers=tuple(_browsers(model, every, environments)),
         reference=next((figure for figure in figures if (figure.engine, figure.metric) == (NATIVE, TOP1)), None),
         kept=kept,
         chart=chart,
@@ -114,9 +133,39 @@ def lay_out(model: PublishedModel, measured: list[Measurement]) -> ModelResults:
     )
 
 
+def is_of(figure: Measurement, environments: Sequence[Environment]) -> bool:
+    """Whether a figure is of one of these browsers, of which '' stands for the first; all are, where none are given."""
+    return not environments or figure.browser in ("", *(place.browser for place in environments))
+
+
+def browser_titles(environments: Sequence[Environment]) -> list[tuple[str, Environment | None]]:
+    """Return the browsers that were measured and the others that there are, with None, by the engines' order."""
+    found: list[tuple[str, Environment | None]] = []
+    for kind in BROWSERS:
+        own = [place for place in environments if place.browser.startswith(kind)]
+        found += [(place.browser, place) for place in own] or [(kind, None)]
+    return found
+
+
+def _browsers(
+    model: PublishedModel, figures: list[Measurement], environments: Sequence[Environment]
+) -> Iterator[BrowserRow]:
+    for title, place in browser_titles(environments):
+        own = {title, ""} if place is not None and place is environments[0] else {title}
+        times = [figure for figure in figures if figure.metric == LATENCY and place and figure.browser in own]
+        cells = [
+            min((time for time in times if _is_variant(time, variant)), key=lambda time: time.value, default=None)
+            for variant in model.variants
+        ]
+        yield BrowserRow(title=title, latencies=tuple(cells))
+
+
+def _is_variant(figure: Measurement, variant: Variant) -> bool:
+    return (figure.artifact_sha256, figure.engine) == (variant.artifact.sha256, variant.engine.name)
+
+
 def _rows(variant: Variant, figures: list[Measurement]) -> list[ResultRow]:
-    place = (variant.artifact.sha256, variant.engine.name)
-    measured = [figure for figure in figures if (figure.artifact_sha256, figure.engine) == place]
+    measured = [figure for figure in figures if _is_variant(figure, variant)]
     if not measured:
         return [_row(variant, None, None, [])]
     order = variant.engine.backends

@@ -136,22 +136,34 @@ function fastestOf(most, time) {
   return tuner.fastest;
 }
 
-test('a tuner tries all threads, half of them and a quarter, in turn, until two rounds made nothing faster', () => {
-  for (const [most, counts] of /** @type {[number, number[]][]} */ ([
-    [2, [2, 1]],
-    [3, [3, 2, 1]],
-    [4, [4, 2, 1]],
-    [7, [7, 4, 2]],
-    [8, [8, 4, 2]],
+/** Return a function that gives numbers from 0 to 1, the same for each seed. @param {number} seed */
+function numbers(seed) {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** How often, of 200 times, a tuner finds a number of threads. @param {number} most @param {number} threads @param {(next: () => number) => (threads: number, run: number) => number} times */
+function countFound(most, threads, times) {
+  return Array.from({ length: 200 }, (_, seed) => fastestOf(most, times(numbers(seed)))).filter((n) => n === threads)
+    .length;
+}
+
+test('a tuner compares all threads with half of them, and goes on for as long as half are as fast', () => {
+  for (const [most, least, halves] of /** @type {[number, number, number[]][]} */ ([
+    [2, 1, [1]],
+    [3, 1, [2, 1]],
+    [4, 2, [2, 1]],
+    [7, 4, [4, 2]],
+    [8, 2, [4, 2, 1]],
   ])) {
     const tuner = new ThreadTuner(most);
     assert.equal(tuner.fastest, most, 'until it is found out');
     assert.match(tuner.reason, /test whether fewer/);
-    assert.deepEqual(
-      tryAll(tuner, (threads) => 100 * threads),
-      [...counts, ...counts, ...counts],
-    );
-    const least = counts[counts.length - 1];
+    const tried = tryAll(tuner, (threads) => 20 + 10 * Math.abs(threads - least));
+    assert.deepEqual([...new Set(tried)], [most, ...halves]);
     assert.equal(tuner.next, least);
     assert.equal(tuner.fastest, least);
     assert.equal(tuner.reason, `${least} of ${most} threads were the fastest here`);
@@ -160,7 +172,7 @@ test('a tuner tries all threads, half of them and a quarter, in turn, until two 
   }
 });
 
-test('runs of a few milliseconds are tried for longer than the browser and the system take to settle', () => {
+test('the first tenths of a second have all threads, and do not count', () => {
   // As in Chromium: compiling takes the second core for the first 25 runs, a tenth of a second.
   const settling = (/** @type {number} */ threads, /** @type {number} */ run) => {
     const compiling = run < 4 ? 15 - 3 * run : 0;
@@ -169,28 +181,44 @@ test('runs of a few milliseconds are tried for longer than the browser and the s
   const tuner = new ThreadTuner(2);
   const tried = tryAll(tuner, settling);
   assert.deepEqual([tuner.fastest, tuner.reason], [2, '']);
-  assert.ok(tried.length > 75 && tried.length <= 90, `it took ${tried.length} runs`);
+  assert.ok(tried.slice(0, 40).every((threads) => threads === 2));
 });
 
-test('slow runs do not count, were they most of them', () => {
-  const times = /** @type {Record<number, number>} */ ({ 4: 50, 2: 20, 1: 80 });
-  assert.equal(
-    fastestOf(4, (threads, run) => (run % 4 === 0 ? 1 : 10) * times[threads]),
-    2,
-  );
+test('what a page draws beside the runs costs no thread', () => {
+  // On two cores: of 23 ms with two threads 8 to 22 more in most runs, of 42 ms with one 10 more in few.
+  const drawing = (/** @type {() => number} */ next) => (/** @type {number} */ threads) =>
+    threads === 2 ? 23 + (next() < 0.6 ? 8 + 14 * next() : 0) : 42 + (next() < 0.2 ? 10 : 0);
+  assert.equal(countFound(2, 2, drawing), 200);
+});
+
+test('other work on the device costs no thread either, however slow it makes the runs', () => {
+  // With two threads, where both cores are free in a few runs only.
+  const busy = (/** @type {() => number} */ next) => (/** @type {number} */ threads) =>
+    threads === 2 ? (next() < 0.1 ? 23 : 35 + 20 * next()) : 42 + 4 * next();
+  assert.ok(countFound(2, 2, busy) >= 190);
+  // Where none is, and times tell nothing.
+  const overloaded = (/** @type {() => number} */ next) => () => 40 + 160 * next() ** 2;
+  assert.ok(countFound(2, 2, overloaded) >= 190);
+});
+
+test('threads that have no core of their own are found out, beside other work too', () => {
+  const times = /** @type {Record<number, number>} */ ({ 4: 35, 2: 23, 1: 42 });
+  const disturbed = (/** @type {() => number} */ next) => (/** @type {number} */ threads) =>
+    times[threads] * (next() < 0.3 ? 1 + next() : 1);
+  assert.ok(countFound(4, 2, disturbed) >= 195);
 });
 
 test('a tuner ends even if every run is faster than the last, or takes no time that a clock can tell', () => {
   for (const time of [(/** @type {number} */ _, /** @type {number} */ run) => 1000 * 0.9 ** run, () => 0]) {
     const tuner = new ThreadTuner(2);
-    assert.equal(tryAll(tuner, time).length, 200);
+    assert.ok(tryAll(tuner, time).length <= 300);
   }
 });
 
 test('more threads are kept only where they are worth it', () => {
   const fastest = (/** @type {Record<number, number>} */ times) => fastestOf(4, (threads) => times[threads]);
   assert.equal(fastest({ 4: 98, 2: 99, 1: 100 }), 1);
-  assert.equal(fastest({ 4: 90, 2: 92, 1: 100 }), 2);
+  assert.equal(fastest({ 4: 91, 2: 92, 1: 100 }), 2);
   assert.equal(fastest({ 4: 50, 2: 92, 1: 100 }), 4);
   assert.equal(fastest({ 4: 0, 2: 0, 1: 0 }), 1);
 });

@@ -101,7 +101,7 @@ def _measure_latency(
     browser: Browser, url: str, site: BenchmarkSite, request: BenchmarkRequest
 ) -> tuple[Environment, list[TargetResult]]:
     with page_client(browser, url, site.data) as client:
-        environment = describe_environment(browser, client.device())
+        environment = describe_environment(f"Chromium {browser.version}", client.device())
         backends = _backends(client)
     reference = float_reference(site.float_folder, None, IMAGES)
     rounds = RoundRobin(

@@ -3,23 +3,21 @@
 import platform
 from typing import Any
 
-from playwright.sync_api import Browser
-
 from export.core.machine import cpu_model, operating_system
 from export.core.records import Environment
 
 SOFTWARE_RENDERERS = ("swiftshader", "llvmpipe", "softpipe", "software")
 
 
-def describe_environment(browser: Browser, device: dict[str, Any]) -> Environment:
-    """Return the record of this machine and browser; `device` is what the page's `client.device()` says."""
+def describe_environment(browser: str, device: dict[str, Any]) -> Environment:
+    """Return the record of this machine and a browser; `device` is what the page's `client.device()` says."""
     gpu = str(device["gpu"] or "none")
     return Environment(
         machine=platform.machine(),
         os=operating_system(),
         cpu=cpu_model(),
         logical_cores=int(device["logical_cores"]),
-        browser=f"Chromium {browser.version}",
+        browser=browser,
         user_agent=str(device["user_agent"]),
         isolated=bool(device["isolated"]),
         gpu=f"{gpu} (software)" if is_software(gpu) else gpu,

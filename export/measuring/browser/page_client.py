@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page
 from export.core.errors import MeasurementError, RequestError, WrongAnswersError
 from export.core.records import SCHEMA_VERSION
 from export.measuring.browser.chromium import fresh_page
+from export.measuring.browser.tab import Tab, WebBrowser, visit
 
 SITE_DATA = "site-data"
 # A page with the site's security policy that starts no client itself, which would download in parallel.
@@ -88,7 +89,7 @@ class PageClient:
     For a back end that fails the page's self-test it is a `WrongAnswersError`.
     """
 
-    def __init__(self, page: Page, url: str, site_data: dict[str, Any]) -> None:
+    def __init__(self, page: Page | Tab, url: str, site_data: dict[str, Any]) -> None:
         self.page, self.url = page, url
         assets = {name: url + site_data["assets"][name] for name in ("client", "worker", "wasm")}
         self.index = page.evaluate(CREATE, assets)
@@ -155,7 +156,10 @@ def batches(images: Sequence[bytes]) -> Iterator[list[bytes]]:
 
 
 @contextmanager
-def page_client(browser: Browser, url: str, site_data: dict[str, Any]) -> Iterator[PageClient]:
+def page_client(browser: Browser | WebBrowser, url: str, site_data: dict[str, Any]) -> Iterator[PageClient]:
     """Yield the client of a page opened with empty caches; raises `MeasurementError` when the page logs errors."""
-    with fresh_page(browser, url + QUIET_PAGE) as page:
+    opening = (
+        fresh_page(browser, url + QUIET_PAGE) if isinstance(browser, Browser) else visit(browser, url + QUIET_PAGE)
+    )
+    with opening as page:
         yield PageClient(page, url, site_data)

@@ -9,7 +9,7 @@ from export.core.units import format_bytes, format_ms, format_percent
 from export.page.kept_accuracy import TOP1
 from export.page.reports.markdown import UNKNOWN, spread, table
 from export.page.reports.measurements import SIZE
-from export.page.results_view import AGREEMENT, LATENCY, NATIVE
+from export.page.results_view import AGREEMENT, LATENCY, NATIVE, browser_titles, is_of
 from export.quantization.recipes import DEFAULT_RECIPES
 
 SUMMARY_BACKEND = "wasm"
@@ -17,7 +17,7 @@ SUMMARY_BACKEND = "wasm"
 
 @dataclass(frozen=True)
 class Run:
-    """The figures of one variant on one back end with so many threads, by metric."""
+    """The figures of one variant on one back end with so many threads, by metric, in the file's first browser."""
 
     model: str
     variant: str
@@ -47,7 +47,7 @@ def _with_spread(figure: Measurement | None, write: Callable[[float], str]) -> s
 def _runs(file: MeasurementFile) -> list[Run]:
     runs: dict[tuple[str, str, str, int], Run] = {}
     for one in file.measurements:
-        if one.engine != NATIVE:
+        if one.engine != NATIVE and is_of(one, file.environments[:1]):
             place = (one.model, one.variant, one.backend, one.threads)
             runs.setdefault(place, Run(*place)).figures[one.metric] = one
     return list(runs.values())
@@ -85,7 +85,27 @@ def measurements_section(file: MeasurementFile) -> str:
         )
         for run in _runs(file)
     ]
-    return "\n".join([_environment(file), "", *table(header, rows), "", *_references(file)])
+    parts = [_environment(file), "", *table(header, rows), "", *_references(file)]
+    return "\n".join([*parts, "", "Lowest latency in every browser engine:", "", *_browsers(file)])
+
+
+def _browsers(file: MeasurementFile) -> list[str]:
+    """Return a table with a row per browser and a column per variant."""
+    variants = list(dict.fromkeys((one.model, one.variant) for one in file.measurements if one.metric == LATENCY))
+    rows = []
+    for title, place in browser_titles(file.environments):
+        own = {title, ""} if place is file.environment else {title}
+        times = [one for one in file.measurements if one.metric == LATENCY and place and one.browser in own]
+        rows.append((title, *(_lowest([one for one in times if (one.model, one.variant) == of]) for of in variants)))
+    return table(("browser", *(f"{model} {variant}" for model, variant in variants)), rows)
+
+
+def _lowest(times: list[Measurement]) -> str:
+    if not times:
+        return UNKNOWN
+    best = min(times, key=lambda time: time.value)
+    threads = "1 thread" if best.threads == 1 else f"{best.threads} threads"
+    return f"{_with_spread(best, format_ms)}, {best.backend}, {threads}"
 
 
 def measurements_summary(file: MeasurementFile) -> str:

@@ -1,6 +1,7 @@
 /** How many threads an engine gets, and why no more. */
 
 import { messageOf, VitError } from '../shared/errors.js';
+import { sharesMemory } from './wasm_features.js';
 
 /** More threads than this gain little on models of this size. */
 const MOST_THREADS = 4;
@@ -19,10 +20,7 @@ const ALL_THE_SAME = new Set(['aborted', 'bad_model', 'http_error', 'network_los
 export async function startThreaded(requested, singleThreadReason, start, most = MOST_THREADS) {
   const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
   const wanted = Math.max(1, requested ?? Math.min(most, cores));
-  const isolated = globalThis.crossOriginIsolated === true;
-  const reason = isolated
-    ? singleThreadReason
-    : 'the page is not cross-origin isolated, so the browser allows only one thread';
+  const reason = refusal() || singleThreadReason;
   if (reason) return start(1, wanted > 1 ? reason : '');
   if (wanted === 1) return start(1, requested === 1 ? '' : 'this device reports one core');
   try {
@@ -32,4 +30,11 @@ export async function startThreaded(requested, singleThreadReason, start, most =
     // Shared memory reserves its maximum, which iOS refuses.
     return start(1, `${wanted} threads could not be started: ${messageOf(error)}`);
   }
+}
+
+/** Why this browser allows this page one thread only; '' where it allows more. */
+function refusal() {
+  if (globalThis.crossOriginIsolated !== true)
+    return 'the page is not cross-origin isolated, so the browser allows only one thread';
+  return sharesMemory() ? '' : 'this browser does not let threads share memory, so it allows only one';
 }

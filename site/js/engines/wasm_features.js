@@ -49,6 +49,24 @@ export function hasPairDot() {
 }
 
 /**
+ * Whether memory can be shared with workers. WebKitGTK refuses unless it is told otherwise, and so do browsers inside
+ * other applications, in isolated pages too. Only sending it tells: such memory can be made everywhere.
+ * @returns {boolean}
+ */
+export function sharesMemory() {
+  const { port1, port2 } = new MessageChannel();
+  try {
+    port1.postMessage(new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    port1.close();
+    port2.close();
+  }
+}
+
+/**
  * Return what the module's function p gives.
  * @param {number[]} bytes
  * @param {number} weight

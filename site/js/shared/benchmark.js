@@ -1,7 +1,8 @@
 /**
  * Honest timing of one repeated task: warm up until it is settled and gets no faster, then time, then say how steady it was.
  *
- * Timings taken while the page was hidden are thrown away, since browsers slow hidden pages down.
+ * Timings taken while the page was hidden are thrown away, since browsers slow hidden pages down. Progress is reported
+ * seldom, and only between runs: to draw it takes some of the processor that is being timed.
  */
 
 import { throwIfAborted } from './errors.js';
@@ -12,6 +13,14 @@ const WINDOW = 5;
 const STEADY = 0.02;
 /** First and last third that differ by more than this are reported as drift. */
 const DRIFT = 0.1;
+/** Progress is reported at most so often. */
+const REPORT_MS = 300;
+/** What the page has for drawing it: runs go on when it is done. */
+const DRAWING_MS = 80;
+/** After a pause, threads are asleep and caches cold: a run that takes less than this is first repeated untimed. */
+const SHORT_MS = 100;
+/** A task that does not settle is timed as it is after so many runs. */
+const SETTLING_MAX = 500;
 
 /**
  * @typedef {{hidden: boolean, changes: number}} Visibility the page's state; `changes` counts how often it changed
@@ -77,20 +86,32 @@ export async function benchmark(
       discarded++;
     }
   };
+  let reportedAt = -Infinity;
+  /** @param {Progress} progress */
+  const report = async (progress) => {
+    const last = progress.phase === 'run' && progress.done === progress.total;
+    if (!last && performance.now() - reportedAt < REPORT_MS) return;
+    onProgress(progress);
+    if (last) return;
+    await new Promise((resolve) => setTimeout(resolve, DRAWING_MS));
+    throwIfAborted(signal);
+    if (progress.last_ms < SHORT_MS) await task();
+    reportedAt = performance.now();
+  };
   let unsettled = 0;
   /** @type {number[]} */
   const warming = [];
-  while (!settled() || (warming.length < warmup_max && !isSteady(warming))) {
+  while ((!settled() && unsettled < SETTLING_MAX) || (warming.length < warmup_max && !isSteady(warming))) {
     const last_ms = await timed();
-    if (settled()) warming.push(last_ms);
+    if (settled() || unsettled === SETTLING_MAX) warming.push(last_ms);
     else unsettled++;
-    onProgress({ phase: 'warmup', done: unsettled + warming.length, total: unsettled + warmup_max, last_ms });
+    await report({ phase: 'warmup', done: unsettled + warming.length, total: unsettled + warmup_max, last_ms });
   }
   /** @type {number[]} */
   const samples_ms = [];
   while (samples_ms.length < runs) {
     samples_ms.push(await timed());
-    onProgress({ phase: 'run', done: samples_ms.length, total: runs, last_ms: samples_ms[samples_ms.length - 1] });
+    await report({ phase: 'run', done: samples_ms.length, total: runs, last_ms: samples_ms[samples_ms.length - 1] });
   }
   const timing = {
     warmup: unsettled + warming.length,

@@ -1,7 +1,7 @@
 /** The device and the browser, as far as they describe themselves. */
 
 import { webglName } from '../engines/probes.js';
-import { hasRelaxedSimd, hasSimd } from '../engines/wasm_features.js';
+import { hasRelaxedSimd, hasSimd, sharesMemory } from '../engines/wasm_features.js';
 
 /** Return what the device and the browser say of themselves. @returns {Promise<import('../shared/protocol.js').Device>} */
 export async function describeDevice() {
@@ -16,7 +16,7 @@ export async function describeDevice() {
     simd: hasSimd(),
     relaxed_simd: hasRelaxedSimd(),
     isolated,
-    threads: isolated ? Math.max(1, logical_cores) : 1,
+    threads: isolated && sharesMemory() ? Math.max(1, logical_cores) : 1,
   };
 }
 

@@ -45,6 +45,7 @@ LATENCY_OF_U8 = Measurement(
     backend="wasm",
     threads=1,
     artifact_sha256="a" * 64,
+    browser="Chromium 1",
 )
 
 
@@ -76,7 +77,7 @@ def test_wilson_interval(hits: int, n: int, low: float, high: float) -> None:
 
 def test_measurements_survive_the_file(tmp_path: Path) -> None:
     path = tmp_path / "artifacts" / "measurements.json"
-    file, note = merge(path, HERE, [LATENCY_OF_U8])
+    file, note = merge(path, [HERE], [LATENCY_OF_U8])
     write(path, file)
     assert read_measurements(path) == file and note == ""
     assert [one.name for one in path.parent.iterdir()] == ["measurements.json"]
@@ -86,9 +87,9 @@ def test_same_environment_keeps_what_is_not_measured_anew(tmp_path: Path) -> Non
     path = tmp_path / "measurements.json"
     other_backend, other_threads = change(backend="webgl"), change(threads=2)
     of_replaced_bytes = change(variant="f32-tfjs", artifact_sha256="b" * 64)
-    write(path, merge(path, HERE, [LATENCY_OF_U8, other_backend, other_threads, of_replaced_bytes])[0])
+    write(path, merge(path, [HERE], [LATENCY_OF_U8, other_backend, other_threads, of_replaced_bytes])[0])
     anew = [change(value=11.0), change(variant="f32-tfjs", artifact_sha256="c" * 64)]
-    file, note = merge(path, HERE, anew)
+    file, note = merge(path, [HERE], anew)
     assert set(file.measurements) == {*anew, other_backend, other_threads}
     assert note.startswith("2 older figures")
 
@@ -97,25 +98,48 @@ def test_accuracies_of_a_model_are_of_the_same_images(tmp_path: Path) -> None:
     path = tmp_path / "measurements.json"
     of_f32 = change(metric=TOP1, value=0.9, variant="f32-tfjs", artifact_sha256="b" * 64)
     of_other_model = change(metric=TOP1, value=0.8, model="deit_t", artifact_sha256="c" * 64)
-    write(path, merge(path, HERE, [LATENCY_OF_U8, of_f32, of_other_model])[0])
+    write(path, merge(path, [HERE], [LATENCY_OF_U8, of_f32, of_other_model])[0])
     of_u8 = change(metric=TOP1, value=0.7)
-    assert set(merge(path, HERE, [of_u8])[0].measurements) == {LATENCY_OF_U8, of_other_model, of_u8}
+    assert set(merge(path, [HERE], [of_u8])[0].measurements) == {LATENCY_OF_U8, of_other_model, of_u8}
 
 
 def test_other_environment_starts_anew_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "measurements.json"
-    write(path, merge(path, HERE, [change(backend="webgl")])[0])
+    write(path, merge(path, [HERE], [change(backend="webgl")])[0])
     elsewhere = msgspec.structs.replace(HERE, browser="Chromium 2", isolated=True)
-    file, note = merge(path, elsewhere, [LATENCY_OF_U8])
+    file, note = merge(path, [elsewhere], [LATENCY_OF_U8])
     assert file.measurements == (LATENCY_OF_U8,) and file.environment == elsewhere
     assert "dropped" in note and "browser, isolated" in note
+
+
+def test_browsers_of_a_machine_stand_side_by_side_each_measured_anew_alone(tmp_path: Path) -> None:
+    path = tmp_path / "measurements.json"
+    firefox, newer = (msgspec.structs.replace(HERE, browser=f"Firefox {version}") for version in (1, 2))
+    of_pytorch = change(metric=TOP1, engine=NATIVE, browser="")
+    of_firefox = change(browser="Firefox 1", value=20.0)
+    write(path, merge(path, [HERE, firefox], [LATENCY_OF_U8, of_pytorch, of_firefox])[0])
+    of_newer = change(browser="Firefox 2", value=18.0)
+    file, note = merge(path, [newer], [of_newer])
+    assert file.environments == (HERE, newer)
+    assert set(file.measurements) == {LATENCY_OF_U8, of_pytorch, of_newer}
+    assert "1 older figures are dropped" in note and "(browser)" in note
+    moved = msgspec.structs.replace(newer, cpu="Another CPU")
+    file, note = merge(path, [moved], [of_newer])
+    assert file.environments == (moved,) and file.measurements == (of_newer,) and "3 older figures" in note
+
+
+def test_figures_without_a_browser_are_those_of_the_files_first(tmp_path: Path) -> None:
+    path = tmp_path / "measurements.json"
+    write(path, merge(path, [HERE], [change(browser="")])[0])
+    file, _ = merge(path, [msgspec.structs.replace(HERE, browser="Firefox 1")], [change(browser="Firefox 1")])
+    assert {one.browser for one in file.measurements} == {"Chromium 1", "Firefox 1"}
 
 
 def test_file_that_is_something_else_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     path.write_text('{"mine": 1}')
     with pytest.raises(RequestError, match="not a measurements file"):
-        merge(path, HERE, [LATENCY_OF_U8])
+        merge(path, [HERE], [LATENCY_OF_U8])
 
 
 def test_foreign_file_is_refused_before_anything_is_measured(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ import { fetchFile, fileUrl } from '../files.js';
 import { probeAll, probeWasm, probeWebgpu, requireBackend } from '../probes.js';
 import { startThreaded } from '../threads.js';
 
+/** A runtime whose threads have not started after so long is given one thread: they may never start. */
+const START_TIMEOUT_MS = 45_000;
+
 /** @typedef {import('../index.js').ArtifactBytes} ArtifactBytes */
 /** @typedef {import('../index.js').Engine} Engine */
 /** @typedef {import('../index.js').EngineOptions} EngineOptions */
@@ -55,7 +58,8 @@ async function load(runtime, { files }, { backend, threads, wasmPath, signal, on
     const urls = { script: fileUrl(names.script, wasmPath), wasm: fileUrl(names.wasm, wasmPath) };
     await Promise.all([fetchFile(names.script, urls.script, signal), fetchFile(names.wasm, urls.wasm, signal)]);
     const worker = new Worker(fileUrl(runtime.script, wasmPath), { type: runtime.type });
-    const { note, ...session } = await openRemote(worker, { model, backend, threads, urls }, signal);
+    const limit = threads > 1 ? START_TIMEOUT_MS : undefined;
+    const { note, ...session } = await openRemote(worker, { model, backend, threads, urls }, { signal, limit });
     return { ...session, threads, threads_reason: threads_reason || note };
   };
   const session =
@@ -66,17 +70,20 @@ async function load(runtime, { files }, { backend, threads, wasmPath, signal, on
 /**
  * Open the model in the worker, and return what a session can do and what the runtime says of the model.
  *
- * Raises what the worker's own code raises, `network_lost` when its script cannot be had, and `aborted`.
+ * Raises what the worker's own code raises, `network_lost` when its script cannot be had, `backend_unavailable` when it
+ * takes longer than `limit` milliseconds, and `aborted`.
  * @param {Worker} worker
  * @param {import('./worker.js').OpenRequest} request
- * @param {AbortSignal} [signal]
+ * @param {{signal?: AbortSignal, limit?: number}} options
  * @returns {Promise<Pick<Session, 'input' | 'run' | 'dispose'> & {note: string}>}
  */
-async function openRemote(worker, request, signal) {
+async function openRemote(worker, request, { signal, limit }) {
   /** @type {RpcClient<import('./worker.js').Requests>} */
   const rpc = new RpcClient(worker, 'the engine');
   // An error that nobody handles would be one of this worker too.
   worker.addEventListener('error', (event) => event.preventDefault());
+  const late = () => rpc.end(new VitError('backend_unavailable', 'the runtime did not start in time'));
+  const timer = limit === undefined ? undefined : setTimeout(late, limit);
   try {
     const { input, note } = await rpc.call('open', request, { signal });
     return {
@@ -88,5 +95,7 @@ async function openRemote(worker, request, signal) {
   } catch (error) {
     rpc.end(asVitError(error));
     throw error;
+  } finally {
+    clearTimeout(timer);
   }
 }

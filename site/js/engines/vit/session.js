@@ -4,6 +4,13 @@ import { VitError } from '../../shared/errors.js';
 import { ThreadTuner } from './tuner.js';
 
 /**
+ * Runs that follow each other within so many milliseconds, or half of what the last one took, are trials of the number
+ * of threads. Others are someone's answers: they get the number found so far, and the page draws beside them, so that
+ * their times would tell little.
+ */
+const AT_ONCE_MS = 40;
+
+/**
  * An instance that is ready to run: with how many threads and why no more, and for how many images at once.
  * @typedef {object} Started
  * @property {import('./wasm.js').Instance} instance
@@ -23,6 +30,8 @@ export class VitSession {
   #started;
   #tuner;
   #ended = false;
+  /** When the last run ended, and what it took. */
+  #last = { end: -Infinity, ms: 0 };
 
   /**
    * @param {Started} started
@@ -54,10 +63,13 @@ export class VitSession {
   async run(values) {
     this.#requireLoaded();
     this.#write(values, 0);
-    const threads = this.#tuner?.next ?? this.#started.threads;
     const startedAt = performance.now();
-    requireReady(this.#started.instance.exports.run(threads));
-    this.#tuner?.record(performance.now() - startedAt);
+    const atOnce = startedAt - this.#last.end < Math.max(AT_ONCE_MS, this.#last.ms / 2);
+    const trial = atOnce ? this.#tuner : undefined;
+    requireReady(this.#started.instance.exports.run(trial?.next ?? this.threads));
+    const end = performance.now();
+    this.#last = { end, ms: end - startedAt };
+    trial?.record(this.#last.ms);
     return this.#read(0);
   }
 

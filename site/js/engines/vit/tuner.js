@@ -1,82 +1,110 @@
-/** Tunes the number of threads: the first runs of a session show how many are the fastest on this device. */
-
-/** Numbers of threads that are tried. */
-const TRIED = 3;
-/** Less than this is no difference. */
-const WORTH = 0.03;
 /**
- * Tuning ends when nothing has become faster for so many rounds, and for so long. The first tenths of a second tell
- * little: the browser compiles the code anew, in threads of its own, and the system has yet to spread ours over the cores.
+ * Tunes the number of threads: runs of a session show whether fewer are as fast on this device.
+ *
+ * All threads are compared with half of them, run by run, and as long as half are as fast, those with half of those.
+ * Other work on the device makes runs slow by chance, and more of them with more threads, which wait for each other.
+ * So fewer threads are taken only on evidence.
  */
-const STEADY_ROUNDS = 2;
-const STEADY_MS = 150;
-/** It ends after so many rounds at the latest. */
-const MOST_ROUNDS = 100;
 
-/** Tries all threads, half of them and a quarter, in turn; then stays with the fastest. */
+/** More threads than can do it in so much less time are not worth it. */
+const WORTH = 0.03;
+/** Before this many milliseconds of runs, times tell little: the browser compiles the code anew, beside the runs. */
+const WARM_MS = 200;
+/**
+ * Runs are compared in pairs, by the mean of the logarithms of their ratios: how many pairs it takes at least, and how
+ * many standard errors the mean must lie from 0. It is looked at after each pair, which makes chance count for more.
+ * To stay with more threads needs less evidence than to take fewer.
+ */
+const TO_TAKE_FEWER = { pairs: 8, errors: 4 };
+const TO_KEEP_MORE = { pairs: 4, errors: 1.5 };
+/** A comparison that tells nothing ends after so many pairs, or milliseconds. */
+const MOST_PAIRS = 50;
+const MOST_MS = 8000;
+/** More threads that have once been so much faster than fewer ever were are kept: what slows them may end. */
+const FASTEST_TELLS = 0.1;
+/** Clocks of browsers are coarse: differences of less say nothing. */
+const LEAST_MS = 0.1;
+const LEAST_DEVIATION = 0.02;
+
+/** Finds the fewest threads that are as fast as all. */
 export class ThreadTuner {
-  /** Numbers of threads that a round tries, the most first. @type {number[]} */
-  #counts;
-  /** Fastest run of each number of threads, in ms: others are slow for reasons of their own. @type {Map<number, number>} */
-  #best = new Map();
-  #runs = 0;
-  /** What has been run since anything became faster. */
-  #steady = { runs: 0, ms: 0 };
-  /** What was found. @type {number | undefined} */
-  #found;
+  #most;
+  #fastest;
+  #settled;
+  /** Milliseconds of runs before tuning. */
+  #warm = 0;
+  /** Of the comparison: the times of runs with more threads and with fewer. @type {{more: number[], fewer: number[]}} */
+  #times = { more: [], fewer: [] };
 
   /** @param {number} most */
   constructor(most) {
-    this.#counts = [most];
-    for (let count = most; count > 1 && this.#counts.length < TRIED; this.#counts.push(count))
-      count = Math.ceil(count / 2);
-    if (most === 1) this.#found = 1;
+    this.#most = this.#fastest = most;
+    this.#settled = most === 1;
   }
 
   /** Whether it has ended. */
   get settled() {
-    return this.#found !== undefined;
+    return this.#settled;
   }
 
-  /** How many threads the next run is to have. */
+  /** How many threads the next trial is to have. */
   get next() {
-    return this.#found ?? this.#counts[this.#runs % this.#counts.length];
+    const { more, fewer } = this.#times;
+    if (this.#settled || this.#warm < WARM_MS) return this.#fastest;
+    const first = more.length === fewer.length;
+    const fewerFirst = Math.min(more.length, fewer.length) % 2 === 1; // so that a steady drift cancels out
+    return first === fewerFirst ? this.#half : this.#fastest;
   }
 
   /** How many are the fastest, as far as is known. */
   get fastest() {
-    return this.#found ?? this.#counts[0];
+    return this.#fastest;
   }
 
   /** Why there are fewer than could be, or may be soon; '' when there are not. */
   get reason() {
-    if (!this.settled) return 'the first runs test whether fewer are faster';
-    if (this.fastest === this.#counts[0]) return '';
-    return `${this.fastest} of ${this.#counts[0]} threads were the fastest here`;
+    if (!this.#settled) return 'the first runs test whether fewer are faster';
+    return this.#fastest === this.#most ? '' : `${this.#fastest} of ${this.#most} threads were the fastest here`;
   }
 
-  /** Take the time of the run that had `next` threads. @param {number} ms */
+  get #half() {
+    return Math.ceil(this.#fastest / 2);
+  }
+
+  /** Take the time of a trial, a run that had `next` threads and followed another one at once. @param {number} ms */
   record(ms) {
-    if (this.settled) return;
-    const best = this.#best.get(this.next) ?? Infinity;
-    this.#best.set(this.next, Math.min(best, ms));
-    const { runs, ms: time } = this.#steady;
-    this.#steady = ms < best * (1 - WORTH) ? { runs: 0, ms: 0 } : { runs: runs + 1, ms: time + ms };
-    this.#runs++;
-    if (this.#ends) this.#found = this.#fewestOfFastest();
+    if (this.#settled) return;
+    if (this.#warm < WARM_MS) {
+      this.#warm += Math.max(ms, 1);
+      return;
+    }
+    const { more, fewer } = this.#times;
+    (this.next === this.#fastest ? more : fewer).push(Math.max(ms, LEAST_MS));
+    if (more.length === fewer.length) this.#decide(more, fewer);
   }
 
-  /** Whether what was run is enough: whole rounds of it. */
-  get #ends() {
-    const each = this.#counts.length;
-    const { runs, ms } = this.#steady;
-    const steady = runs >= STEADY_ROUNDS * each && ms >= STEADY_MS;
-    return this.#runs % each === 0 && (steady || this.#runs === MOST_ROUNDS * each);
-  }
-
-  /** More threads are taken only where they are worth it. */
-  #fewestOfFastest() {
-    const fastest = Math.min(...this.#best.values());
-    return Math.min(...[...this.#best].filter(([, time]) => time * (1 - WORTH) <= fastest).map(([count]) => count));
+  /** @param {number[]} more @param {number[]} fewer times, in pairs */
+  #decide(more, fewer) {
+    const pairs = more.length;
+    const errors = standardErrors(more.map((time, pair) => Math.log(time / fewer[pair]) + WORTH));
+    const mayBeFaster = Math.min(...more) < Math.min(...fewer) * (1 - FASTEST_TELLS);
+    if (pairs >= TO_TAKE_FEWER.pairs && errors >= TO_TAKE_FEWER.errors && !mayBeFaster) {
+      this.#fastest = this.#half;
+      this.#times = { more: [], fewer: [] };
+      this.#settled = this.#fastest === 1;
+    } else {
+      const keeps = pairs >= TO_KEEP_MORE.pairs && errors <= -TO_KEEP_MORE.errors;
+      this.#settled = keeps || pairs === MOST_PAIRS || sum(more) + sum(fewer) > MOST_MS;
+    }
   }
 }
+
+/** How many standard errors the mean of the values lies from 0; NaN of one value. @param {number[]} values */
+function standardErrors(values) {
+  const mean = sum(values) / values.length;
+  const variance = sum(values.map((value) => (value - mean) ** 2)) / (values.length - 1);
+  return mean / (Math.max(Math.sqrt(variance), LEAST_DEVIATION) / Math.sqrt(values.length));
+}
+
+/** @param {number[]} values */
+const sum = (values) => values.reduce((total, value) => total + value, 0);

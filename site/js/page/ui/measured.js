@@ -150,8 +150,8 @@ export class Measured {
     }
     for (const [key, title] of DEVICE_TITLES) {
       if (!this.#device || this.#device[key] === '') continue;
-      const why = key === 'threads' && this.#isolation.reason ? `: ${this.#isolation.reason}` : '';
-      rows.push([title, spell(this.#device[key]) + why]);
+      const why = key === 'threads' ? this.#isolation.reason || refusal(this.#device) : '';
+      rows.push([title, spell(this.#device[key]) + (why ? `: ${why}` : '')]);
     }
     if (this.#isolation.offline) rows.push(['Works offline', this.#isolation.offline]);
     const entries = rows.map(([term, text]) => make('div', {}, make('dt', { text: term }), make('dd', { text })));
@@ -212,6 +212,11 @@ function cacheNote(loaded) {
   return loaded.from_cache
     ? 'Loaded from this device without a download; “Download” is the time to read and verify the files.'
     : 'Downloaded, verified and kept on this device: the next start needs no download.';
+}
+
+/** Why an isolated page has one thread only; '' where it has not. @param {Device} device */
+function refusal({ isolated, logical_cores, threads }) {
+  return isolated && logical_cores > 1 && threads === 1 ? 'this browser does not let threads share memory' : '';
 }
 
 /** @param {string | number | boolean | null} value @returns {string} */

@@ -1,0 +1,98 @@
+"""The page in the three browser engines that there are: Chromium's, Firefox's and WebKit's."""
+
+import os
+from pathlib import Path
+
+import pytest
+from test_selftest import with_wrong_exponential
+from visitor import Visitor
+from visits import Handler
+
+from export.measuring.browser.server import serving
+from export.measuring.browser.tab import WebBrowser
+
+pytestmark = pytest.mark.browser
+
+RUNTIMES = {"w8_dynamic-vit": "vit", "u8-tfjs": "tfjs", "w8_dynamic-tflite": "litert", "w8_dynamic-qdq": "ort"}
+
+
+@pytest.mark.parametrize("variant", RUNTIMES, ids=RUNTIMES.values())
+def test_every_runtime_classifies_after_its_self_test(visitor: Visitor, whole_site: Path, variant: str) -> None:
+    with serving(whole_site, isolated=True) as url:
+        visitor.open(url, variant)
+        visitor.classify()
+        assert visitor.device("Self-test").startswith("same top-1 on ")
+        assert visitor.device("Cross-origin isolated") == "yes"
+        threads, _, reason = visitor.device("Threads").partition(": ")
+        assert int(threads) >= min(2, os.cpu_count() or 1) or "LiteRT" in reason, reason
+    assert visitor.tab.troubles == []
+
+
+def test_a_wrong_back_end_gives_no_answer(visitor: Visitor, whole_site: Path, tmp_path: Path) -> None:
+    site = with_wrong_exponential(whole_site, tmp_path, builds_of="vit-")
+    with serving(site, isolated=True) as url:
+        visitor.open(url)
+        visitor.choose_sample("Bag")
+        visitor.expect("#state", "wrong|Most likely")
+        assert "self-test" in visitor.read("#problem") + visitor.read("#refusals")
+
+
+def test_one_reload_isolates_the_page_and_the_next_visit_needs_no_network(
+    visitor: Visitor, whole_site: Path, handler: type[Handler]
+) -> None:
+    with serving(whole_site, base_path="/repo/", handler=handler) as url:
+        visitor.open(url, loads=2)
+        visitor.expect("#state", "reloaded once")
+        assert visitor.device("Cross-origin isolated") == "yes"
+        visitor.classify()
+        handler.gone.set()
+        visitor.open(url)
+        visitor.classify()
+        assert visitor.device("Cross-origin isolated") == "yes"
+        visitor.expect("#load-note", "Loaded from this device")
+
+
+def test_a_download_can_be_cancelled(visitor: Visitor, whole_site: Path, handler: type[Handler]) -> None:
+    handler.held.add("model.vit")
+    with serving(whole_site, isolated=True, handler=handler) as url:
+        visitor.open(url)
+        visitor.choose_sample("Bag")
+        visitor.expect("#state", "Downloading the weights")
+        visitor.press("cancel")
+        visitor.expect("#state", "Cancelled")
+        handler.released.set()
+        visitor.classify()
+
+
+def test_a_file_that_is_no_picture_is_refused_with_a_way_on(visitor: Visitor, whole_site: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "letter.txt"
+    wrong.write_text("Dear Sir or Madam")
+    with serving(whole_site, isolated=True) as url:
+        visitor.open(url)
+        visitor.choose_file(wrong)
+        visitor.expect("#problem", "not an image(.|\n)*Choose a PNG")
+        visitor.classify()
+        assert visitor.read("#problem") == ""
+
+
+def test_latency_is_measured(visitor: Visitor, whole_site: Path) -> None:
+    with serving(whole_site, isolated=True) as url:
+        visitor.open(url)
+        visitor.classify()
+        visitor.press("measure")
+        visitor.expect("#state", r"Measured: a median of \d.* over 50 runs")
+        assert "test whether fewer" not in visitor.device("Threads")
+        assert visitor.read("#warm-note").startswith("After ")
+
+
+def test_webkit_that_shares_no_memory_says_so_and_runs_one_thread(
+    webkit_as_shipped: WebBrowser, whole_site: Path
+) -> None:
+    with webkit_as_shipped.tab() as tab, serving(whole_site, isolated=True) as url:
+        visitor = Visitor(tab)
+        visitor.open(url)
+        visitor.classify()
+        reason = "this browser does not let threads share memory"
+        assert visitor.device("Threads") == f"1: {reason}, so it allows only one"
+        assert visitor.device("Threads available") == f"1: {reason}"
+        assert tab.troubles == []
