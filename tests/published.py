@@ -47,6 +47,14 @@ def write_pictures(folder: Path, count: int) -> Path:
     return folder
 
 
+def share_cache(folder: Path) -> None:
+    """Let a folder use what earlier builds compiled and bundled."""
+    cache = folder / ".cache"
+    if not cache.is_symlink():
+        SHARED.mkdir(parents=True, exist_ok=True)
+        cache.symlink_to(SHARED.parent)
+
+
 class Terminal:
     """Runs commands one after the other, `cd` included; `vit-pages` runs in this process, which has PyTorch already."""
 
@@ -67,7 +75,7 @@ class Terminal:
         return said
 
     def _run_here(self, words: list[str]) -> str:
-        self._share_cache()
+        share_cache(self.folder)
         with chdir(self.folder), redirect_stdout(StringIO()) as said, one_at_a_time():
             dispatch(words)
         return said.getvalue()
@@ -76,13 +84,6 @@ class Terminal:
         done = subprocess.run(words, cwd=self.folder, capture_output=True, text=True)
         assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
         return done.stdout
-
-    def _share_cache(self) -> None:
-        """Let a new folder use what earlier builds compiled and bundled."""
-        cache = self.folder / ".cache"
-        if not cache.is_symlink():
-            SHARED.mkdir(parents=True, exist_ok=True)
-            cache.symlink_to(SHARED.parent)
 
     def _serve(self, words: list[str]) -> str:
         """Start the server, visit the page, and stop it."""

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from published import forge
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from export.core.errors import ArtifactError, ExportError, RequestError
+from export.core.files import hash_bytes
 from export.measuring.browser.server import serving
 from export.models.request import ModelRequest
 from export.page.manifest import MARKER
@@ -86,34 +88,27 @@ def test_files_that_are_missing_longer_or_changed_are_named(copied: Path) -> Non
     assert failed.value.exit_code == 1
 
 
-def test_weights_that_hashes_no_longer_tell_are_found_by_what_they_compute(copied: Path) -> None:
-    weights = find(copied, "models/fashion/u8-tfjs-*/*.bin")
-    values = bytearray(weights.read_bytes())
-    values[: len(values) // 4] = bytes(len(values) // 4)
-    weights.write_bytes(values)
-    forge(copied, weights)
-    (finding,) = differing(copied)
-    assert finding.subject == "fashion u8-tfjs: self-test" and "allowed" in finding.text
-
-
-@pytest.mark.parametrize("value", [np.nan, 0.0], ids=["not a number", "zero"])
-def test_weights_that_do_not_decode_to_numbers_are_named(copied: Path, value: float) -> None:
-    from safetensors import safe_open
-
-    from export.core.files import hash_bytes
-
+@pytest.mark.parametrize(
+    ("tensor", "value", "part", "words"),
+    [
+        ("head.scale", np.nan, "weights", "head.scale has values that are not finite"),
+        ("head.scale", 0, "weights", "head.scale is zero throughout"),
+        ("head.weight", 128, "self-test", "allowed"),  # the code of 0: it decodes, and computes something else
+    ],
+)
+def test_changes_that_no_hash_tells_are_found(copied: Path, tensor: str, value: float, part: str, words: str) -> None:
     weights = find(copied, "models/fashion/*-vit-*/model.vit")
     with safe_open(weights, "numpy") as opened:
         metadata = opened.metadata()
     tensors = load_file(weights)
-    tensors["head.scale"][:] = value
+    tensors[tensor][:] = value
     save_file(tensors, weights, metadata)
     raw = weights.read_bytes()
     metadata["sha256"] = hash_bytes(raw[8 + int.from_bytes(raw[:8], "little") :])
     save_file(tensors, weights, metadata)
     forge(copied, weights)
     (finding,) = differing(copied)
-    assert finding.subject == "fashion w8a8_gptq-vit: weights" and "head.scale" in finding.text
+    assert finding.subject == f"fashion w8a8_gptq-vit: {part}" and words in finding.text
 
 
 def test_a_page_whose_records_contradict_each_other_is_found(copied: Path) -> None:

@@ -46,4 +46,18 @@ function fillSnippets() {
   const base = new URL('./', document.baseURI).href;
   for (const code of document.querySelectorAll('[data-snippet]'))
     code.textContent = (code.textContent ?? '').replaceAll('src="', `src="${base}`);
+  for (const button of document.querySelectorAll('[data-copy]')) button.addEventListener('click', () => copy(button));
+}
+
+/** Copy the text before a button, or select it where the browser does not allow that. @param {Element} button */
+async function copy(button) {
+  const code = button.parentElement?.previousElementSibling;
+  if (!code) return;
+  try {
+    await navigator.clipboard.writeText(code.textContent ?? '');
+    button.textContent = 'Copied';
+  } catch {
+    getSelection()?.selectAllChildren(code);
+    button.textContent = 'Selected: copy it with the keyboard';
+  }
 }

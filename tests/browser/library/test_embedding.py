@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from hosts import EMPTY, SAMPLES, at, example, violations
-from playwright.sync_api import Frame, FrameLocator, Page, expect
+from playwright.sync_api import BrowserContext, Frame, FrameLocator, Page, expect
 
 from export.measuring.browser.server import serving
 
@@ -86,10 +86,16 @@ def test_what_the_library_does_not_run_is_embedded_as_the_pages_own_classifier(
         expect(frame.get_by_role("alert")).to_contain_text("absent")
 
 
-def test_the_lines_that_the_page_offers_work_in_another_page(page: Page, site: str, host: Callable[..., str]) -> None:
+def test_the_lines_that_the_page_offers_work_in_another_page(
+    page: Page, context: BrowserContext, site: str, host: Callable[..., str]
+) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(site + "index.html#variant=w4_dynamic-vit")
     element, iframe = page.locator("[data-snippet]").all_inner_texts()
     assert element.count(site) == 2 and iframe.count(site) == 1
+    page.get_by_role("button", name="Copy", exact=True).first.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == element
     page.goto(host(EMPTY.replace("<body>", f"<body>{element}{iframe}")))
     page.locator("vit-classifier input[type=file]").first.set_input_files(BAG)
     expect(page.get_by_role("status")).to_contain_text("Most likely: Bag")
