@@ -74,7 +74,8 @@ class Target:
             order = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(self.reference.device)
             return order.expand(*matrices, count)
         dims = [dim for dim in range(self.reference.ndim) if dim >= (3 if self.product else 1)]
-        return torch.linalg.vector_norm(self.gradient, dim=dims).argsort(-1, descending=True)
+        norms: Tensor = torch.linalg.vector_norm(self.gradient, dim=dims)
+        return norms.argsort(-1, descending=True)
 
 
 def search_rows(
