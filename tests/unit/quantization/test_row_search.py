@@ -48,6 +48,7 @@ def timed(function: Callable[..., Tensor], *arguments: Any) -> tuple[Tensor, flo
     return function(*arguments), time.process_time() - started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["w8a8_ptq4vit", "w4a4_ptq4vit", "w6a6_ptq4vit_published", "w6a6_basic"])
 def test_rows_find_the_scales_that_all_outputs_do(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, module = read_model(folder)
