@@ -2,6 +2,7 @@
    and in words that old browsers understand. */
 (function () {
   'use strict';
+  var OFF = 'JavaScript is switched off.'; // what the page says where no script changes it
   var STARTING = 'Starting …';
   var problem = null;
 
@@ -9,15 +10,15 @@
     return document.getElementById(id);
   }
 
-  function started() {
-    var text = find('state').textContent;
-    return text !== STARTING && !find('state').querySelector('noscript');
+  function begin() {
+    if (find('state') && find('state').textContent.trim() === OFF) find('state').textContent = STARTING;
   }
 
   function show() {
     if (document.readyState === 'loading') return;
-    if (find('state').querySelector('noscript')) find('state').textContent = STARTING;
-    if (!problem || started()) return;
+    if (parsing) parsing.disconnect();
+    begin();
+    if (!problem || find('state').textContent !== STARTING) return;
     find('state').textContent = 'The page cannot start.';
     find('problem-message').textContent = problem.message;
     find('problem-hint').textContent = problem.hint;
@@ -55,6 +56,8 @@
   }
 
   document.addEventListener('readystatechange', show);
+  var parsing = window.MutationObserver && new MutationObserver(begin);
+  if (parsing) parsing.observe(document, { childList: true, subtree: true });
   if (location.protocol === 'file:') {
     fail(
       'Opened from disk, this page cannot run: browsers do not let it load its scripts and the model.',

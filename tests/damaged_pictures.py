@@ -1,4 +1,4 @@
-"""Image files as other programs write them, or leave them: cut short, turned, smaller than their screen, with a stand-in."""
+"""Image files as other programs write or leave them: cut short, turned, smaller than their screen."""
 
 import io
 import struct

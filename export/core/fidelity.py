@@ -1,5 +1,6 @@
 """Fidelity: how far a child artifact's outputs lie from its parent's, and whether that is within its bound."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,9 +94,10 @@ def accept(comparison: Comparison, bound_sqnr_db: float) -> Verification:
     """
     found = comparison.sqnr_db
     if found is not None and found < bound_sqnr_db:
+        shown = math.floor(10 * found) / 10 if math.isfinite(found) else found  # never rounded up to the bound
         raise VerificationError(
             f"{comparison.subject} does not agree with its parent ({comparison.parent}) on {comparison.n} golden "
-            f"inputs: SQNR {found:.1f} dB, the bound is {bound_sqnr_db:.0f} dB (largest difference "
+            f"inputs: SQNR {shown:.1f} dB, the bound is {bound_sqnr_db:g} dB (largest difference "
             f"{comparison.max_abs_diff:.3g}, top-1 agreement {comparison.top1_agreement:.0%})",
             hint="nothing was published; see the converter's log, or choose a recipe with more bits",
         )

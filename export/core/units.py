@@ -11,6 +11,14 @@ def format_bytes(count: int) -> str:
     return f"{count}{NO_BREAK}B"
 
 
+def format_unequal_bytes(count: int, limit: int) -> tuple[str, str]:
+    """Write a size and the limit it misses so that they differ: with all digits where three are the same."""
+    written = format_bytes(count), format_bytes(limit)
+    if written[0] != written[1]:
+        return written
+    return f"{count:,}{NO_BREAK}B", f"{limit:,}{NO_BREAK}B"
+
+
 def format_ms(milliseconds: float) -> str:
     """Write a time with three significant digits: `0.12 ms`, `4.56 ms`, `162 ms`."""
     return f"{_three_digits(milliseconds)}{NO_BREAK}ms"

@@ -164,13 +164,13 @@ def _find_faults(
     spec: ModelSpec,
     tell: Callable[[str], None],
 ) -> dict[str, str]:
-    """Return, for every image that cannot be preprocessed, what is wrong with it; `tell` hears of those that end early."""
+    """Return what is wrong with every image that cannot be preprocessed; `tell` hears of those that end early."""
     faults = {}
     short: list[str] = []
     with opened() as read:
         for name in names:
             try:
-                pixels = read_image(read(name), name, lambda text, name=name: short.append(f"{name} ({text})"))
+                pixels = read_image(read(name), name, partial(_note, short, name))
                 resize_and_crop(pixels, spec.preprocess)
             except RequestError as error:
                 faults[name] = error.message if name in error.message else f"{name}: {error.message}"
@@ -179,6 +179,10 @@ def _find_faults(
     if short:
         tell(f"note: {len(short)} images end early and are used as far as they go: {several(short)}")
     return faults
+
+
+def _note(short: list[str], name: str, text: str) -> None:
+    short.append(f"{name} ({text})")
 
 
 def has_test_images(spec: ModelSpec) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.GifImagePlugin import GifImageFile
 
 from export.core.errors import RequestError
 from export.core.records import CropRounding, Preprocess
@@ -78,14 +79,21 @@ def _first_frame(image: Image.Image, plain: PlainFile) -> Image.Image:
     """Return the first frame on a picture as large as the whole animation, transparent around it."""
     if plain.frame:
         frame, size, place = image.convert("RGBA"), plain.size, (plain.frame.left, plain.frame.top)
-    elif image.format == "GIF" and image.tile and image.tile[0][1] != (0, 0, *image.size):
-        box = image.tile[0][1]
+    elif box := _gif_frame(image):
         frame, size, place = image.convert("RGBA").crop(box), image.size, box[:2]
     else:
         return ImageOps.exif_transpose(image) if image.format == "TIFF" else image
     whole = Image.new("RGBA", size)
     whole.paste(frame, place)
     return whole
+
+
+def _gif_frame(image: Image.Image) -> tuple[int, int, int, int] | None:
+    """Return where the first frame of a GIF lies, if it does not fill the picture."""
+    if not (isinstance(image, GifImageFile) and image.tile):
+        return None
+    box = image.tile[0].extents
+    return box if box and box != (0, 0, *image.size) else None
 
 
 def _avif_orientation(image: Image.Image) -> int:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from export.core.errors import ArtifactError, ExportError, RequestError
 from export.core.files import hash_file, replacing_folder, write_atomically
 from export.core.paths import TEMPLATES
-from export.core.units import FILTERS, format_bytes, format_count
+from export.core.units import FILTERS, format_bytes, format_count, format_unequal_bytes
 from export.page.contexts import PageContext, icon_path, page_contexts
 from export.page.inventory import ICON, LIBRARY, SERVICE_WORKER, Bundle, PublishedModel, gather_model, read_bundle
 from export.page.library import manifest_path, write_manifest
@@ -133,8 +133,9 @@ def _refuse_oversize(published: tuple[PublishedModel, ...], scripts: Bundle) -> 
     total = sum(artifact.bytes for artifact in weights) + sum(file.bytes for file in scripts.files)
     if total > SITE_LIMIT:
         largest = max(weights, key=lambda artifact: artifact.bytes)
+        found, limit = format_unequal_bytes(total, SITE_LIMIT)
         raise ExportError(
-            f"the site would take {format_bytes(total)}; GitHub Pages publishes at most {format_bytes(SITE_LIMIT)}",
+            f"the site would take {found}; GitHub Pages publishes at most {limit}",
             hint=f"build fewer models or recipes: {largest.model}/{largest.recipe} takes {format_bytes(largest.bytes)}",
         )
 

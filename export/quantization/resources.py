@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from export.core.errors import RequestError
 from export.core.machine import cpu_model, free_memory
-from export.core.units import format_bytes
+from export.core.units import format_unequal_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -59,10 +59,8 @@ def read_memory(text: str) -> int:
     base = 1024 if matched["binary"] else 1000
     size = int(float(matched["number"]) * base ** UNITS.index(matched["unit"].upper()))
     if size < LEAST_MEMORY:
-        raise RequestError(
-            f"--memory {text!r} is {format_bytes(size)}; calibration needs {format_bytes(LEAST_MEMORY)} or more",
-            hint="for instance 4G",
-        )
+        found, least = format_unequal_bytes(size, LEAST_MEMORY)
+        raise RequestError(f"--memory {text!r} is {found}; calibration needs {least} or more", hint="for instance 4G")
     return size
 
 

@@ -79,7 +79,7 @@ def resized_header(header: bytes, width: int, height: int) -> bytes:
 
 
 def complete(stream: bytes, header: bytes) -> tuple[bytes, int] | None:
-    """Return a zlib stream of a picture's rows that ends early, with empty rows for those it lacks, and how many it has.
+    """Return a zlib stream of rows that ends early, with empty rows for those it lacks, and how many it has.
 
     None for interlaced rows that are not all there. Raises `zlib.error` where the stream is not merely short but wrong.
     """

@@ -1,7 +1,7 @@
 """Rewrites an image file into one that every decoder decodes alike; `site/js/worker/image/rewrite.js` does the same.
 
-EXIF orientation is taken out, to be applied to the pixels. A JPEG or PNG file that ends early is ended properly, and rows
-that are missing are grey. Of an animated PNG the first frame is taken, also where another image stands in for it.
+EXIF orientation is found, to be applied to the pixels. A JPEG or PNG file that ends early is ended properly, and
+rows that are missing are grey. Of an animated PNG the first frame is taken, also where another image stands in for it.
 """
 
 import zlib

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from export.core.errors import ExportError
 from export.core.files import write_atomically
-from export.core.units import format_bytes
+from export.core.units import format_unequal_bytes
 
 SAVE_SECONDS = 15
 
@@ -62,8 +62,9 @@ def _filled(partial: Path, state: Path, shape: tuple[int, ...]) -> tuple[int, se
 def _check_space(path: Path, size: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if size > free:
+        found, needed = format_unequal_bytes(free, size)
         raise ExportError(
-            f"{path.parent} has {format_bytes(free)} free, but {format_bytes(size)} are needed",
+            f"{path.parent} has {found} free, but {needed} are needed",
             hint="free some space, or put the folder on another disk with a link",
         )
 

@@ -1,4 +1,4 @@
-"""Files that are turned, end early, or show a part of their picture: read as the page reads them, and with a word on it."""
+"""Files that are turned, end early, or show a part of their picture: read as the page reads them."""
 
 import io
 import struct

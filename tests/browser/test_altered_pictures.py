@@ -1,0 +1,89 @@
+"""Browsers that alter what pages read from a canvas, against fingerprinting: they are told so, and get no answer."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from export.measuring.browser.server import serving
+
+pytestmark = pytest.mark.browser
+
+# What each browser does to the pixels of a canvas in a worker; `data` are the true ones.
+ALTERED = {
+    "random bytes": "crypto.getRandomValues(data.subarray(0, 65536))",
+    "all white": "data.fill(255)",
+    "transparent black": "data.fill(0)",
+    "low bits of some pixels": "for (let at = 0; at < data.length; at += 4 * 97) data[at] ^= 1",
+    "one channel, sparsely": "for (let at = 2; at < data.length; at += 4 * 4001) data[at] ^= 1",
+}
+PATCH = """
+const readBack = OffscreenCanvasRenderingContext2D.prototype.getImageData;
+OffscreenCanvasRenderingContext2D.prototype.getImageData = function (...place) {
+  const image = readBack.apply(this, place);
+  const { data } = image;
+  if (!globalThis.allowed) { %s; }
+  return image;
+};
+new BroadcastChannel('allow').onmessage = () => { globalThis.allowed = true; };
+"""
+
+
+@pytest.fixture
+def altering(page: Page, site_url: str, request: pytest.FixtureRequest) -> Page:
+    """The opened page in a browser that alters pictures as the parameter says."""
+
+    def answer(route: Route) -> None:
+        script = route.fetch()
+        route.fulfill(response=script, body=PATCH % ALTERED[request.param] + script.text())
+
+    page.context.route(re.compile(r"/assets/worker\..*\.js$"), answer)
+    page.goto(f"{site_url}#variant=u8-tfjs&backend=wasm")
+    return page
+
+
+@pytest.mark.parametrize("altering", ALTERED, indirect=True)
+def test_browser_that_alters_pictures_is_told_and_gets_no_answer(altering: Page) -> None:
+    alert = altering.get_by_role("alert")
+    expect(alert).to_contain_text("alters pictures")  # before a picture is chosen
+    asked: list[str] = []
+    altering.context.on("request", lambda request: asked.append(request.url))
+    for name in ("Sample: Bag", "Measure"):
+        altering.get_by_role("button", name=name, exact=True).click()
+        expect(altering.locator("#state")).to_contain_text("went wrong")
+        expect(alert).to_contain_text("alters pictures")
+        expect(alert).to_contain_text(re.compile("fingerprinting.*another browser"))
+        expect(altering.locator("#ranking .share")).to_have_text([""] * 5)
+        expect(altering.locator("[data-figure=median_ms]")).to_have_text("–")
+    assert not [url for url in asked if "/models/" in url]  # no model is downloaded in vain
+
+
+@pytest.mark.parametrize("altering", ["random bytes"], indirect=True)
+def test_once_it_is_allowed_the_same_picture_is_classified(altering: Page) -> None:
+    altering.get_by_role("button", name="Sample: Bag").click()
+    expect(altering.locator("#state")).to_contain_text("went wrong")
+    altering.evaluate("new BroadcastChannel('allow').postMessage('')")
+    altering.get_by_role("button", name="Try again").click()
+    expect(altering.locator("#state")).to_contain_text("Most likely: Bag")
+
+
+WRAPPED = """
+CanvasRenderingContext2D.prototype.getImageData = OffscreenCanvasRenderingContext2D.prototype.getImageData = () => null;
+"""
+
+
+@pytest.fixture
+def page_patched(page: Page, built_site: Path) -> Iterator[Page]:
+    """A page in which an extension has replaced canvas functions, which reaches no worker."""
+    page.add_init_script(WRAPPED)
+    with serving(built_site) as url:
+        page.goto(f"{url}#variant=u8-tfjs&backend=wasm")
+        yield page
+
+
+def test_what_alters_the_page_alone_does_not_matter(page_patched: Page) -> None:
+    page_patched.get_by_role("button", name="Sample: Bag").click()
+    expect(page_patched.locator("#state")).to_contain_text("Most likely: Bag")
+    expect(page_patched.get_by_role("alert")).to_be_hidden()
