@@ -22,7 +22,9 @@ from tiny_catalog import CLASSES, RESNET, SWIN, VIT
 from export.data.public.sets import SETS
 from export.measuring.browser.server import serving
 from export.models.catalog import MODELS
-from export.page.reports.reproduction.capabilities import CAPABILITIES, MIXED, PROJECTS, TRAINED
+from export.page.reports.reproduction.capabilities import CAPABILITIES
+from export.page.reports.reproduction.commands import MIXED, TRAINED
+from export.page.reports.reproduction.projects import PROJECTS
 
 pytestmark = pytest.mark.slow
 
