@@ -36,7 +36,8 @@ def compare(request: Request, crew: Crew, *, ray: str | None, command: str) -> P
     _require("matplotlib", "compare")
     if ray:
         _require("ray", "ray")
-    identify(request.data), identify(request.calibration_data)  # before any work is done
+    for data in (request.data, request.calibration_data):
+        identify(data)  # before any work is done
     plans, refused = _plan(request)
     grid = run_grid([job for plan in plans for job in plan.jobs], request.out / JOBS, crew, ray=ray)
     comparison = compile_comparison(plans, request.variations, grid, command, refused)

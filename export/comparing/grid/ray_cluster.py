@@ -3,7 +3,7 @@
 from typing import Any
 
 from export.comparing.grid.job import Failure, Job
-from export.comparing.grid.processes import Crew, Fail, Keep, run_in_processes
+from export.comparing.grid.processes import Crew, Fail, Keep, run_here, run_in_processes
 from export.comparing.grid.schedule import HEADROOM, Schedule
 from export.comparing.grid.worker import Failed, attempt
 from export.core.console import say
@@ -29,7 +29,8 @@ def run_on_ray(address: str, schedule: Schedule, crew: Crew, keep: Keep, fail: F
     for failure in schedule.drop_doomed():
         fail(failure)
     if schedule.waiting:
-        run_in_processes(schedule, crew, keep, fail)
+        run = run_in_processes if crew.devices else run_here
+        run(schedule, crew, keep, fail)
 
 
 def _run(address: str, schedule: Schedule, keep: Keep, fail: Fail) -> None:

@@ -28,7 +28,7 @@ from export.page.reports.comparison.records import Peer, Spread, to_spread
 from export.page.reports.measurements import SIZE
 from export.page.results_view import LATENCY
 from export.page.site import BuildRequest, build_site
-from export.pipeline.build import make_formats
+from export.pipeline.build import quantize
 from export.pipeline.store import Store
 from export.quantization.evaluation.baselines import BASELINES
 from export.quantization.recipes import RECIPES, find_recipe
@@ -74,7 +74,7 @@ def _natives(request: ModelRequest, places: dict[str, Any], folder: Path) -> Ite
         baseline = make(module)
         yield _Native(f"PyTorch, int8 by {name}", True, baseline.bytes, _torch(baseline.module))
     store = Store(Path(places["artifacts"]))
-    (artifact,) = make_formats(request, ((RECIPES["f32"], "onnx"),), store, force=False)
+    artifact = quantize(request, RECIPES["f32"], ("onnx",), store, force=False)["onnx"]
     source = store.folder(request.name, artifact.recipe, artifact.format) / MODEL
     yield _onnx(f"{ONNX}, float32", source, int8=False)
     data = Path(places["calibration"]) if places["calibration"] else None

@@ -22,7 +22,9 @@ from tiny_catalog import CLASSES, RESNET, SWIN, VIT
 from export.data.public.sets import SETS
 from export.measuring.browser.server import serving
 from export.models.catalog import MODELS
-from export.page.reports.reproduction.capabilities import CAPABILITIES, MIXED, PROJECTS, TRAINED
+from export.page.reports.reproduction.capabilities import CAPABILITIES
+from export.page.reports.reproduction.commands import MIXED, TRAINED
+from export.page.reports.reproduction.projects import PROJECTS
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +38,7 @@ ADDED = {
     "build": "--weights random --recipe w8a8_minmax",
     "train": "--batch-size 4",
     "data": "",
+    "analyze": "--weights random --limit 6",
 }
 SMALLER = {"32,128": "3,4", "0,1,2": "0,1", TRAINED: "w4a4_affine_qat,w4a4_lsq"}
 
@@ -81,19 +84,21 @@ def cifar() -> bytes:
 
 
 def shortened(command: str, data: Path) -> tuple[str, list[str]]:
-    """Return the command's module and its options: the first and last of several models, and what `ADDED` has."""
+    """Return the command's module and its options: of several models the first, and a Swin; and what `ADDED` has."""
     words = shlex.split(command)
     assert words[:2] == ["python", "-m"]
     name, options = words[2].removeprefix("export."), [SMALLER.get(word, word) for word in words[3:]]
     if "--model" in options:
         place = options.index("--model") + 1
         models = options[place].split(",")
-        options[place] = ",".join(dict.fromkeys((models[0], models[-1])))
+        options[place] = ",".join([models[0], *(name for name in models[-1:] if name.startswith("swin"))])
     if "--redraw" in options or "--bitwidths" in options:
         return name, options
     added = shlex.split(ADDED[name])
     if "--images" in options:
         added = [word for pair in zip(added[::2], added[1::2], strict=True) if pair[0] != "--images" for word in pair]
+    if "--ablation" in options:
+        added += ["--bits", "6"]
     if name == "train" and "--data" not in options:
         added += ["--data", str(data)]
     if name == "train":

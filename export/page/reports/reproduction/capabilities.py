@@ -5,45 +5,21 @@ Published figures are top-1 accuracies on ImageNet in percent unless said otherw
 
 from dataclasses import dataclass
 
-VITS = "vit_s_32,vit_s,vit_b,vit_b_384,deit_s,deit_b,deit_b_384,swin_t,swin_s,swin_b,swin_b_384"
-SIX = "vit_t,vit_s,vit_b,deit_t,deit_s,deit_b"
-IMAGENET = "--data imagenet/val --calibration-data imagenet/train"
-COMPARE = "python -m export.compare"
-RECIPES = (
-    f"{COMPARE} --model {VITS} --recipe w8a8_basic,w6a6_basic,w8a8_ptq4vit_published,w6a6_ptq4vit_published,"
-    f"w8a8_ptq4vit,w6a6_ptq4vit {IMAGENET}"
+from export.page.reports.reproduction.commands import (
+    ABLATION,
+    COMPARE,
+    DINO,
+    FLOAT_RESNET,
+    FOUR,
+    IMAGENET,
+    INTEGERS,
+    MIXED,
+    PAGE,
+    RECIPES,
+    SIX,
+    VITS,
+    WIDTHS,
 )
-ABLATION = f"{COMPARE} --model vit_s,vit_b,vit_b_384 --ablation ptq4vit_published {IMAGENET}"
-FOUR = f"{COMPARE} --model {SIX} --recipe f32,w8a8_basic,w8a8_ptq4vit,torch_ao_dynamic {IMAGENET}"
-INTEGERS = (
-    "python -m export.quantize --model deit_s --recipe w8a8_ptq4vit --data imagenet/train --out deit_s.safetensors"
-)
-PAGE = "python -m export.build --model vit_b --engine vit --data imagenet/train"
-DINO = f"{COMPARE} --model dino_s --recipe torch_ao_dynamic_linear,torch_ao_dynamic --data tiny-imagenet-200/val"
-FLOAT_RESNET = "python -m export.train --model resnet18"
-TRAINED = "w8a8_affine_qat,w7a7_affine_qat,w6a6_affine_qat,w5a5_affine_qat,w4a4_affine_qat,w4a4_lsq"
-WIDTHS = f"python -m export.train --model resnet18 --qat {TRAINED} --ptq affine,minmax"
-MIXED = "google/vit-base-patch16-224"
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """A public project: its `name`, and the `source` of it."""
-
-    name: str
-    source: str
-
-
-PROJECTS = {
-    "R0": Project("COMS_6998_Practical_DL_proj", "https://github.com/Xiangyi-Zeng/COMS_6998_Practical_DL_proj"),
-    "R1": Project("PTQ4ViT", "https://github.com/hahnyuan/PTQ4ViT"),
-    "R2": Project(
-        "dynamic quantization of DINO ViT-S/16, a published answer to the first part of the ML-Engineer-Challenge",
-        "https://github.com/himanshushukla12/ML-Engineer-Challenge",
-    ),
-    "R3": Project("pytorch-quantization", "https://github.com/rluthfan/pytorch-quantization"),
-    "R4": Project("TinyNeuralNetwork, mixed-precision ViT", "https://github.com/alibaba/TinyNeuralNetwork"),
-}
 
 
 @dataclass(frozen=True, slots=True)

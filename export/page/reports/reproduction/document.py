@@ -7,7 +7,8 @@ from export.core.units import format_bytes
 from export.page.reports.comparison.records import Comparison, ModelComparison
 from export.page.reports.comparison.tables import study_table
 from export.page.reports.markdown import UNKNOWN, spread, table
-from export.page.reports.reproduction.capabilities import CAPABILITIES, PROJECTS, Capability
+from export.page.reports.reproduction.capabilities import CAPABILITIES, Capability
+from export.page.reports.reproduction.projects import PROJECTS
 from export.quantization.evaluation.records import EvaluationTable, format_estimate
 
 Figures = Mapping[str, Any]

@@ -1,0 +1,21 @@
+"""Facts as data: the commands that several capabilities share."""
+
+VITS = "vit_s_32,vit_s,vit_b,vit_b_384,deit_s,deit_b,deit_b_384,swin_t,swin_s,swin_b,swin_b_384"
+SIX = "vit_t,vit_s,vit_b,deit_t,deit_s,deit_b"
+IMAGENET = "--data imagenet/val --calibration-data imagenet/train"
+COMPARE = "python -m export.compare"
+RECIPES = (
+    f"{COMPARE} --model {VITS} --recipe w8a8_basic,w6a6_basic,w8a8_ptq4vit_published,w6a6_ptq4vit_published,"
+    f"w8a8_ptq4vit,w6a6_ptq4vit {IMAGENET}"
+)
+ABLATION = f"{COMPARE} --model vit_s,vit_b,vit_b_384 --ablation ptq4vit_published {IMAGENET}"
+FOUR = f"{COMPARE} --model {SIX} --recipe f32,w8a8_basic,w8a8_ptq4vit,torch_ao_dynamic {IMAGENET}"
+INTEGERS = (
+    "python -m export.quantize --model deit_s --recipe w8a8_ptq4vit --data imagenet/train --out deit_s.safetensors"
+)
+PAGE = "python -m export.build --model vit_b --engine vit --data imagenet/train"
+DINO = f"{COMPARE} --model dino_s --recipe torch_ao_dynamic_linear,torch_ao_dynamic --data tiny-imagenet-200/val"
+FLOAT_RESNET = "python -m export.train --model resnet18"
+TRAINED = "w8a8_affine_qat,w7a7_affine_qat,w6a6_affine_qat,w5a5_affine_qat,w4a4_affine_qat,w4a4_lsq"
+WIDTHS = f"python -m export.train --model resnet18 --qat {TRAINED} --ptq affine,minmax"
+MIXED = "google/vit-base-patch16-224"
