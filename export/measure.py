@@ -7,6 +7,7 @@ Examples:
   python -m export.measure --threads 1,2 --limit 0                # cross-origin isolated; latency only
   python -m export.measure --browser chromium,firefox,webkit --limit 0   # latency in three browser engines, in turn
   python -m export.measure --software-gpu --accuracy-backend webgl,webgpu --rounds 0   # accuracy of the GPU backends
+  python -m export.measure --visits 5                             # does the page measure what this command does?
   python -m export.measure --benchmark --model deit_t --weights random   # compare all engines
   python -m export.measure --builds                               # how long builds take, from nothing to a page
 
@@ -19,16 +20,18 @@ interleaved rounds on one page; and first visits with throttled network and CPU.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 
 from export.core.console import run, say
+from export.core.files import write_atomically
 from export.core.paths import ARTIFACTS, MEASUREMENTS
 from export.page.reports.benchmark_tables import benchmark_section
 from export.page.reports.measurements import merge, table, write
 from export.page.results_view import read_measurements
 
-BUILDS = ARTIFACTS / "builds.json"
+BUILDS, VISITS = ARTIFACTS / "builds.json", ARTIFACTS / "visits.json"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         measure_build_times(args)
     elif args.benchmark:
         compare_engines(args)
+    elif args.visits is not None:
+        compare_visits(args)
     else:
         measure_page(args, argv)
 
@@ -72,6 +77,21 @@ def compare_engines(args: argparse.Namespace) -> None:
     from export.measuring.options import read_benchmark_request
 
     say(f"\n{benchmark_section(run_benchmark(read_benchmark_request(args)))}")
+
+
+def compare_visits(args: argparse.Namespace) -> None:
+    """Visit the page, write what it and this command measure, and print what that is held to."""
+    from export.measuring.options import read_visits_request
+    from export.measuring.visits import measure_visits
+    from export.page.reports.visits import verdicts, visits_section
+
+    path = args.out or VISITS
+    file = measure_visits(read_visits_request(args), args.visits)
+    write_atomically(path, (json.dumps(file.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+    say(f"\n{visits_section(file)}\n")
+    for verdict in verdicts(file):
+        say(verdict.line())
+    say(f"{len(file.visits)} visits → {path}")
 
 
 def measure_page(args: argparse.Namespace, argv: Sequence[str] | None = None) -> None:

@@ -28,6 +28,7 @@ ONLY_PAGE = (
     "keep_accuracy",
     "build",
     "browser",
+    "visits",
 )
 ONLY_BENCHMARK = ("weights", "calibration")
 
@@ -103,6 +104,12 @@ def _add_latency_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--runs", type=int, default=30, help="warm runs per round, fewer on slow backends (default: %(default)s)"
+    )
+    group.add_argument(
+        "--visits",
+        type=int,
+        metavar="N",
+        help="instead, visit the page N times, measure there as a person does, and compare with this command's figures",
     )
     group.add_argument(
         "--build",
@@ -194,6 +201,16 @@ def _check_browsers(args: argparse.Namespace) -> None:
         raise RequestError("--software-gpu is Chromium's", hint="leave --browser out")
     if args.build and args.engine not in ((), ("vit",)):
         raise RequestError("--build is of the vit engine", hint="leave --engine out")
+
+
+def read_visits_request(args: argparse.Namespace) -> MeasureRequest:
+    """Return what to visit; raises `RequestError` for options that have no meaning there."""
+    if args.visits < 1:
+        raise RequestError(f"--visits {args.visits} is below 1")
+    for name in ("backend", "accuracy_backend", "data", "software_gpu", "keep_accuracy", "build", "render"):
+        if getattr(args, name):
+            raise RequestError(f"--{name.replace('_', '-')} does not apply to --visits")
+    return read_request(args)
 
 
 def default_file(request: MeasureRequest) -> Path:

@@ -13,6 +13,7 @@ from interrupts import heed_interrupts
 from export.core.records import Measurement
 from export.core.units import format_ms
 from export.page.reports.measurements import SIZE, SQNR
+from export.page.reports.visits import read_visits
 from export.page.results_view import AGREEMENT, COLD, LATENCY, NATIVE, TOP1, read_measurements
 from export.pipeline.store import Store
 
@@ -166,3 +167,14 @@ def test_interrupt_leaves_nothing_behind(built_site: Path, tmp_path: Path) -> No
     assert process.returncode == 130, error
     assert "interrupted" in error and "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_visits_are_compared_with_the_command(built_site: Path, tmp_path: Path) -> None:
+    out = tmp_path / "visits.json"
+    done = run(built_site, out, "--visits", "1", "--variant", "u8-tfjs")
+    assert done.returncode == 0, done.stderr
+    file = read_visits(out)
+    (one,) = file.visits
+    assert (file.model, file.variant, file.runs) == ("fashion", "u8-tfjs", 50)
+    assert one.page_ms > 0 and len(one.first_ms) == 3 and set(one.command_ms) == {"1", str(os.cpu_count())}
+    assert "the page's median over the command's" in done.stdout and str(out) in done.stdout

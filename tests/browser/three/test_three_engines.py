@@ -8,8 +8,12 @@ from test_selftest import with_wrong_exponential
 from visitor import Visitor
 from visits import Handler
 
+from export.measuring.browser.page_client import read_site_data
 from export.measuring.browser.server import serving
 from export.measuring.browser.tab import WebBrowser
+from export.measuring.latency import measure_latency
+from export.measuring.selection import Selection, plan_measurements
+from export.page.results_view import BROWSERS, LATENCY
 
 pytestmark = pytest.mark.browser
 
@@ -96,3 +100,13 @@ def test_webkit_that_shares_no_memory_says_so_and_runs_one_thread(
         assert visitor.device("Threads") == f"1: {reason}, so it allows only one"
         assert visitor.device("Threads available") == f"1: {reason}"
         assert tab.troubles == []
+
+
+def test_the_command_measures_latency_there(browser: WebBrowser, whole_site: Path) -> None:
+    with serving(whole_site) as url:
+        data = read_site_data(whole_site)
+        plan = plan_measurements(browser, url, data, Selection(variants=("w8_dynamic-vit",)))
+        measured = measure_latency([plan], rounds=1, runs=3)
+    (latency,) = [one for one in measured if one.metric == LATENCY]
+    assert (latency.browser, latency.threads, latency.n) == (browser.title, 1, 3)
+    assert latency.browser.startswith(BROWSERS) and plan.environment.browser == latency.browser

@@ -3,6 +3,7 @@
 import { VitError } from '../../shared/errors.js';
 import { decode, fromImageData } from './decode.js';
 import { MAX_PIXELS } from './inspect.js';
+import { pixelsOf, requireUnaltered } from './readback.js';
 
 /** @typedef {import('./decode.js').DecodedImage} DecodedImage */
 
@@ -17,22 +18,19 @@ export async function readImage(image) {
 }
 
 /**
- * Return a bitmap as a picture, on white, and close it; raises `image_too_large`.
+ * Return a bitmap as a picture, on white, and close it; raises `image_too_large` and `altered_pictures`.
  * @param {ImageBitmap} bitmap
- * @returns {DecodedImage}
+ * @returns {Promise<DecodedImage>}
  */
-function fromBitmap(bitmap) {
+async function fromBitmap(bitmap) {
   try {
     const { width, height } = bitmap;
     if (width * height > MAX_PIXELS) {
       const most = MAX_PIXELS.toLocaleString('en');
       throw new VitError('image_too_large', `The image has ${width}×${height} pixels; at most ${most} are supported.`);
     }
-    // Pixels that are read back once and never shown belong in main memory, where nothing alters them.
-    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-    if (!context) throw new VitError('browser_too_old', 'This browser has no 2D canvas in a worker.');
-    context.drawImage(bitmap, 0, 0);
-    return fromImageData(context.getImageData(0, 0, width, height));
+    await requireUnaltered();
+    return fromImageData(pixelsOf(bitmap));
   } finally {
     bitmap.close();
   }

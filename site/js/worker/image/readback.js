@@ -3,6 +3,7 @@
  * they are: some alter them at random so that pages cannot tell visitors apart.
  */
 
+import { AS_STORED } from '../../shared/as_stored.js';
 import { VitError } from '../../shared/errors.js';
 import { encodePng } from './png.js';
 
@@ -20,7 +21,16 @@ const SIDE = 128;
  * @returns {Promise<ImageData>}
  */
 export async function readPixels(bytes, type, canvas = null) {
-  const bitmap = await bitmapOf(bytes, type);
+  return pixelsOf(await bitmapOf(bytes, type), canvas);
+}
+
+/**
+ * Return the pixels of a bitmap as RGBA, and close it.
+ * @param {ImageBitmap} bitmap
+ * @param {{left: number, top: number, width: number, height: number} | null} [canvas] as `readPixels` has it
+ * @returns {ImageData}
+ */
+export function pixelsOf(bitmap, canvas = null) {
   try {
     const { left, top, width, height } = canvas ?? { left: 0, top: 0, width: bitmap.width, height: bitmap.height };
     // Pixels that are read back once and never shown belong in main memory, where nothing alters them.
@@ -38,13 +48,7 @@ async function bitmapOf(bytes, type) {
   if (typeof OffscreenCanvas === 'undefined')
     throw new VitError('browser_too_old', 'This browser has no OffscreenCanvas.');
   try {
-    // Models are trained on pixels as stored: colour profiles are not applied there, so neither here.
-    const asStored = /** @type {const} */ ({
-      imageOrientation: 'from-image',
-      premultiplyAlpha: 'none',
-      colorSpaceConversion: 'none',
-    });
-    return await createImageBitmap(new Blob([bytes], { type }), asStored);
+    return await createImageBitmap(new Blob([bytes], { type }), AS_STORED);
   } catch (cause) {
     const name = type.replace('image/', '').toUpperCase();
     throw new VitError('damaged_image', `The browser cannot decode this ${name} file.`, { cause });

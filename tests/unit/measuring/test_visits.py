@@ -1,0 +1,56 @@
+"""Visits beside the command: which threads are the fastest, what is held to what, and the file of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from export.core.errors import RequestError
+from export.core.records import Environment
+from export.page.reports.visits import SCHEMA_VERSION, Visit, VisitFile, read_visits, verdicts, visits_section
+
+HERE = Environment(
+    machine="x86_64",
+    os="Debian",
+    cpu="Some CPU",
+    logical_cores=2,
+    browser="Chromium 1",
+    user_agent="Mozilla",
+    isolated=True,
+    gpu="none",
+)
+
+
+def file_of(*visits: tuple[float, int, float, float]) -> VisitFile:
+    return VisitFile(
+        schema_version=SCHEMA_VERSION,
+        environment=HERE,
+        model="deit_t",
+        variant="w8a8-vit",
+        artifact_sha256="a" * 64,
+        runs=50,
+        visits=tuple(
+            Visit(page_ms=page, page_threads=threads, first_ms=(page, page + 1), command_ms={"1": one, "2": two})
+            for page, threads, one, two in visits
+        ),
+    )
+
+
+def test_every_visit_must_be_near_the_command_with_its_threads() -> None:
+    assert [one.passed for one in verdicts(file_of((24, 2, 42, 23), (25, 2, 42, 23)))] == [True, True]
+    assert [one.passed for one in verdicts(file_of((24, 2, 42, 23), (42, 1, 42, 23)))] == [False, False]
+
+
+def test_a_visit_beside_other_work_changes_nothing_about_the_fastest_number_of_threads() -> None:
+    assert file_of((24, 2, 42, 23), (55, 2, 50, 52)).fastest_threads == 2
+
+
+def test_the_file_survives_and_others_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "visits.json"
+    file = file_of((24, 2, 42, 23))
+    path.write_text(json.dumps(file.to_json()))
+    assert read_visits(path) == file
+    assert "1.04" in visits_section(file)
+    path.write_text('{"mine": 1}')
+    with pytest.raises(RequestError, match="not a file of visits"):
+        read_visits(path)
