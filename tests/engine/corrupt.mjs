@@ -15,6 +15,7 @@ const REFUSALS = ['hash_mismatch', 'wrong_length', 'html_instead'];
 const [places, ...paths] = process.argv.slice(2);
 
 /** What is served at the moment. */
+/** @type {Uint8Array} */
 let body = Buffer.alloc(0);
 const server = createServer((_, response) => void response.writeHead(200, { 'content-length': body.length }).end(body));
 await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(null)));
