@@ -16,7 +16,7 @@ from torch import nn
 from export.comparing.jobs.timing import time_in_rounds
 from export.conversion.onnx.export import INPUT, MODEL, OUTPUT
 from export.core.errors import MeasurementError
-from export.core.fidelity import sqnr_db
+from export.core.fidelity import capped_sqnr_db
 from export.core.records import Measurement
 from export.core.stats import summarise
 from export.data.calibration import calibration_images
@@ -197,7 +197,7 @@ def _rows(
     places: dict[str, Any],
 ) -> list[Peer]:
     inputs, expected = read_golden(Path(places["artifact"]))
-    fidelity = {native.title: sqnr_db(expected, native.open(1)(inputs)) for native in natives}
+    fidelity = {native.title: capped_sqnr_db(expected, native.open(1)(inputs)) for native in natives}
     by_title = {native.title: native for native in natives}
     medians = {key: summarise(found) for key, found in times.items()}
     fastest = {

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 
+from export.core.fidelity import EQUAL_DB
 from export.core.units import format_bytes, format_ms, format_percent
 from export.page.reports.comparison.records import (
     Cell,
@@ -238,6 +239,7 @@ def peers_table(peers: Sequence[Peer]) -> list[str]:
     def row(peer: Peer) -> tuple[str, ...]:
         size = UNKNOWN if peer.bytes is None else format_bytes(peer.bytes)
         fidelity = UNKNOWN if peer.sqnr_db is None else f"{peer.sqnr_db:.1f} dB"
+        fidelity = "identical" if peer.sqnr_db == EQUAL_DB else fidelity
         latency = _spread(peer.latency_ms, format_ms)
         return peer.runtime, peer.where, str(peer.threads), latency, f"{peer.ratio:.2f}", size, fidelity
 
