@@ -12,6 +12,7 @@ from export.measuring.browser.server import serving
 from export.publishing.build_request import read_build, read_tables
 from export.publishing.configuration import find_configuration
 from export.publishing.options import build_parser
+from tests.library_models import VIT, make, save
 
 pytestmark = [pytest.mark.conversion, pytest.mark.browser]
 
@@ -19,7 +20,10 @@ DOCUMENT = (ROOT / "docs/publishing.md").read_text()
 ADDRESS = "https://github.com/you/my_page.git"
 PACKAGE = "vit_pages-0.1.0-py3-none-any.whl"
 # What a checkpoint's options on the command line are, by its form; a folder of another library needs its place alone.
-FORMS = {"a file": "--model vit_t --checkpoint my.safetensors --labels my_labels.txt"}
+FORMS = {
+    "a file": "--model vit_t --checkpoint my.safetensors --labels my_labels.txt",
+    "a folder of transformers": "--checkpoint my_vit",
+}
 
 
 def blocks(language: str) -> list[str]:
@@ -48,6 +52,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("form", FORMS)
 def test_three_commands_lead_to_a_page_that_classifies(form: str, desk: Path, hub: Path, page: Page) -> None:
     terminal = Terminal(desk)
+    if "my_vit" in FORMS[form]:
+        labels = dict(enumerate(LABELS))
+        save(make("ViTForImageClassification", **VIT, id2label=labels), desk / "my_vit")
     terminal.run(f"vit-pages init my_page {FORMS[form]} --licence MIT --recipe w8a8_minmax --package {PACKAGE}")
     terminal.run("cd my_page")
     said = terminal.run("vit-pages build")

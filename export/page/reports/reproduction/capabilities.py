@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from export.page.reports.reproduction.commands import (
     ABLATION,
+    ANALYZE,
+    BITS,
     COMPARE,
     DINO,
     FLOAT_RESNET,
     FOUR,
     IMAGENET,
     INTEGERS,
+    LADDER,
     MIXED,
     PAGE,
     RECIPES,
@@ -285,18 +288,19 @@ CAPABILITIES = (
             f"{COMPARE} --model {MIXED} --recipe w8a8_affine {IMAGENET}",
             f"python -m export.quantize --model {MIXED} --method affine --weights-bits 8 --activation-bits 8 --rule "
             "'blocks.[45].mlp.fc2=-' --data imagenet/train --out vit_b_mixed.safetensors",
+            LADDER,
         ),
         "float 81.43; all in int8 0; residual additions in float 78.49; two sensitive layers too 80.94",
     ),
-    Capability(31, ("R4",), "Sensitivity: one layer quantized at a time, resumable", (), "a list of accuracies"),
+    Capability(31, ("R4",), "Sensitivity: one layer quantized at a time, resumable", (ANALYZE,), "a list of accuracies"),
     Capability(
         32,
         ("R4",),
         "Errors of each layer and cumulative, as cosine and SQNR; histograms with warnings",
-        (),
+        (ANALYZE,),
         "rule: cosine of the last layer above 0.9",
     ),
-    Capability(33, ("R4",), "Bits of each layer from a file, and suggested", (), "80.94 with two layers in float"),
+    Capability(33, ("R4",), "Bits of each layer from a file, and suggested", (BITS,), "80.94 with two layers in float"),
     Capability(
         34,
         ("R4",),

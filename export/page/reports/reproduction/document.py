@@ -12,7 +12,6 @@ from export.page.reports.reproduction.projects import PROJECTS
 from export.quantization.evaluation.records import EvaluationTable, format_estimate
 
 Figures = Mapping[str, Any]
-NOT_YET = "not yet"
 
 
 def reproduction_section(figures: Figures) -> str:
@@ -38,7 +37,7 @@ def _why_sizes_differ() -> str:
 
 
 def _row(one: Capability, figures: Figures) -> tuple[str, ...]:
-    commands = "<br>".join(f"`{command}`" for command in one.commands) or NOT_YET
+    commands = "<br>".join(f"`{command}`" for command in one.commands)
     return str(one.number), ", ".join(one.projects), one.title, commands, one.published, _ours(one, figures)
 
 
