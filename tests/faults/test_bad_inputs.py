@@ -9,7 +9,7 @@ from faulting import Tally, Verdict
 from fork_server import ROOT, Done, ForkServer
 from wholeness import incomplete
 
-pytestmark = [pytest.mark.faults("inputs"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -49,6 +49,7 @@ def test_there_are_no_two_of_a_name() -> None:
     assert len({case.what for case in BAD_INPUTS}) == len(BAD_INPUTS)
 
 
+@pytest.mark.faults("inputs")
 @pytest.mark.parametrize("case", BAD_INPUTS, ids=lambda case: case.what)
 def test_bad_input_is_refused(case: BadInput, commands: ForkServer, store: Path, tmp_path: Path, tally: Tally) -> None:
     (tmp_path / ".cache").symlink_to(ROOT / ".cache", target_is_directory=True)  # with the engine, compiled

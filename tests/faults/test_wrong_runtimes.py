@@ -12,7 +12,7 @@ from export.core.errors import MeasurementError, WrongAnswersError
 from export.measuring.browser.page_client import page_client, read_site_data
 from export.measuring.browser.server import TYPES, PagesHandler, serving
 
-pytestmark = [pytest.mark.faults("runtimes"), pytest.mark.browser]
+pytestmark = pytest.mark.browser
 # What is made of the right outputs; `first` are those of the first run, and `range` is how far outputs lie apart.
 PLANTS = {
     "NaN": "outputs.fill(NaN)",
@@ -82,6 +82,7 @@ def load(chromium: Browser, site: Path, handler: type[PlantingHandler], plant: s
         client.load(model, model["variants"][variant], "wasm", 1)
 
 
+@pytest.mark.faults("runtimes")
 def test_wrong_outputs_are_refused(
     chromium: Browser, two_engines: Path, handler: type[PlantingHandler], full: bool, tally: Tally
 ) -> None:
