@@ -25,6 +25,7 @@ from export.page.presentation import PageTexts, Sample
 from export.page.reports.benchmark import Benchmark
 from export.page.reports.benchmark_view import BenchmarkView, views
 from export.page.results_view import ModelResults, lay_out, match
+from export.page.scatter import Scatter, scatter
 from export.pipeline.formats import FORMATS
 from export.pipeline.runtimes import BACKENDS, ENGINES, Engine
 
@@ -64,12 +65,16 @@ class PageContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """A model as the classify page offers it; `manifest` is for other pages, empty where they cannot run it."""
+    """A model as the classify page offers it; `manifest` is for other pages, empty where they cannot run it.
+
+    `plot` is None where too little was measured for one.
+    """
 
     spec: ModelSpec
     variants: tuple[Variant, ...]
     samples: tuple[Sample, ...]
     manifest: str
+    plot: Scatter | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +94,7 @@ class ResultsContext(PageContext):
     """The page of measured tables; `environments` has one per browser, none where nothing was measured."""
 
     models: tuple[ModelResults, ...]
+    plots: dict[str, Scatter | None]
     environments: tuple[Environment, ...]
     backends: dict[str, str]
     benchmarks: tuple[BenchmarkView, ...]
@@ -202,11 +208,12 @@ def _variant_data(variant: Variant) -> dict[str, Any]:
     }
 
 
-def _choose(model: PublishedModel) -> ModelChoice:
+def _choose(model: PublishedModel, plot: Scatter | None) -> ModelChoice:
     """Return a model as the classify page offers it."""
     runs = any(variant.engine.name == LIBRARY_ENGINE for variant in model.variants)
     manifest = _manifest(model) if runs else ""
-    return ModelChoice(spec=model.spec, variants=model.variants, samples=model.samples.samples, manifest=manifest)
+    samples = model.samples.samples
+    return ModelChoice(spec=model.spec, variants=model.variants, samples=samples, manifest=manifest, plot=plot)
 
 
 def _method(model: PublishedModel) -> ModelMethod:
@@ -242,6 +249,8 @@ def page_contexts(
     """Return every page's context, and notes on measurements that belong to nothing published."""
     figures, notes = match(measured, published)
     places = measured.environments if measured and figures else ()
+    results = tuple(lay_out(model, figures, places) for model in published)
+    plots = {result.name: scatter(result) for result in results}
     names = ", ".join(model.spec.title for model in published)
     shared: dict[str, Any] = {"css": f"assets/{scripts.css}", "icon": icon_path()}
     pages = (
@@ -250,7 +259,7 @@ def page_contexts(
             title=texts.title or f"{names} on your own device",
             texts=texts,
             description=texts.lead or f"Classify images with {names} in the browser. Nothing is uploaded.",
-            models=tuple(_choose(model) for model in published),
+            models=tuple(_choose(model, plots[model.spec.name]) for model in published),
             site_data=_site_data(published, scripts),
             main_script=f"assets/{scripts.main}",
             element=LIBRARY_ELEMENT if scripts.library else "",
@@ -260,7 +269,8 @@ def page_contexts(
             page="results.html",
             title="Measured results",
             description=f"Size, accuracy and latency of {names}, measured in a real browser.",
-            models=tuple(lay_out(model, figures, places) for model in published),
+            models=results,
+            plots=plots,
             environments=places,
             backends=BACKENDS,
             benchmarks=views(benchmark),

@@ -3,6 +3,7 @@
 import { describeSelfTest } from '../../shared/selftest_result.js';
 import { elements, make } from './elements.js';
 import { formatMs } from './figures.js';
+import { drawOwn } from './scatter.js';
 
 /**
  * @typedef {import('../../shared/protocol.js').Loaded} Loaded
@@ -98,6 +99,7 @@ export class Measured {
   /** Take in what was timed, and the threads it was timed with. @param {Timed} timed */
   setWarm({ threads, threads_reason, ...warm }) {
     this.#warm = warm;
+    drawOwn(this.#selection.model.name, this.#selection.variant.id, warm.median_ms);
     if (this.#loaded) this.#loaded = { ...this.#loaded, threads, threads_reason };
     this.refresh();
   }
