@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from export.core.console import run, say
-from export.core.errors import VerificationError
+from export.core.errors import RequestError, VerificationError
 from export.models.catalog import DEFAULT_MODEL
 from export.models.options import add_model_options, read_model, requested_model
 from export.models.request import ModelRequest
@@ -33,6 +33,10 @@ def parser() -> argparse.ArgumentParser:
 def read_local(args: argparse.Namespace) -> ModelRequest | None:
     """Return the local model that the page is compared with, if there is one; raises `RequestError`."""
     if args.model is None and args.checkpoint is None:
+        defaults = vars(parser().parse_args([args.page]))
+        given = [f"--{name.replace('_', '-')}" for name, value in vars(args).items() if value != defaults[name]]
+        if given:
+            raise RequestError(f"{', '.join(given)} without a model", hint="say which with --model or --checkpoint")
         return None
     return replace(read_model(args, requested_model(args, args.model, DEFAULT_MODEL)), called=args.name or "")
 

@@ -85,9 +85,10 @@ def _chosen(tables: list[Values], names: list[str] | None, config: Configuration
         return tables or [{"model": None}], []
     chosen: list[Values] = []
     for name in dict.fromkeys(names):
-        known = [table for table in tables if name in (table["model"], table.get("name")) or table["model"] is None]
+        called = [table for table in tables if name in (table["model"], table.get("name"))]
+        unsaid = [{**table, "model": name} for table in tables if table["model"] is None]
         kept = {key: value for key, value in tables[0].items() if key in KEPT} if tables else {}
-        chosen += [{**table, "model": table["model"] or name} for table in known] or [{**kept, "model": name}]
+        chosen += called or unsaid or [{**kept, "model": name}]
     if tables and len(chosen) != len(tables):
         return chosen, [f"{config.file} has {len(tables)} models; built here: {', '.join(dict.fromkeys(names))}"]
     return chosen, []
@@ -109,7 +110,7 @@ def _request(page: Namespace, models: Sequence[Namespace], config: Configuration
     for args in models:
         args.checkpoint = args.checkpoint and fetched(args.checkpoint)
         model = _model(args)
-        if any(model.name == other.name for other in requests):
+        if any(model.name.casefold() == other.name.casefold() for other in requests):
             raise RequestError(f"two models are called {model.name}", hint="give one of them another name: name = …")
         requests.append(model)
         choices[model.name] = ModelChoices(

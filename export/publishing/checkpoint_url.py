@@ -23,7 +23,10 @@ def read_url(place: Path | str) -> tuple[str, str]:
     """Return the address of `URL#sha256=…` and the hash; raises `RequestError` for one without it."""
     matched = URL.fullmatch(str(place))
     assert matched is not None, "asked only of addresses"
-    parts = urlsplit(f"{matched[1].lower()}://{matched[2]}")
+    try:
+        parts = urlsplit(f"{matched[1].lower()}://{matched[2]}")
+    except ValueError as error:
+        raise RequestError(f"--checkpoint {place} is no address: {error}", hint=f"write {FORM}") from error
     if "@" in parts.netloc:
         raise RequestError("--checkpoint: its address has a user name or password in it", hint=f"write {FORM}")
     url = parts._replace(fragment="").geturl()

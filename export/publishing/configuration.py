@@ -62,9 +62,11 @@ def find_configuration(named: Path | None) -> Configuration:
         state = "is a folder" if path.is_dir() else "does not exist"
         raise RequestError(f"--config {path} {state}", hint=f"name the file itself, {CONFIG} for instance")
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise RequestError(f"{path} is not UTF-8: {error.reason}", hint="save it as UTF-8") from error
+    except RecursionError as error:
+        raise RequestError(f"{path} is not TOML: its values are nested too deeply", hint="write it again") from error
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"{path} is not TOML: {error}", hint="texts stand in quotes, lists in brackets") from error
     tables = {name: values.pop(name) for name in TABLES if name in values}

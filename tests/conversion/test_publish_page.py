@@ -174,6 +174,15 @@ def test_without_a_remote_the_steps_that_remain_are_said(desk: Path, capsys: pyt
     assert "Three steps remain" in said and "Settings → Pages" in said and "  3. " in said
     with pytest.raises(RequestError, match="no git remote called origin"):
         main(["--push"])
+    with pytest.raises(RequestError, match="no git remote called orgin"):
+        main(["--remote", "orgin"])
+
+
+def test_settings_that_git_does_not_read_are_not_taken_for_none(desk: Path) -> None:
+    git(desk, "init", "--quiet")
+    (desk / ".git/config").write_text("[core")
+    with pytest.raises(RequestError, match="git does not read the repository"), temporary_git(desk):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -196,6 +205,9 @@ def test_credentials_are_never_told(desk: Path, capsys: pytest.CaptureFixture[st
     with temporary_git(desk) as store, pytest.raises(ExportError, match="git ls-remote failed") as failed:
         read_branch(store, "http://jane:s3cret@127.0.0.1:9/page.git", "gh-pages")
     assert "s3cret" not in str(failed.value) and "jane" not in str(failed.value)
+    with temporary_git(desk) as store, pytest.raises(ExportError) as failed:
+        read_branch(store, "http://127.0.0.1:9/page.git?private_token=s3cret&x=1", "gh-pages")
+    assert "s3cret" not in str(failed.value)
     with pytest.raises(RequestError, match="no name of a branch"), temporary_git(desk) as store:
         read_branch(store, ADDRESS, "a b")
     for secret in ("ghp_0123456789abcdef", "github_pat_0123_abc", "Bearer abc.def"):

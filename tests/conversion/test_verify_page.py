@@ -119,6 +119,22 @@ def test_a_page_whose_records_contradict_each_other_is_found(copied: Path) -> No
     assert "index.html: its models" in {finding.subject for finding in differing(copied)}
 
 
+@pytest.mark.parametrize("data", ["{", "[]", '{"models": null}', '{"models": [{"name": []}]}', 9999 * "["])
+def test_a_page_whose_data_are_none_is_found(copied: Path, data: str) -> None:
+    (copied / "index.html").write_text(f'<script type="application/json" id="site-data">{data}</script>')
+    forge(copied, copied / "index.html")
+    assert "index.html: its models" in {finding.subject for finding in differing(copied)}
+
+
+@pytest.mark.parametrize(("path", "size"), [("a" * 5000, 1), ("index.html", 10**18), ("\x1b[31mred", 1)])
+def test_what_no_file_can_be_differs_and_tells_the_terminal_nothing(copied: Path, path: str, size: int) -> None:
+    manifest = json.loads((copied / MARKER).read_text())
+    manifest["files"].append({"path": path, "bytes": size, "sha256": "0" * 64})
+    (copied / MARKER).write_text(json.dumps(manifest))
+    lines = [finding.line() for finding in differing(copied)]
+    assert lines and "\x1b" not in "".join(lines)
+
+
 def test_files_that_the_manifest_does_not_list_are_told_not_trusted(copied: Path) -> None:
     (copied / "thesis.txt").write_text("")
     (copied / "CNAME").write_text("example.org\n")
@@ -138,6 +154,7 @@ def test_a_manifest_that_leads_out_of_the_page_is_refused(copied: Path, path: st
 
 
 def test_what_is_no_page_is_refused_with_a_way_on(tmp_path: Path) -> None:
+    url_of_nobody = "http://127.0.0.1:9"
     with pytest.raises(RequestError, match="neither a folder nor an address"):
         main([str(tmp_path / "none")])
     with pytest.raises(ArtifactError, match=f"has no {MARKER}"):
@@ -151,6 +168,20 @@ def test_what_is_no_page_is_refused_with_a_way_on(tmp_path: Path) -> None:
         main([url])
     with pytest.raises(ExportError, match="cannot be downloaded"):
         main([url])
+    for url in ("http://[x/", "http://.../", f"https://{'a' * 300}.org/"):
+        with pytest.raises(RequestError, match="is no address"):
+            main([url])
+    with pytest.raises(ExportError, match=r"gr%C3%B6sse/.* cannot be downloaded"):
+        main([f"{url_of_nobody}/grösse"])
+    with pytest.raises(RequestError, match="--labels without a model"):
+        main([str(tmp_path), "--labels", "labels.txt"])
+    (tmp_path / MARKER).write_text("<!doctype html><title>not found</title>")  # what some hosts answer with
+    with pytest.raises(ArtifactError, match=f"has no {MARKER}"):
+        main([str(tmp_path)])
+    (tmp_path / MARKER).write_text('{"generator"')
+    with pytest.raises(ArtifactError, match=f"{MARKER} of .* it is not JSON") as unread:
+        main([str(tmp_path)])
+    assert unread.value.hint
     with pytest.raises(RequestError, match="user name or password") as refused:
         main(["https://me:secret@example.org/"])
     assert "secret" not in str(refused.value)

@@ -1,6 +1,7 @@
 """A JSON file of settings whose fields are read with a type, so that what is wrong with one is said by its name."""
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from export.data.signatures import read_head, recognise
 
 MISSING: Any = object()
 SHOWN = 60  # characters of a value that a message shows
+MOST = 100_000  # of a width or a count; far more would take all memory before it could be compared with the weights
 
 
 def words(*texts: str) -> frozenset[str]:
@@ -49,17 +51,17 @@ class Config:
         shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
         return RequestError(f"{self.path}: {name} is {shown}; supported: {allowed}", hint=hint)
 
-    def whole(self, name: str, default: int) -> int:
-        """Return a whole number of at least 1."""
+    def whole(self, name: str, default: int, most: int = MOST) -> int:
+        """Return a whole number of 1 to `most`."""
         value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self.fault(name, "a whole number of at least 1")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise self.fault(name, f"a whole number of 1 to {most}")
         return value
 
     def number(self, name: str, default: float) -> float:
         """Return a number above 0."""
         value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             raise self.fault(name, "a number above 0")
         return value
 
@@ -70,11 +72,11 @@ class Config:
             raise self.fault(name, "true or false")
         return value
 
-    def wholes(self, name: str, default: Collection[int]) -> tuple[int, ...]:
-        """Return a list of whole numbers of at least 1."""
+    def wholes(self, name: str, default: Collection[int], most: int = MOST) -> tuple[int, ...]:
+        """Return a list of whole numbers of 1 to `most`."""
         value = self.values.get(name, list(default))
-        if not isinstance(value, list) or not value or not all(type(one) is int and one >= 1 for one in value):
-            raise self.fault(name, "a list of whole numbers of at least 1")
+        if not isinstance(value, list) or not value or not all(type(one) is int and 1 <= one <= most for one in value):
+            raise self.fault(name, f"a list of whole numbers of 1 to {most}")
         return tuple(value)
 
     def side(self, name: str, default: int) -> int:

@@ -57,6 +57,8 @@ def read_folder(path: Path, weights: Path | None = None, repository: str = "") -
     if not (path / CONFIG).is_file():
         raise _without_config(path)
     config = Config.read(path / CONFIG)
+    if (path / ADAPTER).is_file():  # transformers would load and apply it
+        raise adapter_error(f"{path} has an adapter that is not merged into the weights ({ADAPTER})")
     return ModelFolder(
         path=path,
         config=config,
@@ -66,12 +68,16 @@ def read_folder(path: Path, weights: Path | None = None, repository: str = "") -
     )
 
 
+def adapter_error(message: str) -> RequestError:
+    """Return the refusal of an adapter, which changes what a model computes and is not applied here."""
+    return RequestError(message, hint="merge it first: model.merge_and_unload().save_pretrained(FOLDER) in peft")
+
+
 def _without_config(path: Path) -> RequestError:
     names = sorted(one.name for one in path.iterdir())
     inner = sorted((one.parent for one in path.glob(f"*/{CONFIG}")), key=_natural)
     if ADAPTER in names:
-        hint = "merge it first: model.merge_and_unload().save_pretrained(FOLDER) in peft"
-        return RequestError(f"{path} is a LoRA adapter without its model", hint=hint)
+        return adapter_error(f"{path} is a LoRA adapter without its model")
     if inner:
         hint = f"pass the folder with the model: {inner[-1]}"
         return RequestError(

@@ -5,10 +5,12 @@ from typing import Any, get_args
 
 from export.core.errors import RequestError
 from export.core.records import CropMode, Interpolation, Preprocess
-from export.models.folder.config import Config
+from export.models.folder.config import Config, words
 
 WRAPPER = "timm_wrapper"  # model_type of timm's models in transformers
-BICUBIC = "bicubic"
+# Arguments of timm's that say where weights come from and what else to make of the model, not what it is.
+NOT_OF_IT = words("pretrained pretrained_cfg pretrained_cfg_overlay checkpoint_path cache_dir features_only scriptable")
+LARGEST_SIDE, MOST_CROPPED = 4096, 0.1
 
 
 def is_timm(config: Config) -> bool:
@@ -27,6 +29,8 @@ def arguments(config: Config) -> dict[str, Any]:
     given = config.get("model_args", {})
     if not isinstance(given, Mapping):
         raise config.fault("model_args", "an object")
+    if others := sorted(NOT_OF_IT & given.keys()):
+        raise config.fault("model_args", f"arguments of the architecture, without {', '.join(others)}")
     found: dict[str, Any] = dict(given)
     for holder in (config, pretrained_cfg(config)):
         classes = holder.get("num_classes")
@@ -46,20 +50,28 @@ def labels(config: Config) -> tuple[str, dict[str, str]] | None:
     own = pretrained_cfg(config)
     names = config.get("label_names", own.get("label_names"))
     described = config.get("label_descriptions", own.get("label_descriptions"))
-    described = described if isinstance(described, Mapping) else {}
-    if not isinstance(names, list) or not names:
+    if not names:
         return None
+    if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
+        raise _named_by(config, own, "label_names").fault("label_names", "a list of names")
+    if described is None:
+        described = {}
+    if not isinstance(described, Mapping) or not all(isinstance(text, str | int) for text in described.values()):
+        raise _named_by(config, own, "label_descriptions").fault("label_descriptions", "an object of texts by names")
     return "label_names", {str(index): str(described.get(name, name)) for index, name in enumerate(names)}
+
+
+def _named_by(config: Config, own: Config, name: str) -> Config:
+    return config if name in config.values else own
 
 
 def preprocessing(config: Config, default: Preprocess) -> Preprocess:
     """Return the preprocessing of validation, as timm has it; `default` is the architecture's own."""
     own = pretrained_cfg(config)
     size = own.get("test_input_size", own.get("input_size"))
-    crop = own.get("test_crop_pct", own.get("crop_pct", default.crop_pct))
     values = {
         "size": default.size if size is None else _side(own, size),
-        "crop_pct": float(crop),
+        "crop_pct": _crop(own, default.crop_pct),
         "crop_mode": _one_of(own, "crop_mode", get_args(CropMode), default.crop_mode),
         "interpolation": _one_of(own, "interpolation", get_args(Interpolation), default.interpolation),
         "mean": _three(own, "mean", default.mean),
@@ -69,9 +81,18 @@ def preprocessing(config: Config, default: Preprocess) -> Preprocess:
 
 
 def _side(own: Config, size: Any) -> int:
-    if not isinstance(size, list) or len(size) != 3 or size[1] != size[2] or size[0] not in (1, 3):
+    whole = isinstance(size, list) and len(size) == 3 and all(type(one) is int for one in size)
+    if not whole or size[1] != size[2] or size[0] not in (1, 3) or not 1 <= size[1] <= LARGEST_SIDE:
         raise own.fault("input_size", "[3, N, N]", hint="only square images in colours or grey are supported")
     return int(size[1])
+
+
+def _crop(own: Config, default: float) -> float:
+    name = "test_crop_pct" if "test_crop_pct" in own.values else "crop_pct"
+    value = own.number(name, default)
+    if not MOST_CROPPED <= value <= 1:
+        raise own.fault(name, f"a number of {MOST_CROPPED} to 1")
+    return float(value)
 
 
 def _one_of(own: Config, name: str, allowed: tuple[str, ...], default: str) -> Any:
@@ -85,8 +106,9 @@ def _one_of(own: Config, name: str, allowed: tuple[str, ...], default: str) -> A
 
 def _three(own: Config, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
     value = own.get(name, list(default))
-    if not isinstance(value, list) or len(value) not in (1, 3):
-        raise own.fault(name, "three numbers")
+    numbers = isinstance(value, list) and all(type(one) in (int, float) and abs(one) <= 1e6 for one in value)
+    if not numbers or len(value) not in (1, 3) or (name == "std" and min(value) <= 0):
+        raise own.fault(name, "three numbers" + (" above 0" if name == "std" else ""))
     return tuple(map(float, value)) * (3 // len(value))
 
 

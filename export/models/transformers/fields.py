@@ -20,6 +20,7 @@ ACTIVATIONS = {
 SWIN_EPS = 1e-5  # of the norms of Swin's embeddings and mergings, whatever layer_norm_eps says
 STAGES = 4  # of timm's ResNet
 EXPANSION = {"basic": 1, "bottleneck": 4}
+DEEPEST = 1000  # blocks; a model of far more could not be created
 STEM = 64  # channels of a ResNet's first convolution in timm
 
 # Fields that a configuration of any family may have, and that do not change what a trained model gives for an image.
@@ -59,7 +60,7 @@ def _encoder(config: Config, *, patch: int, eps: float) -> dict[str, Any]:
         "img_size": config.side("image_size", 224),
         "patch_size": config.side("patch_size", patch),
         "embed_dim": width,
-        "depth": config.whole("num_hidden_layers", 12),
+        "depth": config.whole("num_hidden_layers", 12, DEEPEST),
         "num_heads": heads,
         "qkv_bias": config.flag("qkv_bias", True),
         "norm_eps": config.number("layer_norm_eps", eps),
@@ -107,7 +108,7 @@ def swin(config: Config) -> dict[str, Any]:
     """Return the arguments of Swin Transformer."""
     config.only("use_absolute_embeddings", False)
     activation(config, supported=(GELU,))  # timm's has no other
-    depths, heads = config.wholes("depths", (2, 2, 6, 2)), config.wholes("num_heads", (3, 6, 12, 24))
+    depths, heads = config.wholes("depths", (2, 2, 6, 2), DEEPEST), config.wholes("num_heads", (3, 6, 12, 24))
     if len(heads) != len(depths):
         raise config.fault("num_heads", f"a list of {len(depths)}, as many as depths")
     eps = config.number("layer_norm_eps", SWIN_EPS)
@@ -147,14 +148,17 @@ def resnet(config: Config) -> dict[str, Any]:
     config.only("embedding_size", STEM)
     config.only("downsample_in_first_stage", False)
     config.only("downsample_in_bottleneck", False)
-    depths, widths = config.wholes("depths", (3, 4, 6, 3)), config.wholes("hidden_sizes", (256, 512, 1024, 2048))
+    depths, widths = (
+        config.wholes("depths", (3, 4, 6, 3), DEEPEST),
+        config.wholes("hidden_sizes", (256, 512, 1024, 2048)),
+    )
     expansion = EXPANSION[resnet_block(config)]
     if len(depths) != STAGES:
         raise config.fault("depths", f"a list of {STAGES}")
     if len(widths) != STAGES or any(width % expansion for width in widths):
         raise config.fault("hidden_sizes", f"a list of {STAGES} multiples of {expansion}")
     name = config.get("hidden_act", "relu")
-    if ACTIVATIONS.get(name) not in ("relu", "silu"):
+    if not isinstance(name, str) or ACTIVATIONS.get(name) not in ("relu", "silu"):
         raise config.fault("hidden_act", "relu, silu")
     arguments = {"layers": list(depths), "channels": [width // expansion for width in widths]}
     return arguments if name == "relu" else arguments | {"act_layer": ACTIVATIONS[name]}
@@ -163,6 +167,6 @@ def resnet(config: Config) -> dict[str, Any]:
 def resnet_block(config: Config) -> str:
     """Return the kind of a ResNet's blocks."""
     kind = config.get("layer_type", "bottleneck")
-    if kind not in EXPANSION:
+    if kind not in tuple(EXPANSION):
         raise config.fault("layer_type", ", ".join(EXPANSION))
     return str(kind)

@@ -14,13 +14,14 @@ from export.models.checkpoint.fit import SHOWN, compare_tensors, load_whole
 from export.models.checkpoint.load import COUNTERS, Loaded
 from export.models.checkpoint.shapes import grey_to_colour, input_channels
 from export.models.checkpoint.tensors import belongs_to_training, flatten
-from export.models.folder.files import ModelFolder
+from export.models.folder.files import ModelFolder, adapter_error
 from export.models.folder.tensors import read_parts
 from export.models.transformers.families import Head
 from export.models.transformers.fields import check_windows
 from export.models.transformers.processor import read_processor
 from export.models.transformers.tensors import interpolate_positions, move_class_position, rename, split_head
 from export.models.transformers.twin import Twin, find_twin, tell_unknown
+from export.models.undrawn import UndrawnWeights
 
 Tell = Callable[[str], None]
 MULTI_LABEL = "multi_label_classification"
@@ -55,13 +56,14 @@ def load_transformers(folder: ModelFolder, image_size: int | None, has_labels: b
     arguments = dict(twin.arguments)
     if "img_size" in arguments:
         arguments["img_size"] = image_size or preprocess.size
+        _check_patch(folder, arguments)
     if "window_size" in arguments:
         check_windows(folder.config, arguments)
     classes = 0 if twin.head == "none" else _check_classes(folder, twin, tensors, request)
     positions_from = _fit_twin(folder, twin, arguments, tensors, tell)
     grey = _turn_grey(folder, twin, tensors, tell)
     arguments["num_classes"] = classes
-    module = create(twin.timm_name, arguments)
+    module = _create(folder, twin, arguments)
     _load(folder, module, tensors)
     labels = ("id2label", twin.labels) if twin.labels and classes else None
     return Loaded(
@@ -81,6 +83,8 @@ def _read_tensors(folder: ModelFolder, twin: Twin, tell: Tell) -> dict[str, Tens
     renamed = rename(flatten(read_parts(folder.weights)), twin.family.names)
     dropped = [name for name in renamed.unknown if belongs_to_training(name)]
     unknown = [name for name in renamed.unknown if name not in dropped]
+    if any("lora_" in name for name in unknown):
+        raise adapter_error(f"{folder.weights[0]} has tensors of a LoRA adapter: {several(unknown, SHOWN)}")
     if not renamed.tensors or unknown:
         what = several(unknown, SHOWN) if unknown else "no tensors"
         raise RequestError(
@@ -131,6 +135,27 @@ def _preprocess(folder: ModelFolder, twin: Twin, request: _Request) -> Preproces
         f"{family.title} takes one size",
         hint=f"to interpolate its positions: --image-size {preprocess.size}; else correct preprocessor_config.json",
     )
+
+
+def _check_patch(folder: ModelFolder, arguments: dict[str, Any]) -> None:
+    size, patch = arguments["img_size"], arguments["patch_size"]
+    if size < patch:
+        raise RequestError(
+            f"{folder.config.path}: patches of {patch}×{patch} do not fit into images of {size}×{size}",
+            hint=f"pass --image-size with a multiple of {patch}, or correct patch_size",
+        )
+
+
+def _create(folder: ModelFolder, twin: Twin, arguments: dict[str, Any]) -> nn.Module:
+    """Return the twin, all of whose weights are to be loaded."""
+    try:
+        with UndrawnWeights():
+            return create(twin.timm_name, arguments)
+    except (RuntimeError, MemoryError) as error:  # of sizes that no memory holds
+        raise RequestError(
+            f"{folder.config.path}: a model of these sizes cannot be created: {' '.join(str(error).split())[:200]}",
+            hint="config.json and weights are of different models: copy both from the same place",
+        ) from error
 
 
 def _check_classes(folder: ModelFolder, twin: Twin, tensors: dict[str, Tensor], request: _Request) -> int:

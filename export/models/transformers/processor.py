@@ -17,6 +17,7 @@ BYTES = 255
 HALF = (0.5, 0.5, 0.5)
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LARGEST_SIDE, LARGEST_VALUE = 8192, 1e6  # of an image that is prepared, and of what its values are divided by
 WARPED_FROM = 384  # pixels from which a ConvNext processor brings both sides to size, without a crop
 
 
@@ -127,6 +128,8 @@ def _interpolation(config: Config, kind: Processor) -> Interpolation:
 def _normalisation(config: Config, kind: Processor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and std of values of 0 to 1, whatever factor the bytes are rescaled by."""
     factor = config.number("rescale_factor", 1 / BYTES) if config.flag("do_rescale", True) else 1.0
+    if not 1 / LARGEST_VALUE <= factor <= LARGEST_VALUE:
+        raise config.fault("rescale_factor", "1/255, or another number of 1e-6 to 1e6")
     scale = 1.0 if math.isclose(factor * BYTES, 1, rel_tol=1e-9) else 1 / (factor * BYTES)
     if not config.flag("do_normalize", True):
         return (0.0,) * 3, (scale,) * 3
@@ -140,7 +143,7 @@ def _normalisation(config: Config, kind: Processor) -> tuple[tuple[float, ...], 
 def _channels(config: Config, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
     value = config.get(name, list(default))
     values = value if isinstance(value, list) else [value]
-    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
+    numbers = all(type(one) in (int, float) and abs(one) <= LARGEST_VALUE for one in values)
     if not numbers or len(values) not in (1, 3):
         raise config.fault(name, "one number, or three for red, green and blue")
     return tuple(map(float, values)) * (3 // len(values))
@@ -168,7 +171,8 @@ def _geometry(config: Config, kind: str, size: int | None, tell: Callable[[str],
         return mode, scaled, scaled
     cropped = _square(config, "crop_size", defaults.crop_size or scaled)
     if cropped > scaled:
-        raise config.fault("crop_size", f"at most the size that images are brought to, {scaled}")
+        own = "" if config.get("crop_size") else f"its kind takes {cropped} where the file says nothing"
+        raise config.fault("crop_size", f"at most the size that images are brought to, {scaled}", hint=own)
     return mode, scaled, cropped
 
 
@@ -177,7 +181,10 @@ def _warped(config: Config, mode: CropMode, size: int) -> tuple[CropMode, int, i
         raise config.fault("size", "shortest_edge", hint="this kind of processor takes no other")
     if size >= WARPED_FROM:
         return "squash", size, size
-    return "center", int(size / config.number("crop_pct", 224 / 256)), size
+    crop = config.number("crop_pct", 224 / 256)
+    if crop > 1 or not _is_size(int(size / crop)):
+        raise config.fault("crop_pct", "a number above 0, at most 1, such as 0.875")
+    return "center", int(size / crop), size
 
 
 def _resized(config: Config, kind: Processor) -> tuple[CropMode, int]:
@@ -201,17 +208,17 @@ def _resized(config: Config, kind: Processor) -> tuple[CropMode, int]:
 def _square(config: Config, name: str, default: int) -> int:
     value = config.get(name, default)
     if isinstance(value, Mapping):
-        sides = {one for one in value.values() if one is not None}
-        value = sides.pop() if value.keys() <= {"height", "width", "shortest_edge"} and len(sides) == 1 else None
+        known = value.keys() <= {"height", "width", "shortest_edge"}
+        value = [one for one in value.values() if one is not None] if known else None
     if isinstance(value, list):
-        value = value[0] if len(set(value)) == 1 else None
+        value = value[0] if value and all(one == value[0] for one in value) else None
     if not _is_size(value):
         raise config.fault(name, "a number, or equal height and width", hint="only square images are supported")
     return int(value)
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_SIDE
 
 
 def crop_pct(cropped: int, scaled: int) -> float:

@@ -72,6 +72,8 @@ def _head(config: Config, family: Family) -> Head | None:
     named = config.get("architectures")
     if not named:
         return None
+    if not isinstance(named, list):
+        raise config.fault("architectures", f"a list of one of {', '.join(family.heads)}")
     found = next((family.heads[name] for name in named if name in family.heads), None)
     if found is None:
         custom = "; its code is its own (auto_map), and is not run" if config.get("auto_map") else ""
@@ -95,7 +97,7 @@ def read_labels(config: Config) -> tuple[dict[str, str], int]:
         return {}, config.whole("num_labels", 2)
     if isinstance(named, list):
         named = {str(index): label for index, label in enumerate(named)}
-    if not isinstance(named, dict) or not named:
+    if not isinstance(named, dict) or not named or not all(isinstance(one, str | int) for one in named.values()):
         raise config.fault("id2label", "an object with a name for every output")
     named = {str(key): str(value) for key, value in named.items()}
     missing = [str(index) for index in range(len(named)) if str(index) not in named]

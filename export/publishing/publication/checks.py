@@ -11,7 +11,7 @@ from export.page.manifest import MARKER, SiteManifest
 from export.publishing.limits import FILE_LIMIT, MONTHLY_TRAFFIC, SITE_LIMIT
 from export.publishing.verification.verify import Verified, summary
 
-NOT_STATED = re.compile(r"\s*(not stated.*|none|unknown|\?)?\s*", re.IGNORECASE)
+NOT_STATED = re.compile(r"\s*(not stated.*|none|unknown|other|\?)?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from export.core.errors import ExportError, RequestError
 
 CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/\s@]*@", re.IGNORECASE)
 TOKENS = re.compile(r"\b(gh[pousr]_\w+|github_pat_\w+|glpat-[\w-]+|(?:basic|bearer)\s+[\w+/=.-]+)", re.IGNORECASE)
+SECRETS = re.compile(r"(?P<name>[?&][\w-]*(token|secret|password|key|auth)[\w-]*=)[^&\s'\"]*", re.IGNORECASE)
 OF_A_REPOSITORY = re.compile(r"GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_|ALTERNATE_|COMMON_DIR|NAMESPACE|PREFIX|TRACE)")
 # What a site's bytes must not go through, whatever a person has set.
 UNCHANGED = ("core.autocrlf=false", "core.attributesFile=/dev/null", "core.excludesFile=/dev/null", "gc.auto=0")
@@ -19,7 +20,7 @@ UNCHANGED = ("core.autocrlf=false", "core.attributesFile=/dev/null", "core.exclu
 
 def redacted(text: str) -> str:
     """Return a text without user names, passwords and tokens in it."""
-    return TOKENS.sub("…", CREDENTIALS.sub(r"\g<scheme>", text))
+    return SECRETS.sub(r"\g<name>…", TOKENS.sub("…", CREDENTIALS.sub(r"\g<scheme>", text)))
 
 
 class Git:
@@ -71,12 +72,17 @@ def temporary_git(folder: Path) -> Iterator[Git]:
 
 
 def _own_config(folder: Path) -> Path | None:
-    """Return the settings of the repository that a folder is in, if it is in one."""
+    """Return the settings of the repository that a folder is in, if it is in one; raises `RequestError`."""
     found = subprocess.run(
         ["git", "rev-parse", "--path-format=absolute", "--git-path", "config"],
         cwd=folder,
         capture_output=True,
         text=True,
+        errors="replace",
+        env={**os.environ, "LC_ALL": "C"},
     )
+    said = redacted(found.stderr.strip())
+    if found.returncode != 0 and "not a git repository" not in said:
+        raise RequestError(f"git does not read the repository of {folder.absolute()}: {said}", hint="do as git says")
     path = Path(found.stdout.strip())
     return path if found.returncode == 0 and path.is_file() else None

@@ -56,9 +56,9 @@ def _to_branch(git: Git, request: PublishRequest) -> None:
     settings = request.settings
     address = remote_address(git, settings.remote)
     if not address:
-        if request.push:
+        if request.push or settings.remote != PublishSettings().remote:
             raise RequestError(
-                f"there is no git remote called {settings.remote} in {request.folder}",
+                f"there is no git remote called {settings.remote or repr('')} in {request.folder.absolute()}",
                 hint="git remote add origin ADDRESS, or pass the address with --remote",
             )
         for line in first_steps(request):

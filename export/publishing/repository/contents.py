@@ -14,6 +14,7 @@ from export.core.errors import RequestError
 from export.core.files import hash_file
 from export.core.paths import TEMPLATES
 from export.core.units import format_bytes
+from export.models.source import is_folder
 from export.page.samples import prepared_samples
 from export.pipeline.formats import FORMATS
 from export.pipeline.runtimes import AUTO, ENGINES, find_engines
@@ -34,6 +35,10 @@ FILES = {
     "README.md": "README.md",
     "gitignore": ".gitignore",
 }
+INNER = (
+    "note: {} is inside the git repository {}, from whose top folder alone GitHub runs workflows, and to whose remote "
+    "`vit-pages publish` would push; run `git init` in it, or move it elsewhere"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,7 @@ def write_repository(request: RepositoryRequest) -> Repository:
     _check(options)
     package = find_package(request.package, _extras(options))
     given = [value for value in options.values() if isinstance(value, Path) and not is_url(value)]
+    given += [Path(name) for name in options.get("model", []) if is_folder(name)]
     given += [package.wheel] if package.wheel else []
     with placing(request.folder, given) as staged:
         brought = {name: _brought(name, value, staged, request.folder) for name, value in options.items()}
@@ -120,6 +126,8 @@ def _extras(options: Mapping[str, Any]) -> list[str]:
 def _brought(name: str, value: Any, staged: Path, folder: Path) -> Any:
     if name == "recipe":
         return bring_recipes(value, staged)
+    if name == "model":
+        return [bring("checkpoint", Path(one), staged, folder) if is_folder(one) else one for one in value]
     return bring(name, value, staged, folder) if isinstance(value, Path) else value
 
 
@@ -194,6 +202,8 @@ def _pattern(name: str) -> str:
 
 def next_steps(repository: Repository) -> Sequence[str]:
     """Return what remains to be done, for the terminal."""
+    parents = repository.folder.absolute().parents
+    around = next((one for one in parents if (one / ".git").exists()), None)
     large = [
         f"{name} is above {format_bytes(FILE_LIMIT)}, which GitHub refuses: run `git lfs install` before `git add`; or "
         f'attach it to a release and write into {CONFIG}: checkpoint = "ADDRESS#sha256={sha256}"'
@@ -201,6 +211,7 @@ def next_steps(repository: Repository) -> Sequence[str]:
     ]
     return [
         *large,
+        *([INNER.format(repository.folder, around)] if around else []),
         f"next: cd {repository.folder}, then vit-pages build, vit-pages serve, and vit-pages publish; or push the "
         "folder to GitHub and choose Settings → Pages → Source: GitHub Actions",
     ]

@@ -54,9 +54,9 @@ def find_package(named: str | None, extras: Iterable[str]) -> Package:
 
 
 def _named(named: str, extras: str) -> Package:
-    if re.match(r"https?://", named):
+    if re.fullmatch(r"https?://[^/\s]\S*", named):
         return Package(f"{NAME}[{extras}] @ {named}")
-    if named.endswith(".whl"):
+    if named.endswith(".whl") and "://" not in named:
         path = Path(named)
         if not path.is_file() or not path.name.startswith("vit_pages-"):
             state = "is not a wheel of vit-pages" if path.is_file() else "does not exist"

@@ -54,6 +54,11 @@ def _files(folder: Path) -> list[Path]:
 
 def _refuse_foreign(target: Path, given: list[Path]) -> list[str]:
     """Return which files in the target are ours; raises `RequestError` when there are others."""
+    blocking = next((one for one in target.parents if one.exists()), target)
+    if not blocking.is_dir():
+        raise RequestError(f"{blocking} is a file", hint="name a folder below another one")
+    if target.is_symlink() and not target.exists():
+        raise RequestError(f"{target} is a link to what does not exist", hint="remove the link, or name another folder")
     if not target.exists():
         return []
     if not target.is_dir():

@@ -1,6 +1,5 @@
 """The files of a page against its manifest: each is there, of its size, and of its SHA-256."""
 
-import json
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -89,12 +88,15 @@ def _verify_page(manifest: SiteManifest, folder: Path, findings: Findings) -> No
     if matched is None:
         findings.add("index.html", False, "it carries no data for its scripts")
         return
-    data = json.loads(matched[1])
-    said = {
-        (model["name"], variant["id"], variant["sha256"], model["selftest"]["sha256"])
-        for model in data["models"]
-        for variant in model["variants"]
-    }
+    try:
+        said = {
+            (model["name"], variant["id"], variant["sha256"], model["selftest"]["sha256"])
+            for model in parse_json(matched[1])["models"]
+            for variant in model["variants"]
+        }
+    except (ArtifactError, KeyError, TypeError):
+        findings.add("index.html: its models", False, "its data for its scripts are not those of a page of this kind")
+        return
     wanted = {(model.name, one.id, one.sha256, model.selftest.sha256) for model, one in variants_of(manifest)}
     findings.add("index.html: its models", said == wanted, "" if said == wanted else f"they are not those of {MARKER}")
 

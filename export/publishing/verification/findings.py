@@ -1,9 +1,12 @@
 """What a verification found, item by item."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from export.core.console import printable
+
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # could tell a terminal anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,9 @@ class Finding:
     def line(self) -> str:
         """Return it for the terminal."""
         mark = {True: "ok    ", False: "DIFFERS", None: "not verified"}[self.ok]
-        return f"{mark} {printable(self.subject)}" + (f": {self.text}" if self.text else "")
+        subject = printable(self.subject).replace("\n", "\\n")
+        line = f"{mark} {subject}" + (f": {self.text}" if self.text else "")
+        return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", line)
 
 
 @dataclass(slots=True)

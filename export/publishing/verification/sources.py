@@ -16,6 +16,8 @@ from export.page.manifest import MARKER
 TIMEOUT_SECONDS, BLOCK = 30, 1 << 18
 MOST_MANIFEST_BYTES = 100_000_000
 NOT_FOUND = 404
+OF_A_PATH = "/%:@!$&'()*+,;=~"  # characters of an address that stay as they are
+EXAMPLE = "pass the folder of a built page, or its address: https://example.org/my-page/"
 
 
 class Source(Protocol):
@@ -39,10 +41,13 @@ class FolderSource:
     def read(self, path: str, limit: int) -> bytes | None:
         """Return a file's bytes; a link that leads out of the folder is no file of the page."""
         target = self.folder / path
-        if not target.is_file() or not target.resolve().is_relative_to(self.folder.resolve()):
+        try:
+            if not target.is_file() or not target.resolve().is_relative_to(self.folder.resolve()):
+                return None
+        except OSError:  # a path that no file system has
             return None
         with target.open("rb") as stream:
-            return stream.read(limit + 1)
+            return stream.read(min(limit, target.stat().st_size) + 1)
 
     def others(self, known: set[str]) -> list[str]:
         """Return the files of the folder that are not known."""
@@ -55,11 +60,16 @@ class WebSource:
     """A page at an address."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            host = parts.netloc.encode("idna").decode()
+        except ValueError as error:
+            raise RequestError(f"{printable(url)} is no address: {error}", hint=EXAMPLE) from error
         if "@" in parts.netloc:
             raise RequestError("the address has a user name or password in it", hint="leave it out")
         path = re.sub(r"[^/]+\.(html|json)$", "", parts.path)
-        self.title = parts._replace(path=path.rstrip("/") + "/", query="", fragment="").geturl()
+        path = quote(path.rstrip("/") + "/", safe=OF_A_PATH)
+        self.title = parts._replace(netloc=host, path=path, query="", fragment="").geturl()
 
     def read(self, path: str, limit: int) -> bytes | None:
         """Download a file; raises `ExportError` when the host cannot be reached or does not answer as it should."""
@@ -93,17 +103,17 @@ def open_source(place: str) -> Source:
     if folder.is_file() and folder.name == MARKER:
         folder = folder.parent
     if not folder.is_dir():
-        raise RequestError(
-            f"{printable(place)} is neither a folder nor an address",
-            hint="pass the folder of a built page, or its address: https://example.org/my-page/",
-        )
+        raise RequestError(f"{printable(place)} is neither a folder nor an address", hint=EXAMPLE)
     return FolderSource(folder)
 
 
 def read_marker(source: Source) -> bytes:
-    """Return the bytes of the page's manifest; raises `ArtifactError` where there is none."""
+    """Return the bytes of the page's manifest; raises `ArtifactError` where there is none.
+
+    Some hosts answer with a page of their own for what they do not have.
+    """
     text = source.read(MARKER, MOST_MANIFEST_BYTES)
-    if text is None or len(text) > MOST_MANIFEST_BYTES:
+    if text is None or len(text) > MOST_MANIFEST_BYTES or text.lstrip()[:1] == b"<":
         raise ArtifactError(
             f"{source.title} has no {MARKER}: it is not a page that ViT Pages made",
             hint="pass the address of the page itself, with its folder; or build one: python -m export.build",

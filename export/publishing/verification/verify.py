@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.core.console import say
+from export.core.errors import ArtifactError
 from export.models.request import ModelRequest
-from export.page.manifest import SiteManifest, read_site_manifest
+from export.page.manifest import MARKER, SiteManifest, read_site_manifest
 from export.publishing.verification.files import refuse_odd_paths, variants_of, verify_files, verify_records
 from export.publishing.verification.findings import Finding, Findings
 from export.publishing.verification.sources import open_source, read_marker
@@ -36,7 +37,12 @@ def verify_page(
     a page, `ExportError` when a host cannot be reached.
     """
     source = open_source(place)
-    manifest = read_site_manifest(read_marker(source))
+    marker = read_marker(source)
+    try:
+        manifest = read_site_manifest(marker)
+    except ArtifactError as error:
+        hint = error.hint or "build and publish the page again; somebody else's page is not to be trusted"
+        raise ArtifactError(f"{MARKER} of {source.title}: {error.message}", hint=hint) from error
     refuse_odd_paths(manifest)
     findings = Findings(tell)
     with tempfile.TemporaryDirectory(prefix="vit-pages-verify-") as scratch:

@@ -279,6 +279,10 @@ def test_the_card_states_the_licence(tmp_path: Path) -> None:
     assert quietly(folder)[0].licence == "cc-by-4.0"
     (folder / "README.md").write_text("---\nlicense: other\nlicense_name: 'My licence'\n---\n")
     assert quietly(folder)[0].licence == "My licence"
+    (folder / "README.md").write_text("---\nlicense:\n- mit  # mine\n- apache-2.0\ntags: [vision]\n---\n")
+    assert quietly(folder)[0].licence == "mit, apache-2.0"
+    (folder / "README.md").write_text("---\nlicense: other\n---\n")
+    assert quietly(folder)[0].licence == "not stated (own checkpoint)"
 
 
 @pytest.mark.parametrize(
@@ -358,6 +362,18 @@ def test_older_folders_of_timm_have_everything_beside_the_architecture(tmp_path:
         ({"label_names": ["a", "b"], "label_descriptions": None}, "names 2 classes, but the head has 3 outputs"),
         ({"pretrained_cfg": {"interpolation": "random"}}, 'interpolation is "random"'),
         ({"pretrained_cfg": {"input_size": [3, 160, 128]}}, "only square images"),
+        ({"pretrained_cfg": {"input_size": [3, "160", "160"]}}, "input_size is"),
+        ({"pretrained_cfg": {"mean": ["a", "b", "c"]}}, 'mean is ["a", "b", "c"]'),
+        ({"pretrained_cfg": {"mean": [float("inf")] * 3}}, "mean is [Infinity"),
+        ({"pretrained_cfg": {"std": [0, 0, 0]}}, "std is [0, 0, 0]; supported: three numbers above 0"),
+        ({"pretrained_cfg": {"crop_pct": "most"}}, 'crop_pct is "most"'),
+        ({"pretrained_cfg": {"crop_pct": -1}}, "crop_pct is -1"),
+        ({"pretrained_cfg": {"test_crop_pct": 5}}, "test_crop_pct is 5"),
+        ({"label_names": "fox"}, 'label_names is "fox"; supported: a list of names'),
+        ({"label_names": [["n1"], ["n2"], ["n3"]]}, "label_names is"),
+        ({"label_descriptions": ["fox"]}, "label_descriptions is"),
+        ({"model_args": {"depth": 2, "checkpoint_path": "other.pth"}}, "without checkpoint_path"),
+        ({"model_args": {"depth": 2, "pretrained": True}}, "without pretrained"),
     ],
 )
 def test_what_is_wrong_with_a_folder_of_timm_is_said(tmp_path: Path, config: dict[str, Any], words: str) -> None:

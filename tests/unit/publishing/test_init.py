@@ -161,6 +161,8 @@ def test_large_files_are_given_to_git_lfs_and_that_is_said(capsys: pytest.Captur
         (["--package", "none.whl"], ("none.whl does not exist",)),
         (["--recipe", "w9_rtn"], ("9 bits",)),
         (["--samples", "none"], ("none does not exist", "attribution.toml")),
+        (["--checkpoint", "https://[x/a.pth#sha256=12"], ("is no address", "#sha256=")),
+        (["--package", "https://example.org/a b.whl"], ("no requirement of vit-pages",)),
     ],
 )
 def test_what_no_build_could_use_is_refused_and_nothing_is_left(
@@ -195,3 +197,31 @@ def test_a_wheel_is_kept_beside_and_a_checkout_without_one_is_refused() -> None:
         with pytest.raises(RequestError, match="this is a checkout") as refused:
             find_package(None, ["quantize"])
         assert "make wheel" in refused.value.hint
+
+
+def test_a_place_that_cannot_be_a_folder_is_refused(folder: Path) -> None:
+    (folder / "file").write_text("mine")
+    (folder / "link").symlink_to("nowhere")
+    for place, words in (("file/page", "file is a file"), ("link", "link to what does not exist")):
+        with pytest.raises(RequestError, match=words) as refused:
+            main([place, "--model", "fashion", "--package", "vit-pages==0.1.0"])
+        assert refused.value.hint and sorted(path.name for path in folder.iterdir()) == ["file", "link"]
+
+
+def test_inside_another_repository_it_says_what_that_means(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / ".git").mkdir()
+    init()
+    said = capsys.readouterr().out
+    assert f"inside the git repository {folder}" in said and "git init" in said
+
+
+def test_folders_of_several_models_are_brought(folder: Path) -> None:
+    config = '{"model_type": "vit", "architectures": ["ViTModel"]}'
+    for name in ("one", "two"):
+        (folder / "weights" / name).mkdir(parents=True)
+        (folder / "weights" / name / "config.json").write_text(config)
+        (folder / "weights" / name / "model.safetensors").write_bytes(b"weights")
+    options = ["--model", "weights/one", "--model", "weights/two", "--package", "vit-pages==0.1.0"]
+    main(["page", *options])
+    assert 'model = ["model/one", "model/two"]' in Path("page/vit-pages.toml").read_text()
+    assert {"model/one/config.json", "model/two/model.safetensors"} <= set(files())
