@@ -292,7 +292,9 @@ CAPABILITIES = (
         ),
         "float 81.43; all in int8 0; residual additions in float 78.49; two sensitive layers too 80.94",
     ),
-    Capability(31, ("R4",), "Sensitivity: one layer quantized at a time, resumable", (ANALYZE,), "a list of accuracies"),
+    Capability(
+        31, ("R4",), "Sensitivity: one layer quantized at a time, resumable", (ANALYZE,), "a list of accuracies"
+    ),
     Capability(
         32,
         ("R4",),
