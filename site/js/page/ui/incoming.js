@@ -55,7 +55,9 @@ function restNotices(files, folders, used, how) {
     notices.push(`${files} files were ${how}: “${used}” was taken, ${others}. ${ONE_BY_ONE}`);
   }
   if (folders > 0)
-    notices.push(`${folders === 1 ? 'A folder was' : `${folders} folders were`} ${how} too, and not used; “${used}” was taken.`);
+    notices.push(
+      `${folders === 1 ? 'A folder was' : `${folders} folders were`} ${how} too, and not used; “${used}” was taken.`,
+    );
   return notices;
 }
 

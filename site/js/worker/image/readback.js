@@ -14,6 +14,9 @@ const SIDE = 128;
 /** No canvas is so small that a browser cannot hold it; one with a longer side comes back empty in some. */
 const SURE_SIDE = 8192;
 
+const ALTERS = 'This browser alters pictures before this page can read them:';
+const NONE = 'A prediction would be about another image, so there is none.';
+
 /**
  * Return the pixels of an image file as RGBA, not turned.
  *
@@ -70,11 +73,7 @@ function requireKnownRows(data, known) {
   const [width, height] = [known.width, data.length / size - 2];
   if (Math.max(width, height) > SURE_SIDE && rows.every((row) => row.every((value) => value === 0)))
     throw new VitError('image_too_large', `This browser cannot draw a picture of ${width}×${height} pixels.`);
-  throw new VitError(
-    'altered_pictures',
-    'This browser altered this picture before this page could read it: known pixels beside it came back different. A ' +
-      'prediction would be about another image, so there is none.',
-  );
+  throw new VitError('altered_pictures', `${ALTERS} known pixels beside the picture came back different. ${NONE}`);
 }
 
 /** @param {Uint8Array<ArrayBuffer>} bytes @param {string} type @returns {Promise<ImageBitmap>} */
@@ -117,8 +116,7 @@ async function checkReadback() {
   if (altered === 0) return;
   throw new VitError(
     'altered_pictures',
-    `This browser alters pictures before this page can read them: of ${SIDE * SIDE} known pixels, ${altered} came back ` +
-      'different. A prediction would be about another image, so there is none.',
+    `${ALTERS} of ${SIDE * SIDE} known pixels, ${altered} came back different. ${NONE}`,
   );
 }
 
