@@ -43,6 +43,12 @@
       function (response) {
         var type = response.headers.get('content-type') || '';
         if (response.ok && type.indexOf('html') < 0) return fail(unknown, again, true);
+        if (!response.ok && response.status !== 404 && response.status !== 410)
+          return fail(
+            'The server returned status ' + response.status + ' for a script of this page.',
+            'Reload the page in a minute.',
+            true
+          );
         fail(
           'This is an earlier version of the page, whose scripts are no longer on the server.',
           'Reload the page. If this message comes back, the site was published incompletely.',

@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -73,3 +74,30 @@ def gif_on_screen(screen: tuple[int, int], frame: tuple[int, int, int, int]) -> 
     described = bytes(data).index(b"\x2c", 13 + 3 * (2 << (data[10] & 7)))
     data[described + 1 : described + 5] = struct.pack("<HH", left, top)
     return bytes(data)
+
+
+def plain_png(depth: int, colour: int, rows: NDArray[np.generic], *others: tuple[bytes, bytes]) -> bytes:
+    """Return a PNG of packed rows `[H, ...]` in big-endian order; `others` are its chunks before them."""
+    width = rows.shape[1] * rows.dtype.itemsize * 8 // depth // {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    return SIGNATURE + b"".join(
+        chunk(kind, data) for kind, data in [(b"IHDR", header), *others, (b"IDAT", data), (b"IEND", b"")]
+    )
+
+
+def oddly_coloured() -> dict[str, bytes]:
+    """Return PNG files whose transparent colours, palettes and chunks Pillow alone would read otherwise."""
+    rng = np.random.default_rng(0)
+    packed = rng.integers(0, 256, (43, 8), np.uint8)
+    deep = (rng.integers(0, 4, (43, 61)) * 256 + 7).astype(">u2")
+    key = (b"tRNS", b"\0\1")
+    whole = encoded(picture(), "PNG")
+    text = chunk(b"tEXt", b"Comment\0words")
+    return {
+        **{f"transparent grey of {depth} bits": plain_png(depth, 0, packed, key) for depth in (1, 2, 4, 8)},
+        "transparent grey of 16 bits": plain_png(16, 0, deep, (b"tRNS", b"\1\7")),
+        "short palette": plain_png(4, 3, packed, (b"PLTE", rng.bytes(18))),
+        "short transparent palette": plain_png(4, 3, packed, (b"PLTE", rng.bytes(48)), (b"tRNS", b"\x40\0")),
+        "a chunk with a wrong checksum": whole[:33] + text[:-1] + bytes([text[-1] ^ 1]) + whole[33:],
+    }

@@ -14,9 +14,10 @@ from PIL.GifImagePlugin import GifImageFile
 from export.core.errors import RequestError
 from export.core.records import CropRounding, Preprocess
 from export.data.decoding.orientation import turn
+from export.data.decoding.png import SIGNATURE
 from export.data.decoding.rewrite import PlainFile, fill_missing, rewrite
 from export.data.decoding.size import MAX_PIXELS, check_size
-from export.data.signatures import recognise
+from export.data.signatures import AGAIN, recognise
 
 # What browsers show, and the lossless formats data sets come in; nothing that is drawn by another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "TIFF", "PPM", "JPEG2000")
@@ -29,6 +30,7 @@ FILTERS = {
     "hamming": Image.Resampling.HAMMING,
     "lanczos": Image.Resampling.LANCZOS,
 }
+BEGINNINGS = (b"\xff\xd8\xff", SIGNATURE, b"GIF87a", b"GIF89a")
 WHITE = (255, 255, 255, 255)
 
 
@@ -45,7 +47,7 @@ def read_image(
     name = name or (str(source) if isinstance(source, Path) else "the image")
     data = source.read_bytes() if isinstance(source, Path) else source
     if not data:
-        raise RequestError(f"{name} is empty (0 bytes)", hint="copy or download it again")
+        raise RequestError(f"{name} is empty (0 bytes)", hint=AGAIN)
     try:
         plain = rewrite(data, name)
         with warnings.catch_warnings():
@@ -63,12 +65,14 @@ def read_image(
         ) from error
     except UnidentifiedImageError as error:
         kind = recognise(data)
+        if data.startswith(BEGINNINGS):
+            raise RequestError(f"{name} is truncated or damaged: it only begins as an image", hint=AGAIN) from error
         raise RequestError(
             f"{name} is not an image in a supported format" + (f", but {kind.title}" if kind else ""),
             hint=kind.hint if kind else f"supported: {', '.join(FORMATS)}",
         ) from error
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
-        raise RequestError(f"{name} is truncated or damaged: {error}", hint="copy or download it again") from error
+        raise RequestError(f"{name} is truncated or damaged: {error}", hint=AGAIN) from error
     if plain.truncated:
         missing = fill_missing(pixels, plain, name) if has_grey else 0
         tell(f"the last {missing} rows are missing and grey" if missing else "the end mark is missing")
@@ -105,7 +109,9 @@ def _avif_orientation(image: Image.Image) -> int:
 
 def _to_rgb(name: str, image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        values = np.asarray(image)
+        grey = np.where(values == image.info.get("transparency", -1), WHITE[0], values >> 8)
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.mode == "I":  # how some formats hand over 16 bits
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:

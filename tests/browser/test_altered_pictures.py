@@ -18,6 +18,13 @@ ALTERED = {
     "transparent black": "data.fill(0)",
     "low bits of some pixels": "for (let at = 0; at < data.length; at += 4 * 97) data[at] ^= 1",
     "one channel, sparsely": "for (let at = 2; at < data.length; at += 4 * 4001) data[at] ^= 1",
+    "only alpha": "for (let at = 3; at < data.length; at += 4) data[at] = 254",
+    "one row": "data.fill(7, 4 * image.width * 40, 4 * image.width * 41)",
+}
+AFTER_THE_FIRST = "if ((globalThis.reads = (globalThis.reads ?? 0) + 1) > 1) {{ {} }}"
+LATER = {
+    f"later: {how}": AFTER_THE_FIRST.format(ALTERED[how])
+    for how in ("random bytes", "transparent black", "low bits of some pixels", "only alpha")
 }
 PATCH = """
 const readBack = OffscreenCanvasRenderingContext2D.prototype.getImageData;
@@ -37,7 +44,7 @@ def altering(page: Page, site_url: str, request: pytest.FixtureRequest) -> Page:
 
     def answer(route: Route) -> None:
         script = route.fetch()
-        route.fulfill(response=script, body=PATCH % ALTERED[request.param] + script.text())
+        route.fulfill(response=script, body=PATCH % (ALTERED | LATER)[request.param] + script.text())
 
     page.context.route(re.compile(r"/assets/worker\..*\.js$"), answer)
     page.goto(f"{site_url}#variant=u8-tfjs&backend=wasm")
@@ -67,6 +74,14 @@ def test_once_it_is_allowed_the_same_picture_is_classified(altering: Page) -> No
     altering.evaluate("new BroadcastChannel('allow').postMessage('')")
     altering.get_by_role("button", name="Try again").click()
     expect(altering.locator("#state")).to_contain_text("Most likely: Bag")
+
+
+@pytest.mark.parametrize("altering", LATER, indirect=True)
+def test_browser_that_begins_to_alter_pictures_later_gets_no_answer(altering: Page) -> None:
+    altering.get_by_role("button", name="Sample: Bag").click()
+    expect(altering.locator("#state")).to_contain_text("went wrong")
+    expect(altering.get_by_role("alert")).to_contain_text(re.compile("alters pictures.*beside the picture"))
+    expect(altering.locator("#ranking .share")).to_have_text([""] * 5)
 
 
 WRAPPED = """

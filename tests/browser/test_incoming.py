@@ -49,7 +49,7 @@ def test_several_files_are_counted_and_the_first_image_is_used(opened: Page) -> 
         expect(opened.get_by_role("img", name=f"Your image: {title}")).to_be_visible()
         expect(opened.locator("#state")).to_contain_text("Most likely: Bag")
         done = "dropped" if how == "drop" else "pasted"
-        expect(opened.locator("#notices")).to_contain_text(f"3 files were {done}: “bag.png” was used, the other 2")
+        expect(opened.locator("#notices")).to_contain_text(f"3 files were {done}: “bag.png” was taken, the other 2")
     hand_over(opened, "drop", ("bag.png", "image/png", image))
     expect(opened.locator("#notices")).to_be_hidden()
 
@@ -57,7 +57,15 @@ def test_several_files_are_counted_and_the_first_image_is_used(opened: Page) -> 
 def test_notice_of_the_rest_stays_where_the_first_file_is_refused(opened: Page) -> None:
     hand_over(opened, "drop", ("a.png", "image/png", b"words"), ("b.png", "image/png", SAMPLE.read_bytes()))
     expect(opened.get_by_role("alert")).to_contain_text("not an image")
-    expect(opened.locator("#notices")).to_contain_text("2 files were dropped: “a.png” was used, the other one was not")
+    expect(opened.locator("#notices")).to_contain_text("2 files were dropped: “a.png” was taken, the other one was not")
+
+
+def test_image_that_can_be_read_is_preferred(opened: Page) -> None:
+    drawing = ("a.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    empty = ("b.png", "image/png", b"")
+    hand_over(opened, "drop", drawing, empty, ("c.png", "image/png", SAMPLE.read_bytes()))
+    expect(opened.locator("#state")).to_contain_text("Most likely: Bag")
+    expect(opened.locator("#notices")).to_contain_text("3 files were dropped: “c.png” was taken, the other 2 were not")
 
 
 def test_folder_is_named_and_not_called_a_bug(opened: Page, tmp_path: Path) -> None:
@@ -69,7 +77,7 @@ def test_folder_is_named_and_not_called_a_bug(opened: Page, tmp_path: Path) -> N
     expect(alert).to_contain_text("choose an image in it")
     drop_paths(opened, folder, SAMPLE)
     expect(opened.locator("#state")).to_contain_text("Most likely: Bag")
-    expect(opened.locator("#notices")).to_contain_text("A folder was dropped too, and not used")
+    expect(opened.locator("#notices")).to_contain_text("A folder was dropped too, and not used; “bag-30.png” was taken")
 
 
 def test_file_that_is_gone_or_changed_is_to_be_chosen_again(opened: Page, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from damaged_pictures import apng_with_stand_in, encoded, gif_on_screen, picture, turned
+from damaged_pictures import apng_with_stand_in, encoded, gif_on_screen, oddly_coloured, picture, turned
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -67,6 +67,7 @@ REWRITTEN = {
     "png cut short": encoded(WIDE, "PNG")[:-4000],
     "palette png cut short": encoded(WIDE.convert("P"), "PNG")[:-1000],
     "turned png cut short": turned("PNG", 6)[:-400],
+    **oddly_coloured(),
 }
 CLOSE = {
     "alpha png": encoded(picture(mode="RGBA"), "PNG"),
@@ -172,6 +173,8 @@ def test_files_that_cannot_be_used_say_why_and_the_next_one_works(opened: Page) 
         (b"<!doctype html><title>saved page</title>", "web page"),
         (whole[: len(whole) // 2], "is truncated"),
         (huge(), "100 megapixels"),
+        (encoded(Image.new("1", (65_536, 2)), "PNG"), "65536×2 pixels; at most 65,000 a side"),
+        (encoded(Image.new("1", (1, 70_000)), "PNG"), "at most 65,000 a side"),
     ):
         choose(opened, data)
         expect(opened.get_by_role("alert")).to_contain_text(message)

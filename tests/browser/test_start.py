@@ -92,6 +92,25 @@ def test_script_that_a_lost_connection_takes_is_another_matter(page: Page, troub
     expect(page.locator("#state")).to_contain_text("Ready")
 
 
+def test_host_that_refuses_a_script_for_now_is_no_earlier_version(
+    page: Page, troubles: Troubles, site_url: str
+) -> None:
+    troubles.expect("429")
+    page.route(re.compile(r"/assets/main\..*\.js$"), lambda route: route.fulfill(status=429))
+    page.goto(site_url)
+    expect(page.get_by_role("alert")).to_contain_text("status 429 for a script of this page")
+    expect(page.get_by_role("button", name="Reload the page")).to_be_visible()
+
+
+def test_engine_that_is_gone_may_be_an_update(page: Page, troubles: Troubles, site_url: str) -> None:
+    troubles.expect("404")
+    page.context.route(re.compile(r"/assets/.*\.wasm$"), lambda route: route.fulfill(status=404))
+    page.goto(f"{site_url}#variant=u8-tfjs&backend=wasm")
+    load(page)
+    expect(page.get_by_role("alert")).to_contain_text(re.compile("404.*Reload the page: the site may just", re.S))
+    expect(page.get_by_role("button", name="Reload the page")).to_be_visible()
+
+
 def test_script_that_fails_says_so(page: Page, troubles: Troubles, site_url: str) -> None:
     troubles.expect("uncaught")
     broken = "class Page { #a = ; }"

@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -13,10 +13,19 @@ ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk; the last one of a file that ends early has only the data that is there."""
+    """A chunk; the last one of a file that ends early has only the data that is there.
+
+    `sound` says whether its checksum is right.
+    """
 
     kind: bytes
     data: bytes
+    sound: bool = True
+
+    @property
+    def ancillary(self) -> bool:
+        """Whether a decoder may pass it over."""
+        return bool(self.kind[0] & 0x20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +45,13 @@ def read_chunks(data: bytes) -> tuple[list[Chunk], bool]:
     at = len(SIGNATURE)
     while at + 8 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
-        chunks.append(Chunk(data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
-        at += 12 + length
+        chunk = Chunk(data[at + 4 : at + 8], data[at + 8 : at + 8 + length])
+        end = at + 8 + length
+        if chunk.ancillary and end + 4 <= len(data):  # the others are the decoder's to judge
+            right = zlib.crc32(data[at + 4 : end]).to_bytes(4, "big") == data[end : end + 4]
+            chunk = replace(chunk, sound=right)
+        chunks.append(chunk)
+        at = end + 4
         if chunks[-1].kind == b"IEND":
             return chunks, at > len(data)
     return chunks, True

@@ -2,6 +2,7 @@
 
 EXIF orientation is found, to be applied to the pixels. A JPEG or PNG file that ends early is ended properly, and
 rows that are missing are grey. Of an animated PNG the first frame is taken, also where another image stands in for it.
+Colours that Pillow would read otherwise than browsers do are stored so that it does not.
 """
 
 import zlib
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.core.errors import RequestError
+from export.data.decoding.colours import plain_colours
 from export.data.decoding.orientation import find_orientation
 from export.data.decoding.png import (
     SIGNATURE,
@@ -90,11 +92,13 @@ def _plain_png(data: bytes, orientation: int, name: str) -> PlainFile:
     chunks, truncated = read_chunks(data)
     if not (chunks and chunks[0].kind == b"IHDR" and len(chunks[0].data) == 13):
         return PlainFile(data=data)
+    plain = plain_colours(chunks, name)
+    changed, chunks = plain != chunks, plain
     header, rows = chunks[0].data, None
     size = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
     check_size(name, *size)
     frame = hidden_frame(chunks, size)
-    if not (frame or truncated):
+    if not (frame or truncated or changed):
         return PlainFile(data=data, orientation=orientation)
     kept = [chunk for chunk in chunks[1:] if chunk.kind not in DROPPED]
     stream = b"".join(frame.parts if frame else (chunk.data for chunk in chunks if chunk.kind == b"IDAT"))

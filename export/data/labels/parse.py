@@ -1,6 +1,7 @@
 """What people write into a file of labels: lines, numbered lines, JSON, YAML, or a Python dict or list as text."""
 
 import ast
+import csv
 import json
 import re
 from collections.abc import Sequence
@@ -32,8 +33,12 @@ NUMBER = r"""[\[("'#]?(?:(?:class|label|index|idx|id)[ _])?(?P<number>\d+)["']?"
 NUMBER_FIRST = re.compile(rf"{NUMBER}{SEPARATOR}(?P<name>.*\S)", re.IGNORECASE)
 NUMBER_LAST = re.compile(r"(?P<name>.*\S)\s*(?:[-=]>|→|[:;,=|\t(\[])\s*(?P<number>\d+)[)\]]?,?")
 NUMBER_LAST_APART = re.compile(r"(?P<name>.*\S)\s+(?P<number>\d+)")
+# What sets numbers apart, but may also be part of names: 2-door, 24/7. Only a complete index tells.
+NUMBER_FIRST_TIGHT = re.compile(r"(?P<number>\d+)(?:\s*[-–—_/~：．、]\s*|\.0+(?:\s+|\s*[,;:]\s*))(?P<name>[^\W\d_].*)")
 QUOTED = re.compile(r"""(?P<quote>['"])(?P<name>(?:(?!(?P=quote)).)*)(?P=quote),?""")
 BRACKETED = re.compile(r"[\[{][^\[\]{}'\",:]+[\]}].*")  # a line such as [unused], or [0] cat
+# Lines with numbers, and whether those can also be part of the names.
+LINES = ((NUMBER_FIRST, False), (NUMBER_LAST, False), (NUMBER_LAST_APART, True), (NUMBER_FIRST_TIGHT, True))
 # What lines of names may have around them, if all of them have it.
 ORNAMENTS = (
     (QUOTED, "quotation marks"),
@@ -195,8 +200,11 @@ def _from_lines(lines: Sequence[str], outputs: int) -> Parsed:
             if len(names) == outputs:
                 listed = _from_lines(names, outputs)
                 return Parsed(listed.values, ("note: labels are read from a single line", *listed.notes))
+    table = _from_table(lines) if len(lines) == outputs + 1 else None
+    if table is not None:
+        return table
     headed = len(lines) == outputs + 1 and len(lines) > 2  # perhaps, as in index,name
-    for pattern, optional in ((NUMBER_FIRST, False), (NUMBER_LAST, False), (NUMBER_LAST_APART, True)):
+    for pattern, optional in LINES:
         for body in (lines, lines[1:]) if headed else (lines,):
             parsed = _from_numbered_lines(body, pattern, optional=optional)
             if parsed is not None:
@@ -205,7 +213,33 @@ def _from_lines(lines: Sequence[str], outputs: int) -> Parsed:
         matched = [found["name"].strip() for line in lines if (found := pattern.fullmatch(line))]
         if lines and len(matched) == len(lines):
             return Parsed(matched, (f"note: labels are read without their {title}",))
+    if len(lines) > 2 and all(line.endswith((",", ";")) for line in lines[:-1]):
+        bare = [line.removesuffix(lines[0][-1]).strip() for line in lines]
+        return Parsed(bare, ("note: labels are read without the signs at their ends",))
     return Parsed(list(lines))
+
+
+def _from_table(lines: Sequence[str]) -> Parsed | None:
+    """Read lines of three columns or more whose first one names the columns; None where it does not.
+
+    Two columns need no names to be understood.
+    """
+    for sign in (",", ";", "\t"):
+        head, *rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=sign)]
+        if len(head) < 3 or any(len(row) != len(head) for row in rows):
+            continue
+        columns = dict(zip([title.casefold() for title in head], map(list, zip(*rows, strict=True)), strict=False))
+        numbered = {title: cells for title, cells in columns.items() if all(map(_is_index, cells))}
+        name = next((title for title in (*NAME_KEYS, "class") if title in columns.keys() - numbered.keys()), None)
+        if name is None:
+            continue
+        note = f"note: using the labels in the column {name!r}"
+        index = next((title for title in (*ID_KEYS, "label", "class") if title in numbered), None)
+        if index is None:
+            return Parsed(columns[name], (note,))
+        parsed = _in_order(list(zip(map(int, numbered[index]), columns[name], strict=True)), said=True)
+        return Parsed(parsed.values, (note, *parsed.notes))
+    return None
 
 
 def _from_numbered_lines(lines: Sequence[str], pattern: re.Pattern[str], *, optional: bool) -> Parsed | None:

@@ -7,6 +7,7 @@ import pathlib
 import re
 import tarfile
 import uuid
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,12 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 def _read_pickle(path: Path) -> Any:
     safe: list[Any] = [(kind, name) for name, kind in READ.items()]
     try:
-        with torch.serialization.safe_globals(safe), path.open("rb") as stream:  # of a path, torch judges the suffix
+        with (
+            torch.serialization.safe_globals(safe),
+            path.open("rb") as stream,  # of a path, torch judges the suffix
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # how long sparse tensors take, for instance
             return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises some eight kinds for what is not a checkpoint
         code = _code_in(path, error)

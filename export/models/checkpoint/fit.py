@@ -79,7 +79,13 @@ def translated(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Te
 
 
 def load_whole(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Load tensors that fit; raises `RequestError` naming those with values that are not finite."""
+    """Load tensors that fit; raises `RequestError` naming those without values, or with some that are not finite."""
+    hollow = [name for name, value in tensors.items() if value.is_meta]
+    if hollow:
+        raise RequestError(
+            f"{path} has no values for {len(hollow)} tensors, which were on the meta device: {several(hollow, SHOWN)}",
+            hint="load the weights into the model before saving it",
+        )
     broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise RequestError(

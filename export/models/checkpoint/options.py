@@ -1,16 +1,29 @@
 """What a checkpoint says besides its weights: the architecture, the preprocessing it was trained with, the labels."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
 from export.core.records import Interpolation
 
 # Where trainers keep their options: timm, DeiT, Lightning, Hydra …
-PLACES = ("args", "hyper_parameters", "hparams", "config", "cfg", "opt", "options", "pretrained_cfg", "__metadata__")
+PLACES = (
+    "args",
+    "hyper_parameters",
+    "hparams",
+    "config",
+    "cfg",
+    "opt",
+    "options",
+    "pretrained_cfg",
+    "meta",
+    "__metadata__",
+)
 ARCHITECTURES = ("arch", "architecture", "model_name", "model")
-CLASSES = ("class_to_idx", "idx_to_class", "id2label", "class_names", "classes", "label_names", "labels")
+CLASSES = ("class_to_idx", "idx_to_class", "id2label", "class_names", "classes", "label_names", "labels", "CLASSES")
 OF_FILES = ("pretrained", "checkpoint", "cache")  # beginnings of arguments that are not the architecture's
+NUMBERS = re.compile(r"[(\[]?\s*\d*\.?\d+(?:[\s,;]+\d*\.?\d+)*\s*[)\]]?")  # 0.5, 0.5, 0.5 as text
 NAMES: dict[str, tuple[str, ...]] = {
     "mean": ("mean", "image_mean", "img_mean", "norm_mean"),
     "std": ("std", "image_std", "img_std", "norm_std"),
@@ -105,6 +118,8 @@ def _parsed(value: Any) -> Any:
 def _understood(option: str, value: Any) -> Any:
     value = _parsed(value)
     value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, str) and NUMBERS.fullmatch(value.strip()):
+        value = [float(one) for one in re.findall(r"[\d.]+", value)]
     if option == "interpolation":
         name = str(value).lower().rpartition(".")[2]
         return name if name in get_args(Interpolation) else None

@@ -23,6 +23,12 @@ TRAINING = re.compile(
     r"|best_\w+|class_weights?|pos_weight|history|(\w+_)?teacher|queue\w*|mixup\w*|\w*rng\w*|decoder_\w+|mask_token"
     r")(\.|$)"
 )
+# Values beside the weights that have the same names, and earlier ones: never taken where there are others.
+BESIDE = re.compile(
+    r"(^|[._])(grads?|gradients?|exp_avg(_sq)?|momentum\w*|velocity|fisher|importance|masks?"
+    r"|last|old|prev(ious)?|initial|backup|pretrained)([._]|$)",
+    re.IGNORECASE,
+)
 MEAN, STD = (re.compile(rf"(^|\.)((pixel|image|img|norm)_)?{name}$") for name in ("mean", "std"))
 PRUNED = (("_orig", "_mask"),)  # torch.nn.utils.prune: the weight is their product
 
@@ -56,7 +62,11 @@ def flatten(content: Mapping[Any, Any]) -> dict[str, Tensor]:
         if not (isinstance(value, Mapping) and isinstance(name, str) and STATE.search(name))
     }
     found = {WRAPPERS.sub("", name): value for name, value in _flat(parts, "", DEPTH)}
-    tensors = {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    tensors = {
+        name: value if value.layout == torch.strided else value.to_dense()
+        for name, value in found.items()
+        if isinstance(value, Tensor)
+    }
     return tensors or {
         name: torch.from_numpy(np.ascontiguousarray(value))
         for name, value in found.items()
@@ -75,14 +85,21 @@ def _flat(content: Mapping[Any, Any], prefix: str, depth: int) -> Iterator[tuple
 def select(tensors: Mapping[str, Tensor], wanted: Mapping[str, Any]) -> list[Selection]:
     """Return the selections to try, the best first: tensors whose names without a prefix are the model's.
 
-    Averaged weights come before others. Where no name is the model's, the tensors of each dict are tried as they are.
+    Averaged weights come before others, gradients and earlier weights last. Where no name is the model's, the tensors
+    of each dict are tried as they are.
     """
     coverage = Counter(name[: len(name) - len(tail)] for name in tensors for tail in _tails(name) if tail in wanted)
     most = max(coverage.values(), default=0)
     prefixes = [prefix for prefix, count in coverage.items() if 2 * count >= most]
     prefixes = prefixes or [_common_prefix(tensors)]
     prefixes.sort(
-        key=lambda prefix: (not AVERAGED.search(prefix), belongs_to_training(prefix), -coverage[prefix], len(prefix))
+        key=lambda prefix: (
+            bool(BESIDE.search(prefix)),
+            not AVERAGED.search(prefix),
+            belongs_to_training(prefix),
+            -coverage[prefix],
+            len(prefix),
+        )
     )
     return [_selection(tensors, prefix, prefixes) for prefix in prefixes]
 

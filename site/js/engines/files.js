@@ -47,8 +47,11 @@ export async function fetchFile(name, url, signal) {
     if (signal?.aborted) throw new VitError('aborted', 'Cancelled.', { cause });
     throw new VitError('network_lost', 'The connection was lost while the engine was being downloaded.', { cause });
   }
-  if (!response.ok)
-    throw new VitError('http_error', `The server returned status ${response.status} for the engine's ${name}.`);
+  const { ok, status } = response;
+  if (!ok) {
+    const hint = status === 404 ? 'Reload the page: the site may just have been updated.' : undefined;
+    throw new VitError('http_error', `The server returned status ${status} for the engine's ${name}.`, { hint });
+  }
   if (!right)
     throw new VitError('hash_mismatch', `The engine's ${name} is not the published file, or is only a part of it.`);
   return bytes;

@@ -6,7 +6,17 @@ import zlib
 
 import numpy as np
 import pytest
-from damaged_pictures import SIGNATURE, apng_with_stand_in, chunk, encoded, gif_on_screen, picture, turned
+from damaged_pictures import (
+    SIGNATURE,
+    apng_with_stand_in,
+    chunk,
+    encoded,
+    gif_on_screen,
+    oddly_coloured,
+    picture,
+    plain_png,
+    turned,
+)
 from PIL import Image
 
 from export.core.errors import RequestError
@@ -159,3 +169,32 @@ def test_limit_is_never_rounded_to_a_contradiction(width: int, height: int, word
     check_size("x", 8000, MAX_PIXELS // 8000)
     with pytest.raises(RequestError, match=rf"{words} million pixels; at most 64 million"):
         check_size("x", width, height)
+
+
+def test_transparent_greys_lie_on_white_at_every_depth() -> None:
+    values = np.arange(16, dtype=np.uint8).reshape(2, 8)
+    packed = values[:, ::2] << 4 | values[:, 1::2]
+    grey = np.where(values == 1, 255, values * 17)
+    assert np.array_equal(read_image(plain_png(4, 0, packed, (b"tRNS", b"\0\1")))[..., 0], grey)
+    deep = (values.astype(int) * 256 + 9).astype(">u2")
+    grey = np.where(values == 3, 255, values)
+    assert np.array_equal(read_image(plain_png(16, 0, deep, (b"tRNS", b"\3\t")))[..., 0], grey)
+    with pytest.raises(RequestError, match="16 bits a channel and a transparent colour"):
+        read_image(plain_png(16, 2, np.zeros((2, 6), ">u2"), (b"tRNS", bytes(6))))
+
+
+def test_damaged_chunk_that_can_be_passed_over_is() -> None:
+    assert np.array_equal(read_image(oddly_coloured()["a chunk with a wrong checksum"]), UPRIGHT)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xd8\xff", SIGNATURE, b"GIF89a"])
+def test_beginning_of_an_image_is_no_other_kind_of_file(data: bytes) -> None:
+    with pytest.raises(RequestError, match="is truncated or damaged: it only begins as an image"):
+        read_image(data)
+
+
+@pytest.mark.parametrize(("width", "height"), [(65_001, 1), (1, 64_000_000)])
+def test_sides_are_limited_to_what_browsers_draw(width: int, height: int) -> None:
+    with pytest.raises(RequestError, match="at most 65,000 pixels a side"):
+        check_size("the image", width, height)
+    check_size("the image", 65_000, 1)

@@ -112,6 +112,11 @@ ORDER = "note: labels are in the order of their numbers, {} to {} in labels.txt"
         '[["c", 2], ["a", 0], ["b", 1]]',
         '{"id": 2, "name": "c"}\n{"id": 0, "name": "a"}\n{"id": 1, "name": "b"}',
         "[(2, 'c'), (0, 'a'), (1, 'b')]",
+        "2-c\n0-a\n1-b",
+        "2_c\n0_a\n1_b",
+        "2/c\n0/a\n1/b",
+        "2：c\n0：a\n1：b",
+        "2.0 c\n0.0 a\n1.0 b",
     ],
 )
 def test_numbers_decide_the_order_and_that_is_said(tmp_path: Path, text: str) -> None:
@@ -196,10 +201,24 @@ def test_yaml_values_stay_text(tmp_path: Path) -> None:
         ("- a\n- b\n- c", "labels are read without their list marks"),
         ("'a',\n'b',\n'c'", "labels are read without their quotation marks"),
         ("n01440764 a\nn01443537 b\nn01484850 c", "labels are read without their WordNet ids"),
+        ("a,\nb,\nc,", "labels are read without the signs at their ends"),
+        ("a;\nb;\nc", "labels are read without the signs at their ends"),
     ],
 )
 def test_what_is_around_names_is_taken_off_and_said(tmp_path: Path, text: str, note: str) -> None:
     assert read(tmp_path, text) == (ABC, [f"note: {note} in labels.txt"])
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "notes"),
+    [
+        ("id,name,count\n2,c,5\n0,a,6\n1,b,7", "name", [ORDER.format(0, 2)]),
+        ('count;Label;name\n5;2;c\n6;0;"a"\n7;1;b', "name", [ORDER.format(0, 2)]),
+        ("class\tcount\tcolour\na\t5\tred\nb\t6\tred\nc\t7\tblue", "class", []),
+    ],
+)
+def test_columns_of_a_table_are_known_by_their_titles(tmp_path: Path, text: str, column: str, notes: list[str]) -> None:
+    assert read(tmp_path, text) == (ABC, [f"note: using the labels in the column {column!r} in labels.txt", *notes])
 
 
 @pytest.mark.parametrize(
@@ -215,6 +234,9 @@ def test_what_is_around_names_is_taken_off_and_said(tmp_path: Path, text: str, n
         ("1 euro", "2 euro", "5 euro"),
         ("(none)", "cat", "dog"),
         ("0.5 mm", "1.5 mm", "2.5 mm"),
+        ("1-door", "2-door", "3-door"),
+        ("2-c", "3-c", "5-a"),
+        ("1/2", "2/3", "3/4"),
     ],
 )
 def test_numbers_that_are_part_of_names_stay(tmp_path: Path, names: tuple[str, ...]) -> None:

@@ -326,6 +326,49 @@ def test_an_average_that_does_not_fit_is_passed_over(
 ONE = torch.ones(1)
 
 
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("state_dict", "grads"),
+        ("state_dict", "previous"),
+        ("model", "exp_avg"),
+        ("best_state_dict", "last_state_dict"),
+        ("my_weights_of_now", "old"),
+        ("state_dict", "ema_momentum"),
+    ],
+)
+def test_gradients_and_earlier_weights_are_taken_last(
+    tensors: dict[str, Tensor], tmp_path: Path, name: str, beside: str
+) -> None:
+    others = {key: value + 1 for key, value in tensors.items()}
+    for content in ({name: tensors, beside: others}, {beside: others, name: tensors}):
+        said = assert_fits(save(content, tmp_path / "a.pth"), tensors)
+        assert said == [
+            f"note: using the weights under {name!r} in a.pth",
+            f"note: weights of the same names under {beside!r} are not used",
+        ]
+    assert_fits(save({beside: tensors}, tmp_path / "a.pth"), tensors)
+
+
+def test_sparse_tensors_are_read_and_those_without_values_refused(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    head = tensors["head.weight"]
+    assert_fits(save(tensors | {"head.weight": head.to_sparse()}, tmp_path / "a.pth"), tensors)
+    save(tensors | {"head.weight": torch.empty_like(head, device="meta")}, tmp_path / "a.pth")
+    assert "has no values for 1 tensors, which were on the meta device: head.weight" in refusal(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("text", ["0.5 0.25 0.5", "0.5,0.25,.5", "(0.5, 0.25, 0.5)", "[0.5; 0.25; 0.5]"])
+def test_numbers_as_text_are_understood(tensors: dict[str, Tensor], tmp_path: Path, text: str) -> None:
+    result, _ = loaded(save({"model": tensors, "args": {"mean": text, "crop_pct": "0.9"}}, tmp_path / "a.pth"))
+    assert result.options == {"mean": (0.5, 0.25, 0.5), "crop_pct": 0.9}
+
+
+def test_classes_that_mmengine_keeps_are_found(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    names = tuple("abcdefg")
+    result, _ = loaded(save({"state_dict": tensors, "meta": {"CLASSES": names, "epoch": 3}}, tmp_path / "a.pth"))
+    assert result.classes == ("CLASSES", list(names))
+
+
 @pytest.mark.parametrize("averaged", ["ema_model.", "model_ema.module.", "swa_model.", "averaged_model.module."])
 def test_averaged_weights_beside_the_others_are_preferred(
     tensors: dict[str, Tensor], tmp_path: Path, averaged: str

@@ -6,6 +6,8 @@
  * @typedef {{files: File[], folders: string[]}} Incoming
  */
 
+/** Types of which a file is most likely one that can be read. */
+const READABLE = new Set(['png', 'jpeg', 'webp', 'avif', 'gif', 'bmp'].map((kind) => `image/${kind}`));
 const ONE_BY_ONE = 'Images are classified one at a time.';
 
 /**
@@ -25,13 +27,15 @@ export function readTransfer(transfer) {
 }
 
 /**
- * Return the first picture, with a notice of what else there was; null where there is neither file nor folder.
+ * Return the first picture, if possible one that can be read, with a notice of what else there was; null where there is neither file nor folder.
  * @param {Incoming} incoming
  * @param {'chosen' | 'dropped' | 'pasted'} how
  * @returns {Picture | Problem | null}
  */
 export function pick({ files, folders }, how) {
-  const file = files.find(({ type }) => type.startsWith('image/')) ?? files[0];
+  const full = files.filter(({ size }) => size > 0);
+  const file =
+    full.find(({ type }) => READABLE.has(type)) ?? files.find(({ type }) => type.startsWith('image/')) ?? files[0];
   if (!file) return folders.length > 0 ? folderProblem(folders, how) : null;
   const title = how === 'pasted' ? 'Pasted image' : file.name;
   return { blob: file, title, notices: restNotices(files.length, folders.length, file.name, how) };
@@ -48,10 +52,12 @@ function restNotices(files, folders, used, how) {
   const notices = [];
   if (files > 1) {
     const others = files === 2 ? 'the other one was not' : `the other ${files - 1} were not`;
-    notices.push(`${files} files were ${how}: “${used}” was used, ${others}. ${ONE_BY_ONE}`);
+    notices.push(`${files} files were ${how}: “${used}” was taken, ${others}. ${ONE_BY_ONE}`);
   }
   if (folders > 0)
-    notices.push(`${folders === 1 ? 'A folder was' : `${folders} folders were`} ${how} too, and not used.`);
+    notices.push(
+      `${folders === 1 ? 'A folder was' : `${folders} folders were`} ${how} too, and not used; “${used}” was taken.`,
+    );
   return notices;
 }
 

@@ -67,7 +67,7 @@ async function readBytes(blob) {
 
 /**
  * Make the rows that a file lacks grey, and return how many they are; raises `damaged_image` when they are too many.
- * @param {ImageData} stored
+ * @param {import('./orientation.js').Pixels} stored
  * @param {import('./inspect.js').ImageInfo} info
  * @param {import('./rewrite.js').PlainFile} plain
  * @returns {number}

@@ -12,6 +12,9 @@ import { recognise } from './other_kinds.js';
 /** Pictures of more pixels than this are rejected: decoded, they take 4 bytes a pixel, twice. */
 export const MAX_PIXELS = 64_000_000;
 
+/** Sides longer than this are rejected: no browser has a canvas for them, and some then give back an empty one. */
+export const MAX_SIDE = 65_000;
+
 /** Files of more bytes than this are no picture of that size. */
 export const MAX_BYTES = 600_000_000;
 /** Of so many bytes a file's first ones say what it is. */
@@ -77,6 +80,13 @@ export function inspect(bytes) {
     throw new VitError(
       'image_too_large',
       `The image has ${width}×${height} pixels, ${megapixels} megapixels; at most ${MAX_PIXELS / 1e6} are supported.`,
+    );
+  }
+  if (Math.max(width, height) > MAX_SIDE) {
+    const most = MAX_SIDE.toLocaleString('en');
+    throw new VitError(
+      'image_too_large',
+      `The image has ${width}×${height} pixels; at most ${most} a side are supported.`,
     );
   }
   if (truncated && !(COMPLETED.has(type) && width > 0))
