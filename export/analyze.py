@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.everything and mixes:
         raise RequestError("--everything is no part of choosing bits", hint="run it as a command of its own")
     if (args.limit is not None and args.limit < 1) or args.worst < 1:
-        raise RequestError("--limit and --worst are at least 1")
+        raise RequestError("--limit and --worst are at least 1", hint="for instance --limit 256 --worst 5")
     size, average = read_budget(args.budget)
     folder = float_artifact(read_model(args, args.model), Store(args.artifacts))
     command = shlex.join(["python", "-m", "export.analyze", *(sys.argv[1:] if argv is None else argv)])

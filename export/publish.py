@@ -45,7 +45,7 @@ def read_request(argv: Sequence[str] | None) -> PublishRequest:
     if args.push and args.check:
         raise RequestError("--push and --check are mutually exclusive", hint="leave one of them out")
     if args.visits is not None and args.visits < 0:
-        raise RequestError(f"--visits {args.visits} is below 0")
+        raise RequestError(f"--visits {args.visits} is below 0", hint="leave it out, or pass how many a month")
     config = find_configuration(args.config)
     given = {name: getattr(args, name) for name in ("remote", "branch", "domain", "visits")}
     site = args.site or _site(config)

@@ -20,7 +20,7 @@ def read_request(args: argparse.Namespace) -> Request:
     check_one_model(args, names)
     for option, value, least in (("limit", args.limit, 1), ("rounds", args.rounds, 0), ("workers", args.workers, 0)):
         if value is not None and value < least:
-            raise RequestError(f"--{option} {value}: at least {least} is needed")
+            raise RequestError(f"--{option} {value}: at least {least} is needed", hint="pass a larger number")
     if args.bits is not None and args.ablation is None:
         raise RequestError("--bits are the widths of --ablation", hint="recipes name theirs: --recipe w6a6_ptq4vit")
     recipes = [] if args.ablation and args.recipe is None else select(args.recipe or DEFAULT)

@@ -59,7 +59,7 @@ class Studies:
             ("candidates", () if self.candidates is None else (self.candidates,), 1),
         ):
             if any(value < least for value in values):
-                raise RequestError(f"--{option} {min(values)}: at least {least} is needed")
+                raise RequestError(f"--{option} {min(values)}: at least {least} is needed", hint="pass larger numbers")
 
 
 def select(text: str) -> list[Recipe | str]:

@@ -206,10 +206,10 @@ def _check_browsers(args: argparse.Namespace) -> None:
 def read_visits_request(args: argparse.Namespace) -> MeasureRequest:
     """Return what to visit; raises `RequestError` for options that have no meaning there."""
     if args.visits < 1:
-        raise RequestError(f"--visits {args.visits} is below 1")
+        raise RequestError(f"--visits {args.visits} is below 1", hint="for instance --visits 5")
     for name in ("backend", "accuracy_backend", "data", "software_gpu", "keep_accuracy", "build", "render"):
         if getattr(args, name):
-            raise RequestError(f"--{name.replace('_', '-')} does not apply to --visits")
+            raise RequestError(f"--{name.replace('_', '-')} does not apply to --visits", hint="leave it out")
     return read_request(args)
 
 

@@ -73,7 +73,10 @@ def _select(data: dict[str, Any], request: MeasureRequest) -> tuple[dict[str, An
             if all(not names or name in names for names, name in chosen):
                 say(f"{model['name']} {variant['id']}")
                 return model, variant
-    raise RequestError("no variant of this page matches --model, --variant and --engine together")
+    raise RequestError(
+        "no variant of this page matches --model, --variant and --engine together",
+        hint="leave some of them out: python -m export.measure --visits 5",
+    )
 
 
 def _command(

@@ -26,6 +26,7 @@ from export.data.decoding.png import (
 )
 from export.data.decoding.size import check_size
 
+AGAIN = "copy or download it again"
 LEAST_SHARE = 0.75  # of the rows that must be there
 GREY = 128  # what JPEG decoders put where nothing is
 DROPPED = (b"acTL", b"fcTL", b"fdAT", b"eXIf", b"IDAT", b"IEND")
@@ -108,7 +109,7 @@ def _plain_png(data: bytes, orientation: int, name: str) -> PlainFile:
         kept = [chunk for chunk in kept if chunk.kind in (b"PLTE", b"tRNS")]
         stream, rows = _completed(stream, header, name)
         if frame and rows < frame.height:
-            raise RequestError(f"{name} is truncated within the first frame of its animation")
+            raise RequestError(f"{name} is truncated within the first frame of its animation", hint=AGAIN)
     parts = [Chunk(b"IHDR", header), *kept, Chunk(b"IDAT", stream), Chunk(b"IEND", b"")]
     return PlainFile(
         data=write_chunks(parts),
@@ -124,9 +125,9 @@ def _completed(stream: bytes, header: bytes, name: str) -> tuple[bytes, int]:
     try:
         completed = complete(stream, header)
     except zlib.error as error:
-        raise RequestError(f"{name} is damaged: its data cannot be unpacked ({error})") from error
+        raise RequestError(f"{name} is damaged: its data cannot be unpacked ({error})", hint=AGAIN) from error
     if completed is None:
-        raise RequestError(f"{name} is truncated, and its rows are interlaced")
+        raise RequestError(f"{name} is truncated, and its rows are interlaced", hint=AGAIN)
     require_rows(name, completed[1], int.from_bytes(header[4:8], "big"))
     return completed
 
@@ -134,7 +135,7 @@ def _completed(stream: bytes, header: bytes, name: str) -> tuple[bytes, int]:
 def require_rows(name: str, rows: int, height: int) -> None:
     """Raise `RequestError` unless most of a picture's rows are there."""
     if rows < LEAST_SHARE * height or rows == 0:
-        raise RequestError(f"{name} is truncated: it has {rows} of the image's {height} rows")
+        raise RequestError(f"{name} is truncated: it has {rows} of the image's {height} rows", hint=AGAIN)
 
 
 def fill_missing(pixels: NDArray[np.uint8], plain: PlainFile, name: str) -> int:

@@ -34,7 +34,9 @@ def mix(
     """
     quantization = recipe.quantization
     if quantization is None:
-        raise RequestError(f"--recipe {recipe.name} quantizes nothing, so it has no bits to choose")
+        raise RequestError(
+            f"--recipe {recipe.name} quantizes nothing, so it has no bits to choose", hint="for instance w4a8_gptq"
+        )
     calibration = subject.calibration(recipe)
     uniform = {width: _uniform(recipe, width) for width in widths}
     pairs = {width: subject.pair(of_width, calibration) for width, of_width in uniform.items()}

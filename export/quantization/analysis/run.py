@@ -99,7 +99,9 @@ def analyse(subject: Subject, recipe: Recipe, *, ladder: bool, command: str, pat
     another file.
     """
     if recipe.quantization is None:
-        raise RequestError(f"--recipe {recipe.name} quantizes nothing, so there is nothing to analyse")
+        raise RequestError(
+            f"--recipe {recipe.name} quantizes nothing, so there is nothing to analyse", hint="for instance w4a8_gptq"
+        )
     earlier = read_analysis(path) if path.exists() else None
     calibration = subject.calibration(recipe)
     pair = subject.pair(recipe, calibration)
