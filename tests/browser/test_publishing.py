@@ -89,7 +89,7 @@ def test_every_command_of_the_document_runs(desk: Path, hub: Path) -> None:
     assert "vit-pages.toml" in git(hub, "ls-tree", "--name-only", "main").split()
     page = desk / "my_page/_site"
     assert "chosen on synthetic" not in (page / "index.html").read_text()
-    assert re.search(r"Calibrated on 32 images: train", (page / "method.html").read_text())
+    assert re.search(r"Calibrated on 32 images: data", (page / "method.html").read_text())
     for words in ("a dry run: nothing was pushed", "published to the branch gh-pages", "as they should be"):
         assert words in terminal.said
 
