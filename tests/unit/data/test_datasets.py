@@ -160,7 +160,7 @@ def test_unreadable_images_are_counted_and_named(tmp_path: Path) -> None:
     assert (data.total, len(data.unreadable)) == (5, 3)
     assert said[0] == "note: 1 files have no image suffix and are skipped: README.txt"
     assert said[1].startswith("note: 3 of 5 images cannot be read and are skipped: cat/1.png is truncated")
-    assert "cat/2.png is empty (0 bytes)" in said[1] and "cat/thin.png: an image of 1×3000000" in said[1]
+    assert "cat/2.png is empty (0 bytes)" in said[1] and "cat/thin.png is 1×3000000" in said[1]
 
 
 def thin() -> bytes:

@@ -288,7 +288,7 @@ def test_the_folder_names_the_model(tmp_path: Path, path: str, name: str) -> Non
 def test_two_models_of_one_name_are_refused(sound: Path, tmp_path: Path) -> None:
     for place in ("a", "b"):
         shutil.copytree(sound, tmp_path / place / "vit")
-    with pytest.raises(RequestError, match="are both named vit"):
+    with pytest.raises(RequestError, match="two models are called vit"):
         main(["--model", str(tmp_path / "a/vit"), "--model", str(tmp_path / "b/vit")])
 
 
