@@ -120,19 +120,23 @@ def forge(page: Path, path: Path) -> None:
     manifest = json.loads((page / MARKER).read_text())
     name = path.relative_to(page).as_posix()
     record = {"bytes": path.stat().st_size, "sha256": hash_file(path)}
-    html = (page / "index.html").read_text()
+    hashes: dict[str, str] = {}  # that were, and that are
     for model in manifest["models"]:
         if model["selftest"]["path"] == name:
-            html = html.replace(model["selftest"]["sha256"], record["sha256"])
+            hashes[model["selftest"]["sha256"]] = record["sha256"]
             model["selftest"] |= record
         for variant in model["variants"]:
             for file in variant["files"]:
                 if variant["folder"] + file["path"] == name:
-                    html = html.replace(file["sha256"], record["sha256"])
+                    hashes[file["sha256"]] = record["sha256"]
                     file |= record
                     sha256 = hash_json([[one["path"], one["sha256"]] for one in variant["files"]])
-                    html, variant["sha256"] = html.replace(variant["sha256"], sha256), sha256
-    (page / "index.html").write_text(html)
+                    hashes[variant["sha256"]], variant["sha256"] = sha256, sha256
+    for said in (page / "index.html", *page.glob("models/*/manifest.json")):
+        text = said.read_text()
+        for before, after in hashes.items():
+            text = text.replace(before, after)
+        said.write_text(text)
     for file in manifest["files"]:
         changed = page / file["path"]
         file |= {"bytes": changed.stat().st_size, "sha256": hash_file(changed)}

@@ -91,7 +91,7 @@ def test_page_that_could_not_test_its_back_ends_is_refused(
 ) -> None:
     folder = store.folder("plain", recipe, format)
     manifest = json.loads((folder / "artifact.json").read_text())
-    (folder / "artifact.json").write_text(json.dumps({**manifest, "parents": []}))
+    (folder / "artifact.json").write_text(json.dumps({**manifest, "parents": [], "digest": ""}))
     with pytest.raises(ArtifactError, match="could not test its backends") as stale:
         make_site(store, bundle, out)
     assert "python -m export.build --model plain --recipe" in stale.value.hint
