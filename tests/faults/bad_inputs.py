@@ -96,7 +96,7 @@ def _tar(entries: dict[str, bytes], links: dict[str, str] | None = None) -> byte
 
 def _documents(folder: Path) -> None:
     (folder / "docs").mkdir()
-    for name in ("README.md", "docs/results.md"):
+    for name in ("README.md", "docs/results.md", "docs/reproduce.md"):
         (folder / name).write_text((ROOT / name).read_text())
     (folder / ".github").symlink_to(ROOT / ".github", target_is_directory=True)
     (folder / "export").symlink_to(ROOT / "export", target_is_directory=True)
