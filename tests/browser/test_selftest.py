@@ -186,7 +186,7 @@ def test_figures_of_a_wrong_back_end_are_skipped_with_a_warning(wrong_wasm: Path
     few = ["--variant", "u8-tfjs", "--rounds", "1", "--runs", "3", "--limit", "0"]
     done = subprocess.run([*command, *few, "--backend", "wasm,cpu"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"u8-tfjs on wasm: skipped, .*“wasm” fails the self-test", done.stdout)
+    assert re.search(r"u8-tfjs on wasm, Chromium [^:]*: skipped, .*“wasm” fails the self-test", done.stdout)
     file = read_measurements(out)
     assert file and {one.backend for one in file.measurements if one.metric == LATENCY} == {"cpu"}
     out.unlink()
