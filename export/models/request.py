@@ -72,6 +72,11 @@ class ModelRequest:
 
     def __post_init__(self) -> None:
         if self.checkpoint is not None:
+            if self.weights not in (None, "checkpoint"):
+                raise RequestError(
+                    f"--checkpoint {self.checkpoint} and --weights {self.weights} are mutually exclusive",
+                    hint="leave one of them out",
+                )
             _check_checkpoint(self.checkpoint)
         entry = self.entry
         if self.called and not CALLED.fullmatch(self.called):
@@ -79,17 +84,11 @@ class ModelRequest:
                 f"--name {self.called!r} is no name for a model",
                 hint="letters, digits, - and _ are allowed, beginning with a letter or digit: garden-birds",
             )
-        if self.checkpoint is not None:
-            if self.weights not in (None, "checkpoint"):
-                raise RequestError(
-                    f"--checkpoint {self.checkpoint} and --weights {self.weights} are mutually exclusive",
-                    hint="leave one of them out",
-                )
-        elif self.weights == "checkpoint":
+        if self.checkpoint is None and self.weights == "checkpoint":
             raise RequestError(
                 "weights from a checkpoint were requested, but no file was given", hint="pass --checkpoint FILE"
             )
-        elif self.weights == "embedded" and not entry.embedded:
+        if self.checkpoint is None and self.weights == "embedded" and not entry.embedded:
             raise RequestError(
                 f"{self.model} has no embedded weights",
                 hint="only fashion and photos have; leave out --weights to download pretrained ones",

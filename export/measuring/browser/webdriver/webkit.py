@@ -22,21 +22,24 @@ SHARED_MEMORY = {"JSC_useSharedArrayBuffer": "1"}
 
 
 class WebKit:
-    """A `WebBrowser`; each tab is a session of the driver, which has storage of its own."""
+    """A `WebBrowser`; each tab has a driver and storage of its own, since a driver holds one session at a time."""
 
-    def __init__(self, driver: str, program: Path, version: str) -> None:
-        self._driver, self._program, self.title = driver, program, f"WebKitGTK {version}"
+    def __init__(self, driver: Path, program: Path, env: dict[str, str]) -> None:
+        self._driver, self._program, self._env = driver, program, env
+        self.title = f"WebKitGTK {_version(program, env)}"
 
     @contextmanager
     def tab(self) -> Iterator[Tab]:
         """Open the browser."""
         options = {"binary": str(self._program), "args": ["--automation"]}
-        session = ClassicSession(self._driver, {"webkitgtk:browserOptions": options})
-        try:
-            yield ClassicTab(session)
-        finally:
-            with suppress(MeasurementError):  # it may have ended, which is why the block has
-                session.end()
+        port = _free_port()
+        with started([self._driver, f"--port={port}"], lambda: _listens(port), env=self._env):
+            session = ClassicSession(f"http://127.0.0.1:{port}", {"webkitgtk:browserOptions": options})
+            try:
+                yield ClassicTab(session)
+            finally:
+                with suppress(MeasurementError):  # it may have ended, which is why the block has
+                    session.end()
 
 
 @contextmanager
@@ -50,11 +53,10 @@ def webkit(*, shared_memory: bool = True) -> Iterator[WebKit]:
         )
     if screen is None and not os.environ.get("DISPLAY"):
         raise MeasurementError("no WebKit: there is neither Xvfb nor a display", hint=INSTALL)
-    port = _free_port()
     with _screen(screen) if screen else nullcontext(os.environ["DISPLAY"]) as display:
-        env = {"DISPLAY": display, "GDK_BACKEND": "x11", **(SHARED_MEMORY if shared_memory else {})}
-        with started([driver, f"--port={port}"], lambda: _listens(port), env=env):
-            yield WebKit(f"http://127.0.0.1:{port}", program, _version(program, env))
+        yield WebKit(
+            driver, program, {"DISPLAY": display, "GDK_BACKEND": "x11", **(SHARED_MEMORY if shared_memory else {})}
+        )
 
 
 @contextmanager
