@@ -60,7 +60,7 @@ def _read_credits(folder: Path) -> dict[str, Credit]:
     if not path.is_file():
         raise RequestError(f"--samples {folder} has no {ATTRIBUTION}: whose pictures are these?", hint=EXAMPLE)
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"{path} cannot be read: {error}", hint=EXAMPLE) from error
     own = {name: value for name, value in values.items() if isinstance(value, dict)}

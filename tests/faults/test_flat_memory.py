@@ -1,5 +1,6 @@
 """A page that is used for long needs no more memory than at first: many inferences, many switches between models."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ MEASURE = """async () => {
 PAGE, PROCESS = "page and worker", "Chromium's process"
 SPARE = {PAGE: 4_000_000, PROCESS: 40_000_000}  # what garbage that is not collected yet may take
 BATCH = 50
+PATIENCE_S, LOOK_S = 60.0, 2.0  # the process gives pages back when it finds the time
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,17 @@ class Watched:
         resident = sum(int(path.read_text().split()[1]) for path in pages if path.exists()) * 4096
         return {PAGE: int(self.client.page.evaluate(MEASURE)), PROCESS: resident}
 
+    def memory_after(self, before: dict[str, int]) -> dict[str, int]:
+        """Return the memory as soon as it has not grown, else what it is in the end."""
+        deadline = time.monotonic() + PATIENCE_S
+        while has_grown(before, after := self.memory()) and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+        return after
+
+
+def has_grown(before: dict[str, int], after: dict[str, int]) -> bool:
+    return any(after[memory] - before[memory] > SPARE[memory] for memory in SPARE)
+
 
 @pytest.fixture
 def watched(playwright: Playwright, build_page: Callable[..., Path]) -> Iterator[Watched]:
@@ -65,10 +78,7 @@ def watched(playwright: Playwright, build_page: Callable[..., Path]) -> Iterator
 def compare(tally: Tally, before: dict[str, int], after: dict[str, int], n: int, repeated: str) -> None:
     for memory in SPARE:
         tally.growth.append(Growth(memory=memory, repeated=repeated, n=n, before=before[memory], after=after[memory]))
-    grown = {
-        memory: after[memory] - before[memory] for memory in SPARE if after[memory] - before[memory] > SPARE[memory]
-    }
-    tally.count("wrong" if grown else "answered", f"{n} {repeated}: {before} → {after}")
+    tally.count("wrong" if has_grown(before, after) else "answered", f"{n} {repeated}: {before} → {after}")
 
 
 def test_inferences_leave_memory_as_it_is(watched: Watched, full: bool, tally: Tally) -> None:
@@ -78,7 +88,7 @@ def test_inferences_leave_memory_as_it_is(watched: Watched, full: bool, tally: T
     list(watched.client.classify(pictures))
     before = watched.memory()
     answers = [logits for _ in range(count // BATCH) for logits in watched.client.classify(pictures)]
-    compare(tally, before, watched.memory(), count, "inferences")
+    compare(tally, before, watched.memory_after(before), count, "inferences")
     assert all(np.array_equal(one, answers[0]) for one in answers)
 
 
@@ -90,4 +100,4 @@ def test_switches_leave_memory_as_it_is(watched: Watched, full: bool, tally: Tal
     for index in range(count):
         watched.load((index + 1) % kinds)
     watched.load(kinds - 1)
-    compare(tally, before, watched.memory(), count, "switches between models")
+    compare(tally, before, watched.memory_after(before), count, "switches between models")

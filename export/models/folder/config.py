@@ -1,5 +1,6 @@
 """A JSON file of settings whose fields are read with a type, so that what is wrong with one is said by its name."""
 
+import codecs
 import json
 import math
 from collections.abc import Collection, Mapping
@@ -29,12 +30,12 @@ class Config:
 
     @classmethod
     def read(cls, path: Path) -> "Config":
-        """Read a file; raises `RequestError` when it is not a JSON object."""
+        """Read a file, also with a byte order mark; raises `RequestError` when it is not a JSON object."""
         try:
             kind = recognise(read_head(path))
             if kind is not None:
                 raise RequestError(f"{path} is {kind.title}", hint=kind.hint)
-            values = parse_json(path.read_bytes())
+            values = parse_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
         except (OSError, ArtifactError) as error:
             raise RequestError(f"{path} cannot be read: {error}", hint="copy or download it again") from error
         if not isinstance(values, dict):

@@ -109,7 +109,7 @@ def find_weights(path: Path) -> tuple[Path, ...]:
     for name in WEIGHTS:
         if (path / name).is_file():
             return tuple(_whole(path / part) for part in listed(path / name))
-    names = sorted(one.name for one in path.iterdir())
+    names = sorted(one.name for one in path.iterdir() if one.is_file())
     single = [name for name in names if name.endswith(".safetensors") and not PART.fullmatch(name)]
     if len(single) == 1:
         return (_whole(path / single[0]),)

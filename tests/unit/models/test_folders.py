@@ -71,6 +71,12 @@ def only(*names: str) -> Callable[[Path], Any]:
     return edit
 
 
+def in_a_folder(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "weights")
+    (folder / "model.safetensors").mkdir()
+    (folder / "weights").rename(folder / "model.safetensors/weights")
+
+
 def trapped(folder: Path) -> None:
     as_bin(folder)
     torch.save({"weight": torch.ones(1), "extra": Trap(folder / "was-here")}, folder / "pytorch_model.bin")
@@ -82,6 +88,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "config is no JSON": (write("config.json", "{"), "it is not JSON", "again"),
     "config is a pointer": (write("config.json", LFS), "Git LFS pointer", "git lfs pull"),
     "config is a list": (write("config.json", "[1]"), "not an object", "again"),
+    "weights in a folder of their name": (in_a_folder, "has no weights", "save_pretrained"),
     "no type": (config(model_type=None), "no model_type", "one of vit, "),
     "another type": (
         config(model_type="swinv2"),

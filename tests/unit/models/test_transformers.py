@@ -315,7 +315,7 @@ def timm_folder(folder: Path, **config: Any) -> nn.Module:
     cfg |= {"interpolation": "bilinear", "crop_mode": "squash", "license": "mit", "num_classes": 3}
     values = {"architecture": TINY, "num_classes": 3, "model_args": {"depth": 2}, "pretrained_cfg": cfg}
     values |= {"label_names": ["n1", "n2", "n3"], "label_descriptions": {"n1": "fox, Vulpes", "n2": "hare"}}
-    (folder / "config.json").write_text(json.dumps(values | config))
+    (folder / "config.json").write_text(json.dumps(values | config), "utf-8-sig")  # as editors on Windows write it
     return module
 
 

@@ -35,7 +35,7 @@ def pictures(tmp_path: Path) -> Path:
     Image.new("RGB", (40, 30), "red").save(folder / "red_house Ä.png")
     (folder / ".DS_Store").write_text("")
     (folder / "notes.txt").write_text("of my own")
-    (folder / ATTRIBUTION).write_text(CREDITS)
+    (folder / ATTRIBUTION).write_text(CREDITS, "utf-8-sig")  # as editors on Windows write it
     return folder
 
 
