@@ -25,7 +25,7 @@ site:            ## build _site/ (MODELS="photos …", ENGINES="vit …") and me
 	$(PYTHON) -m export.measure
 
 test: lint       ## run every check and test, WORKERS=2 at once
-	$(PYTEST) --durations 10
+	$(PYTEST) --durations 25
 
 check: lint      ## run the checks and the tests that need no converter and no browser, and are not slow
 	$(PYTEST) -m "not conversion and not browser and not slow"

@@ -53,6 +53,36 @@ def build_page(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
 
 
 @pytest.fixture(scope="session")
+def render_variants(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Render the embedded model's page of some pairs of recipe and format, made where they are missing."""
+    from export.models.request import ModelRequest
+    from export.page.bundle import make_bundle
+    from export.page.inventory import variant_id
+    from export.page.render import render
+    from export.pipeline.build import make_formats
+    from export.pipeline.store import Store
+    from export.quantization.recipes import find_recipe
+
+    def build(*variants: tuple[str, str]) -> Path:
+        out = tmp_path_factory.mktemp("rendered") / "_site"
+        pairs = tuple((find_recipe(recipe), format) for recipe, format in variants)
+        with one_at_a_time():
+            made = make_formats(ModelRequest(model="fashion"), pairs, Store(artifacts), force=False)
+            render(
+                artifacts=artifacts,
+                models=["fashion"],
+                recipes=list(dict.fromkeys(recipe for recipe, _ in variants)),
+                bundle=make_bundle(),
+                measurements=None,
+                variants=set(map(variant_id, made)),
+                out=out,
+            )
+        return out
+
+    return build
+
+
+@pytest.fixture(scope="session")
 def built_site(build_page: Callable[..., Path]) -> Path:
     """The page with two variants, u8 and f32, to be left as it is."""
     return build_page("u8,f32")

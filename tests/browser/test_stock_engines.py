@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, expect
-from sharing import one_at_a_time
 
 from export.conversion.converter_process import ConverterProcess
 from export.conversion.litert.integers import run_tflite
@@ -22,13 +21,6 @@ from export.core.records import Preprocess
 from export.data.preprocess import preprocess, read_image
 from export.measuring.browser.page_client import PageClient, page_client, read_site_data
 from export.measuring.browser.server import serving
-from export.models.request import ModelRequest
-from export.page.bundle import make_bundle
-from export.page.inventory import variant_id
-from export.page.render import render
-from export.pipeline.build import make_formats
-from export.pipeline.store import Store
-from export.quantization.recipes import find_recipe
 
 pytestmark = pytest.mark.browser
 
@@ -39,22 +31,9 @@ ROUNDING_DB = 30  # a last bit makes an activation fall on the next level; weigh
 
 
 @pytest.fixture(scope="module")
-def site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(render_variants: Callable[..., Path]) -> Path:
     """The embedded model as LiteRT and ONNX Runtime run it, in integers and with weights alone, and as TF.js does."""
-    pairs = tuple((find_recipe(recipe), format) for recipe, format in VARIANTS)
-    out = tmp_path_factory.mktemp("stock") / "_site"
-    with one_at_a_time():
-        made = make_formats(ModelRequest(model="fashion"), pairs, Store(artifacts), force=False)
-        render(
-            artifacts=artifacts,
-            models=["fashion"],
-            recipes=list(dict.fromkeys(recipe for recipe, _ in VARIANTS)),
-            bundle=make_bundle(),
-            measurements=None,
-            variants=set(map(variant_id, made)),
-            out=out,
-        )
-    return out
+    return render_variants(*VARIANTS)
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,18 @@
 """What the tests in three browser engines share: each engine's browser with one tab, and a page with all runtimes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Playwright
-from sharing import one_at_a_time
 from visitor import Visitor
 
 from export.core.errors import MeasurementError
 from export.measuring.browser.browsers import BROWSERS, open_browser
 from export.measuring.browser.tab import WebBrowser
 from export.measuring.browser.webdriver.webkit import webkit
-from export.models.request import ModelRequest
-from export.page.bundle import make_bundle
-from export.page.inventory import variant_id
-from export.page.render import render
-from export.pipeline.build import make_formats
-from export.pipeline.store import Store
-from export.quantization.recipes import find_recipe
 
 VARIANTS = (("w8_dynamic", "vit"), ("w8_dynamic", "tflite"), ("w8_dynamic", "qdq"), ("u8", "tfjs"))
 # There the set-up installs all browsers, so a missing one is a failure.
@@ -62,19 +54,6 @@ def visitor(browser: WebBrowser) -> Iterator[Visitor]:
 
 
 @pytest.fixture(scope="session")
-def whole_site(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole_site(render_variants: Callable[..., Path]) -> Path:
     """The embedded model's page with a variant for each runtime."""
-    pairs = tuple((find_recipe(recipe), format) for recipe, format in VARIANTS)
-    out = tmp_path_factory.mktemp("whole") / "_site"
-    with one_at_a_time():
-        made = make_formats(ModelRequest(model="fashion"), pairs, Store(artifacts), force=False)
-        render(
-            artifacts=artifacts,
-            models=["fashion"],
-            recipes=list(dict.fromkeys(recipe for recipe, _ in VARIANTS)),
-            bundle=make_bundle(),
-            measurements=None,
-            variants=set(map(variant_id, made)),
-            out=out,
-        )
-    return out
+    return render_variants(*VARIANTS)

@@ -36,6 +36,7 @@ def rows_of(model: ModelComparison) -> dict[str, EvaluationRow]:
     return {row.evaluation.recipe: row.evaluation for row in model.rows}
 
 
+@pytest.mark.slow
 def test_tables_and_plots_of_several_models(
     compare: Callable[..., Comparison], tiny_models: Tiny, labelled: Path, tmp_path: Path, capsys: Any
 ) -> None:
@@ -91,6 +92,7 @@ def check_files(out: Path, found: Comparison) -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_ablation_has_all_cells_and_its_steps_are_independent(
     compare: Callable[..., Comparison], tiny_models: Tiny, labelled: Path, tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ def test_an_ablation_has_all_cells_and_its_steps_are_independent(
     assert "| softmax twin | GELU twin |" in (tmp_path / "out/comparison.md").read_text()
 
 
+@pytest.mark.slow
 def test_studies_over_images_seeds_and_groups_of_rows(
     compare: Callable[..., Comparison], tiny_models: Tiny, tmp_path: Path
 ) -> None:
@@ -129,6 +132,7 @@ def test_studies_over_images_seeds_and_groups_of_rows(
     assert (tmp_path / "out/images_deit_t.png").is_file() and not (tmp_path / "out/throughput.svg").exists()
 
 
+@pytest.mark.slow
 def test_a_model_without_a_head_is_judged_by_its_neighbours(
     compare: Callable[..., Comparison], tiny_models: Tiny, labelled: Path
 ) -> None:
@@ -141,6 +145,7 @@ def test_a_model_without_a_head_is_judged_by_its_neighbours(
     assert (both.bytes, both.sqnr_db, both.knn) == (linear.bytes, linear.sqnr_db, linear.knn)
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_and_a_model_that_is_not_there(
     compare: Callable[..., Comparison], tiny_models: Tiny, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_every_imported_module_has_its_extra() -> None:
     assert imported() - BASE <= set(EXTRA_OF), "add them to MODULES and to pyproject.toml"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", MODULES)
 def test_extras_bring_their_modules(extra: str) -> None:
     distributions = packages_distributions()

@@ -73,6 +73,7 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
         read_faults(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_outcomes_are_counted(tmp_path: Path, workers: str) -> None:
     (tmp_path / "conftest.py").write_text("from faulting import *\n")

@@ -19,6 +19,7 @@ from export.quantization.recipes import find_recipe, quantizing
 from export.quantization.resources import LEAST_MEMORY, Resources, memory_budget, read_memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["w8a8_gptq", "w4a4_aqer", "w6a6_ptq4vit", "w8a8_percentile", "w8a8_smoothquant"])
 @pytest.mark.parametrize("family", ["vit", "swin"])
 def test_what_is_on_disk_gives_the_same_bits(family: str, recipe: str, tmp_path: Path) -> None:
@@ -47,6 +48,7 @@ def test_files_have_no_names_even_while_they_are_used_and_memory_is_used_again(t
     assert ActivationStore().empty((2, 3), like).shape == (2, 3)
 
 
+@pytest.mark.slow
 def test_a_build_says_what_was_on_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = quantizing(METHODS["gptq"], 8, None, calibration=Calibration(images=8))
     request, store = ModelRequest(model="fashion"), Store(tmp_path)

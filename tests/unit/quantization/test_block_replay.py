@@ -33,6 +33,7 @@ def state(module: nn.Module) -> dict[str, Tensor]:
     return dict(module.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "recipe"), CASES)
 def test_replayed_blocks_give_what_passes_from_the_start_give(
     family: str, recipe: str, monkeypatch: pytest.MonkeyPatch

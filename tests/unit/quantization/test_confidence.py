@@ -115,6 +115,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "confidence-fashion.json"
 
 
+@pytest.mark.slow
 def test_the_command_writes_figures_with_their_number_and_interval(fitted: Path) -> None:
     file = ConfidenceFile.read(fitted)
     assert (file.model, file.fitted_on, file.top1.n, file.confidence.false_alarms.n) == ("fashion", 200, 200, 200)

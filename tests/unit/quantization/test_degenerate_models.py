@@ -54,6 +54,7 @@ def quality(module: nn.Module, recipe: str) -> float:
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("case", DEAD)
 @torch.no_grad()
+@pytest.mark.slow
 def test_dead_parts_do_no_harm(case: str, recipe: str) -> None:
     if case == "saturated outputs" and recipe == "w8a8_ptq4vit_published":
         pytest.skip("its gradient is rounding noise alone, and here not even that")
