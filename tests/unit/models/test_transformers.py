@@ -349,7 +349,7 @@ def test_a_timm_model_that_transformers_wrapped_is_one_too(tmp_path: Path) -> No
 
 def test_older_folders_of_timm_have_everything_beside_the_architecture(tmp_path: Path) -> None:
     timm_folder(tmp_path / "mine")
-    values = json.loads((tmp_path / "mine/config.json").read_text())
+    values = json.loads((tmp_path / "mine/config.json").read_text("utf-8-sig"))
     (tmp_path / "mine/config.json").write_text(json.dumps(values.pop("pretrained_cfg") | values))
     assert quietly(tmp_path / "mine")[0].preprocess.mean == (0.1, 0.2, 0.3)
 
