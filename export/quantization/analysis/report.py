@@ -76,7 +76,7 @@ def _outliers(analysis: Analysis) -> str:
 def ladder_table(rows: Sequence[LadderRow]) -> str:
     """Return the steps of everything quantized as a table."""
     return _table(
-        ("quantized to 8 bits", "layers in float", "SQNR of the outputs", "cosine", "agreement", "top-1"),
+        ("quantized", "layers in float", "SQNR of the outputs", "cosine", "agreement", "top-1"),
         [
             (
                 row.step,

@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Iterable
 from glob import escape
 from pathlib import Path
-from typing import TypeVar
 
 from msgspec import field
 from msgspec.structs import replace
@@ -27,8 +26,6 @@ SCHEMA_VERSION = 1
 KEPT = Path(".github", "analysis.json")  # in the repository, and among what a wheel brings along
 COMMAND = "python -m export.analyze"
 HINT = f"run: {COMMAND}"
-
-Row = TypeVar("Row", CumulativeRow, LadderRow)
 
 
 class LayerSensitivity(Record, frozen=True, kw_only=True):
@@ -180,13 +177,13 @@ def _of_recipe(analysis: Analysis) -> AnalysisFile | None:
         tools=analysis.tools,
         float_top1=analysis.float_top1,
         layers=tuple(map(_layer, analysis.sensitivity)),
-        cumulative=tuple(map(_rounded, analysis.cumulative)),
+        cumulative=analysis.cumulative,
         outliers=tuple(
             Outlier(layer=row.layer, operand=row.operand, low=row.low, high=row.high, warning=row.warning)
             for row in sorted(analysis.distributions, key=lambda row: -max(row.channel_ratio, row.token_ratio or 0))
             if row.warning
         ),
-        ladder=tuple(map(_rounded, analysis.ladder)),
+        ladder=analysis.ladder,
     )
     return AnalysisFile(models={analysis.model: ModelAnalyses(recipes={analysis.recipe: summary})})
 
@@ -196,15 +193,11 @@ def _layer(row: SensitivityRow) -> LayerSensitivity:
         layer=row.layer,
         role=row.role,
         tensors=row.tensors,
-        own_sqnr_db=round(row.own_sqnr_db, 2),
-        sqnr_db=round(row.sqnr_db, 2),
+        own_sqnr_db=row.own_sqnr_db,
+        sqnr_db=row.sqnr_db,
         agreement=None if row.agreement is None else row.agreement.value,
         top1=None if row.top1 is None else row.top1.value,
     )
-
-
-def _rounded(row: Row) -> Row:
-    return replace(row, sqnr_db=round(row.sqnr_db, 2), cosine=round(row.cosine, 5))
 
 
 def without_folders(command: str) -> str:

@@ -41,7 +41,7 @@ def _of_model(name: str, model: ModelAnalyses) -> Iterable[str]:
 
 
 def _intro(found: AnalysisSummary | MixedPrecision, more: str = "") -> str:
-    threads = f", {found.threads} threads" if isinstance(found, AnalysisSummary) else ""
+    threads = f", {found.threads} thread{'s' * (found.threads != 1)}" if isinstance(found, AnalysisSummary) else ""
     tools = ", ".join(f"{name} {version}" for name, version in found.tools.items())
     return (
         f"n={found.n:,} ({found.data}), {more}calibrated on {found.calibration_data}; {found.machine}{threads}; "
