@@ -22,6 +22,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("site/icon.svg", "site/samples", "site/engine/contract.json", "templates")
+MEASURED = ".github/analysis.json"  # what the pages of embedded models show, where it was measured
 
 
 class UnsupportedOperation(Exception):  # noqa: N818
@@ -63,7 +64,7 @@ def fill(resources: Path) -> None:
 
     if not (ROOT / "site" / "node_modules").is_dir():
         subprocess.run(["npm", "ci", "--prefix", "site", "--omit=dev", "--no-audit", "--no-fund"], cwd=ROOT, check=True)
-    for name in COPIED:
+    for name in (*COPIED, *([MEASURED] if (ROOT / MEASURED).is_file() else [])):
         source, target = ROOT / name, resources / name
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)

@@ -5,6 +5,7 @@ Examples:
   python -m export.readme --measurements artifacts/measurements.json --keep   # and copy that file to .github/
   python -m export.readme --confidence artifacts/confidence-photos.json --keep     # and to export/data/assets/
   python -m export.readme --evaluation artifacts/evaluation-fashion.json --benchmark artifacts/benchmark.json --keep
+  python -m export.readme --analysis artifacts/analysis-photos-w4a8_gptq.json,artifacts/mixed-photos-w3to8a8.json --keep
 """
 
 import argparse
@@ -25,10 +26,11 @@ def parser() -> argparse.ArgumentParser:
     for name, source in SOURCES.items():
         p.add_argument(
             f"--{name}",
-            type=Path,
-            default=source.kept,
-            metavar="FILE",
-            help=f"output of {source.command} (default: %(default)s)",
+            type=_paths if source.merged else _path,
+            default=str(source.kept),
+            metavar="FILE,…" if source.merged else "FILE",
+            help=f"output of {source.command} (default: %(default)s)"
+            + ("; added to what is there, by model and recipe" if source.merged else ""),
         )
     p.add_argument("--keep", action="store_true", help="also copy these files to where they are committed")
     p.add_argument("--readme", type=Path, default=Path(README), help="README file to fill (default: %(default)s)")
@@ -42,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Fill the tables; nothing else in the documents is touched."""
     args = parser().parse_args(argv)
-    sources: dict[str, Path] = {name: getattr(args, name) for name in SOURCES}
+    sources: dict[str, tuple[Path, ...]] = {name: SOURCES[name].files(getattr(args, name)) for name in SOURCES}
     targets: dict[str, Path] = {README: args.readme, RESULTS: args.results, REPRODUCE: args.reproduce}
     for option, path in (("--readme", args.readme), ("--results", args.results), ("--reproduce", args.reproduce)):
         if not path.is_file():
@@ -53,7 +55,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         keep(sources)
     for path, text in texts.items():
         write_atomically(path, text.encode())
-    say(f"{', '.join(map(str, sources.values()))} → {', '.join(map(str, texts))}")
+    say(f"{', '.join(str(path) for files in sources.values() for path in files)} → {', '.join(map(str, texts))}")
+
+
+def _path(text: str) -> tuple[Path, ...]:
+    return (Path(text),)
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(Path(part) for part in text.split(","))
 
 
 if __name__ == "__main__":

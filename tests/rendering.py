@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,7 @@ def make_site(
     measurements: Path | None = None,
     models: tuple[str, ...] = ("plain", "noise"),
     benchmark: Path | None = None,
+    analyses: Sequence[Path] = (),
 ) -> RenderReport:
     return render(
         artifacts=store.root,
@@ -140,6 +142,7 @@ def make_site(
         bundle=bundle,
         measurements=measurements,
         benchmark=benchmark,
+        analyses=analyses,
         out=out,
     )
 

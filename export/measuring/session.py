@@ -21,6 +21,7 @@ from export.page.kept_accuracy import keep_accuracy
 from export.page.manifest import MARKER, SiteModel, read_site_manifest
 from export.page.presentation import ModelPage, SampleSet
 from export.page.render import render
+from export.page.reports.analysis.records import analysis_files
 from export.pipeline.store import Store
 
 
@@ -106,6 +107,7 @@ def render_again(request: MeasureRequest, measurements: Path) -> None:
         measurements=measurements,
         out=request.site,
         benchmark=BENCHMARK if BENCHMARK.exists() else None,
+        analyses=analysis_files(request.artifacts, [model.name for model in site.models]),
         texts=site.page,
         pages={model.name: _as_published(model, request.site) for model in site.models},
     )

@@ -22,6 +22,8 @@ from export.page.inventory import (
     Variant,
 )
 from export.page.presentation import PageTexts, Sample
+from export.page.reports.analysis.heat_map import LayerCosts, layer_costs
+from export.page.reports.analysis.records import AnalysisFile
 from export.page.reports.benchmark import Benchmark
 from export.page.reports.benchmark_view import BenchmarkView, views
 from export.page.results_view import ModelResults, lay_out, match
@@ -95,6 +97,7 @@ class ResultsContext(PageContext):
 
     models: tuple[ModelResults, ...]
     plots: dict[str, Scatter | None]
+    costs: dict[str, LayerCosts]
     environments: tuple[Environment, ...]
     backends: dict[str, str]
     benchmarks: tuple[BenchmarkView, ...]
@@ -244,13 +247,15 @@ def page_contexts(
     scripts: Bundle,
     measured: MeasurementFile | None,
     benchmark: Benchmark | None,
+    analyses: AnalysisFile,
     texts: PageTexts,
 ) -> tuple[tuple[PageContext, ...], list[str]]:
-    """Return every page's context, and notes on measurements that belong to nothing published."""
+    """Return every page's context, and notes on figures that belong to nothing published."""
     figures, notes = match(measured, published)
     places = measured.environments if measured and figures else ()
     results = tuple(lay_out(model, figures, places) for model in published)
     plots = {result.name: scatter(result) for result in results}
+    costs = {model.spec.name: layer_costs(model, analyses) for model in published}
     names = ", ".join(model.spec.title for model in published)
     shared: dict[str, Any] = {"css": f"assets/{scripts.css}", "icon": icon_path()}
     pages = (
@@ -271,6 +276,7 @@ def page_contexts(
             description=f"Size, accuracy and latency of {names}, measured in a real browser.",
             models=results,
             plots=plots,
+            costs={name: found for name, (found, _) in costs.items()},
             environments=places,
             backends=BACKENDS,
             benchmarks=views(benchmark),
@@ -288,7 +294,7 @@ def page_contexts(
         ),
         PageContext(page="404.html", title="Page not found", description="This page does not exist.", **shared),
     )
-    return pages, notes
+    return pages, notes + [note for _, of_model in costs.values() for note in of_model]
 
 
 def icon_path() -> str:

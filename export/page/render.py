@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from export.page.inventory import ICON, LIBRARY, SERVICE_WORKER, Bundle, Publish
 from export.page.library import manifest_path, write_manifest
 from export.page.manifest import MARKER, SiteManifest, describe_site
 from export.page.presentation import AS_IT_IS, OWN_TEXTS, ModelPage, PageTexts
+from export.page.reports.analysis.records import read_finished
 from export.page.reports.benchmark_view import read_benchmark
 from export.page.results_view import read_measurements
 from export.page.service_worker import Shell, find_shell
@@ -70,14 +71,15 @@ def render(
     measurements: Path | None,
     out: Path,
     benchmark: Path | None = None,
+    analyses: Sequence[Path] = (),
     variants: Collection[str] | None = None,
     texts: PageTexts = OWN_TEXTS,
     pages: Mapping[str, ModelPage] = NO_PAGES,
 ) -> RenderReport:
     """Gather everything, write the whole site beside `out`, then put it in place.
 
-    `variants` are the ids of those to publish; without it, all that are stored of these recipes are. `pages` say by
-    model what is published otherwise.
+    `variants` are the ids of those to publish; without it, all that are stored of these recipes are. `analyses`
+    are files of layers' costs. `pages` say by model what is published otherwise.
     Raises `RequestError` when `out` holds anything that a render did not put there, `ArtifactError` when
     an artifact is missing or altered, and `ExportError` when the site would exceed what may be published.
     """
@@ -88,7 +90,8 @@ def render(
     engines = {variant.engine.name for model in published for variant in model.variants}
     scripts = read_bundle(bundle, engines)
     measured = read_measurements(measurements)
-    contexts, notes = page_contexts(published, scripts, measured, read_benchmark(benchmark), texts)
+    costs, unfinished = read_finished(analyses)
+    contexts, notes = page_contexts(published, scripts, measured, read_benchmark(benchmark), costs, texts)
     rendered = _render_pages(contexts)
     _refuse_oversize(published, scripts)
     with replacing_folder(out) as folder:
@@ -100,7 +103,7 @@ def render(
         manifest = describe_site(folder, published, texts, _first_visit(published, shell))
         marker = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False) + "\n"
         write_atomically(folder / MARKER, marker.encode())
-    return _report(out, manifest, shell, notes)
+    return _report(out, manifest, shell, [*notes, *unfinished])
 
 
 def refuse_foreign(out: Path) -> None:

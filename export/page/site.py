@@ -14,6 +14,7 @@ from export.page.bundle import make_bundle, require_bundler
 from export.page.inventory import variant_id
 from export.page.presentation import AS_IT_IS, ModelPage, PageTexts
 from export.page.render import RenderReport, refuse_foreign, render
+from export.page.reports.analysis.records import analysis_files, read_finished
 from export.page.reports.benchmark_view import read_benchmark
 from export.page.results_view import read_measurements
 from export.page.samples import prepared_samples
@@ -110,6 +111,7 @@ def _render(request: BuildRequest, pages: Mapping[str, ModelPage], made: list[Ar
             bundle=bundle,
             measurements=request.measurements if request.measurements.exists() else None,
             benchmark=request.benchmark if request.benchmark.exists() else None,
+            analyses=_analyses(request),
             out=request.out,
             texts=request.texts,
             pages={model.name: _page(model.name, request, pages, made) for model in request.models},
@@ -132,3 +134,8 @@ def _refuse_early(request: BuildRequest) -> None:
     for path, read in ((request.measurements, read_measurements), (request.benchmark, read_benchmark)):
         if path.exists():
             read(path)
+    read_finished(_analyses(request))
+
+
+def _analyses(request: BuildRequest) -> list[Path]:
+    return analysis_files(request.artifacts, [model.name for model in request.models])

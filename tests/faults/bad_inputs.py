@@ -473,6 +473,12 @@ RECORDS = (
     BadInput(
         what="faults that are none", command=f"readme --faults {FILE}", make=_all(_documents, _text("[]")), words=FILE
     ),
+    BadInput(
+        what="an analysis that is none",
+        command=f"readme --analysis {FILE}",
+        make=_all(_documents, _text("{}")),
+        words="is not an analysis",
+    ),
 )
 
 BAD_INPUTS = (*COMMAND_LINES, *CHECKPOINTS, *LABEL_FILES, *DATA_SETS, *RECORDS)

@@ -8,7 +8,12 @@ from typing import Any
 
 from export.core.errors import RequestError
 from export.core.files import write_atomically
+from export.core.schema import Record
 from export.models.confidence import ConfidenceFile
+from export.page.reports.analysis.records import COMMAND as ANALYZE
+from export.page.reports.analysis.records import KEPT as KEPT_ANALYSES
+from export.page.reports.analysis.records import read_analyses
+from export.page.reports.analysis.tables import analysis_section
 from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
 from export.page.reports.benchmark_view import read_benchmark
 from export.page.reports.builds import builds_section, read_builds
@@ -37,13 +42,20 @@ KEPT = Path(".github")
 class Source:
     """A file of figures: what is run to write it, where a copy is committed, and how it is read.
 
-    Without an `optional` one its tables say that nothing was measured.
+    Without an `optional` one its tables say that nothing was measured. One that is `merged` is read from several files,
+    and what is committed is extended by others.
     """
 
     command: str
-    read: Callable[[Path], Any]
+    read: Callable[..., Any]
     kept: Path
     optional: bool = False
+    merged: bool = False
+
+    def files(self, given: tuple[Path, ...]) -> tuple[Path, ...]:
+        """Return the files to read: those given, and before them the committed one if they extend it."""
+        extends = self.merged and self.kept.is_file() and self.kept not in given
+        return (self.kept, *given) if extends else given
 
 
 def _read_study(path: Path) -> dict[str, Any]:
@@ -79,6 +91,7 @@ SOURCES: dict[str, Source] = {
     "comparison": Source(
         command="python -m export.compare", read=read_comparison, kept=KEPT / "comparison.json", optional=True
     ),
+    "analysis": Source(command=ANALYZE, read=read_analyses, kept=KEPT_ANALYSES, optional=True, merged=True),
 }
 
 
@@ -102,22 +115,25 @@ SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
         "devices": devices_section,
         "builds": builds_section,
         "comparison": _comparison_section,
+        "analysis": analysis_section,
         "faults": faults_section,
     },
     REPRODUCE: {"capabilities": lambda figures: reproduction_section(figures)},
 }
 
 
-def read_sources(paths: Mapping[str, Path]) -> dict[str, Any]:
-    """Read the file of every source; raises `RequestError` for one that is missing or something else.
+def read_sources(paths: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
+    """Read the files of every source; raises `RequestError` for one that is missing or something else.
 
-    An optional one that is missing is None.
+    An optional source whose committed file is missing is None.
     """
-    for name, path in paths.items():
-        if not path.is_file() and not (SOURCES[name].optional and path.name == SOURCES[name].kept.name):
-            command = SOURCES[name].command
-            raise RequestError(f"{path} does not exist", hint=f"run: {command}")
-    found = {name: SOURCES[name].read(path) if path.is_file() else None for name, path in paths.items()}
+    found: dict[str, Any] = {}
+    for name, files in paths.items():
+        source = SOURCES[name]
+        missing = [path for path in files if not path.is_file()]
+        if [path for path in missing if not (source.optional and path.name == source.kept.name)]:
+            raise RequestError(f"{missing[0]} does not exist", hint=f"run: {source.command}")
+        found[name] = None if missing else source.read(*files)
     return found | {"capabilities": found}  # a section that is made of them all
 
 
@@ -128,10 +144,16 @@ def filled(document: str, text: str, figures: Mapping[str, Any]) -> str:
     return text
 
 
-def keep(paths: Mapping[str, Path]) -> None:
-    """Copy the files of all sources to where they are committed."""
-    for name, path in paths.items():
+def keep(paths: Mapping[str, tuple[Path, ...]]) -> None:
+    """Copy the files of all sources to where they are committed; those that are merged, as one."""
+    for name, files in paths.items():
+        source = SOURCES[name]
         if name == "evaluation":
-            write_table(read_table(path), SOURCES[name].kept)  # its Markdown lies beside it
-        elif path.is_file():
-            write_atomically(SOURCES[name].kept, path.read_bytes())
+            write_table(read_table(*files), source.kept)  # its Markdown lies beside it
+        elif all(path.is_file() for path in files):
+            written = _as_json(source.read(*files)) if source.merged else files[0].read_bytes()
+            write_atomically(source.kept, written)
+
+
+def _as_json(record: Record) -> bytes:
+    return (json.dumps(record.to_json(), indent=1, ensure_ascii=False) + "\n").encode()

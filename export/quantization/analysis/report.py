@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from export.core.units import format_bytes
-from export.quantization.analysis.records import Analysis, MixedPrecision, MixedRow, SensitivityRow
+from export.quantization.analysis.records import Analysis, LadderRow, MixedPrecision, MixedRow, SensitivityRow
 from export.quantization.evaluation.records import format_estimate
 
 GOOD_COSINE = 0.9  # of the outputs, below which a quantized model is not worth more analysis (TinyNeuralNetwork's rule)
@@ -42,7 +42,7 @@ def markdown(analysis: Analysis, worst: Sequence[SensitivityRow]) -> str:
         _outliers(analysis),
     ]
     if analysis.ladder:
-        parts += ["### Everything quantized, step by step", _ladder(analysis)]
+        parts += ["### Everything quantized, step by step", ladder_table(analysis.ladder)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -73,9 +73,10 @@ def _outliers(analysis: Analysis) -> str:
     )
 
 
-def _ladder(analysis: Analysis) -> str:
+def ladder_table(rows: Sequence[LadderRow]) -> str:
+    """Return the steps of everything quantized as a table."""
     return _table(
-        ("quantized to 8 bits", "layers in float", "SQNR of the outputs", "cosine", "agreement", "top-1"),
+        ("quantized", "layers in float", "SQNR of the outputs", "cosine", "agreement", "top-1"),
         [
             (
                 row.step,
@@ -85,34 +86,39 @@ def _ladder(analysis: Analysis) -> str:
                 format_estimate(row.agreement),
                 format_estimate(row.top1),
             )
-            for row in analysis.ladder
+            for row in rows
         ],
     )
 
 
 def mixed_markdown(mixed: MixedPrecision) -> str:
     """Return the comparison of mixed with uniform bits, and the bits of each layer, as Markdown."""
-    rows: list[MixedRow] = [*mixed.uniform, mixed.chosen]
     return "\n\n".join(
         (
             f"{mixed.model}, n={mixed.n:,} ({mixed.data}), calibrated on {mixed.calibration_data}; {mixed.machine}; "
             f"limit: {mixed.limit}. `{mixed.command}`",
-            _table(
-                ("recipe", "file", "packed weights", "SQNR of the outputs", "agreement", "top-1"),
-                [
-                    (
-                        row.recipe,
-                        format_bytes(row.bytes),
-                        f"{row.weight_bytes:,} B",
-                        _db(row.sqnr_db),
-                        format_estimate(row.agreement),
-                        format_estimate(row.top1),
-                    )
-                    for row in rows
-                ],
-            ),
+            mixed_table(mixed),
             _table(("layer", "bits"), [(name, str(bits)) for name, bits in mixed.bits.items()]),
         )
+    )
+
+
+def mixed_table(mixed: MixedPrecision) -> str:
+    """Return the comparison of mixed with uniform bits as a table."""
+    rows: list[MixedRow] = [*mixed.uniform, mixed.chosen]
+    return _table(
+        ("recipe", "file", "packed weights", "SQNR of the outputs", "agreement", "top-1"),
+        [
+            (
+                row.recipe,
+                format_bytes(row.bytes),
+                f"{row.weight_bytes:,} B",
+                _db(row.sqnr_db),
+                format_estimate(row.agreement),
+                format_estimate(row.top1),
+            )
+            for row in rows
+        ],
     )
 
 

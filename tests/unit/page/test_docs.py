@@ -184,7 +184,7 @@ def test_nothing_is_named_that_only_exists_elsewhere() -> None:
 @pytest.mark.parametrize("document", SECTIONS)
 def test_tables_are_those_of_the_figures(document: str) -> None:
     """No figure in them is typed by hand."""
-    figures = read_sources({name: ROOT / source.kept for name, source in SOURCES.items()})
+    figures = read_sources({name: (ROOT / source.kept,) for name, source in SOURCES.items()})
     assert filled(document, DOCUMENTS[document], figures) == DOCUMENTS[document]
 
 

@@ -291,9 +291,15 @@ CAPABILITIES = (
             LADDER,
         ),
         "float 81.43; all in int8 0; residual additions in float 78.49; two sensitive layers too 80.94",
+        measured="ladder",
     ),
     Capability(
-        31, ("R4",), "Sensitivity: one layer quantized at a time, resumable", (ANALYZE,), "a list of accuracies"
+        31,
+        ("R4",),
+        "Sensitivity: one layer quantized at a time, resumable",
+        (ANALYZE,),
+        "a list of accuracies",
+        measured="sensitivity",
     ),
     Capability(
         32,
@@ -301,8 +307,16 @@ CAPABILITIES = (
         "Errors of each layer and cumulative, as cosine and SQNR; histograms with warnings",
         (ANALYZE,),
         "rule: cosine of the last layer above 0.9",
+        measured="layers",
     ),
-    Capability(33, ("R4",), "Bits of each layer from a file, and suggested", (BITS,), "80.94 with two layers in float"),
+    Capability(
+        33,
+        ("R4",),
+        "Bits of each layer from a file, and suggested",
+        (BITS,),
+        "80.94 with two layers in float",
+        measured="bits",
+    ),
     Capability(
         34,
         ("R4",),

@@ -7,6 +7,7 @@ from export.core.units import format_bytes
 from export.page.reports.comparison.records import Comparison, ModelComparison
 from export.page.reports.comparison.tables import study_table
 from export.page.reports.markdown import UNKNOWN, spread, table
+from export.page.reports.reproduction import layers
 from export.page.reports.reproduction.capabilities import CAPABILITIES, Capability
 from export.page.reports.reproduction.projects import PROJECTS
 from export.quantization.evaluation.records import EvaluationTable, format_estimate
@@ -136,11 +137,15 @@ def _operators(figures: Figures) -> str:
 
 MEASURED: dict[str, Callable[[Figures], str]] = {
     "ablation": _ablation,
+    "bits": layers.bits,
     "bitwidths": _bitwidths,
     "dynamic": _dynamic,
     "features": _features,
+    "ladder": layers.ladder,
+    "layers": layers.layers,
     "operators": _operators,
     "page": _page,
+    "sensitivity": layers.sensitivity,
     "sizes": _sizes,
     "study": _study,
     "throughput": _throughput,

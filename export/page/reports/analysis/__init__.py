@@ -1,0 +1,1 @@
+"""Analyses of layers as page and documents show them: their records, tables and heat maps."""
