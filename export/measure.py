@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from export.core.console import run, say
 from export.core.files import write_atomically
 from export.core.paths import ARTIFACTS, MEASUREMENTS
-from export.page.reports.benchmark_tables import benchmark_section
+from export.page.reports.benchmark.tables import benchmark_section
 from export.page.reports.measurements import merge, table, write
 from export.page.results_view import read_measurements
 

@@ -18,9 +18,9 @@ from export.core.console import say
 from export.core.errors import ExportError, RequestError
 from export.core.extras import install
 from export.core.files import write_atomically
+from export.page.reports.bitwidths import bitwidth_table, read_study
 from export.page.reports.comparison.records import Comparison, Failed, read_comparison
 from export.page.reports.comparison.tables import comparison_markdown, model_markdown
-from export.page.reports.evaluation_tables import bitwidths_section
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
 
@@ -129,13 +129,7 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 def draw_bitwidths(path: Path, out: Path) -> None:
     """Draw what a study over bit widths kept: accuracy by width, and how training converged; and write its table."""
     _require("matplotlib", "compare")
-    try:
-        study = json.loads(path.read_text())
-        table = bitwidths_section(study)
-        drawn = draw_curves(study, out)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise RequestError(
-            f"{path} is not a table of bit widths: {error!r}", hint="run: python -m export.train --qat w4a4_lsq"
-        ) from error
+    study = read_study(path)
+    table, drawn = bitwidth_table(study), draw_curves(study, out)
     write_atomically(out / "bitwidths.md", f"{table}\n".encode())
     say(f"{table}\n\n→ {out / 'bitwidths.md'}; plots: {', '.join(drawn)} (.svg, .png)")

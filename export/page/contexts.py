@@ -24,8 +24,8 @@ from export.page.inventory import (
 from export.page.presentation import PageTexts, Sample
 from export.page.reports.analysis.heat_map import LayerCosts, layer_costs
 from export.page.reports.analysis.records import AnalysisFile
-from export.page.reports.benchmark import Benchmark
-from export.page.reports.benchmark_view import BenchmarkView, views
+from export.page.reports.benchmark.records import Benchmark
+from export.page.reports.benchmark.view import BenchmarkView, views
 from export.page.results_view import ModelResults, lay_out, match
 from export.page.scatter import Scatter, scatter
 from export.pipeline.formats import FORMATS

@@ -18,7 +18,7 @@ from export.page.library import manifest_path, write_manifest
 from export.page.manifest import MARKER, SiteManifest, describe_site
 from export.page.presentation import AS_IT_IS, OWN_TEXTS, ModelPage, PageTexts
 from export.page.reports.analysis.records import read_finished
-from export.page.reports.benchmark_view import read_benchmark
+from export.page.reports.benchmark.view import read_benchmark
 from export.page.results_view import read_measurements
 from export.page.service_worker import Shell, find_shell
 from export.pipeline.store import Store

@@ -15,7 +15,7 @@ from export.page.inventory import variant_id
 from export.page.presentation import AS_IT_IS, ModelPage, PageTexts
 from export.page.render import RenderReport, refuse_foreign, render
 from export.page.reports.analysis.records import analysis_files, read_finished
-from export.page.reports.benchmark_view import read_benchmark
+from export.page.reports.benchmark.view import read_benchmark
 from export.page.results_view import read_measurements
 from export.page.samples import prepared_samples
 from export.pipeline.build import convert

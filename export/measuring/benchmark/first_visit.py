@@ -19,7 +19,7 @@ from export.measuring.benchmark.site import BenchmarkSite
 from export.measuring.benchmark.targets import Target
 from export.measuring.browser.network import throttle, transferred
 from export.measuring.browser.server import serving
-from export.page.reports.benchmark import FirstVisit
+from export.page.reports.benchmark.records import FirstVisit
 
 LIMIT_MS = 600_000
 # The page shows the time of a single run once the prediction is there.

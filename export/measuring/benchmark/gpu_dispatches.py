@@ -14,7 +14,7 @@ from export.measuring.benchmark.site import BenchmarkSite
 from export.measuring.benchmark.targets import GPU_BACKENDS, Target
 from export.measuring.browser.chromium import fresh_page
 from export.measuring.browser.page_client import QUIET_PAGE, PageClient
-from export.page.reports.benchmark import DispatchCount
+from export.page.reports.benchmark.records import DispatchCount
 
 # Every call of WebGL and of WebGPU that starts a program.
 COUNT = """() => {

@@ -19,7 +19,7 @@ from export.measuring.benchmark.targets import TARGETS, Target
 from export.measuring.browser.chromium import fresh_page
 from export.measuring.browser.page_client import QUIET_PAGE, PageClient
 from export.measuring.float_reference import FloatReference
-from export.page.reports.benchmark import TargetResult, describe_backend
+from export.page.reports.benchmark.records import TargetResult, describe_backend
 
 BUDGET_MS, RUNS_MIN, WARMUP_MAX = 1_500, 3, 40
 

@@ -14,18 +14,14 @@ from export.page.reports.analysis.records import COMMAND as ANALYZE
 from export.page.reports.analysis.records import KEPT as KEPT_ANALYSES
 from export.page.reports.analysis.records import read_analyses
 from export.page.reports.analysis.tables import analysis_section
-from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
-from export.page.reports.benchmark_view import read_benchmark
+from export.page.reports.benchmark.tables import benchmark_section, benchmark_summary
+from export.page.reports.benchmark.view import read_benchmark
+from export.page.reports.bitwidths import BitwidthStudies, bitwidths_section, read_bitwidths
 from export.page.reports.builds import builds_section, read_builds
 from export.page.reports.comparison.records import Comparison, read_comparison
 from export.page.reports.comparison.tables import model_markdown
 from export.page.reports.device_tables import devices_section
-from export.page.reports.evaluation_tables import (
-    bitwidths_section,
-    confidence_section,
-    evaluation_section,
-    evaluation_summary,
-)
+from export.page.reports.evaluation_tables import confidence_section, evaluation_section, evaluation_summary
 from export.page.reports.faults import COMMAND, faults_section, read_faults
 from export.page.reports.markdown import UNKNOWN, fill
 from export.page.reports.measurement_tables import measurements_section, measurements_summary
@@ -58,17 +54,6 @@ class Source:
         return (self.kept, *given) if extends else given
 
 
-def _read_study(path: Path) -> dict[str, Any]:
-    try:
-        study: dict[str, Any] = json.loads(path.read_text())
-        bitwidths_section(study)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise RequestError(
-            f"{path} is not a table of bit widths: {error!r}", hint="run: python -m export.train --qat w4a4_lsq"
-        ) from error
-    return study
-
-
 # By the option of `export.readme` that names another file.
 SOURCES: dict[str, Source] = {
     "measurements": Source(command="python -m export.measure", read=read_measurements, kept=KEPT / "measurements.json"),
@@ -76,7 +61,9 @@ SOURCES: dict[str, Source] = {
         command="python -m export.measure --benchmark", read=read_benchmark, kept=KEPT / "benchmark.json"
     ),
     "evaluation": Source(command="python -m export.evaluate", read=read_table, kept=KEPT / "evaluation.json"),
-    "bitwidths": Source(command="python -m export.train --qat", read=_read_study, kept=KEPT / "bitwidths.json"),
+    "bitwidths": Source(
+        command="python -m export.train --qat", read=read_bitwidths, kept=KEPT / "bitwidths.json", merged=True
+    ),
     # The model's own file, which decides what its page says, is the committed one.
     "confidence": Source(
         command="python -m export.evaluate --confidence",
@@ -155,5 +142,5 @@ def keep(paths: Mapping[str, tuple[Path, ...]]) -> None:
             write_atomically(source.kept, written)
 
 
-def _as_json(record: Record) -> bytes:
+def _as_json(record: Record | BitwidthStudies) -> bytes:
     return (json.dumps(record.to_json(), indent=1, ensure_ascii=False) + "\n").encode()

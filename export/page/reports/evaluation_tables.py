@@ -1,14 +1,13 @@
-"""Accuracies of recipes as Markdown: methods by bit widths, acceptance criteria, and calibration beside training."""
+"""Accuracies of recipes as Markdown: methods by bit widths, acceptance criteria, and a model's confidence."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from export.core.records import Estimate
 from export.core.units import format_bytes, format_percent
 from export.models.confidence import ConfidenceFile
-from export.page.reports.markdown import UNKNOWN, Verdict, table, verdict_table
+from export.page.reports.markdown import Verdict, table, verdict_table
 from export.quantization.evaluation.records import WIDTHS, EvaluationTable, format_estimate
 from export.quantization.recipes import NAME as RECIPE
 
@@ -99,33 +98,6 @@ def evaluation_section(evaluation: EvaluationTable) -> str:
 def evaluation_summary(evaluation: EvaluationTable) -> str:
     """Return the usual methods at the usual widths."""
     return "\n".join(_pivot(evaluation, SUMMARY_METHODS, SUMMARY_WIDTHS))
-
-
-def bitwidths_section(study: dict[str, Any]) -> str:
-    """Return the table of `export.train --qat`: a row per width, a column per method."""
-    rows = [row for row in study["rows"] if row["kind"] != "float"]
-    (reference,) = (row for row in study["rows"] if row["kind"] == "float")
-    columns = list(dict.fromkeys((row["kind"], row["method"]) for row in rows))
-    found = {(row["weight_bits"], row["kind"], row["method"]): row for row in rows}
-    cells = [
-        (str(bits), *(_interval(found[bits, *column]) if (bits, *column) in found else UNKNOWN for column in columns))
-        for bits in sorted({row["weight_bits"] for row in rows}, reverse=True)
-    ]
-    intro = (
-        f"{study['model']['title']}, n={reference['n']:,} test images, float {_interval(reference)}; trained for "
-        f"{max(row['steps'] for row in rows):,} steps of {study['options']['batch_size']} images on {_machine(study)}: "
-        f"`{study['command']}`"
-    )
-    return "\n".join([intro, "", *table(("bits", *(f"{kind.upper()} `{method}`" for kind, method in columns)), cells)])
-
-
-def _machine(study: dict[str, Any]) -> str:
-    place = study["environment"]
-    return f"{place['device']} ({place['machine']}, PyTorch {place['torch']}, threads: {place['threads']})"
-
-
-def _interval(row: dict[str, Any]) -> str:
-    return f"{format_percent(row['top1'])} ({format_percent(row['low'])} – {format_percent(row['high'])})"
 
 
 def confidence_section(file: ConfidenceFile) -> str:

@@ -20,7 +20,7 @@ from export.core.records import (
     Verification,
 )
 from export.core.schema import Record
-from export.page.reports.benchmark import Benchmark
+from export.page.reports.benchmark.records import Benchmark
 from export.quantization.evaluation.records import EvaluationTable
 
 ROOT = Path(__file__).parents[3]

@@ -12,10 +12,17 @@ from export.measure import main
 from export.measuring.benchmark.first_visit import packed_sizes
 from export.measuring.benchmark.peer.target import PEERS
 from export.measuring.benchmark.targets import GPU_BACKENDS, TARGETS
-from export.page.reports.acceptance import CRITERIA
-from export.page.reports.benchmark import Benchmark, DispatchCount, FirstVisit, TargetResult, merge_benchmarks, ratio
-from export.page.reports.benchmark_tables import benchmark_section, benchmark_summary
-from export.page.reports.benchmark_view import read_benchmark, views
+from export.page.reports.benchmark.acceptance import CRITERIA
+from export.page.reports.benchmark.records import (
+    Benchmark,
+    DispatchCount,
+    FirstVisit,
+    TargetResult,
+    merge_benchmarks,
+    ratio,
+)
+from export.page.reports.benchmark.tables import benchmark_section, benchmark_summary
+from export.page.reports.benchmark.view import read_benchmark, views
 from export.page.reports.markdown import Verdict
 
 PLACE = Environment(

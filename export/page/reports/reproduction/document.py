@@ -1,9 +1,11 @@
 """The table of capabilities: the command for each, the published figures, and ours where they were measured."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from export.core.units import format_bytes
+from export.page.reports.bitwidths import BitwidthStudies, bitwidth_summary
 from export.page.reports.comparison.records import Comparison, ModelComparison
 from export.page.reports.comparison.tables import study_table
 from export.page.reports.markdown import UNKNOWN, spread, table
@@ -62,11 +64,10 @@ def _sizes(figures: Figures) -> str:
     return f"`{evaluation.model}`: {', '.join(format_bytes(found[name]) for name in names if name in found)}"
 
 
-def _bitwidths(figures: Figures) -> str:
-    study = figures["bitwidths"]
-    rows = [row for row in study["rows"] if row["kind"] == "float" or row["method"] in ("affine", "lsq")]
-    shares = [f"{row['recipe']} {100 * row['top1']:.1f} %" for row in rows]
-    return f"{study['model']['title']}, n={study['rows'][0]['n']:,}: {', '.join(shares)}"
+def _bitwidths(figures: Figures, data: str) -> str:
+    studies: BitwidthStudies = figures["bitwidths"]
+    found = [study for study in studies.studies if data in study["data"].lower()]
+    return "<br>".join(bitwidth_summary(study, ("affine", "lsq")) for study in found)
 
 
 def _page(figures: Figures) -> str:
@@ -138,7 +139,8 @@ def _operators(figures: Figures) -> str:
 MEASURED: dict[str, Callable[[Figures], str]] = {
     "ablation": _ablation,
     "bits": layers.bits,
-    "bitwidths": _bitwidths,
+    "bitwidths": partial(_bitwidths, data="fashion"),
+    "bitwidths of photographs": partial(_bitwidths, data="cifar"),
     "dynamic": _dynamic,
     "features": _features,
     "ladder": layers.ladder,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from export.core.units import format_bytes
-from export.page.reports.benchmark import Benchmark, ratio
+from export.page.reports.benchmark.records import Benchmark, ratio
 from export.page.reports.markdown import UNKNOWN, Verdict
 
 Value = Callable[[Benchmark, str], float | None]  # a figure of a model, None where it was not measured

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from export.core.records import Environment
 from export.core.stats import Figure
-from export.page.reports.benchmark import Benchmark, DispatchCount, FirstVisit, TargetResult, ratio
+from export.page.reports.benchmark.records import Benchmark, DispatchCount, FirstVisit, TargetResult, ratio
 from export.page.results_view import read_figures
 
 

@@ -1,8 +1,8 @@
 """A benchmark as Markdown."""
 
 from export.core.units import format_bytes, format_ms
-from export.page.reports.acceptance import CRITERIA
-from export.page.reports.benchmark import Benchmark, FirstVisit, TargetResult, ratio
+from export.page.reports.benchmark.acceptance import CRITERIA
+from export.page.reports.benchmark.records import Benchmark, FirstVisit, TargetResult, ratio
 from export.page.reports.markdown import UNKNOWN, spread, table, verdict_table
 
 # The README's choice: every engine in its fastest build, and each stock conversion.

@@ -1,0 +1,1 @@
+"""Engines compared on one model: the kept figures, as tables of the documents and on the page."""
