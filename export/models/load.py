@@ -1,5 +1,6 @@
 """From a request to a float model and its spec: the one place where models are created."""
 
+import dataclasses
 import difflib
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,8 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
         loaded, weights_sha256 = _make(request, config, tell)
     else:
         loaded, weights_sha256 = load_folder(request, folder, entry, config, tell)
+    if request.features:
+        loaded = _without_classifier(request.model, loaded)
     module, own = loaded.module, None if folder else embedded_model(entry.name)
     preprocess = choose_preprocess(request, loaded, own.preprocess if own else None, tell)
     arguments, positions_from = resize(request.model, entry.timm_name, config, loaded, preprocess.size, tell)
@@ -53,7 +56,7 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
     outputs = _outputs(request.model, module, preprocess)
     spec = ModelSpec(
         name=request.name,
-        title=request.entry.title,
+        title=request.entry.title + (", features" if request.features else ""),
         timm_name=loaded.timm_name or (entry.timm_name if entry.embedded else _pinned(entry, config)),
         weights=request.kind,
         weights_sha256=weights_sha256,
@@ -68,7 +71,7 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
         probabilities=_probabilities(request, 0 if features else outputs, loaded.multi_label, tell),
         positions_from=positions_from,
     )
-    return replace(spec, confidence=confidence_for(request, spec, tell)), module
+    return replace(spec, confidence=None if request.features else confidence_for(request, spec, tell)), module
 
 
 def _make(request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], None]) -> tuple[Loaded, str]:
@@ -92,6 +95,17 @@ def _make(request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], No
         )
     ready(loaded.module)
     return loaded, hash_file(path)
+
+
+def _without_classifier(model: str, loaded: Loaded) -> Loaded:
+    module: Any = loaded.module
+    if module.num_classes == 0:
+        raise RequestError(
+            f"--features: {model} has no classifier; its output is an embedding already", hint="leave --features out"
+        )
+    module.reset_classifier(0)
+    arguments = {**loaded.arguments, "num_classes": 0}
+    return dataclasses.replace(loaded, arguments=arguments, classes=None, multi_label=False)
 
 
 def _classes(module: nn.Module) -> int:

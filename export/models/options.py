@@ -38,6 +38,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="a picture may have several labels: each output is a probability of its own (sigmoid instead of softmax)",
     )
+    parser.add_argument(
+        "--features",
+        action="store_true",
+        help="leave the classifier out: the output is the embedding that it would read",
+    )
     group = parser.add_argument_group("preprocessing (default: what the checkpoint says, else the architecture's own)")
     group.add_argument("--mean", type=_channels, metavar="R,G,B", help="mean of the normalisation, of values of 0 to 1")
     group.add_argument("--std", type=_channels, metavar="R,G,B", help="standard deviation of the normalisation")
@@ -80,6 +85,7 @@ def read_model(args: argparse.Namespace, name: str) -> ModelRequest:
         checkpoint=args.checkpoint,
         labels=args.labels,
         multi_label=args.multi_label,
+        features=args.features,
         preprocess=PreprocessOptions(
             mean=args.mean,
             std=args.std,

@@ -55,9 +55,9 @@ class ModelRequest:
     `model` is a catalog name, `timm/NAME`, a Hugging Face name with a timm equivalent, a folder as transformers or timm
     saves one, or such a repository of the hub, `hf_hub:USER/REPO`. `weights` are those requested, None for the default;
     `kind` is what will be used. `checkpoint` and `labels` are files, `checkpoint` also such a folder, `labels` one of
-    class folders; `seed` is that of random weights. With `multi_label`, outputs do not exclude each other. `confidence`
-    is a file that `python -m export.evaluate --confidence` wrote. `called` is the model's name in folders and on the
-    page, where it is not the architecture's.
+    class folders; `seed` is that of random weights. With `multi_label`, outputs do not exclude each other; with
+    `features`, the classifier is left out. `confidence` is a file that `python -m export.evaluate --confidence` wrote.
+    `called` is the model's name in folders and on the page, where it is not the architecture's.
     """
 
     model: str
@@ -66,6 +66,7 @@ class ModelRequest:
     labels: Path | None = None
     seed: int = 0
     multi_label: bool = False
+    features: bool = False
     preprocess: PreprocessOptions = PreprocessOptions()
     confidence: Path | None = None
     called: str = ""
@@ -93,6 +94,11 @@ class ModelRequest:
                 f"{self.model} has no embedded weights",
                 hint="only fashion and photos have; leave out --weights to download pretrained ones",
             )
+        about_classes = {"--labels": self.labels, "--multi-label": self.multi_label, "--confidence": self.confidence}
+        for option in (option for option, given in about_classes.items() if given and self.features):
+            raise RequestError(
+                f"{option} is about classes, and with --features there are none", hint="leave one of the two out"
+            )
         if self.labels is not None and not self.labels.exists():
             raise RequestError(f"--labels {self.labels}: no such file", hint="check the path")
         if self.confidence is not None and not self.confidence.is_file():
@@ -117,7 +123,7 @@ class ModelRequest:
     @property
     def name(self) -> str:
         """The model's name in folders and on the page."""
-        return self.called or self.entry.name
+        return self.called or f"{self.entry.name}{'_features' if self.features else ''}"
 
     @property
     def kind(self) -> Weights:
@@ -206,6 +212,7 @@ def describe(request: ModelRequest) -> dict[str, Any]:
         "weights": hash_file(path) if path else None,
         "folder": {file.name: hash_file(file) for file in folder.read} if folder else None,
         "multi_label": request.multi_label,
+        "features": request.features,
         "preprocess": request.preprocess.given(),
         "labels": _hash_labels(request.labels) if request.labels else None,
         "confidence": hash_file(request.confidence) if request.confidence else None,

@@ -81,6 +81,29 @@ def test_dino_gives_an_embedding(tmp_path: Path) -> None:
         quietly(model="dino_s", weights="random", labels=tmp_path / "labels.txt")
 
 
+@pytest.mark.parametrize("name", ["fashion", "resnet18", "swin_t"])
+def test_features_are_what_the_classifier_reads(name: str) -> None:
+    weights: Any = None if name == "fashion" else "random"
+    spec, module, _ = quietly(model=name, weights=weights, features=True)
+    whole_spec, whole, _ = quietly(model=name, weights=weights)
+    side = spec.preprocess.size
+    images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        features: Any = module(images)
+        classifier: Any = whole.get_classifier() if name != "swin_t" else whole.head.fc
+        torch.testing.assert_close(classifier(features), whole(images))
+    assert (spec.name, spec.features, spec.labels, spec.confidence) == (f"{name}_features", True, (), None)
+    assert spec.preprocess == whole_spec.preprocess
+    assert_rebuildable(spec, module)
+
+
+def test_features_have_no_classes(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="--multi-label is about classes"):
+        ModelRequest(model="fashion", multi_label=True, features=True)
+    with pytest.raises(RequestError, match="dino_s has no classifier"):
+        quietly(model="dino_s", weights="random", features=True)
+
+
 def test_an_untagged_name_is_pinned_to_its_tag() -> None:
     spec = quietly(model="timm/test_vit", weights="random")[0]
     assert (spec.name, spec.timm_name, spec.licence) == ("timm-test_vit", "test_vit.r160_in1k", "apache-2.0")

@@ -15,6 +15,7 @@ INTEGERS = (
 )
 PAGE = "python -m export.build --model vit_b --engine vit --data imagenet/train"
 DINO = f"{COMPARE} --model dino_s --recipe torch_ao_dynamic_linear,torch_ao_dynamic --data tiny-imagenet-200/val"
+FEATURES = DINO.replace("--model dino_s", "--model photos --features")
 FLOAT_RESNET = "python -m export.train --model resnet18"
 TRAINED = "w8a8_affine_qat,w7a7_affine_qat,w6a6_affine_qat,w5a5_affine_qat,w4a4_affine_qat,w4a4_lsq"
 WIDTHS = f"python -m export.train --model resnet18 --qat {TRAINED} --ptq affine,minmax"
