@@ -23,7 +23,7 @@ from export.data.public.sets import SETS
 from export.measuring.browser.server import serving
 from export.models.catalog import MODELS
 from export.page.reports.reproduction.capabilities import CAPABILITIES
-from export.page.reports.reproduction.commands import MIXED, TRAINED
+from export.page.reports.reproduction.commands import LEARNED, MIXED, TRAINED
 from export.page.reports.reproduction.projects import PROJECTS
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ ADDED = {
     "data": "",
     "analyze": "--weights random --limit 6",
 }
-SMALLER = {"32,128": "3,4", "0,1,2": "0,1", TRAINED: "w4a4_affine_qat,w4a4_lsq"}
+SMALLER = {"32,128": "3,4", "0,1,2": "0,1", TRAINED: "w4a4_affine_qat,w4a4_lsq", LEARNED: "w4a4_lsq"}
 
 
 def test_the_page_has_every_capability_of_every_project() -> None:
