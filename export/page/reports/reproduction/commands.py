@@ -23,7 +23,8 @@ LEARNED = "w8a8_lsq,w7a7_lsq,w6a6_lsq,w5a5_lsq,w4a4_lsq"
 CIFAR = "python -m export.train --data .cache/datasets/cifar10.zip --model resnet18"
 PLAIN = "--warmup-epochs 0.5 --jitter 0 --erase-prob 0 --mixup 0 --cutmix 0 --drop-path 0 --ema-decay 0.995"
 FLOAT_CIFAR = (
-    f"{CIFAR} --weights random --image-size 64 --epochs 12 --batch-size 128 --lr 2e-3 --crop-min 0.6 {PLAIN} --out cifar10",
+    f"{CIFAR} --weights random --image-size 64 --epochs 12 --batch-size 128 --lr 2e-3 --crop-min 0.6 {PLAIN} "
+    "--out cifar10",
     f"{CIFAR} --checkpoint cifar10/model.safetensors --image-size 64 --epochs 7 --batch-size 128 --lr 1.2e-3 "
     f"--crop-min 0.75 {PLAIN} --out cifar10-more",
 )
