@@ -2,6 +2,7 @@
 PYTHON := .venv/bin/python
 MODELS := photos
 ENGINES :=
+GROUPS :=
 WORKERS := 2
 # Each file's tests in one process, so that what they share is made once; in the order of pyproject.toml.
 PYTEST := $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -57,9 +58,9 @@ builds:          ## measure how long builds take, from nothing to a page
 	@bash .ci/setup
 	$(PYTHON) -m export.measure --builds
 
-faults:          ## try every fault: bad inputs, spoilt files, cut networks, kills, wrong runtimes; artifacts/faults.json
+faults:          ## try every fault (GROUPS="kills network …": only these) and write artifacts/faults.json
 	@bash .ci/setup
-	$(PYTEST) -m faults --faults-full --faults-report artifacts/faults.json
+	$(PYTEST) -m faults --faults-full --faults-report artifacts/faults.json $(if $(strip $(GROUPS)),--faults-only $(subst $(space),$(comma),$(strip $(GROUPS))))
 
 serve:           ## show _site/ on localhost
 	$(PYTHON) -m export.serve

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from faulting import full, pytest_addoption, pytest_configure, pytest_runtest_call, pytest_runtest_makereport, tally  # noqa: F401 (hooks and fixtures that pytest finds here)
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 from sharing import SHARED, one_at_a_time
 

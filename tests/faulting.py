@@ -15,11 +15,12 @@ from platform import python_version
 from typing import Any, Literal
 
 import pytest
+from msgspec.structs import replace
 
 from export.core.files import write_atomically
 from export.core.machine import cpu_model, operating_system
 from export.measuring.browser.chromium import SYSTEM_NAMES
-from export.page.reports.faults import GROUPS, SCHEMA_VERSION, FaultRow, FaultsFile, Growth, rows_table
+from export.page.reports.faults import GROUPS, SCHEMA_VERSION, FaultRow, FaultsFile, Growth, read_faults, rows_table
 
 Verdict = Literal["answered", "unclear", "wrong", "hung", "half_written"]
 LEFT_OUT, PROPERTY, SHOWN = "left_out", "faults", 20
@@ -64,12 +65,35 @@ def full(request: pytest.FixtureRequest) -> bool:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--faults-full", action="store_true", help="try all faults, not a small part of them")
-    group.addoption("--faults-report", type=Path, metavar="FILE", help="write what became of them")
+    group.addoption("--faults-only", metavar="GROUP,…", default="", help=f"only some groups of {', '.join(GROUPS)}")
+    group.addoption(
+        "--faults-report",
+        type=Path,
+        metavar="FILE",
+        help="write what became of them; with --faults-only, what is there of other groups stays",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # a worker's reports arrive at the process that started it
         config.pluginmanager.register(Report(config))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    only = _only(config)
+    if not only:
+        return
+    groups = [mark.args[0] if (mark := item.get_closest_marker("faults")) else None for item in items]
+    config.hook.pytest_deselected(items=[item for item, group in zip(items, groups, strict=True) if group not in only])
+    items[:] = [item for item, group in zip(items, groups, strict=True) if group in only]
+
+
+def _only(config: pytest.Config) -> tuple[str, ...]:
+    only = tuple(name for name in config.getoption("--faults-only").split(",") if name)
+    unknown = [name for name in only if name not in GROUPS]
+    if unknown:
+        raise pytest.UsageError(f"--faults-only {unknown[0]}: the groups are {', '.join(GROUPS)}")
+    return only
 
 
 @pytest.hookimpl(wrapper=True)
@@ -101,9 +125,13 @@ class Report:
     """Adds up what the tests of all processes tell."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.config, self.started = config, time.perf_counter()
+        self.started = time.perf_counter()
         self.counts: dict[str, Counter[str]] = {}
         self.growth: list[Growth] = []
+        self.path: Path | None = config.getoption("--faults-report")
+        self.found = None if self.path is None else _place(config)
+        if self.path is not None and self.path.exists() and _only(config):
+            self.found = _same_place(read_faults(self.path), self.found)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, told in report.user_properties:
@@ -125,22 +153,40 @@ class Report:
                 terminalreporter.line(line)
 
     def pytest_sessionfinish(self) -> None:
-        path: Path | None = self.config.getoption("--faults-report")
-        if path is not None:
-            found = FaultsFile(
-                schema_version=SCHEMA_VERSION,
-                full=bool(self.config.getoption("--faults-full")),
-                cpu=cpu_model(),
-                logical_cores=os.cpu_count() or 1,
-                os=operating_system(),
-                python=python_version(),
-                node=_version("node"),
-                chromium=_version(*SYSTEM_NAMES),
-                seconds=round(time.perf_counter() - self.started, 1),
-                rows=self.rows(),
-                growth=tuple(self.growth),
-            )
-            write_atomically(path, (json.dumps(found.to_json(), indent=1) + "\n").encode())
+        if self.path is None or self.found is None:
+            return
+        rows = {row.group: row for row in (*self.found.rows, *self.rows())}
+        found = replace(
+            self.found,
+            rows=tuple(rows[group] for group in GROUPS if group in rows),
+            growth=tuple(self.growth) or self.found.growth,
+            seconds=round(self.found.seconds + time.perf_counter() - self.started, 1),
+        )
+        write_atomically(self.path, (json.dumps(found.to_json(), indent=1) + "\n").encode())
+
+
+def _place(config: pytest.Config) -> FaultsFile:
+    """Return where and how much is tried, without rows."""
+    return FaultsFile(
+        schema_version=SCHEMA_VERSION,
+        full=bool(config.getoption("--faults-full")),
+        cpu=cpu_model(),
+        logical_cores=os.cpu_count() or 1,
+        os=operating_system(),
+        python=python_version(),
+        node=_version("node"),
+        chromium=_version(*SYSTEM_NAMES),
+        seconds=0.0,
+        rows=(),
+        growth=(),
+    )
+
+
+def _same_place(earlier: FaultsFile, here: FaultsFile | None) -> FaultsFile:
+    """Return the earlier file, whose rows of other groups stay; raises `UsageError` when it is not of this machine."""
+    if replace(earlier, rows=(), growth=(), seconds=0.0) != here:
+        raise pytest.UsageError("--faults-report: the file is of another machine, other programs or another extent")
+    return earlier
 
 
 def _row(group: str, counts: Counter[str]) -> FaultRow:

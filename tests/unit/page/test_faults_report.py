@@ -48,6 +48,9 @@ def test_breaks(): assert False
 
 @pytest.mark.skip
 def test_is_not_tried(): pass
+
+@pytest.mark.faults("kills")
+def test_of_another_group(): pass
 """
 
 
@@ -80,14 +83,20 @@ def test_outcomes_are_counted(tmp_path: Path, workers: str) -> None:
     (tmp_path / "test_some.py").write_text(TESTS)
     report = tmp_path / "faults.json"
     command = [sys.executable, "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", "--rootdir", tmp_path]
-    done = subprocess.run(
-        [*map(str, command), "--faults-report", str(report), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
-    )
+    command += ["--faults-report", report, tmp_path]
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        words = [*map(str, command), *options]
+        return subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
+
+    done = run()
     assert done.returncode == 1 and "unclear: this one" in done.stdout, done.stdout + done.stderr
-    (row,) = read_faults(report).rows
-    assert row == FaultRow(group="inputs", tried=13, left_out=1, answered=8, wrong=1, hung=1, half_written=1)
-    assert f"| {GROUPS['inputs'].title} | 13 |" in done.stdout
+    rows = read_faults(report).rows
+    assert rows[0] == FaultRow(group="inputs", tried=13, left_out=1, answered=8, wrong=1, hung=1, half_written=1)
+    assert rows[1].group == "kills" and f"| {GROUPS['inputs'].title} | 13 |" in done.stdout
+    if workers == "0":
+        done = run("--faults-only", "kills")
+        assert done.returncode == 0 and read_faults(report).rows == rows, done.stdout + done.stderr
+        assert "the groups are inputs" in run("--faults-only", "all").stderr
+        assert "of another machine" in run("--faults-only", "kills", "--faults-full").stderr

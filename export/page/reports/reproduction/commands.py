@@ -21,16 +21,13 @@ TRAINED = "w8a8_affine_qat,w7a7_affine_qat,w6a6_affine_qat,w5a5_affine_qat,w4a4_
 WIDTHS = f"python -m export.train --model resnet18 --qat {TRAINED} --ptq affine,minmax"
 LEARNED = "w8a8_lsq,w7a7_lsq,w6a6_lsq,w5a5_lsq,w4a4_lsq"
 CIFAR = "python -m export.train --data .cache/datasets/cifar10.zip --model resnet18"
-PLAIN = "--warmup-epochs 0.5 --jitter 0 --erase-prob 0 --mixup 0 --cutmix 0 --drop-path 0 --ema-decay 0.995"
 FLOAT_CIFAR = (
-    f"{CIFAR} --weights random --image-size 64 --epochs 12 --batch-size 128 --lr 2e-3 --crop-min 0.6 {PLAIN} "
-    "--out cifar10",
-    f"{CIFAR} --checkpoint cifar10/model.safetensors --image-size 64 --epochs 7 --batch-size 128 --lr 1.2e-3 "
-    f"--crop-min 0.75 {PLAIN} --out cifar10-more",
+    f"{CIFAR} --weights random --image-size 64 --epochs 12 --batch-size 128 --lr 2e-3 --warmup-epochs 0.5 "
+    "--crop-min 0.6 --jitter 0 --erase-prob 0 --mixup 0 --cutmix 0 --drop-path 0 --ema-decay 0.995 --out cifar10"
 )
 WIDTHS_CIFAR = (
-    f"{CIFAR} --checkpoint cifar10-more/model.safetensors --image-size 64 --qat {LEARNED} --ptq affine,minmax "
-    "--epochs 0.25 --out cifar10-bits"
+    f"{CIFAR} --checkpoint cifar10/model.safetensors --image-size 64 --qat {LEARNED} --ptq affine,minmax --epochs 0.25 "
+    "--out cifar10-bits"
 )
 MIXED = "google/vit-base-patch16-224"
 ANALYZE = f"python -m export.analyze --model {MIXED} --recipe w8a8_affine {IMAGENET}"
