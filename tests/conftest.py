@@ -5,6 +5,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from faulting import (  # hooks and fixtures that pytest finds here
+    full,  # noqa: F401
+    pytest_addoption,  # noqa: F401
+    pytest_collection_modifyitems,  # noqa: F401
+    pytest_configure,  # noqa: F401
+    pytest_runtest_call,  # noqa: F401
+    pytest_runtest_makereport,  # noqa: F401
+    tally,  # noqa: F401
+)
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 from sharing import SHARED, one_at_a_time
 
