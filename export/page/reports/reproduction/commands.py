@@ -26,7 +26,7 @@ FLOAT_CIFAR = (
     "--crop-min 0.6 --jitter 0 --erase-prob 0 --mixup 0 --cutmix 0 --drop-path 0 --ema-decay 0.995 --out cifar10"
 )
 WIDTHS_CIFAR = (
-    f"{CIFAR} --checkpoint cifar10/model.safetensors --image-size 64 --qat {LEARNED} --ptq affine,minmax --epochs 0.25 "
+    f"{CIFAR} --checkpoint cifar10/model.safetensors --qat {LEARNED} --ptq affine,minmax --epochs 0.25 "
     "--out cifar10-bits"
 )
 MIXED = "google/vit-base-patch16-224"
