@@ -114,6 +114,7 @@ FEW = {
     ("model of the vit engine", cut_off),
     ("build of the vit engine", html_in_disguise),
     ("reference images", failing),
+    ("script of the vit engine", html_instead),
 }
 
 

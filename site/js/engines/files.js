@@ -75,7 +75,11 @@ async function isPublished(bytes, url) {
  */
 export async function download(load) {
   try {
-    return await load();
+    return await load().catch((cause) =>
+      importAgain(load).catch(() => {
+        throw cause;
+      }),
+    );
   } catch (cause) {
     const hint = 'Check the connection, then reload the page.';
     throw new VitError('network_lost', `A script of the engine could not be loaded: ${messageOf(cause)}.`, {
@@ -83,4 +87,15 @@ export async function download(load) {
       cause,
     });
   }
+}
+
+/**
+ * Import by another address: a wrong response may be cached, for minutes, and what failed once is not imported again.
+ * @template T
+ * @param {() => Promise<T>} load
+ * @returns {Promise<T>}
+ */
+async function importAgain(load) {
+  const [, name] = (BUNDLED && /import\("(.+?)"\)/.exec(String(load))) || [];
+  return name ? import(`${new URL(name, import.meta.url)}?again=${Date.now()}`) : load();
 }
