@@ -75,7 +75,7 @@ class Method(Record, frozen=True, kw_only=True):
     twin: Twin = "none"
     twin_of: Literal["both", "softmax", "gelu"] = "both"
     gradient: Literal["fisher", "published"] = "fisher"
-    compensate: Literal["none", "bias", "ridge"] = "none"
+    compensate: Literal["none", "bias", "ridge", "regression"] = "none"
     accumulation_depth: Count = 0
     weight_only: bool = False
     calibration: Calibration = Calibration()
@@ -233,9 +233,11 @@ METHODS: dict[str, Method] = {
             "QuaRot with shifts",
             "The residual stream, values, queries and keys are rotated at random, so that no channel stands out "
             "(QuaRot, Ashkboos et al., NeurIPS 2024, without its rotations at run time), and the means of activations "
-            "are moved into biases; both exact in float. Then GPTQ.",
+            "are moved into biases; both exact in float. Then a regression compensates the error of quantized "
+            "activations, and GPTQ rounds the weights.",
             fold="rotate",
             shift=True,
+            compensate="regression",
             weights="gptq",
             activations="dynamic",
             accumulation_depth=4,

@@ -13,6 +13,7 @@ from export.page.reports.benchmark_tables import benchmark_section, benchmark_su
 from export.page.reports.benchmark_view import read_benchmark
 from export.page.reports.builds import builds_section, read_builds
 from export.page.reports.comparison.records import Comparison, read_comparison
+from export.page.reports.comparison.steps import steps_section
 from export.page.reports.comparison.tables import model_markdown
 from export.page.reports.device_tables import devices_section
 from export.page.reports.evaluation_tables import (
@@ -79,6 +80,18 @@ SOURCES: dict[str, Source] = {
     "comparison": Source(
         command="python -m export.compare", read=read_comparison, kept=KEPT / "comparison.json", optional=True
     ),
+    "outliers": Source(
+        command="python -m export.compare --steps --weights outliers",
+        read=read_comparison,
+        kept=KEPT / "steps_outliers.json",
+        optional=True,
+    ),
+    "plain": Source(
+        command="python -m export.compare --steps --weights random",
+        read=read_comparison,
+        kept=KEPT / "steps_plain.json",
+        optional=True,
+    ),
 }
 
 
@@ -101,6 +114,7 @@ SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
         "confidence": confidence_section,
         "devices": devices_section,
         "builds": builds_section,
+        "steps": steps_section,
         "comparison": _comparison_section,
         "faults": faults_section,
     },
@@ -118,7 +132,8 @@ def read_sources(paths: Mapping[str, Path]) -> dict[str, Any]:
             command = SOURCES[name].command
             raise RequestError(f"{path} does not exist", hint=f"run: {command}")
     found = {name: SOURCES[name].read(path) if path.is_file() else None for name, path in paths.items()}
-    return found | {"capabilities": found}  # a section that is made of them all
+    steps = {title: found[title] for title in ("outliers", "plain")}
+    return found | {"capabilities": found, "steps": steps}  # sections that are made of several
 
 
 def filled(document: str, text: str, figures: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from export.quantization.calibration.assemble import quantized_layer
-from export.quantization.calibration.gptq import gptq, ridge_update
+from export.quantization.calibration.gptq import fit, gptq, ridge_update
 from export.quantization.calibration.observers import Observation, squared_over_channels
 from export.quantization.calibration.qparams import LayerQParams
 from export.quantization.calibration.search.row_search import Target, search_rows
@@ -93,7 +93,7 @@ def choose_layer_qparams(problem: LayerProblem) -> LayerQParams:
             input = _search_input_quantizer(problem, layer, weight)
     assert weight is not None
     bias = layer.bias
-    if method.compensate == "bias":
+    if method.compensate in ("bias", "regression"):
         error = problem.output() - quantized_layer(layer, weight, bias, input)(problem.inputs()[0])
         mean = error.mean((0, 2, 3)) if isinstance(layer, nn.Conv2d) else error.flatten(0, -2).mean(0)
         bias = mean if bias is None else bias + mean
@@ -211,7 +211,7 @@ def _quantize_weight(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input:
         return quantize_symmetric(layer.weight, _search_tensor(problem, layer, input), bits)
     values = problem.inputs()[0] if input is None else input(problem.inputs()[0])
     target = layer.weight
-    if method.compensate == "ridge" and input is not None:
+    if method.compensate in ("ridge", "regression") and input is not None:
         target = _compensate_input_error(problem, layer, values)
     if method.weights == "search" and problem.quantization.calibration.metric in ("cosine", "l1"):
         loss = _channel_loss(problem, layer)
@@ -234,6 +234,9 @@ def _compensate_input_error(problem: LayerProblem, layer: nn.Linear | nn.Conv2d,
     """Return the float weight that, on quantized inputs, gives the float model's output best (ERQ's Aqer)."""
     output = _channels_last(problem.output(), layer).flatten(0, -2)
     target = output if layer.bias is None else output - layer.bias
+    if problem.method.compensate == "regression":
+        found = fit(input_rows(layer, values), target, layer.weight)
+        return nn.Parameter(found.reshape(layer.weight.shape), requires_grad=False)
     change = ridge_update(input_rows(layer, values), target, layer.weight, RIDGE)
     return nn.Parameter(layer.weight + change.reshape(layer.weight.shape), requires_grad=False)
 
