@@ -56,9 +56,9 @@ class Method(Record, frozen=True, kw_only=True):
     output channel or per tensor, without or with a zero point; `weight_groups` blocks of rows have one each where it is
     searched per tensor (PTQ4ViT's n_V). `twin` gives the outputs of softmax and GELU two ranges, or with `twin_of`
     those of one of them. `gradient` is that of the metric hessian. `compensate` corrects biases or weights for the
-    error that remains. `accumulation_depth`: where activations are integers, weights allow sums of so many steps in
-    int16 (see `accumulation`), and keys and values, which attention multiplies by, of one. `weight_only`: the method
-    also makes sense with float activations.
+    error that remains: bias and ridge one of them, regression both. `accumulation_depth`: where activations are
+    integers, weights allow sums of so many steps in int16 (see `accumulation`), and keys and values, which attention
+    multiplies by, of one. `weight_only`: the method also makes sense with float activations.
     """
 
     name: str
@@ -233,8 +233,8 @@ METHODS: dict[str, Method] = {
             "QuaRot with shifts",
             "The residual stream, values, queries and keys are rotated at random, so that no channel stands out "
             "(QuaRot, Ashkboos et al., NeurIPS 2024, without its rotations at run time), and the means of activations "
-            "are moved into biases; both exact in float. Then a regression compensates the error of quantized "
-            "activations, and GPTQ rounds the weights.",
+            "are moved into biases; both exact in float. Then regression compensates the rounding of activations, and "
+            "GPTQ rounds the weights.",
             fold="rotate",
             shift=True,
             compensate="regression",

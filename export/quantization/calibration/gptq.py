@@ -74,15 +74,17 @@ def _inverse_factor(hessian: Tensor) -> tuple[Tensor, Tensor]:
     return torch.linalg.cholesky(inverse, upper=True), order
 
 
-def fit(rows: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def fit(rows: Tensor, target: Tensor, weight: Tensor, importance: Tensor) -> Tensor:
     """Return the weight `[out, in]` that maps `rows [t, in]` to `target [t, out]` best, apart from their means.
 
-    It is `weight` plus a ridge regression of what that leaves. Each output has the strength, or none, with which a
-    regression on the first three quarters of the rows fits the last quarter best.
+    It is `weight` plus a ridge regression of what that leaves, each row counting as its `importance [t]` says. Each
+    output has the strength, or none, with which a regression on the first three quarters of the rows fits the last
+    quarter best.
     """
-    rows, own = rows.double(), weight.detach().flatten(1).double()
+    rows, own, share = rows.double(), weight.detach().flatten(1).double(), importance.double()[:, None]
+    share = share / share.sum()
     residual = target.double() - rows @ own.T
-    rows, residual = rows - rows.mean(0), residual - residual.mean(0)
+    rows, residual = ((values - (share * values).sum(0)) * share.sqrt() for values in (rows, residual))
     count = len(rows) - len(rows) // 4
     held_rows, held = rows[count:], residual[count:]
     normal, moment = rows[:count].T @ rows[:count], rows[:count].T @ residual[:count]

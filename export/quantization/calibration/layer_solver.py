@@ -29,6 +29,7 @@ from export.quantization.recipes import Quantization
 
 GELU_MINIMUM = 0.16997124254703522  # its magnitude
 RIDGE = 1e-2
+LEAST_IMPORTANCE = 1e-3  # of the mean: no row counts for nothing
 
 
 @dataclass(frozen=True)
@@ -231,14 +232,27 @@ def _quantize_weight(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input:
 
 
 def _compensate_input_error(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, values: Tensor) -> nn.Parameter:
-    """Return the float weight that, on quantized inputs, gives the float model's output best (ERQ's Aqer)."""
-    output = _channels_last(problem.output(), layer).flatten(0, -2)
-    target = output if layer.bias is None else output - layer.bias
+    """Return the float weight that, on quantized inputs, gives the best outputs.
+
+    The best are those of the float model (ERQ's Aqer), or by regression those that the same inputs give unquantized.
+    """
+    rows = input_rows(layer, values)
     if problem.method.compensate == "regression":
-        found = fit(input_rows(layer, values), target, layer.weight)
-        return nn.Parameter(found.reshape(layer.weight.shape), requires_grad=False)
-    change = ridge_update(input_rows(layer, values), target, layer.weight, RIDGE)
-    return nn.Parameter(layer.weight + change.reshape(layer.weight.shape), requires_grad=False)
+        target = input_rows(layer, problem.inputs()[0]) @ layer.weight.flatten(1).T
+        found = fit(rows, target, layer.weight, _importance(problem, len(rows)))
+    else:
+        output = _channels_last(problem.output(), layer).flatten(0, -2)
+        target = output if layer.bias is None else output - layer.bias
+        found = layer.weight + ridge_update(rows, target, layer.weight, RIDGE).reshape(layer.weight.shape)
+    return nn.Parameter(found.reshape(layer.weight.shape), requires_grad=False)
+
+
+def _importance(problem: LayerProblem, count: int) -> Tensor:
+    """Return how much each of `count` rows of the output matters: its sensitivity, where that is known."""
+    sensitivity = problem.sensitivity()
+    if sensitivity is None:
+        return problem.output().new_ones(count)
+    return sensitivity.flatten() + LEAST_IMPORTANCE * sensitivity.mean().clamp_min(MIN_SCALE)
 
 
 def _search_tensor(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input: Quantizer | None) -> Tensor:
