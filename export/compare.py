@@ -5,6 +5,7 @@ Examples:
   python -m export.compare --model vit_t,deit_t --recipe w8a8_basic,w8a8_ptq4vit,torch_ao_dynamic --data imagenet/val
   python -m export.compare --ablation --seeds 0,1,2            # every combination of PTQ4ViT's steps, at 8 and 6 bits
   python -m export.compare --recipe w6a6_ptq4vit --images 32,128 --seeds 0,1,2
+  python -m export.compare --recipe w4a4_quarot --steps        # what each step of a method gives
   python -m export.compare --model dino_s --recipe torch_ao_dynamic,torch_ao_dynamic_linear --data imagenette/val
   python -m export.compare --peers                             # ONNX Runtime and torchao beside the browser
   python -m export.compare --ray local --recipe all            # the jobs on a Ray cluster
@@ -77,6 +78,11 @@ def _add_studies(group: argparse._ArgumentGroup) -> None:
         help="all combinations of a method's steps: Hessian, softmax twin, GELU twin (default: %(const)s)",
     )
     group.add_argument("--bits", type=_numbers, metavar="B,…", help="widths of the ablation (default: 8,6)")
+    group.add_argument(
+        "--steps",
+        action="store_true",
+        help="also every recipe without some steps of its method, or any: the fold, the shift, the compensation",
+    )
     group.add_argument("--images", type=_numbers, default=(), metavar="N,…", help="numbers of calibration images")
     group.add_argument("--seeds", type=_numbers, default=(), metavar="S,…", help="seeds for drawing them")
     group.add_argument("--candidates", type=int, metavar="N", help="number of scales that a search compares")

@@ -25,7 +25,9 @@ def read_request(args: argparse.Namespace) -> Request:
         raise RequestError("--bits are the widths of --ablation", hint="recipes name theirs: --recipe w6a6_ptq4vit")
     recipes = [] if args.ablation and args.recipe is None else select(args.recipe or DEFAULT)
     cells = ablation(args.ablation, args.bits or (8, 6)) if args.ablation else []
-    studies = Studies(images=args.images, seeds=args.seeds, row_groups=args.row_groups, candidates=args.candidates)
+    studies = Studies(
+        images=args.images, seeds=args.seeds, row_groups=args.row_groups, candidates=args.candidates, steps=args.steps
+    )
     return Request(
         models=tuple(read_model(args, name) for name in names),
         variations=tuple(vary(recipes, cells, studies)),

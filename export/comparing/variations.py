@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -15,6 +16,10 @@ from export.quantization.recipes import Quantization, Recipe, find_recipe, quant
 FLOAT = "f32"
 ALL = "all"
 DEFAULT = "w8a8_basic,w8a8_ptq4vit,w6a6_basic,w6a6_ptq4vit,torch_ao_dynamic,torchao_dynamic"
+
+
+# What a method has where it leaves out a step.
+WITHOUT: dict[str, Any] = {"fold": "none", "shift": False, "compensate": "none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +48,15 @@ class Variation:
 class Studies:
     """What to vary; an empty tuple stands for each recipe's own. Raises `RequestError` for what makes no sense.
 
-    `candidates` is the number of scales that a search compares, None for each recipe's own.
+    `candidates` is the number of scales that a search compares, None for each recipe's own. With `steps`, recipes are
+    also evaluated without some of their method's steps, or any (see `WITHOUT`).
     """
 
     images: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
     row_groups: tuple[int, ...] = ()
     candidates: int | None = None
+    steps: bool = False
 
     def __post_init__(self) -> None:
         for option, values, least in (
@@ -114,8 +121,10 @@ def _cell(method: Method, bits: int, hessian: bool, softmax: bool, gelu: bool) -
 def vary(recipes: Sequence[Recipe | str], cells: Sequence[tuple[Recipe, Cell]], studies: Studies) -> list[Variation]:
     """Return every variation once; what images decide nothing of is not repeated for other images.
 
-    Raises `RequestError` for groups of rows that no recipe has.
+    Raises `RequestError` for groups of rows, or steps, that no recipe has.
     """
+    if studies.steps:
+        recipes = _with_steps(recipes)
     grouped = [version for recipe in recipes for version in _with_groups(recipe, studies.row_groups)]
     if studies.row_groups and not any(_takes_groups(recipe) for recipe in recipes):
         methods = [
@@ -129,6 +138,36 @@ def vary(recipes: Sequence[Recipe | str], cells: Sequence[tuple[Recipe, Cell]], 
         )
     varied = [one for recipe in grouped for one in _with_images(recipe, None, studies)]
     return varied + [one for recipe, cell in cells for one in _with_images(recipe, cell, studies)]
+
+
+def _steps(method: Method) -> dict[str, str]:
+    """Return the steps that a method can leave out: the field of each, and what it is called in names."""
+    values = {field: getattr(method, field) for field, absent in WITHOUT.items() if getattr(method, field) != absent}
+    return {field: field if value is True else str(value) for field, value in values.items()}
+
+
+def _with_steps(recipes: Sequence[Recipe | str]) -> list[Recipe | str]:
+    """Return every recipe with each combination of its method's steps, from none to all; raises `RequestError`."""
+    if not any(not isinstance(recipe, str) and _steps(_how(recipe).method) for recipe in recipes):
+        names = [name for name, method in METHODS.items() if _steps(method) and not method.trains]
+        raise RequestError("--steps: no recipe's method has a step to leave out", hint=f"some have: {', '.join(names)}")
+    return [version for recipe in recipes for version in _stepwise(recipe)]
+
+
+def _stepwise(recipe: Recipe | str) -> Iterator[Recipe | str]:
+    steps = {} if isinstance(recipe, str) else _steps(_how(recipe).method)
+    for count in range(len(steps)):
+        for kept in combinations(steps, count):
+            assert not isinstance(recipe, str)
+            how, names = _how(recipe), [steps[field] for field in kept]
+            method = replace(how.method, **{field: WITHOUT[field] for field in steps if field not in kept})
+            method = replace(
+                method,
+                name=f"{method.name}_{'_'.join(names) or 'no_step'}",
+                title=f"{method.title}: {', '.join(names) or 'none of its steps'}",
+            )
+            yield quantizing(method, how.weight_bits, how.activation_bits, how.rules, how.calibration)
+    yield recipe
 
 
 def _takes_groups(recipe: Recipe | str) -> bool:

@@ -27,7 +27,7 @@ from export.models.from_folder import load_folder
 from export.models.hub.weights import fetch_weights
 from export.models.packed_weights import read_packed_weights
 from export.models.preprocessing import choose_preprocess, resize, size_error
-from export.models.randomise import randomise
+from export.models.randomise import add_outliers, randomise
 from export.models.request import ModelRequest, weights_file
 from export.models.source import entry_of
 from export.models.undrawn import UndrawnWeights
@@ -41,6 +41,8 @@ def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[Mode
     unknown, its weights cannot be obtained or do not fit, or the labels are not its own.
     """
     folder = request.folder()
+    if folder is not None and request.outliers:
+        raise RequestError(f"--weights outliers does not apply to {request.model}, a saved model", hint="name a ViT")
     entry = entry_of(folder) if folder else request.entry
     config = _timm_config(request, entry)
     if folder is None:
@@ -81,6 +83,8 @@ def _make(request: ModelRequest, config: PretrainedCfg, tell: Callable[[str], No
         with UndrawnWeights():
             module = create(request.entry.timm_name, arguments)
         ready(randomise(module, request.seed))
+        if request.outliers:
+            add_outliers(module, request.seed)
         return Loaded(module, arguments), hash_tensors(module)
     path = weights_file(request) or fetch_weights(request.model, config)
     if request.kind == "pretrained":

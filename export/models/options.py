@@ -10,6 +10,7 @@ from export.models.folder.files import CONFIG
 from export.models.request import ModelRequest, PreprocessOptions
 from export.models.source import beside, stated_architecture
 
+OUTLIERS = "outliers"
 ONE_MODEL = ("checkpoint", "labels", "confidence", "mean", "std", "crop_pct", "interpolation", "image_size")
 
 
@@ -17,8 +18,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options beside `--model` that `read_model` reads."""
     parser.add_argument(
         "--weights",
-        choices=("pretrained", "random"),
-        help="pretrained (default) or random: the same architecture, untrained",
+        choices=("pretrained", "random", OUTLIERS),
+        help="pretrained (default); random: the same architecture, untrained; outliers: random weights of a ViT, whose "
+        "activations have outliers as those of trained ones",
     )
     parser.add_argument(
         "--checkpoint",
@@ -81,7 +83,8 @@ def read_model(args: argparse.Namespace, name: str) -> ModelRequest:
     """Return the request for the model of that name; raises `RequestError` for options that cannot be met."""
     return ModelRequest(
         model=name,
-        weights=args.weights,
+        weights="random" if args.weights == OUTLIERS else args.weights,
+        outliers=args.weights == OUTLIERS,
         checkpoint=args.checkpoint,
         labels=args.labels,
         multi_label=args.multi_label,

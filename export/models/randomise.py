@@ -1,9 +1,11 @@
-"""Random weights like trained ones: no zero bias, no unit LayerNorm, which converters would remove as no-ops."""
+"""Random weights like trained ones: no zero bias, no unit LayerNorm, which converters would remove; and outliers."""
 
 import math
 
 import torch
 from torch import Tensor, nn
+
+from export.core.errors import RequestError
 
 # A freshly initialised timm model has zero biases and unit scales, which converters remove from the graph: what is
 # then measured and verified is not the model that a trained checkpoint gives.
@@ -11,6 +13,11 @@ BIAS_STD = 0.05
 SCALE_STD = 0.2
 EMBEDDING_STD = 0.3
 GAIN = 0.8
+# Outliers like those of trained ViTs: channels, and a token, far above all others.
+FACTOR = 200.0  # of channels behind a LayerNorm
+CHANNELS_PER_OUTLIER = 24
+TOKEN_VALUE = 40.0  # added to one channel of the class token
+PAIRS = (("norm1", "attn.qkv"), ("norm2", "mlp.fc1"))  # a block's LayerNorm, and what reads it
 
 
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -45,3 +52,42 @@ def _parameter(name: str, parameter: Tensor, generator: torch.Generator) -> Tens
 
 def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(like.shape, generator=generator)
+
+
+@torch.no_grad()
+def add_outliers(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Give a ViT outliers, in place: in one of 24 channels behind each LayerNorm of its blocks, and its class token.
+
+    What multiplies those channels is made as much smaller, so the class token's is the only change of the outputs.
+    Raises `RequestError` for a model without such blocks or a class token.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    found = [pair for block in module.modules() if (pair := _pairs(block))]
+    token = getattr(module, "cls_token", None)
+    if not found or not isinstance(token, nn.Parameter):
+        raise RequestError(
+            f"--weights outliers: {type(module).__name__} has no blocks of a ViT, or no class token",
+            hint="choose a ViT or DeiT, such as --model deit_t",
+        )
+    size = token.shape[-1]
+    for pairs in found:
+        for norm, layer in pairs:
+            channels = torch.randperm(size, generator=generator)[: max(1, size // CHANNELS_PER_OUTLIER)]
+            norm.weight[channels] *= FACTOR
+            norm.bias[channels] *= FACTOR
+            layer.weight[:, channels] /= FACTOR
+    token[..., int(torch.randint(size, (), generator=generator))] += TOKEN_VALUE
+    return module
+
+
+def _pairs(block: nn.Module) -> list[tuple[nn.LayerNorm, nn.Linear]]:
+    pairs = []
+    for names in PAIRS:
+        try:
+            norm, layer = (block.get_submodule(name) for name in names)
+        except AttributeError:
+            return []
+        if not isinstance(norm, nn.LayerNorm) or not norm.elementwise_affine or not isinstance(layer, nn.Linear):
+            return []
+        pairs.append((norm, layer))
+    return pairs

@@ -55,9 +55,10 @@ class ModelRequest:
     `model` is a catalog name, `timm/NAME`, a Hugging Face name with a timm equivalent, a folder as transformers or timm
     saves one, or such a repository of the hub, `hf_hub:USER/REPO`. `weights` are those requested, None for the default;
     `kind` is what will be used. `checkpoint` and `labels` are files, `checkpoint` also such a folder, `labels` one of
-    class folders; `seed` is that of random weights. With `multi_label`, outputs do not exclude each other; with
-    `features`, the classifier is left out. `confidence` is a file that `python -m export.evaluate --confidence` wrote.
-    `called` is the model's name in folders and on the page, where it is not the architecture's.
+    class folders; `seed` is that of random weights, which may have `outliers`. With `multi_label`, outputs do not
+    exclude each other; with `features`, the classifier is left out. `confidence` is a file that
+    `python -m export.evaluate --confidence` wrote. `called` is the model's name in folders and on the page, where it is
+    not the architecture's.
     """
 
     model: str
@@ -65,6 +66,7 @@ class ModelRequest:
     checkpoint: Path | None = None
     labels: Path | None = None
     seed: int = 0
+    outliers: bool = False
     multi_label: bool = False
     features: bool = False
     preprocess: PreprocessOptions = PreprocessOptions()
@@ -209,6 +211,7 @@ def describe(request: ModelRequest) -> dict[str, Any]:
         "arguments": dict(entry.arguments),
         "kind": request.kind,
         "seed": request.seed if request.kind == "random" else None,
+        "outliers": request.outliers,
         "weights": hash_file(path) if path else None,
         "folder": {file.name: hash_file(file) for file in folder.read} if folder else None,
         "multi_label": request.multi_label,

@@ -48,22 +48,24 @@ class LayerRule(Record, frozen=True, kw_only=True):
 class Method(Record, frozen=True, kw_only=True):
     """A quantization method as a combination of techniques, in the order in which they are applied.
 
-    `fold` moves range from activations into weights (exactly). `weights` and `activations` say how scales are chosen:
-    max and minmax by the full range, percentile by a part of it, search by candidates that minimise the metric, gptq
-    by a search, with error feedback in rounding, dynamic per token at run time; learned and tracked scales are those
-    of training (QAT): gradients change them, or they follow the range. `weight_granularity` and `weight_symmetric`,
-    `activation_symmetric`: one scale per output channel or per tensor, without or with a zero point; `weight_groups`
-    blocks of rows have one each where it is searched per tensor (PTQ4ViT's n_V). `twin` gives the outputs of softmax
-    and GELU two ranges, or with `twin_of` those of one of them. `gradient` is that of the metric hessian. `compensate`
-    corrects biases or weights for the error that remains. `accumulation_depth`: where activations are integers,
-    weights allow sums of so many steps in int16 (see `accumulation`), and keys and values, which attention multiplies
-    by, of one. `weight_only`: the method also makes sense with float activations.
+    `fold` moves range from activations into weights, or rotates activations, and `shift` moves their means into biases,
+    all of it exactly. `weights` and `activations` say how scales are chosen: max and minmax by the full range,
+    percentile by a part of it, search by candidates that minimise the metric, gptq by a search, with error feedback in
+    rounding, dynamic per token at run time; learned and tracked scales are those of training (QAT): gradients change
+    them, or they follow the range. `weight_granularity` and `weight_symmetric`, `activation_symmetric`: one scale per
+    output channel or per tensor, without or with a zero point; `weight_groups` blocks of rows have one each where it is
+    searched per tensor (PTQ4ViT's n_V). `twin` gives the outputs of softmax and GELU two ranges, or with `twin_of`
+    those of one of them. `gradient` is that of the metric hessian. `compensate` corrects biases or weights for the
+    error that remains: bias and ridge one of them, regression both. `accumulation_depth`: where activations are
+    integers, weights allow sums of so many steps in int16 (see `accumulation`), and keys and values, which attention
+    multiplies by, of one. `weight_only`: the method also makes sense with float activations.
     """
 
     name: str
     title: str
     note: str
-    fold: Literal["none", "layernorm", "smooth"] = "none"
+    fold: Literal["none", "layernorm", "smooth", "rotate"] = "none"
+    shift: bool = False
     weights: Literal["max", "search", "gptq", "learned", "tracked"] = "max"
     weight_granularity: Literal["channel", "tensor"] = "channel"
     weight_symmetric: bool = True
@@ -73,7 +75,7 @@ class Method(Record, frozen=True, kw_only=True):
     twin: Twin = "none"
     twin_of: Literal["both", "softmax", "gelu"] = "both"
     gradient: Literal["fisher", "published"] = "fisher"
-    compensate: Literal["none", "bias", "ridge"] = "none"
+    compensate: Literal["none", "bias", "ridge", "regression"] = "none"
     accumulation_depth: Count = 0
     weight_only: bool = False
     calibration: Calibration = Calibration()
@@ -105,7 +107,7 @@ class Method(Record, frozen=True, kw_only=True):
     def uses_images(self) -> bool:
         """Whether calibration images decide anything: not where weights alone do, and activations at run time."""
         at_run_time = self.weights == "max" and self.activations in ("none", "dynamic")
-        return not at_run_time or self.fold != "none" or self.compensate != "none"
+        return not at_run_time or self.fold != "none" or self.shift or self.compensate != "none"
 
 
 def _method(name: str, title: str, note: str, **techniques: Any) -> Method:
@@ -224,6 +226,21 @@ METHODS: dict[str, Method] = {
             activations="dynamic",
             accumulation_depth=4,
             weight_only=True,
+            calibration=Calibration(images=128),
+        ),
+        _method(
+            "quarot",
+            "QuaRot with shifts",
+            "The residual stream, values, queries and keys are rotated at random, so that no channel stands out "
+            "(QuaRot, Ashkboos et al., NeurIPS 2024, without its rotations at run time), and the means of activations "
+            "are moved into biases; both exact in float. Then regression compensates the rounding of activations, and "
+            "GPTQ rounds the weights.",
+            fold="rotate",
+            shift=True,
+            compensate="regression",
+            weights="gptq",
+            activations="dynamic",
+            accumulation_depth=4,
             calibration=Calibration(images=128),
         ),
         _method(

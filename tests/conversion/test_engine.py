@@ -92,6 +92,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str | Recipe]] = {
     # Numbers.
     "3 bits by their range": (VIT, {}, "w3a3_minmax"),
     "4 bits by GPTQ, also activations": (VIT, {}, "w4a4_gptq"),
+    "4 bits in another basis, layer scale": (VIT, {"init_values": 0.1, "qkv_bias": False}, "w4a4_quarot"),
     "activations of 6 bits": (VIT, {}, "w8a6_minmax"),
     "activations of 7 bits, symmetric": (VIT, {}, searched(6, 7)),
     "corrected biases": (VIT, {}, "w5a5_bias"),

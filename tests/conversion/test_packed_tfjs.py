@@ -50,7 +50,7 @@ def variant(tools: ConverterProcess, family: str, method: str, bits: int, folder
 
 @pytest.mark.parametrize(
     ("family", "method", "bits"),
-    [("vit", "gptq", 4), ("distilled", "rtn", 3), ("swin", "rtn", 5), ("resnet", "rtn", 6)],
+    [("vit", "quarot", 4), ("distilled", "rtn", 3), ("swin", "rtn", 5), ("resnet", "rtn", 6)],
 )
 def test_packed_integers_are_the_recipe_s(
     family: str, method: str, bits: int, tools: ConverterProcess, tmp_path: Path

@@ -83,7 +83,7 @@ def test_integers_of_weights_alone_become_floats_when_loaded(recipe: str, tmp_pa
     assert not {"DequantizeLinear", "MatMulNBits"} & set(fused(path, tmp_path))
 
 
-@pytest.mark.parametrize("recipe", ["w8_dynamic", "w4a8_gptq"])
+@pytest.mark.parametrize("recipe", ["w8_dynamic", "w4a8_quarot"])
 def test_activations_rounded_at_run_time_are_multiplied_as_integers(recipe: str, tmp_path: Path) -> None:
     module, verification, coverage, path = made("fashion", recipe, tmp_path)
     linear = {name: layer for name, layer in module.named_modules() if isinstance(layer, QuantLinear)}

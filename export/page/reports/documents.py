@@ -19,6 +19,7 @@ from export.page.reports.benchmark.view import read_benchmark
 from export.page.reports.bitwidths import BitwidthStudies, bitwidths_section, read_bitwidths
 from export.page.reports.builds import builds_section, read_builds
 from export.page.reports.comparison.records import Comparison, read_comparison
+from export.page.reports.comparison.steps import steps_section
 from export.page.reports.comparison.tables import model_markdown
 from export.page.reports.device_tables import devices_section
 from export.page.reports.evaluation_tables import confidence_section, evaluation_section, evaluation_summary
@@ -79,6 +80,18 @@ SOURCES: dict[str, Source] = {
         command="python -m export.compare", read=read_comparison, kept=KEPT / "comparison.json", optional=True
     ),
     "analysis": Source(command=ANALYZE, read=read_analyses, kept=KEPT_ANALYSES, optional=True, merged=True),
+    "outliers": Source(
+        command="python -m export.compare --steps --weights outliers",
+        read=read_comparison,
+        kept=KEPT / "steps_outliers.json",
+        optional=True,
+    ),
+    "plain": Source(
+        command="python -m export.compare --steps --weights random",
+        read=read_comparison,
+        kept=KEPT / "steps_plain.json",
+        optional=True,
+    ),
 }
 
 
@@ -101,6 +114,7 @@ SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
         "confidence": confidence_section,
         "devices": devices_section,
         "builds": builds_section,
+        "steps": steps_section,
         "comparison": _comparison_section,
         "analysis": analysis_section,
         "faults": faults_section,
@@ -121,7 +135,8 @@ def read_sources(paths: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
         if [path for path in missing if not (source.optional and path.name == source.kept.name)]:
             raise RequestError(f"{missing[0]} does not exist", hint=f"run: {source.command}")
         found[name] = None if missing else source.read(*files)
-    return found | {"capabilities": found}  # a section that is made of them all
+    steps = {title: found[title] for title in ("outliers", "plain")}
+    return found | {"capabilities": found, "steps": steps}  # sections that are made of several
 
 
 def filled(document: str, text: str, figures: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from export.core.errors import RequestError
 from export.core.machine import return_freed_memory
 from export.quantization.calibration.assemble import freeze, replace_layer
 from export.quantization.calibration.block_replay import BlockReplay
-from export.quantization.calibration.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
+from export.quantization.calibration.folds.apply import apply_folds
 from export.quantization.calibration.kept.activation_store import ActivationStore
 from export.quantization.calibration.kept.sensitivity_cache import SensitivityCache, sensitivity_key
 from export.quantization.calibration.layer_solver import LayerProblem, choose_layer_qparams
@@ -130,8 +130,7 @@ def prepare(module: nn.Module, quantization: Quantization, images: Tensor) -> Pr
     fold_batch_norm(copied, images[:1])
     layers = find_quantizable_layers(copied, images[:1])
     bits = assign_bits(layers, quantization)
-    if quantization.method.fold != "none" and quantization.activation_bits is not None:
-        _equalize(copied, quantization, images, quantization.activation_bits)
+    apply_folds(copied, quantization, images)
     return PreparedModel(copied, layers, bits)
 
 
@@ -167,16 +166,6 @@ def assign_bits(layers: list[QuantizableLayer], quantization: Quantization) -> d
 def is_quantized(layer: QuantizableLayer, bits: dict[str, Bits]) -> bool:
     """Tell whether a layer's weight, or a product's operands, are quantized."""
     return bits[layer.name][1 if layer.role in PRODUCTS else 0] is not None
-
-
-def _equalize(module: nn.Module, quantization: Quantization, images: Tensor, bits: int) -> None:
-    for pair in find_pairs(module):
-        layer = QuantizableLayer(pair.layer, "linear", pair.linear)
-        inputs = observe(module, [layer], images, gradient=None, seed=0)[pair.layer].inputs[0].flatten(0, -2)
-        if quantization.method.fold == "layernorm":
-            equalize(pair, *layernorm_factors(inputs, bits))
-        else:
-            equalize(pair, smooth_factors(inputs, [pair.linear.weight], quantization.calibration.smooth))
 
 
 def _observes(quantization: Quantization) -> bool:

@@ -10,6 +10,7 @@ from export.quantization.layers.modules import Weight
 
 DAMPING = 0.01  # of the mean diagonal of the Hessian, as in the paper
 BLOCK = 64  # columns
+STRENGTHS = (1e-2, 1e-1, 1.0)  # of ridge regressions that are compared, as shares of the mean diagonal
 WIDENING = 1.005  # the least factor of a scale with which the accumulation depth was not reached
 
 
@@ -71,6 +72,37 @@ def _inverse_factor(hessian: Tensor) -> tuple[Tensor, Tensor]:
     damped = hessian[order][:, order] + damping * torch.eye(len(order), dtype=torch.float64, device=hessian.device)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
     return torch.linalg.cholesky(inverse, upper=True), order
+
+
+def fit(rows: Tensor, target: Tensor, weight: Tensor, importance: Tensor) -> Tensor:
+    """Return the weight `[out, in]` that maps `rows [t, in]` to `target [t, out]` best, apart from their means.
+
+    It is `weight` plus a ridge regression of what that leaves, each row counting as its `importance [t]` says. Each
+    output has the strength, or none, with which a regression on the first three quarters of the rows fits the last
+    quarter best.
+    """
+    rows, own, share = rows.double(), weight.detach().flatten(1).double(), importance.double()[:, None]
+    share = share / share.sum()
+    residual = target.double() - rows @ own.T
+    rows, residual = ((values - (share * values).sum(0)) * share.sqrt() for values in (rows, residual))
+    count = len(rows) - len(rows) // 4
+    held_rows, held = rows[count:], residual[count:]
+    normal, moment = rows[:count].T @ rows[:count], rows[:count].T @ residual[:count]
+    errors = [held, *(held - held_rows @ _ridge(normal, moment, strength) for strength in STRENGTHS)]
+    chosen = torch.stack([error.square().sum(0) for error in errors]).argmin(0)
+    normal, moment = normal + held_rows.T @ held_rows, moment + held_rows.T @ held
+    change = torch.zeros_like(moment)
+    for index, strength in enumerate(STRENGTHS, start=1):
+        outputs = chosen == index
+        if bool(outputs.any()):
+            change[:, outputs] = _ridge(normal, moment[:, outputs], strength)
+    return (own + change.T).float()
+
+
+def _ridge(normal: Tensor, moment: Tensor, strength: float) -> Tensor:
+    damping = strength * normal.diagonal().mean().clamp_min(1e-30)
+    damped = normal + damping * torch.eye(len(normal), dtype=normal.dtype, device=normal.device)
+    return torch.cholesky_solve(moment, torch.linalg.cholesky(damped))
 
 
 def ridge_update(quantized_input: Tensor, target: Tensor, weight: Tensor, strength: float) -> Tensor:

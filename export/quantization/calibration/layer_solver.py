@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from export.quantization.calibration.assemble import quantized_layer
-from export.quantization.calibration.gptq import gptq, ridge_update
+from export.quantization.calibration.gptq import fit, gptq, ridge_update
 from export.quantization.calibration.observers import Observation, squared_over_channels
 from export.quantization.calibration.qparams import LayerQParams
 from export.quantization.calibration.search.row_search import Target, search_rows
@@ -29,6 +29,7 @@ from export.quantization.recipes import Quantization
 
 GELU_MINIMUM = 0.16997124254703522  # its magnitude
 RIDGE = 1e-2
+LEAST_IMPORTANCE = 1e-3  # of the mean: no row counts for nothing
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def choose_layer_qparams(problem: LayerProblem) -> LayerQParams:
             input = _search_input_quantizer(problem, layer, weight)
     assert weight is not None
     bias = layer.bias
-    if method.compensate == "bias":
+    if method.compensate in ("bias", "regression"):
         error = problem.output() - quantized_layer(layer, weight, bias, input)(problem.inputs()[0])
         mean = error.mean((0, 2, 3)) if isinstance(layer, nn.Conv2d) else error.flatten(0, -2).mean(0)
         bias = mean if bias is None else bias + mean
@@ -211,7 +212,7 @@ def _quantize_weight(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input:
         return quantize_symmetric(layer.weight, _search_tensor(problem, layer, input), bits)
     values = problem.inputs()[0] if input is None else input(problem.inputs()[0])
     target = layer.weight
-    if method.compensate == "ridge" and input is not None:
+    if method.compensate in ("ridge", "regression") and input is not None:
         target = _compensate_input_error(problem, layer, values)
     if method.weights == "search" and problem.quantization.calibration.metric in ("cosine", "l1"):
         loss = _channel_loss(problem, layer)
@@ -231,11 +232,27 @@ def _quantize_weight(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input:
 
 
 def _compensate_input_error(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, values: Tensor) -> nn.Parameter:
-    """Return the float weight that, on quantized inputs, gives the float model's output best (ERQ's Aqer)."""
-    output = _channels_last(problem.output(), layer).flatten(0, -2)
-    target = output if layer.bias is None else output - layer.bias
-    change = ridge_update(input_rows(layer, values), target, layer.weight, RIDGE)
-    return nn.Parameter(layer.weight + change.reshape(layer.weight.shape), requires_grad=False)
+    """Return the float weight that, on quantized inputs, gives the best outputs.
+
+    The best are those of the float model (ERQ's Aqer), or by regression those that the same inputs give unquantized.
+    """
+    rows = input_rows(layer, values)
+    if problem.method.compensate == "regression":
+        target = input_rows(layer, problem.inputs()[0]) @ layer.weight.flatten(1).T
+        found = fit(rows, target, layer.weight, _importance(problem, len(rows)))
+    else:
+        output = _channels_last(problem.output(), layer).flatten(0, -2)
+        target = output if layer.bias is None else output - layer.bias
+        found = layer.weight + ridge_update(rows, target, layer.weight, RIDGE).reshape(layer.weight.shape)
+    return nn.Parameter(found.reshape(layer.weight.shape), requires_grad=False)
+
+
+def _importance(problem: LayerProblem, count: int) -> Tensor:
+    """Return how much each of `count` rows of the output matters: its sensitivity, where that is known."""
+    sensitivity = problem.sensitivity()
+    if sensitivity is None:
+        return problem.output().new_ones(count)
+    return sensitivity.flatten() + LEAST_IMPORTANCE * sensitivity.mean().clamp_min(MIN_SCALE)
 
 
 def _search_tensor(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, input: Quantizer | None) -> Tensor:

@@ -184,6 +184,7 @@ def test_a_job_that_fails_and_a_model_that_is_not_there(
         (["--ablation", "minmax"], "no such method with a Hessian"),
         (["--bits", "8"], "--bits are the widths of --ablation"),
         (["--row-groups", "2", "--recipe", "w8_rtn"], "none of the recipes has a searched scale"),
+        (["--steps", "--recipe", "w4a4_gptq"], "--steps: no recipe's method has a step"),
         (["--images", "0"], "--images 0: at least 1"),
         (["--candidates", "0"], "--candidates 0: at least 1"),
         (["--limit", "0"], "--limit 0: at least 1"),

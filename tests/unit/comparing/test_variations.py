@@ -94,3 +94,14 @@ def test_what_images_decide_nothing_of_is_not_repeated() -> None:
     assert {(one.images, one.seed) for one in varied[1:-1]} == {(n, seed) for n in (8, 16) for seed in (0, 1, 2)}
     with pytest.raises(RequestError, match="--seeds -1: at least 0"):
         Studies(seeds=(-1,))
+
+
+def test_steps_of_a_method_are_left_out_in_every_combination() -> None:
+    varied = vary([find_recipe("w4a8_quarot"), "torch_ao_dynamic"], [], Studies(steps=True))
+    methods = {one.name: one.recipe.quantization.method for one in varied if isinstance(one.recipe, Recipe)}  # type: ignore[union-attr]
+    assert [*methods][::7] == ["w4a8_quarot_no_step", "w4a8_quarot"] and len(varied) == 9
+    assert len({(method.fold, method.shift, method.compensate) for method in methods.values()}) == 8
+    one = methods["w4a8_quarot_rotate_regression"]
+    assert (one.fold, one.shift, one.compensate) == ("rotate", False, "regression")
+    none, gptq = methods["w4a8_quarot_no_step"].to_json(), METHODS["gptq"].to_json()
+    assert {key for key in none if none[key] != gptq[key]} == {"name", "title", "note", "weight_only"}

@@ -6,7 +6,8 @@ import pytest
 import timm
 import torch
 
-from export.models.randomise import randomise
+from export.core.errors import RequestError
+from export.models.randomise import add_outliers, randomise
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,17 @@ def test_a_seed_decides_every_value() -> None:
     )
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert all(not torch.equal(first[key], other[key]) for key in first)
+
+
+def test_outliers_change_activations_and_of_the_outputs_only_what_the_class_token_gives() -> None:
+    arguments = {"depth": 2, "img_size": 32, "embed_dim": 48, "num_heads": 3}
+    plain, rich = (randomise(timm.create_model("vit_tiny_patch16_224", **arguments).eval()) for _ in range(2))
+    add_outliers(rich)
+    found = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    behind = rich.blocks[0].norm1(rich._pos_embed(rich.patch_embed(found)))
+    assert (behind.abs().amax((0, 1)) > 100).sum() == 2, "one channel of 24"
+    with torch.no_grad():
+        rich.cls_token.copy_(plain.cls_token)
+        assert torch.allclose(rich(found), plain(found), atol=1e-3)
+    with pytest.raises(RequestError, match="no blocks of a ViT"):
+        add_outliers(timm.create_model("resnet18", pretrained=False))
