@@ -29,7 +29,7 @@ from export.page.reports.measurement_tables import measurements_section, measure
 from export.page.reports.reproduction.document import reproduction_section
 from export.page.results_view import read_measurements
 from export.quantization.evaluation.device_records import read_devices
-from export.quantization.evaluation.records import read_table, write_table
+from export.quantization.evaluation.records import read_tables, write_table
 
 README, RESULTS, REPRODUCE = "README.md", "docs/results.md", "docs/reproduce.md"
 KEPT = Path(".github")
@@ -61,7 +61,9 @@ SOURCES: dict[str, Source] = {
     "benchmark": Source(
         command="python -m export.measure --benchmark", read=read_benchmark, kept=KEPT / "benchmark.json"
     ),
-    "evaluation": Source(command="python -m export.evaluate", read=read_table, kept=KEPT / "evaluation.json"),
+    "evaluation": Source(
+        command="python -m export.evaluate", read=read_tables, kept=KEPT / "evaluation.json", merged=True
+    ),
     "bitwidths": Source(
         command="python -m export.train --qat", read=read_bitwidths, kept=KEPT / "bitwidths.json", merged=True
     ),
@@ -151,7 +153,7 @@ def keep(paths: Mapping[str, tuple[Path, ...]]) -> None:
     for name, files in paths.items():
         source = SOURCES[name]
         if name == "evaluation":
-            write_table(read_table(*files), source.kept)  # its Markdown lies beside it
+            write_table(source.read(*files), source.kept)  # its Markdown lies beside it
         elif all(path.is_file() for path in files):
             written = _as_json(source.read(*files)) if source.merged else files[0].read_bytes()
             write_atomically(source.kept, written)

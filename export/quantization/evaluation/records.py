@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from export.core.errors import ArtifactError, RequestError
 from export.core.files import write_atomically
 from export.core.records import Estimate
@@ -75,6 +77,18 @@ def read_table(path: Path) -> EvaluationTable:
         raise RequestError(
             f"{path} is not a table of evaluations: {error}", hint="pass another folder with --out"
         ) from error
+
+
+def read_tables(*paths: Path) -> EvaluationTable:
+    """Return the last table with the rows of those before it that are of the same model, images and machine.
+
+    Of one recipe the last row is kept. Raises what `read_table` does.
+    """
+    *earlier, last = (read_table(path) for path in paths)
+    rows: dict[str, EvaluationRow] = {}
+    for table in (*(one for one in earlier if replace(one, rows=last.rows) == last), last):
+        rows.update({row.recipe: row for row in table.rows})
+    return replace(last, rows=tuple(rows.values()))
 
 
 def markdown(table: EvaluationTable) -> str:

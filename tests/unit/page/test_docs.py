@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from export.__main__ import COMMANDS
 from export.core.errors import RequestError
 from export.models.catalog import MODELS
 from export.page.reports.documents import README, REPRODUCE, RESULTS, SECTIONS, SOURCES, filled, read_sources
 from export.pipeline.runtimes import ENGINES
-from export.quantization.evaluation.records import read_table
+from export.quantization.evaluation.records import read_table, read_tables, write_table
 from export.quantization.evaluation.selection import every_recipe
 from export.quantization.methods import METHODS
 from export.quantization.recipes import RECIPES, find_recipe
@@ -191,6 +192,16 @@ def test_tables_are_those_of_the_figures(document: str) -> None:
 def test_the_evaluation_is_of_every_recipe() -> None:
     evaluation = read_table(ROOT / SOURCES["evaluation"].kept)
     assert evaluation.n == 10_000 and {row.recipe for row in evaluation.rows} == {"f32", *every_recipe()}
+
+
+def test_rows_of_an_evaluation_are_added_to_those_of_the_same_model_and_machine(tmp_path: Path) -> None:
+    kept = ROOT / SOURCES["evaluation"].kept
+    table, other = read_table(kept), tmp_path / "other.json"
+    anew = replace(table.rows[-1], evaluation_seconds=1.5)
+    write_table(replace(table, rows=(table.rows[0], anew)), other)
+    assert read_tables(kept, other).rows == (*table.rows[:-1], anew)
+    write_table(replace(table, rows=(anew,), threads=64), other)
+    assert read_tables(kept, other).rows == (anew,)
 
 
 def test_tables_are_filled_anew_and_the_rest_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
