@@ -32,11 +32,14 @@ class KeptAccuracy(Record, frozen=True, kw_only=True):
 
 def read_kept(spec: ModelSpec) -> KeptAccuracy | None:
     """Return what is kept for an embedded model, or None; figures of other float weights are not its own."""
-    path = ASSETS / f"{spec.name}_accuracy.json"
-    if spec.weights != "embedded" or not path.is_file():
-        return None
-    kept = KeptAccuracy.from_json(parse_json(path.read_bytes()))
-    return kept if kept.weights_sha256 == spec.weights_sha256 else None
+    kept = kept_for(spec.name) if spec.weights == "embedded" else None
+    return kept if kept and kept.weights_sha256 == spec.weights_sha256 else None
+
+
+def kept_for(model: str) -> KeptAccuracy | None:
+    """Return what is kept for the embedded model of that name, or None."""
+    path = ASSETS / f"{model}_accuracy.json"
+    return KeptAccuracy.from_json(parse_json(path.read_bytes())) if path.is_file() else None
 
 
 def keep_accuracy(

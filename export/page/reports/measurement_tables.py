@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from export.core.errors import RequestError
 from export.core.records import Measurement, MeasurementFile
 from export.core.units import format_bytes, format_ms, format_percent
-from export.page.kept_accuracy import TOP1
+from export.models.catalog import DEFAULT_MODEL
+from export.page.kept_accuracy import TOP1, kept_for
 from export.page.reports.markdown import UNKNOWN, spread, table
 from export.page.reports.measurements import SIZE
 from export.page.results_view import AGREEMENT, LATENCY, NATIVE, browser_titles, is_of
@@ -109,24 +110,33 @@ def _lowest(times: list[Measurement]) -> str:
 
 
 def measurements_summary(file: MeasurementFile) -> str:
-    """Return the first model's variants on the processor, with one thread and with several.
+    """Return a table for each model of its variants on the processor, with one thread and with several.
 
-    Raises `RequestError` where the file has no figures of the processor.
+    Accuracies that were not measured are those kept beside an embedded model's weights. Raises `RequestError` where the
+    file has no figures of the processor.
     """
-    runs = [run for run in _runs(file) if run.backend == SUMMARY_BACKEND and run.model == file.measurements[0].model]
+    runs = [run for run in _runs(file) if run.backend == SUMMARY_BACKEND]
     if not runs:
         raise RequestError(f"there are no measurements on {SUMMARY_BACKEND}", hint="run: python -m export.measure")
-    most = max(run.threads for run in runs)
-    variants = sorted(dict.fromkeys(run.variant for run in runs), key=_default_order)
+    models = sorted(dict.fromkeys(run.model for run in runs), key=lambda model: model != DEFAULT_MODEL)
+    parts = [part for model in models for part in ("", *_summary([run for run in runs if run.model == model]))]
+    return "\n".join([_environment(file), *_references(file), *parts])
+
+
+def _summary(runs: list[Run]) -> list[str]:
+    most, model = max(run.threads for run in runs), runs[0].model
+    kept = None if any(TOP1 in run.figures for run in runs) else kept_for(model)
+    accuracy = {one.variant: one for one in kept.measurements} if kept else {}
     rows = []
-    for variant in variants:
+    for variant in sorted(dict.fromkeys(run.variant for run in runs), key=_default_order):
         own = {run.threads: run for run in runs if run.variant == variant}
         first, (recipe, _, format) = own[min(own)], variant.partition("-")
         several = own[most].cell(LATENCY, format_ms) if most in own else UNKNOWN
-        top1 = first.cell(TOP1, format_percent)
+        top1 = _with_spread(first.figures.get(TOP1) or accuracy.get(variant), format_percent)
         rows.append((f"`{recipe}`", f"`{format}`", first.size, first.cell(LATENCY, format_ms), several, top1))
     header = ("recipe", "engine", "download", "latency, 1 thread", f"latency, {most} threads", "top-1 in the browser")
-    return "\n".join([_environment(file), *_references(file), "", *table(header, rows)])
+    where = f", accuracy by `{kept.command}`" if kept else ""
+    return [f"`{model}`{where}:", "", *table(header, rows)]
 
 
 def _default_order(variant: str) -> int:
