@@ -83,12 +83,12 @@ def compare_visits(args: argparse.Namespace) -> None:
     """Visit the page, write what it and this command measure, and print what that is held to."""
     from export.measuring.options import read_visits_request
     from export.measuring.visits import measure_visits
-    from export.page.reports.visits import verdicts, visits_section
+    from export.page.reports.visits import verdicts, visits_table
 
     path = args.out or VISITS
     file = measure_visits(read_visits_request(args), args.visits)
     write_atomically(path, (json.dumps(file.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
-    say(f"\n{visits_section(file)}\n")
+    say(f"\n{visits_table(file)}\n")
     for verdict in verdicts(file):
         say(verdict.line())
     say(f"{len(file.visits)} visits → {path}")

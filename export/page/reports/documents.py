@@ -27,6 +27,7 @@ from export.page.reports.faults import COMMAND, faults_section, read_faults
 from export.page.reports.markdown import UNKNOWN, fill
 from export.page.reports.measurement_tables import measurements_section, measurements_summary
 from export.page.reports.reproduction.document import reproduction_section
+from export.page.reports.visits import read_visits, visits_section
 from export.page.results_view import read_measurements
 from export.quantization.evaluation.device_records import read_devices
 from export.quantization.evaluation.records import read_tables, write_table
@@ -82,6 +83,15 @@ SOURCES: dict[str, Source] = {
         command="python -m export.compare", read=read_comparison, kept=KEPT / "comparison.json", optional=True
     ),
     "analysis": Source(command=ANALYZE, read=read_analyses, kept=KEPT_ANALYSES, optional=True, merged=True),
+    "idle": Source(
+        command="python -m export.measure --visits 5", read=read_visits, kept=KEPT / "visits_idle.json", optional=True
+    ),
+    "busy": Source(
+        command="python -m export.measure --visits 5, beside a process that keeps a core busy",
+        read=read_visits,
+        kept=KEPT / "visits_busy.json",
+        optional=True,
+    ),
     "outliers": Source(
         command="python -m export.compare --steps --weights outliers",
         read=read_comparison,
@@ -110,6 +120,7 @@ SECTIONS: dict[str, dict[str, Callable[[Any], str]]] = {
     README: {"measurements": measurements_summary, "benchmark": benchmark_summary, "evaluation": evaluation_summary},
     RESULTS: {
         "measurements": measurements_section,
+        "visits": visits_section,
         "benchmark": benchmark_section,
         "evaluation": evaluation_section,
         "bitwidths": bitwidths_section,
@@ -137,8 +148,8 @@ def read_sources(paths: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
         if [path for path in missing if not (source.optional and path.name == source.kept.name)]:
             raise RequestError(f"{missing[0]} does not exist", hint=f"run: {source.command}")
         found[name] = None if missing else source.read(*files)
-    steps = {title: found[title] for title in ("outliers", "plain")}
-    return found | {"capabilities": found, "steps": steps}  # sections that are made of several
+    steps, visits = ({title: found[title] for title in titles} for titles in (("outliers", "plain"), ("idle", "busy")))
+    return found | {"capabilities": found, "steps": steps, "visits": visits}  # sections that are made of several
 
 
 def filled(document: str, text: str, figures: Mapping[str, Any]) -> str:

@@ -1,13 +1,14 @@
 """What visitors measure on the page beside what the command measures, visit by visit, and what that is held to."""
 
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 
 from export.core.errors import ArtifactError, RequestError
 from export.core.records import Environment
 from export.core.schema import NonNegative, PositiveInt, Record, parse_json
 from export.core.units import format_ms
-from export.page.reports.markdown import Verdict, table
+from export.page.reports.markdown import UNKNOWN, Verdict, table, verdict_table
 
 SCHEMA_VERSION = 1
 MOST_SLOWER = 1.10  # the page's median over the command's
@@ -64,7 +65,16 @@ def read_visits(path: Path) -> VisitFile:
     return file
 
 
-def visits_section(file: VisitFile) -> str:
+def visits_section(found: Mapping[str, VisitFile | None]) -> str:
+    """Return the visits to an idle and to a busy machine, each with what they are held to."""
+    parts = []
+    for load, file in found.items():
+        what = UNKNOWN if file is None else "\n".join([visits_table(file), "", *verdict_table(verdicts(file))])
+        parts.append(f"With the machine {load}: {what}")
+    return "\n\n".join(parts)
+
+
+def visits_table(file: VisitFile) -> str:
     """Return the visits as a table."""
     place = file.environment
     where = (

@@ -7,7 +7,15 @@ import pytest
 
 from export.core.errors import RequestError
 from export.core.records import Environment
-from export.page.reports.visits import SCHEMA_VERSION, Visit, VisitFile, read_visits, verdicts, visits_section
+from export.page.reports.visits import (
+    SCHEMA_VERSION,
+    Visit,
+    VisitFile,
+    read_visits,
+    verdicts,
+    visits_section,
+    visits_table,
+)
 
 HERE = Environment(
     machine="x86_64",
@@ -50,7 +58,9 @@ def test_the_file_survives_and_others_are_refused(tmp_path: Path) -> None:
     file = file_of((24, 2, 42, 23))
     path.write_text(json.dumps(file.to_json()))
     assert read_visits(path) == file
-    assert "1.04" in visits_section(file)
+    assert "1.04" in visits_table(file)
+    section = visits_section({"idle": file, "busy": None})
+    assert "With the machine idle: " in section and "With the machine busy: not measured" in section
     path.write_text('{"mine": 1}')
     with pytest.raises(RequestError, match="not a file of visits"):
         read_visits(path)
