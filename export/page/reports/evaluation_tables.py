@@ -11,7 +11,7 @@ from export.page.reports.markdown import Verdict, table, verdict_table
 from export.quantization.evaluation.records import WIDTHS, EvaluationTable, format_estimate
 from export.quantization.recipes import NAME as RECIPE
 
-SUMMARY_METHODS = ("minmax", "percentile", "basic", "ptq4vit", "repq", "smoothquant", "aqer", "gptq")
+SUMMARY_METHODS = ("minmax", "percentile", "basic", "ptq4vit", "repq", "smoothquant", "aqer", "gptq", "quarot")
 SUMMARY_WIDTHS = ("W8A8", "W6A6", "W4A8", "W4A4")
 
 

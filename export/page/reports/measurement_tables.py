@@ -1,6 +1,6 @@
 """The measurements of a built page as Markdown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from export.core.errors import RequestError
@@ -110,7 +110,7 @@ def _lowest(times: list[Measurement]) -> str:
 
 
 def measurements_summary(file: MeasurementFile) -> str:
-    """Return a table for each model of its variants on the processor, with one thread and with several.
+    """Return the default model's variants on the processor, or the first one's, with one thread and with several.
 
     Accuracies that were not measured are those kept beside an embedded model's weights. Raises `RequestError` where the
     file has no figures of the processor.
@@ -118,15 +118,16 @@ def measurements_summary(file: MeasurementFile) -> str:
     runs = [run for run in _runs(file) if run.backend == SUMMARY_BACKEND]
     if not runs:
         raise RequestError(f"there are no measurements on {SUMMARY_BACKEND}", hint="run: python -m export.measure")
-    models = sorted(dict.fromkeys(run.model for run in runs), key=lambda model: model != DEFAULT_MODEL)
-    parts = [part for model in models for part in ("", *_summary([run for run in runs if run.model == model]))]
-    return "\n".join([_environment(file), *_references(file), *parts])
+    models = [run.model for run in runs]
+    model = DEFAULT_MODEL if DEFAULT_MODEL in models else models[0]
+    own = [run for run in runs if run.model == model]
+    kept = None if any(TOP1 in run.figures for run in own) else kept_for(model)
+    where = [f"Accuracy of `{model}` by `{kept.command}`."] if kept else _references(file)
+    return "\n".join([_environment(file), *where, "", *_summary(own, kept.measurements if kept else ())])
 
 
-def _summary(runs: list[Run]) -> list[str]:
-    most, model = max(run.threads for run in runs), runs[0].model
-    kept = None if any(TOP1 in run.figures for run in runs) else kept_for(model)
-    accuracy = {one.variant: one for one in kept.measurements} if kept else {}
+def _summary(runs: list[Run], kept: Sequence[Measurement]) -> list[str]:
+    most, accuracy = max(run.threads for run in runs), {one.variant: one for one in kept}
     rows = []
     for variant in sorted(dict.fromkeys(run.variant for run in runs), key=_default_order):
         own = {run.threads: run for run in runs if run.variant == variant}
@@ -135,8 +136,7 @@ def _summary(runs: list[Run]) -> list[str]:
         top1 = _with_spread(first.figures.get(TOP1) or accuracy.get(variant), format_percent)
         rows.append((f"`{recipe}`", f"`{format}`", first.size, first.cell(LATENCY, format_ms), several, top1))
     header = ("recipe", "engine", "download", "latency, 1 thread", f"latency, {most} threads", "top-1 in the browser")
-    where = f", accuracy by `{kept.command}`" if kept else ""
-    return [f"`{model}`{where}:", "", *table(header, rows)]
+    return table(header, rows)
 
 
 def _default_order(variant: str) -> int:
