@@ -19,10 +19,19 @@ export function say(text) {
   if (elements.state.textContent !== text) elements.state.textContent = text;
 }
 
-/** Show or hide progress and its cancel button. @param {boolean} running */
+/** What takes less needs no progress; and drawing it, like transitions, takes the processor from the model. */
+const PROGRESS_AFTER_MS = 250;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let showing;
+
+/** Show progress and its cancel button once it takes a while, or hide them. @param {boolean} running */
 export function setRunning(running) {
-  elements.progress.classList.toggle('running', running);
-  if (running) elements.download.removeAttribute('value');
+  clearTimeout(showing);
+  document.documentElement.classList.toggle('computing', running);
+  if (running) {
+    elements.download.removeAttribute('value');
+    showing = setTimeout(() => elements.progress.classList.add('running'), PROGRESS_AFTER_MS);
+  } else elements.progress.classList.remove('running');
   elements.downloadBytes.textContent = '';
 }
 
