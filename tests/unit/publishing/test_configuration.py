@@ -20,6 +20,7 @@ VALUES: dict[str, Any] = {
     "memory": '"4G"',
     "weights": '"random"',
     "multi-label": "true",
+    "features": "true",
     "force": "true",
     "mean": "[0.5, 0.4, 0.3]",
     "std": "0.5",
