@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, expect
+from rendering import make_site, make_spec, store_model
 
 from export.measuring.browser.server import serving
+from export.page.bundle import make_bundle
+from export.page.kept_accuracy import kept_for
+from export.pipeline.store import Store
 
 pytestmark = pytest.mark.browser
 
@@ -89,3 +94,16 @@ def test_lost_visitor_gets_the_sites_own_404_at_any_depth(chromium: Browser, bui
         answer = page.goto(f"{url}some/where/deep")
         assert answer and answer.status == 404
         expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
+
+
+def test_a_long_command_fits_a_phone(page: Page, tmp_path: Path) -> None:
+    """That by which the kept accuracies of an embedded model were measured."""
+    kept, store = kept_for("photos"), Store(tmp_path / "artifacts")
+    assert kept is not None
+    store_model(store, replace(make_spec("photos"), weights_sha256=kept.weights_sha256))
+    make_site(store, make_bundle(), tmp_path / "_site", models=("photos",))
+    with serving(tmp_path / "_site") as url:
+        page.goto(f"{url}results.html")
+        expect(page.get_by_text(kept.command)).to_be_visible()
+        page.set_viewport_size({"width": 320, "height": 780})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
