@@ -24,7 +24,7 @@ const PROGRESS_AFTER_MS = 250;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let showing;
 
-/** Show progress and its cancel button once it takes a while, or hide them. @param {boolean} running */
+/** Show progress and its cancel button, of anything but loading only once it takes a while; or hide them. @param {boolean} running */
 export function setRunning(running) {
   clearTimeout(showing);
   document.documentElement.classList.toggle('computing', running);
@@ -37,6 +37,7 @@ export function setRunning(running) {
 
 /** Say how loading goes, above the answer and beside the load button. @param {import('../../shared/protocol.js').LoadProgress} progress */
 export function showLoading({ phase, loaded, total }) {
+  elements.progress.classList.add('running');
   say(PHASES[phase]);
   elements.loadNote.textContent = PHASES[phase];
   if (phase !== 'download') return;
