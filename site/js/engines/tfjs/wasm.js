@@ -14,6 +14,9 @@ const BINARIES = { single: 'tfjs-backend-wasm-simd.wasm', threaded: 'tfjs-backen
 /** Their URLs, once they are set. @type {Map<string, string>} */
 const urls = new Map();
 
+/** Seen with TF.js 4.22 in Firefox 153: on a busy machine, a start with two threads may never end; with one it does. */
+const FIREFOX = 'in Firefox, TensorFlow.js does not always start with more than one thread';
+
 /**
  * Start the back end with the threads requested, or with one and the reason why.
  * @param {WasmModule} wasm
@@ -22,7 +25,8 @@ const urls = new Map();
  */
 export function startWasm(wasm, { threads, wasmPath }) {
   setPaths(wasm, wasmPath);
-  return startThreaded(threads, '', (count, reason) => startWith(wasm, count, reason));
+  const isFirefox = /\bFirefox\//.test(globalThis.navigator?.userAgent ?? '');
+  return startThreaded(threads, isFirefox ? FIREFOX : '', (count, reason) => startWith(wasm, count, reason));
 }
 
 /**
