@@ -34,6 +34,7 @@ from export.quantization.evaluation.records import read_tables, write_table
 
 README, RESULTS, REPRODUCE = "README.md", "docs/results.md", "docs/reproduce.md"
 KEPT = Path(".github")
+STEPS = ("outliers", "plain", "trained")  # the models on which the steps of a method are compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,12 @@ SOURCES: dict[str, Source] = {
     "faults": Source(command=COMMAND, read=read_faults, kept=KEPT / "faults.json"),
     "comparison": Source(
         command="python -m export.compare", read=read_comparison, kept=KEPT / "comparison.json", optional=True
+    ),
+    "trained": Source(
+        command="python -m export.compare --steps --model fashion",
+        read=read_comparison,
+        kept=KEPT / "steps_trained.json",
+        optional=True,
     ),
     "analysis": Source(command=ANALYZE, read=read_analyses, kept=KEPT_ANALYSES, optional=True, merged=True),
     "idle": Source(
@@ -148,7 +155,7 @@ def read_sources(paths: Mapping[str, tuple[Path, ...]]) -> dict[str, Any]:
         if [path for path in missing if not (source.optional and path.name == source.kept.name)]:
             raise RequestError(f"{missing[0]} does not exist", hint=f"run: {source.command}")
         found[name] = None if missing else source.read(*files)
-    steps, visits = ({title: found[title] for title in titles} for titles in (("outliers", "plain"), ("idle", "busy")))
+    steps, visits = ({title: found[title] for title in titles} for titles in (STEPS, ("idle", "busy")))
     return found | {"capabilities": found, "steps": steps, "visits": visits}  # sections that are made of several
 
 
