@@ -48,7 +48,7 @@ wheel:           ## build dist/*.whl, which brings the page along
 
 lib:             ## write dist/npm, the npm package of the library
 	@bash .ci/setup vit
-	npm run --silent --prefix site lib -- --out dist/npm --bundle "$$($(PYTHON) -c 'from export.page.bundle import make_bundle; print(make_bundle())')"
+	npm run --silent --prefix site lib -- --out dist/npm --bundle "$$($(PYTHON) -c 'from export.page.assets.bundle import make_bundle; print(make_bundle())')"
 
 benchmark:       ## compare all engines on DeiT-tiny, first visits included
 	@bash .ci/setup

@@ -60,7 +60,7 @@ def fill(resources: Path) -> None:
     """Write what an installed package finds in place of the repository; see `export/core/paths.py`."""
     sys.path.insert(0, str(ROOT))
     from export.conversion.engine.compile import write_prebuilt
-    from export.page.bundle import make_bundle
+    from export.page.assets.bundle import make_bundle
 
     if not (ROOT / "site" / "node_modules").is_dir():
         subprocess.run(["npm", "ci", "--prefix", "site", "--omit=dev", "--no-audit", "--no-fund"], cwd=ROOT, check=True)

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from export.core.timm_import import WithoutCompiler
+from export.core.environment.timm_import import WithoutCompiler
 
 __version__ = "0.1.0"
 

@@ -27,7 +27,7 @@ from export.comparing.variations import ALL, DEFAULT
 from export.core.console import run
 from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS
-from export.models.options import add_model_options
+from export.models.choice.options import add_model_options
 from export.quantization.evaluation.selection import BASELINES
 
 OUT = ARTIFACTS / "compare"

@@ -23,7 +23,7 @@ from pathlib import Path
 from export.core.console import run, say
 from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS
-from export.models.options import add_model_options, read_model, requested_model
+from export.models.choice.options import add_model_options, read_model, requested_model
 from export.page.reports.evaluation_tables import confidence_section, verdicts
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store

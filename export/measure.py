@@ -28,7 +28,7 @@ from export.core.console import run, say
 from export.core.files import write_atomically
 from export.core.paths import ARTIFACTS, MEASUREMENTS
 from export.page.reports.benchmark.tables import benchmark_section
-from export.page.reports.measurements import merge, table, write
+from export.page.reports.measured.measurements import merge, table, write
 from export.page.results_view import read_measurements
 
 BUILDS, VISITS = ARTIFACTS / "builds.json", ARTIFACTS / "visits.json"
@@ -62,7 +62,7 @@ def measure_build_times(args: argparse.Namespace) -> None:
     """Measure how long builds take, and print what that is held to."""
     from export.measuring.builds import measure_builds
     from export.measuring.options import read_cases
-    from export.page.reports.builds import verdicts
+    from export.page.reports.measured.builds import verdicts
 
     path = args.out or BUILDS
     times = measure_builds(read_cases(args), path)
@@ -83,7 +83,7 @@ def compare_visits(args: argparse.Namespace) -> None:
     """Visit the page, write what it and this command measure, and print what that is held to."""
     from export.measuring.options import read_visits_request
     from export.measuring.visits import measure_visits
-    from export.page.reports.visits import verdicts, visits_table
+    from export.page.reports.measured.visits import verdicts, visits_table
 
     path = args.out or VISITS
     file = measure_visits(read_visits_request(args), args.visits)

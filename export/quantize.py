@@ -14,11 +14,11 @@ from pathlib import Path
 
 from export.core.console import run, say
 from export.core.errors import RequestError
+from export.core.figures.units import format_bytes
 from export.core.files import replacing_file
 from export.core.paths import ARTIFACTS
-from export.core.units import format_bytes
 from export.models.catalog import DEFAULT_MODEL
-from export.models.options import add_model_options, read_model, requested_model
+from export.models.choice.options import add_model_options, read_model, requested_model
 from export.pipeline.build import quantize
 from export.pipeline.formats import FORMATS
 from export.pipeline.store import Store

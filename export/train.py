@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.core.console import run
+from export.core.environment.extras import install
 from export.core.errors import RequestError
-from export.core.extras import install
 from export.core.paths import INSTALLED
 from export.models.catalog import DEFAULT_MODEL
 from export.quantization.recipes import find_recipes

@@ -13,8 +13,8 @@ from dataclasses import replace
 from export.core.console import run, say
 from export.core.errors import RequestError, VerificationError
 from export.models.catalog import DEFAULT_MODEL
-from export.models.options import add_model_options, read_model, requested_model
-from export.models.request import ModelRequest
+from export.models.choice.options import add_model_options, read_model, requested_model
+from export.models.choice.request import ModelRequest
 from export.publishing.verification.verify import say_finding, summary, verify_page
 
 

@@ -39,7 +39,7 @@ def artifacts() -> Path:
 @pytest.fixture(scope="session")
 def build_page(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Build the embedded model's page of some recipes and engines, without measurements, and return its folder."""
-    from export.models.request import ModelRequest
+    from export.models.choice.request import ModelRequest
     from export.page.site import BuildRequest, build_site
     from export.quantization.recipes import find_recipes
 
@@ -63,9 +63,9 @@ def build_page(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
 @pytest.fixture(scope="session")
 def render_variants(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Render the embedded model's page of some pairs of recipe and format, made where they are missing."""
-    from export.models.request import ModelRequest
-    from export.page.bundle import make_bundle
-    from export.page.inventory import variant_id
+    from export.models.choice.request import ModelRequest
+    from export.page.assets.bundle import make_bundle
+    from export.page.content.inventory import variant_id
     from export.page.render import render
     from export.pipeline.build import make_formats
     from export.pipeline.store import Store

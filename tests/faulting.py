@@ -17,8 +17,8 @@ from typing import Any, Literal
 import pytest
 from msgspec.structs import replace
 
+from export.core.environment.machine import cpu_model, operating_system
 from export.core.files import write_atomically
-from export.core.machine import cpu_model, operating_system
 from export.measuring.browser.chromium import SYSTEM_NAMES
 from export.page.reports.faults import GROUPS, SCHEMA_VERSION, FaultRow, FaultsFile, Growth, read_faults, rows_table
 

@@ -15,7 +15,7 @@ from sharing import SHARED, one_at_a_time
 
 from export.__main__ import dispatch
 from export.core.files import hash_file, hash_json
-from export.page.manifest import MARKER
+from export.page.content.manifest import MARKER
 
 ROOT = Path(__file__).parents[1]
 LABELS = tuple(f"thing {number}" for number in range(4))
@@ -26,7 +26,7 @@ def write_checkpoint(path: Path) -> Path:
     import timm
     from safetensors.torch import save_file
 
-    from export.models.randomise import randomise
+    from export.models.weights.randomise import randomise
 
     module = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=len(LABELS))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from export.models.architecture import create
-from export.models.randomise import randomise
+from export.models.weights.randomise import randomise
 
 SMALL: dict[str, Any] = {
     "img_size": 28,

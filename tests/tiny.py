@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from export.core.records import ModelSpec, Preprocess
-from export.models.randomise import randomise
+from export.models.weights.randomise import randomise
 
 # family: (input size, timm's name, arguments)
 TINY: dict[str, tuple[int, str, dict[str, Any]]] = {

@@ -7,8 +7,8 @@ from export.comparing.grid.job import Job, JobResult
 from export.comparing.grid.run import Grid
 from export.comparing.plan import ModelPlan
 from export.comparing.variations import Variation
+from export.core.environment.machine import cpu_model
 from export.core.errors import ExportError
-from export.core.machine import cpu_model
 from export.core.records import ModelSpec
 from export.page.reports.comparison.records import (
     SCHEMA_VERSION,

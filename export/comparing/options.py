@@ -6,7 +6,7 @@ from export.comparing.grid.processes import Crew, available_cores
 from export.comparing.plan import Request
 from export.comparing.variations import DEFAULT, Studies, ablation, select, vary
 from export.core.errors import RequestError
-from export.models.options import check_one_model, read_model
+from export.models.choice.options import check_one_model, read_model
 from export.quantization.resources import read_memory
 
 CPU = "cpu"

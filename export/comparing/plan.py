@@ -12,11 +12,11 @@ import msgspec
 from export.comparing.grid.job import Job, make_job
 from export.comparing.grid.processes import available_cores
 from export.comparing.variations import FLOAT, Variation
+from export.core.environment.machine import cpu_model
 from export.core.errors import RequestError
 from export.core.files import hash_json
-from export.core.machine import cpu_model
 from export.data.archives import list_files
-from export.models.request import ModelRequest, describe
+from export.models.choice.request import ModelRequest, describe
 from export.quantization.evaluation.selection import BASELINES
 
 JOBS = "export.comparing.jobs"

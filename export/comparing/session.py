@@ -15,8 +15,8 @@ from export.comparing.plots.comparison import draw_comparison
 from export.comparing.plots.curves import draw_curves
 from export.comparing.plots.studies import draw_studies
 from export.core.console import say
+from export.core.environment.extras import install
 from export.core.errors import ExportError, RequestError
-from export.core.extras import install
 from export.core.files import write_atomically
 from export.page.reports.bitwidths import bitwidth_table, read_study
 from export.page.reports.comparison.records import Comparison, Failed, read_comparison

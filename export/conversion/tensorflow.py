@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from export.conversion.converter_process import ConverterProcess
 from export.core.console import say
 from export.core.errors import ConversionError
-from export.core.fidelity import Comparison, capped_sqnr_db, compare
+from export.core.figures.fidelity import Comparison, capped_sqnr_db, compare
 from export.core.files import hash_bytes, hash_file, hash_json
 
 SAVED_MODEL = "saved_model"

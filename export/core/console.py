@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from export.core.environment.extras import explain
 from export.core.errors import ExportError, RequestError
-from export.core.extras import explain
 
 if TYPE_CHECKING:
     from tqdm import tqdm

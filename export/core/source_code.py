@@ -9,7 +9,14 @@ from export.core.paths import IMPORTED_FROM
 ROOT_PACKAGE = "export"
 # They word, print and name places; nothing that they do reaches an artifact's bytes.
 REPORTING = frozenset(
-    {"export", *(f"export.core.{name}" for name in ("console", "errors", "extras", "paths", "units"))}
+    {
+        "export",
+        "export.core.console",
+        "export.core.environment.extras",
+        "export.core.errors",
+        "export.core.figures.units",
+        "export.core.paths",
+    }
 )
 PRINTING = frozenset({"say", "tell"})
 

@@ -11,7 +11,7 @@ from export.core.records import Artifact, Measurement
 from export.measuring.browser.page_client import page_client
 from export.measuring.float_reference import FloatReference, Outputs, compare_outputs, float_reference, top1
 from export.measuring.selection import Combination, MeasurementPlan
-from export.page.kept_accuracy import TOP1
+from export.page.content.kept_accuracy import TOP1
 from export.page.results_view import NATIVE
 from export.pipeline.store import Store
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from platform import python_version
 
 from export.core.console import say
+from export.core.environment.machine import cpu_model, operating_system
 from export.core.errors import MeasurementError, RequestError
 from export.core.files import write_atomically
-from export.core.machine import cpu_model, operating_system
-from export.page.reports.builds import CASES, SCHEMA_VERSION, BuildRow, BuildTimes, read_builds
+from export.page.reports.measured.builds import CASES, SCHEMA_VERSION, BuildRow, BuildTimes, read_builds
 from export.pipeline.durations import Durations
 
 TAIL_LINES = 15

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from export.core.console import say
 from export.core.errors import MeasurementError
-from export.core.fidelity import capped_sqnr_db, cosines, decisions
+from export.core.figures.fidelity import capped_sqnr_db, cosines, decisions
+from export.core.figures.stats import Figure, proportion, summarise
 from export.core.records import ModelSpec
-from export.core.stats import Figure, proportion, summarise
 from export.data.datasets import has_test_images, open_dataset
 from export.data.preprocess import preprocess, read_image
 from export.data.synthetic import synthetic_images
-from export.models.float_artifact import read_model, run_model
-from export.page.kept_accuracy import TOP1
-from export.page.reports.measurements import SQNR
+from export.models.weights.float_artifact import read_model, run_model
+from export.page.content.kept_accuracy import TOP1
+from export.page.reports.measured.measurements import SQNR
 from export.page.results_view import AGREEMENT, COSINE
 
 Outputs = NDArray[np.float32]

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from export.core.console import Progress
 from export.core.errors import WrongAnswersError
+from export.core.figures.stats import Figure, summarise
+from export.core.figures.units import format_ms
 from export.core.records import Measurement
-from export.core.stats import Figure, summarise
-from export.core.units import format_ms
 from export.measuring.browser.page_client import page_client
 from export.measuring.selection import Combination, MeasurementPlan
-from export.page.reports.measurements import SIZE
+from export.page.reports.measured.measurements import SIZE
 from export.page.results_view import COLD, LATENCY
 
 BUDGET_MS = 6_000  # of warm runs per combination and round; slow back ends get fewer runs, as n shows

@@ -9,7 +9,7 @@ from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
 from export.measuring.browser.browsers import BROWSERS
 from export.measuring.selection import Selection
 from export.measuring.session import MeasureRequest
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 
 if TYPE_CHECKING:
     from export.measuring.benchmark.run import BenchmarkRequest

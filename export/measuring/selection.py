@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from export.core.errors import MeasurementError, RequestError
+from export.core.figures.stats import Figure
 from export.core.records import Environment, Measurement
-from export.core.stats import Figure
 from export.measuring.browser.environment import describe_environment, is_software
 from export.measuring.browser.page_client import PageClient, page_client
 from export.measuring.browser.tab import WebBrowser

@@ -15,11 +15,11 @@ from export.measuring.browser.page_client import read_site_data
 from export.measuring.browser.server import serving
 from export.measuring.latency import measure_latency
 from export.measuring.selection import MeasurementPlan, Selection, plan_measurements
-from export.page.bundle import make_bundle
-from export.page.inventory import SPEC
-from export.page.kept_accuracy import keep_accuracy
-from export.page.manifest import MARKER, SiteModel, read_site_manifest
-from export.page.presentation import ModelPage, SampleSet
+from export.page.assets.bundle import make_bundle
+from export.page.content.inventory import SPEC
+from export.page.content.kept_accuracy import keep_accuracy
+from export.page.content.manifest import MARKER, SiteModel, read_site_manifest
+from export.page.content.presentation import ModelPage, SampleSet
 from export.page.render import render
 from export.page.reports.analysis.records import analysis_files
 from export.pipeline.store import Store

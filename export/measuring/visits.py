@@ -1,27 +1,49 @@
 """Visits to the page as a person makes them, beside what the command measures: both must tell the same of a device."""
 
+import io
 import os
 import re
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
+
+from PIL import Image
 
 from export.core.console import Progress, say
 from export.core.errors import MeasurementError, RequestError
+from export.core.figures.units import format_ms
 from export.core.records import Environment
-from export.core.units import format_ms
 from export.measuring.browser.browsers import running_browsers
 from export.measuring.browser.environment import describe_environment
 from export.measuring.browser.page_client import page_client, read_site_data
 from export.measuring.browser.server import serving
 from export.measuring.browser.tab import LIMIT_S, Tab, WebBrowser, read_text, visit
 from export.measuring.session import MeasureRequest
-from export.page.reports.visits import SCHEMA_VERSION, Visit, VisitFile
+from export.page.reports.measured.visits import SCHEMA_VERSION, Visit, VisitFile
 
-SAMPLES = 3  # pictures that are classified before Measure is clicked
+SAMPLES = 3  # pictures that are classified, in turn, before Measure is clicked
+ANSWERS = 6
+PAUSE_MS = 800  # between them
 RUNS, WARMUP_MAX = 50, 50  # as the page's own
 LOOK_S = 0.5  # rarely: a look takes some of the processor that is measured
+# Clicks, and waits for the answer without a look into the page, which would take some of the processor.
+ASK = """async ([selector, pause]) => {
+  const [answer, problem] = ['#single-run', '#problem'].map((place) => document.querySelector(place));
+  answer.textContent = '';
+  await new Promise((resolve) => setTimeout(resolve, pause));
+  const answered = new Promise((resolve) => {
+    const look = () => {
+      if (answer.textContent || !problem.hidden) resolve();
+    };
+    for (const place of [answer, problem])
+      new MutationObserver(look).observe(place, { attributes: true, childList: true });
+  });
+  document.querySelector(selector).click();
+  await answered;
+  return answer.textContent || problem.innerText;
+}"""
 FIGURE = """(name) => document.querySelector(`#warm [data-figure="${name}"]`).textContent"""
 THREADS = """() => [...document.querySelectorAll('#device div')]
   .find(({ firstElementChild }) => firstElementChild.textContent === 'Threads')?.lastElementChild.textContent ?? ''"""
@@ -44,8 +66,13 @@ def measure_visits(request: MeasureRequest, count: int) -> VisitFile:
             page_ms, threads, first_ms = _visit(browser, url, model, variant)
             after = _command(browser, url, data, (model, variant), counts, places)
             # Samples of both sides together, so that a machine that slows down meanwhile does so for both.
-            command_ms = {str(n): statistics.median(before[n] + after[n]) for n in counts}
-            one = Visit(page_ms=page_ms, page_threads=threads, first_ms=first_ms, command_ms=command_ms)
+            one = Visit(
+                page_ms=page_ms,
+                page_threads=threads,
+                first_ms=first_ms,
+                command_ms={str(n): statistics.median(before.warm[n] + after.warm[n]) for n in counts},
+                command_first_ms=(*before.first, *after.first),
+            )
             visits.append(one)
             before = after
             progress.step(f"page {format_ms(page_ms)} with {threads} threads, {one.slower:.2f} of the command's figure")
@@ -79,6 +106,14 @@ def _select(data: dict[str, Any], request: MeasureRequest) -> tuple[dict[str, An
     )
 
 
+@dataclass(slots=True)
+class Command:
+    """Milliseconds of warm runs by the number of threads, and of the first answers with the most of them."""
+
+    warm: dict[int, list[float]] = field(default_factory=dict)
+    first: list[float] = field(default_factory=list)
+
+
 def _command(
     browser: WebBrowser,
     url: str,
@@ -86,20 +121,30 @@ def _command(
     chosen: tuple[dict[str, Any], dict[str, Any]],
     counts: list[int],
     places: list[Environment],
-) -> dict[int, list[float]]:
-    """Return the milliseconds of warm runs by the number of threads."""
-    samples: dict[int, list[float]] = {}
+) -> Command:
+    """Measure as the command does; the first answers are asked for as on the page."""
+    found = Command()
     for threads in counts:
         with page_client(browser, url, data) as client:
             places.append(describe_environment(browser.title, client.device()))
             loaded = client.load(*chosen, "wasm", threads)
-            if loaded["threads"] == threads:
-                samples[threads] = client.benchmark(runs=RUNS, warmup_max=WARMUP_MAX)
-    if len(samples) < len(counts):
+            if loaded["threads"] != threads:
+                break
+            if threads == counts[-1]:
+                found.first = client.answer(_picture(chosen[0]["preprocess"]["size"]), ANSWERS, PAUSE_MS)
+            found.warm[threads] = client.benchmark(runs=RUNS, warmup_max=WARMUP_MAX)
+    if len(found.warm) < len(counts):
         raise MeasurementError(
             f"{browser.title} runs the model with {loaded['threads']} threads: {loaded['threads_reason']}"
         )
-    return samples
+    return found
+
+
+def _picture(side: int) -> bytes:
+    """Return a picture of the model's size as PNG."""
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), "teal").save(file, "PNG")
+    return file.getvalue()
 
 
 def _visit(
@@ -110,11 +155,9 @@ def _visit(
     with visit(browser, address) as tab:
         first = []
         group = f'[data-model="{model["name"]}"] .sample'
-        for number in range(1, SAMPLES + 1):
-            tab.click(f"{group}:nth-of-type({number})")
-            _await(tab, "#single-run", r"Single run", lambda: read_text(tab, "#problem"))
-            first.append(_milliseconds(read_text(tab, "#single-run")))
-            tab.evaluate("() => { document.querySelector('#single-run').textContent = ''; }")
+        for number in range(ANSWERS):
+            said = tab.evaluate(ASK, [f"{group}:nth-of-type({number % SAMPLES + 1})", PAUSE_MS])
+            first.append(_milliseconds(str(said)))
         tab.click("#measure")
         _await(tab, "#state", r"^Measured", lambda: read_text(tab, "#problem"))
         median = _milliseconds(str(tab.evaluate(FIGURE, "median_ms")))

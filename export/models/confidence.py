@@ -5,7 +5,7 @@ from collections.abc import Callable
 from export.core.errors import ArtifactError, RequestError
 from export.core.records import Confidence, Estimate, ModelSpec, Preprocess
 from export.core.schema import Count, PositiveInt, Record
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 
 SCHEMA_VERSION = 1
 FIT_AGAIN = "fit it again: python -m export.evaluate --confidence"

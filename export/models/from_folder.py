@@ -11,15 +11,15 @@ from export.core.records import Preprocess
 from export.models.architecture import CLASS_AND_MEAN, create, hash_tensors, ready
 from export.models.catalog import CatalogEntry
 from export.models.checkpoint.load import Loaded, describe_architecture, load_content
+from export.models.choice.request import ModelRequest
 from export.models.folder import timm_model
 from export.models.folder.files import ModelFolder
 from export.models.folder.tensors import hash_parts, read_parts
 from export.models.preprocessing import of_timm
-from export.models.randomise import randomise
-from export.models.request import ModelRequest
 from export.models.transformers.load import load_transformers
 from export.models.transformers.processor import read_processor
 from export.models.transformers.twin import find_twin
+from export.models.weights.randomise import randomise
 
 Tell = Callable[[str], None]
 

@@ -22,15 +22,15 @@ from export.data.labels.read import read_labels, stated_labels
 from export.models.architecture import create, hash_tensors, ready
 from export.models.catalog import HUB, MODELS_HINT, CatalogEntry
 from export.models.checkpoint.load import Loaded, describe_architecture, load_checkpoint
+from export.models.choice.request import ModelRequest, weights_file
+from export.models.choice.source import entry_of
 from export.models.confidence import confidence_for
 from export.models.from_folder import load_folder
 from export.models.hub.weights import fetch_weights
-from export.models.packed_weights import read_packed_weights
 from export.models.preprocessing import choose_preprocess, resize, size_error
-from export.models.randomise import add_outliers, randomise
-from export.models.request import ModelRequest, weights_file
-from export.models.source import entry_of
-from export.models.undrawn import UndrawnWeights
+from export.models.weights.packed_weights import read_packed_weights
+from export.models.weights.randomise import add_outliers, randomise
+from export.models.weights.undrawn import UndrawnWeights
 
 
 def load(request: ModelRequest, tell: Callable[[str], None] = say) -> tuple[ModelSpec, nn.Module]:

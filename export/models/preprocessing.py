@@ -13,7 +13,7 @@ from export.core.errors import RequestError
 from export.core.records import Interpolation, Preprocess
 from export.models.architecture import create
 from export.models.checkpoint.load import Loaded
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 
 BYTES = 255  # mean and std of images that are not scaled to 0..1 are larger than any of those that are
 

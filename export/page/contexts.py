@@ -10,7 +10,7 @@ from export import __version__
 from export.core.files import hash_file
 from export.core.paths import TEMPLATES
 from export.core.records import SCHEMA_VERSION, Artifact, Environment, MeasurementFile, ModelSpec
-from export.page.inventory import (
+from export.page.content.inventory import (
     ICON,
     LIBRARY_ENGINE,
     LICENCES,
@@ -21,7 +21,7 @@ from export.page.inventory import (
     Reference,
     Variant,
 )
-from export.page.presentation import PageTexts, Sample
+from export.page.content.presentation import PageTexts, Sample
 from export.page.reports.analysis.heat_map import LayerCosts, layer_costs
 from export.page.reports.analysis.records import AnalysisFile
 from export.page.reports.benchmark.records import Benchmark

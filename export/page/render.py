@@ -9,18 +9,26 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from export.core.errors import ArtifactError, ExportError, RequestError
+from export.core.figures.units import FILTERS, format_bytes, format_count, format_unequal_bytes
 from export.core.files import hash_file, replacing_folder, write_atomically
 from export.core.paths import TEMPLATES
-from export.core.units import FILTERS, format_bytes, format_count, format_unequal_bytes
+from export.page.assets.library import manifest_path, write_manifest
+from export.page.assets.service_worker import Shell, find_shell
+from export.page.content.inventory import (
+    ICON,
+    LIBRARY,
+    SERVICE_WORKER,
+    Bundle,
+    PublishedModel,
+    gather_model,
+    read_bundle,
+)
+from export.page.content.manifest import MARKER, SiteManifest, describe_site
+from export.page.content.presentation import AS_IT_IS, OWN_TEXTS, ModelPage, PageTexts
 from export.page.contexts import PageContext, icon_path, page_contexts
-from export.page.inventory import ICON, LIBRARY, SERVICE_WORKER, Bundle, PublishedModel, gather_model, read_bundle
-from export.page.library import manifest_path, write_manifest
-from export.page.manifest import MARKER, SiteManifest, describe_site
-from export.page.presentation import AS_IT_IS, OWN_TEXTS, ModelPage, PageTexts
 from export.page.reports.analysis.records import read_finished
 from export.page.reports.benchmark.view import read_benchmark
 from export.page.results_view import read_measurements
-from export.page.service_worker import Shell, find_shell
 from export.pipeline.store import Store
 
 SITE_LIMIT = 1_000_000_000  # bytes; what GitHub Pages publishes at most

@@ -9,8 +9,8 @@ from typing import TypeVar
 from export.core.errors import ArtifactError, RequestError
 from export.core.records import SCHEMA_VERSION, Environment, Measurement, MeasurementFile
 from export.core.schema import Record, parse_json
-from export.page.inventory import PublishedModel, Variant
-from export.page.kept_accuracy import TOP1, KeptAccuracy, fill_in, read_kept
+from export.page.content.inventory import PublishedModel, Variant
+from export.page.content.kept_accuracy import TOP1, KeptAccuracy, fill_in, read_kept
 
 File = TypeVar("File", bound=Record)
 LATENCY, AGREEMENT, COSINE = "latency_ms", "agreement", "cosine"

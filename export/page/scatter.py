@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from export.core.figures.units import format_ms, format_percent
 from export.core.records import Measurement
-from export.core.units import format_ms, format_percent
 from export.page.results_view import ModelResults, ResultRow
 
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 388.0, 14.0, 224.0  # of the plot, in units of a picture of 400 × 270

@@ -9,15 +9,15 @@ from pathlib import Path
 from export.core.console import say, stage
 from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
 from export.core.records import Artifact
-from export.models.request import ModelRequest
-from export.page.bundle import make_bundle, require_bundler
-from export.page.inventory import variant_id
-from export.page.presentation import AS_IT_IS, ModelPage, PageTexts
+from export.models.choice.request import ModelRequest
+from export.page.assets.bundle import make_bundle, require_bundler
+from export.page.assets.samples import prepared_samples
+from export.page.content.inventory import variant_id
+from export.page.content.presentation import AS_IT_IS, ModelPage, PageTexts
 from export.page.render import RenderReport, refuse_foreign, render
 from export.page.reports.analysis.records import analysis_files, read_finished
 from export.page.reports.benchmark.view import read_benchmark
 from export.page.results_view import read_measurements
-from export.page.samples import prepared_samples
 from export.pipeline.build import convert
 from export.pipeline.durations import Durations
 from export.pipeline.runtimes import AUTO

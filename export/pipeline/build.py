@@ -5,7 +5,7 @@ from pathlib import Path
 from export.core.console import say
 from export.core.errors import UnsupportedError
 from export.core.records import Artifact
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.pipeline.requirements import require_tools
 from export.pipeline.runtimes import AUTO, ENGINES, engines_of
 from export.pipeline.session import BuildSession, needs_converter

@@ -18,7 +18,7 @@ from export.core.records import ModelSpec, SelfTest
 from export.data.fashion import LABELS, read_embedded
 from export.data.preprocess import preprocess
 from export.data.synthetic import pink_noise_image
-from export.models.float_artifact import run_model
+from export.models.weights.float_artifact import run_model
 
 MOST_BYTES = 20_000
 COUNT, SIDE, SEED = 8, 12, 0

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 from export.conversion.engine.compile import COMPILER, compiler_version
+from export.core.environment.extras import install
 from export.core.errors import RequestError
-from export.core.extras import install
 from export.core.paths import INSTALLED
 from export.pipeline.formats import FORMATS, ancestry
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from msgspec import structs
 
 from export.core.console import say, stage
-from export.core.fidelity import Comparison, accept
+from export.core.figures.fidelity import Comparison, accept
+from export.core.figures.units import format_bytes
 from export.core.files import hash_json
 from export.core.records import Artifact, ModelSpec, ParentArtifact, Verification
 from export.core.source_code import code_key
-from export.core.units import format_bytes
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.pipeline.beside import Beside
 from export.pipeline.durations import PAGE, Duration, Durations, Place, TimeLeft
 from export.pipeline.formats import FLOAT, FORMATS, Format, ancestry

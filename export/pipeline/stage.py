@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.quantization.recipes import Recipe
 from export.quantization.resources import DEFAULT_RESOURCES, Resources
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from export.conversion.converter_process import ConverterProcess
-    from export.core.fidelity import Comparison
+    from export.core.figures.fidelity import Comparison
 
 SHARED = ".shared"  # in a model's workspace: what its stages have in common, until the build ends
 Tools = Callable[[], "ConverterProcess"]

@@ -10,9 +10,9 @@ from typing import Any
 
 from export.core.errors import RequestError
 from export.models.catalog import DEFAULT_MODEL
-from export.models.options import ONE_MODEL, check_one_model, read_model, requested_model
-from export.models.request import ModelRequest
-from export.page.presentation import ModelPage
+from export.models.choice.options import ONE_MODEL, check_one_model, read_model, requested_model
+from export.models.choice.request import ModelRequest
+from export.page.content.presentation import ModelPage
 from export.page.site import BuildRequest, ModelChoices
 from export.pipeline.runtimes import default_recipes, find_engines, passed_over
 from export.publishing.checkpoint_url import fetched

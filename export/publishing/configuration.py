@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from export.core.errors import ArtifactError, RequestError
 from export.core.schema import Count, Record
-from export.page.presentation import OWN_TEXTS, PageTexts
+from export.page.content.presentation import OWN_TEXTS, PageTexts
 from export.publishing.options import CONFIG
 
 MODELS = "models"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
 from export.models.catalog import DEFAULT_MODEL
-from export.models.options import add_model_options
+from export.models.choice.options import add_model_options
 from export.pipeline.runtimes import AUTO, ENGINES
 from export.quantization.recipes import DEFAULT_RECIPES
 from export.quantization.resources import add_resource_options

@@ -23,7 +23,7 @@ from export.core.files import hash_bytes, write_atomically
 from export.core.records import ModelSpec
 from export.core.schema import checked, parse_json
 from export.models.architecture import create
-from export.models.undrawn import UndrawnWeights
+from export.models.weights.undrawn import UndrawnWeights
 from export.quantization.layers.discovery import decompose_attention, reset_batch_norm
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear, Weight
 from export.quantization.layers.packing import pack, unpack

@@ -11,10 +11,10 @@ import torch
 
 from export.core.console import bar, say
 from export.core.errors import RequestError, VerificationError
-from export.core.fidelity import Comparison, compare
+from export.core.figures.fidelity import Comparison, compare
 from export.core.records import ModelSpec
 from export.data.calibration import CalibrationImages
-from export.models.float_artifact import SPEC, read_golden, read_model, run_model
+from export.models.weights.float_artifact import SPEC, read_golden, read_model, run_model
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.kept.activation_store import ActivationStore
 from export.quantization.calibration.kept.sensitivity_cache import SensitivityCache

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from export.core.environment.machine import cpu_model, free_memory
 from export.core.errors import RequestError
-from export.core.machine import cpu_model, free_memory
-from export.core.units import format_unequal_bytes
+from export.core.figures.units import format_unequal_bytes
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.core.errors import RequestError
 from export.models.catalog import find_model
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.training.options import PictureTrainOptions
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from export.core.files import hash_json
 from export.core.records import Preprocess
 from export.data.pictures.arrays import PictureArray, check_classes, model_inputs, stored_side, training_pictures
 from export.data.pictures.training_set import TrainingSet, open_training_set
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.training.loop.batches import (
     AugmentedPictures,
     Batches,

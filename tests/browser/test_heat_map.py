@@ -9,7 +9,7 @@ from rendering import make_site, make_store
 from test_page_access import violations
 
 from export.measuring.browser.server import serving
-from export.page.bundle import make_bundle
+from export.page.assets.bundle import make_bundle
 
 pytestmark = pytest.mark.browser
 

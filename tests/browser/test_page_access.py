@@ -8,8 +8,8 @@ from playwright.sync_api import Browser, Page, expect
 from rendering import make_site, make_spec, store_model
 
 from export.measuring.browser.server import serving
-from export.page.bundle import make_bundle
-from export.page.kept_accuracy import kept_for
+from export.page.assets.bundle import make_bundle
+from export.page.content.kept_accuracy import kept_for
 from export.pipeline.store import Store
 
 pytestmark = pytest.mark.browser

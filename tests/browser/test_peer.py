@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 from tiny import tiny
 
 from export.core.errors import MeasurementError, RequestError
-from export.core.fidelity import sqnr_db
+from export.core.figures.fidelity import sqnr_db
 from export.data.preprocess import preprocess, read_image
 from export.data.synthetic import pink_noise_image
 from export.measuring.benchmark.peer.hub_folder import FLOAT, Q8, run_pixels
@@ -21,7 +21,7 @@ from export.measuring.benchmark.peer.site import CACHE, MODEL, MODELS, peer_site
 from export.measuring.browser.network import throttle, throttle_network, transferred
 from export.measuring.browser.server import serving
 from export.measuring.browser.throttle import PROCESSES, throttle_cpu
-from export.models.float_artifact import read_model, run_model, write_model
+from export.models.weights.float_artifact import read_model, run_model, write_model
 
 pytestmark = pytest.mark.browser
 

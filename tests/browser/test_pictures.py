@@ -131,7 +131,7 @@ def client(chromium: Browser, built_site: Path) -> Iterator[PageClient]:
 
 
 def test_whole_path_answers_as_pytorch_does(client: PageClient, artifacts: Path) -> None:
-    from export.models.float_artifact import read_model, run_model
+    from export.models.weights.float_artifact import read_model, run_model
 
     spec, module = read_model(artifacts / "fashion" / "f32" / "torch")
     (outputs,) = client.classify(list(EXACT.values()))

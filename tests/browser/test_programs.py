@@ -11,7 +11,7 @@ from export.measuring.benchmark.site import BenchmarkSite, build_benchmark_site
 from export.measuring.benchmark.targets import GPU_BACKENDS, TARGETS
 from export.measuring.browser.page_client import page_client
 from export.measuring.browser.server import serving
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from export.data.preprocess import preprocess, read_image
 from export.measuring.browser.page_client import page_client, read_site_data
 from export.measuring.browser.server import serving
-from export.models.float_artifact import run_model
+from export.models.weights.float_artifact import run_model
 from export.quantization.calibration.assemble import dequantized
 from export.quantization.integer_file import load_quantized
 

@@ -11,10 +11,10 @@ from playwright.sync_api import Page, expect
 from export.core.records import Confidence, Estimate
 from export.data.preprocess import preprocess, read_image
 from export.measuring.browser.server import serving
+from export.models.choice.request import ModelRequest
 from export.models.confidence import SCHEMA_VERSION, ConfidenceFile
-from export.models.float_artifact import run_model
 from export.models.load import load
-from export.models.request import ModelRequest
+from export.models.weights.float_artifact import run_model
 from export.page.site import BuildRequest, build_site
 from export.quantization.evaluation.confidence import energies
 from export.quantization.recipes import find_recipes

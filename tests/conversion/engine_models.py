@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from export.conversion.converter_process import run_node
 from export.conversion.engine.compile import Build
 from export.conversion.engine.export import to_engine
-from export.models.randomise import randomise
+from export.models.weights.randomise import randomise
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import QuantizedModel
 from export.quantization.recipes import Recipe, find_recipe

@@ -14,8 +14,8 @@ from export.conversion.converter_process import ConverterProcess
 from export.conversion.onnx.export import MODEL, to_onnx
 from export.conversion.tensorflow import SAVED_MODEL, to_tf
 from export.conversion.tfjs.export import STORAGES, Stored, to_tfjs
-from export.core.fidelity import Comparison
-from export.models.randomise import randomise
+from export.core.figures.fidelity import Comparison
+from export.models.weights.randomise import randomise
 
 # family: (input size, timm's name, arguments that make it tiny)
 FAMILIES: dict[str, tuple[int, str, dict[str, Any]]] = {

@@ -12,8 +12,8 @@ from export.conversion.converter_process import ConverterProcess
 from export.conversion.onnx.export import MODEL, to_onnx
 from export.conversion.tensorflow import SAVED_MODEL, to_tf
 from export.data.synthetic import golden_inputs
+from export.models.choice.request import ModelRequest
 from export.models.load import load
-from export.models.request import ModelRequest
 from export.quantization.calibration.assemble import dequantized
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import QuantizedModel, load_quantized, write_quantized

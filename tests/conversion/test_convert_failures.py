@@ -20,7 +20,7 @@ from export.conversion.onnx.export import to_onnx
 from export.conversion.tensorflow import to_tf
 from export.conversion.tfjs.export import run_tfjs
 from export.core.errors import ConversionError, VerificationError
-from export.core.fidelity import accept
+from export.core.figures.fidelity import accept
 from export.pipeline.formats import FORMATS
 
 pytestmark = pytest.mark.conversion

@@ -11,7 +11,7 @@ from torch import nn
 
 from export.conversion.converter_process import ConverterProcess
 from export.conversion.tfjs.export import run_tfjs
-from export.core.fidelity import accept, sqnr_db
+from export.core.figures.fidelity import accept, sqnr_db
 from export.pipeline.formats import FORMATS
 
 pytestmark = pytest.mark.conversion

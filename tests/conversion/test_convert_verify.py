@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from export.core.errors import VerificationError
-from export.core.fidelity import accept, capped_sqnr_db, compare, sqnr_db
+from export.core.figures.fidelity import accept, capped_sqnr_db, compare, sqnr_db
 from export.core.records import Verification
 from export.pipeline.formats import FORMATS
 

@@ -16,7 +16,7 @@ from export.conversion.tfjs.export import to_tfjs
 from export.conversion.tfjs.files import read_tensors
 from export.conversion.tfjs.packed import integer_weights, pack_weights
 from export.core.errors import ConversionError
-from export.models.float_artifact import run_model
+from export.models.weights.float_artifact import run_model
 from export.quantization.calibration.assemble import dequantized
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import QuantizedModel, load_quantized, write_quantized

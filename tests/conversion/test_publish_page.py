@@ -11,7 +11,7 @@ from msgspec.structs import replace as with_values
 from published import bare_repository, forge, git, share_cache
 
 from export.core.errors import ExportError, RequestError, VerificationError
-from export.page.manifest import MARKER
+from export.page.content.manifest import MARKER
 from export.publish import main
 from export.publishing.limits import FILE_LIMIT, MONTHLY_TRAFFIC
 from export.publishing.publication.branch import push, read_branch, refuse_foreign, write_commit

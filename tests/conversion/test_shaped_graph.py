@@ -25,9 +25,9 @@ from export.conversion.tfjs.files import read_tensors
 from export.conversion.tfjs.gpu_graph import GPU_MODEL
 from export.conversion.tfjs.packed import integer_weights
 from export.core.errors import RequestError, VerificationError
-from export.core.fidelity import accept
-from export.models.float_artifact import run_model
-from export.models.request import ModelRequest
+from export.core.figures.fidelity import accept
+from export.models.choice.request import ModelRequest
+from export.models.weights.float_artifact import run_model
 from export.pipeline.build import make_formats, quantize
 from export.pipeline.formats import FORMATS
 from export.pipeline.store import Store

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from interrupts import heed_interrupts
 
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.pipeline.build import convert
 from export.pipeline.durations import Durations
 from export.pipeline.store import Store

@@ -8,7 +8,7 @@ from tiny import tiny
 from export.conversion import tensorflow
 from export.conversion.converter_process import ConverterProcess
 from export.conversion.onnx.export import MODEL, to_onnx
-from export.models.float_artifact import run_model
+from export.models.weights.float_artifact import run_model
 
 pytestmark = pytest.mark.conversion
 

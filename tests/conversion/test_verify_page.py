@@ -14,8 +14,8 @@ from safetensors.numpy import load_file, save_file
 from export.core.errors import ArtifactError, ExportError, RequestError
 from export.core.files import hash_bytes
 from export.measuring.browser.server import serving
-from export.models.request import ModelRequest
-from export.page.manifest import MARKER
+from export.models.choice.request import ModelRequest
+from export.page.content.manifest import MARKER
 from export.publishing.verification.findings import Finding
 from export.publishing.verification.verify import verify_page
 from export.verify import main

@@ -10,7 +10,7 @@ from fork_server import ForkServer
 from tiny import tiny
 
 from export.conversion.engine.export import to_engine
-from export.models.randomise import randomise
+from export.models.weights.randomise import randomise
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import QuantizedModel
 from export.quantization.recipes import find_recipe

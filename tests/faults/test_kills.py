@@ -16,7 +16,7 @@ from fork_server import ROOT, Done, ForkServer
 from pictures import SHORT, make_classes
 from safetensors.torch import save_file
 
-from export.models.randomise import randomise
+from export.models.weights.randomise import randomise
 
 pytestmark = [pytest.mark.faults("kills"), pytest.mark.slow]
 POINTS, FEW = 20, 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from export.comparing.grid.job import Failure, Job, JobResult
 from export.comparing.grid.schedule import Schedule
 from export.comparing.grid.worker import Failed, attempt, work
-from export.core.machine import free_memory
+from export.core.environment.machine import free_memory
 
 CPU = "cpu"
 Keep = Callable[[JobResult], None]

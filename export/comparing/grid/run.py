@@ -10,7 +10,7 @@ from export.comparing.grid.ray_cluster import run_on_ray
 from export.comparing.grid.schedule import Schedule
 from export.core.console import Progress, format_seconds, say
 from export.core.errors import ExportError
-from export.core.units import format_bytes
+from export.core.figures.units import format_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 
 from export.comparing.grid.job import SCHEMA_VERSION, Job, JobResult
+from export.core.environment.extras import explain
 from export.core.errors import ExportError
-from export.core.extras import explain
 from export.quantization.evaluation.memory import process_peak
 
 

@@ -11,7 +11,7 @@ import torch
 
 from export.core.files import replacing_file
 from export.core.records import ModelSpec
-from export.models.float_artifact import read_model
+from export.models.weights.float_artifact import read_model
 from export.quantization.evaluation.run import Evaluator, compute_outputs, open_images
 from export.quantization.recipes import Recipe
 from export.quantization.resources import describe_device, find_device

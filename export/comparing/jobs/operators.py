@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from export.models.float_artifact import read_golden, read_model, run_model
+from export.models.weights.float_artifact import read_golden, read_model, run_model
 from export.page.reports.comparison.records import DynamicCheck, Operator
 from export.quantization.calibration.calibrate import is_quantized, prepare
 from export.quantization.evaluation.baselines import BASELINES, Baseline

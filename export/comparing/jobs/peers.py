@@ -16,16 +16,16 @@ from torch import nn
 from export.comparing.jobs.timing import time_in_rounds
 from export.conversion.onnx.export import INPUT, MODEL, OUTPUT
 from export.core.errors import MeasurementError
-from export.core.fidelity import capped_sqnr_db
+from export.core.figures.fidelity import capped_sqnr_db
+from export.core.figures.stats import summarise
 from export.core.records import Measurement
-from export.core.stats import summarise
 from export.data.calibration import calibration_images
 from export.measuring.selection import Selection
 from export.measuring.session import MeasureRequest, measure
-from export.models.float_artifact import read_golden, read_model, run_model
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
+from export.models.weights.float_artifact import read_golden, read_model, run_model
 from export.page.reports.comparison.records import Peer, Spread, to_spread
-from export.page.reports.measurements import SIZE
+from export.page.reports.measured.measurements import SIZE
 from export.page.results_view import LATENCY
 from export.page.site import BuildRequest, build_site
 from export.pipeline.build import quantize

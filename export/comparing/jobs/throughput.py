@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from export.comparing.jobs.timing import time_in_rounds
-from export.core.stats import summarise
-from export.models.float_artifact import read_model
+from export.core.figures.stats import summarise
+from export.models.weights.float_artifact import read_model
 from export.page.reports.comparison.records import Speed, to_spread
 from export.quantization.evaluation.baselines import BASELINES
 

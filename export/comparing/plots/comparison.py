@@ -6,7 +6,7 @@ from pathlib import Path
 
 from export.comparing.plots.bars import Bar, draw_bars
 from export.comparing.plots.style import colour, drawing
-from export.core.units import format_bytes
+from export.core.figures.units import format_bytes
 from export.page.reports.comparison.records import Comparison, ComparisonRow, ModelComparison
 from export.page.reports.comparison.tables import accuracies, loss, measure_name, plain_rows
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from export.comparing.plots.bars import Bar, draw_bars
 from export.comparing.plots.style import colour, drawing
-from export.core.units import format_ms
+from export.core.figures.units import format_ms
 from export.page.reports.comparison.records import Cell, ComparisonRow, ModelComparison
 from export.page.reports.comparison.tables import accuracies, measure_name, study_groups
 

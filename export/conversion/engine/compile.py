@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from export.conversion.engine import contract
+from export.core.environment.extras import install
 from export.core.errors import ExportError, RequestError
-from export.core.extras import install
 from export.core.files import hash_file, hash_json, replacing_folder
 from export.core.paths import ENGINE_SOURCE, INSTALLED, PREBUILT_ENGINE
 

@@ -26,9 +26,9 @@ from export.conversion.engine.contract import FILE_FIELDS, FLAGS, FLOATS, FORMAT
 from export.conversion.engine.run import run_engine
 from export.conversion.engine.tensors import Tensors, add_linear, add_norm, add_products, kind_of, refuse
 from export.core.errors import VerificationError
-from export.core.fidelity import Comparison, compare
+from export.core.figures.fidelity import Comparison, compare
 from export.models.architecture import ClassAndMean
-from export.models.float_artifact import run_model
+from export.models.weights.float_artifact import run_model
 from export.quantization.integer_file import FILE as INTEGER_FILE
 from export.quantization.integer_file import QuantizedModel, load_quantized, write_safetensors
 from export.quantization.layers.modules import QuantConv2d

@@ -16,7 +16,7 @@ from export.conversion.coverage import (
     weighted_layers,
 )
 from export.conversion.litert.integers import TfliteWeight, run_tflite, write_tflite
-from export.core.fidelity import Comparison, compare
+from export.core.figures.fidelity import Comparison, compare
 from export.quantization.layers.modules import QuantConv2d, QuantLinear
 
 MODEL = "model.tflite"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.core.errors import ConversionError
-from export.core.fidelity import Comparison, compare
+from export.core.figures.fidelity import Comparison, compare
 
 if TYPE_CHECKING:
     from torch import nn  # the converter process runs ONNX files without importing torch

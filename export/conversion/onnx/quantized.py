@@ -13,7 +13,7 @@ from export.conversion.coverage import QuantizationCoverage, keeping_float, weig
 from export.conversion.onnx.export import MODEL, run_onnx
 from export.conversion.onnx.qdq_nodes import insert_integers
 from export.core.errors import ConversionError
-from export.core.fidelity import Comparison, compare
+from export.core.figures.fidelity import Comparison, compare
 
 
 def to_qdq(

@@ -12,8 +12,8 @@ from export.conversion.onnx.export import to_onnx
 from export.conversion.reshape import REWRITE_RECORD
 from export.conversion.reshape.model import rewrite_for_runtime
 from export.core.errors import ConversionError
-from export.core.fidelity import Comparison, compare
-from export.models.float_artifact import run_model
+from export.core.figures.fidelity import Comparison, compare
+from export.models.weights.float_artifact import run_model
 
 
 @dataclass(frozen=True, slots=True)

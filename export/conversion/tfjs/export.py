@@ -15,7 +15,7 @@ from export.conversion.tfjs.gpu_graph import write_gpu_graph
 from export.conversion.tfjs.graph import named_graph
 from export.conversion.tfjs.packed import pack_weights
 from export.core.errors import ConversionError
-from export.core.fidelity import Comparison, compare
+from export.core.figures.fidelity import Comparison, compare
 from export.core.paths import SITE
 
 RUNNER = SITE / "tools" / "run_tfjs.mjs"

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from export.core.errors import ExportError
+from export.core.figures.units import format_unequal_bytes
 from export.core.files import write_atomically
-from export.core.units import format_unequal_bytes
 
 SAVE_SECONDS = 15
 

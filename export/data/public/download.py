@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 from export.core.console import LongProgress, say
 from export.core.errors import ExportError
-from export.core.units import format_bytes
+from export.core.figures.units import format_bytes
 
 TIMEOUT_SECONDS, ATTEMPTS = 30, 10
 BLOCK, MB = 1 << 18, 1_000_000

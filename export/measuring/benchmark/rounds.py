@@ -11,8 +11,8 @@ from playwright.sync_api import Browser
 
 from export.core.console import Progress, say
 from export.core.errors import MeasurementError
-from export.core.fidelity import capped_sqnr_db
-from export.core.stats import summarise
+from export.core.figures.fidelity import capped_sqnr_db
+from export.core.figures.stats import summarise
 from export.measuring.benchmark.peer.target import PeerTarget, peer_targets
 from export.measuring.benchmark.site import BenchmarkSite
 from export.measuring.benchmark.targets import TARGETS, Target

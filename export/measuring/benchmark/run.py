@@ -21,7 +21,7 @@ from export.measuring.browser.environment import describe_environment, is_softwa
 from export.measuring.browser.page_client import PageClient, page_client
 from export.measuring.browser.server import serving
 from export.measuring.float_reference import float_reference
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.page.reports.benchmark.records import Benchmark, DispatchCount, TargetResult, merge_benchmarks
 from export.page.reports.benchmark.view import read_benchmark
 from export.pipeline.formats import FORMATS

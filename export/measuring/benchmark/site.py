@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from export.core.console import stage
 from export.measuring.benchmark.targets import Target
 from export.measuring.browser.page_client import read_site_data
-from export.models.request import ModelRequest
-from export.page.bundle import make_bundle
+from export.models.choice.request import ModelRequest
+from export.page.assets.bundle import make_bundle
 from export.page.render import render
 from export.pipeline.build import make_formats
 from export.pipeline.store import Store

@@ -3,7 +3,7 @@
 import platform
 from typing import Any
 
-from export.core.machine import cpu_model, operating_system
+from export.core.environment.machine import cpu_model, operating_system
 from export.core.records import Environment
 
 SOFTWARE_RENDERERS = ("swiftshader", "llvmpipe", "softpipe", "software")

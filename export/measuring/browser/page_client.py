@@ -46,6 +46,21 @@ CLASSIFY = """async ([index, images]) => {
   }
 }"""
 
+ANSWER = """async ([index, image, count, pause]) => {
+  const bytes = Uint8Array.from(atob(image), (character) => character.charCodeAt(0));
+  const times = [];
+  try {
+    for (let number = 0; number < count; number++) {
+      if (number > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+      const { inference_ms } = await globalThis.measured[index].classify(new Blob([bytes]), { topk: 1 });
+      times.push(inference_ms);
+    }
+    return { value: times };
+  } catch ({ name, message, code, hint }) {
+    return { error: { message, code: code ?? name, hint: hint ?? '' } };
+  }
+}"""
+
 
 class _SiteData(HTMLParser):
     """Collects the text of `<script id="site-data">`."""
@@ -124,6 +139,11 @@ class PageClient:
     def benchmark(self, runs: int, warmup_max: int) -> list[float]:
         """Return the milliseconds of `runs` warm runs, read-back included."""
         return list(self._call("benchmark", {"runs": runs, "warmup_max": warmup_max})["samples_ms"])
+
+    def answer(self, image: bytes, count: int, pause_ms: float) -> list[float]:
+        """Return the milliseconds that the model takes for one encoded image, `count` times, with pauses between."""
+        arguments = [self.index, base64.b64encode(image).decode(), count, pause_ms]
+        return list(self._value(self.page.evaluate(ANSWER, arguments), "classify"))
 
     def classify(self, images: Sequence[bytes]) -> Iterator[NDArray[np.float32]]:
         """Yield the outputs `[n, K]` of encoded images, a batch at a time, through the page's whole pipeline."""

@@ -21,7 +21,7 @@ from export.models.transformers.fields import check_windows
 from export.models.transformers.processor import read_processor
 from export.models.transformers.tensors import interpolate_positions, move_class_position, rename, split_head
 from export.models.transformers.twin import Twin, find_twin, tell_unknown
-from export.models.undrawn import UndrawnWeights
+from export.models.weights.undrawn import UndrawnWeights
 
 Tell = Callable[[str], None]
 MULTI_LABEL = "multi_label_classification"

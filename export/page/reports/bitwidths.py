@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from export.core.errors import ArtifactError, RequestError
+from export.core.figures.units import format_percent
 from export.core.schema import parse_json
-from export.core.units import format_percent
 from export.page.reports.markdown import UNKNOWN, table
 
 SCHEMA_VERSION = 2

@@ -17,17 +17,17 @@ from export.page.reports.analysis.tables import analysis_section
 from export.page.reports.benchmark.tables import benchmark_section, benchmark_summary
 from export.page.reports.benchmark.view import read_benchmark
 from export.page.reports.bitwidths import BitwidthStudies, bitwidths_section, read_bitwidths
-from export.page.reports.builds import builds_section, read_builds
 from export.page.reports.comparison.records import Comparison, read_comparison
 from export.page.reports.comparison.steps import steps_section
 from export.page.reports.comparison.tables import model_markdown
-from export.page.reports.device_tables import devices_section
 from export.page.reports.evaluation_tables import confidence_section, evaluation_section, evaluation_summary
 from export.page.reports.faults import COMMAND, faults_section, read_faults
 from export.page.reports.markdown import UNKNOWN, fill
-from export.page.reports.measurement_tables import measurements_section, measurements_summary
+from export.page.reports.measured.builds import builds_section, read_builds
+from export.page.reports.measured.device_tables import devices_section
+from export.page.reports.measured.measurement_tables import measurements_section, measurements_summary
+from export.page.reports.measured.visits import read_visits, visits_section
 from export.page.reports.reproduction.document import reproduction_section
-from export.page.reports.visits import read_visits, visits_section
 from export.page.results_view import read_measurements
 from export.quantization.evaluation.device_records import read_devices
 from export.quantization.evaluation.records import read_tables, write_table

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from export.core.figures.units import format_bytes, format_percent
 from export.core.records import Estimate
-from export.core.units import format_bytes, format_percent
 from export.models.confidence import ConfidenceFile
 from export.page.reports.markdown import Verdict, table, verdict_table
 from export.quantization.evaluation.records import WIDTHS, EvaluationTable, format_estimate

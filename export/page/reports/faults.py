@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.core.errors import ArtifactError, RequestError
+from export.core.figures.units import format_bytes
 from export.core.schema import Count, NonNegative, PositiveInt, Record, parse_json
-from export.core.units import format_bytes
 from export.page.reports.markdown import UNKNOWN, Verdict, table, verdict_table
 
 SCHEMA_VERSION = 1

@@ -17,7 +17,7 @@ def options(stage: Stage) -> str:
 def make(stage: Stage) -> Outcome:
     """Write `model.vit`, and run it; raises `UnsupportedError` for what the engine cannot run."""
     from export.conversion.engine.export import FILE, convert_engine
-    from export.models.float_artifact import read_golden
+    from export.models.weights.float_artifact import read_golden
 
     inputs, _ = read_golden(stage.parents["torch"])
     comparison = convert_engine(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from export.models.request import describe
+from export.models.choice.request import describe
 from export.pipeline.stage import Outcome, Stage
 
 
@@ -15,8 +15,8 @@ def make(stage: Stage) -> Outcome:
     """Write spec, weights and golden inputs and outputs."""
     stage.warm_up()  # TensorFlow takes seconds to import: that happens beside the work here
     from export.data.synthetic import golden_inputs
-    from export.models.float_artifact import write_model
     from export.models.load import load
+    from export.models.weights.float_artifact import write_model
 
     spec, module = load(stage.request, stage.tell)
     write_model(spec, module, golden_inputs(spec), stage.folder)

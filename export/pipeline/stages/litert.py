@@ -14,7 +14,7 @@ def make(stage: Stage) -> Outcome:
     """Write `model.tflite`; raises `RequestError` for recipes that only store in fewer bits."""
     from export.conversion.litert.export import to_tflite
     from export.conversion.tensorflow import SAVED_MODEL
-    from export.models.float_artifact import read_golden
+    from export.models.weights.float_artifact import read_golden
 
     if stage.recipe.quantization is None and stage.recipe.storage_dtype != "float32":
         raise RequestError(

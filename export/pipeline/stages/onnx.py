@@ -25,7 +25,7 @@ def make(stage: Stage) -> Outcome:
 def plain_model(stage: Stage) -> tuple["nn.Module", Images, Images]:
     """Return a module of plain float layers with the golden inputs `[n, 3, H, W]` and its outputs `[n, K]`."""
     stage.warm_up()  # TensorFlow takes seconds to import: that happens beside the work here
-    from export.models.float_artifact import read_golden, run_model
+    from export.models.weights.float_artifact import read_golden, run_model
     from export.quantization.calibration.assemble import dequantized
 
     module = dequantized(model_of(stage))
@@ -36,7 +36,7 @@ def plain_model(stage: Stage) -> tuple["nn.Module", Images, Images]:
 def model_of(stage: Stage) -> "nn.Module":
     """Return the float model, or the quantized one of the recipe."""
     if stage.recipe.quantization is None:
-        from export.models.float_artifact import read_model
+        from export.models.weights.float_artifact import read_model
 
         return read_model(stage.parents["torch"])[1]
     from export.quantization.integer_file import FILE, load_quantized

@@ -13,7 +13,7 @@ def make(stage: Stage) -> Outcome:
     """Write `model.onnx`."""
     from export.conversion.onnx.export import MODEL
     from export.conversion.onnx.quantized import to_qdq
-    from export.models.float_artifact import read_golden
+    from export.models.weights.float_artifact import read_golden
 
     inputs, _ = read_golden(stage.parents["torch"])
     comparison, coverage = to_qdq(

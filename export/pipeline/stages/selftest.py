@@ -26,7 +26,7 @@ def make(stage: Stage) -> Outcome:
 
 
 def _write_reference(stage: Stage) -> None:
-    from export.models.float_artifact import read_model
+    from export.models.weights.float_artifact import read_model
     from export.pipeline.reference_images import write_reference
 
     write_reference(*read_model(stage.parents["torch"]), stage.folder / REFERENCE)

@@ -10,7 +10,7 @@ def make(stage: Stage) -> Outcome:
     from export.conversion.onnx.export import MODEL
     from export.conversion.reshape import REWRITE_RECORD
     from export.conversion.tensorflow import to_tf
-    from export.models.float_artifact import read_golden
+    from export.models.weights.float_artifact import read_golden
 
     onnx = next(folder for format, folder in stage.parents.items() if format.startswith("onnx"))
     if not (onnx / MODEL).is_file():

@@ -13,7 +13,7 @@ def make(stage: Stage) -> Outcome:
     """Write `model.json` and its shards, and `model_gpu.json` where there is a second graph."""
     from export.conversion.tensorflow import SAVED_MODEL
     from export.conversion.tfjs.export import to_tfjs
-    from export.models.float_artifact import read_golden
+    from export.models.weights.float_artifact import read_golden
     from export.quantization.integer_file import FILE
 
     graphs = [folder / SAVED_MODEL for format, folder in stage.parents.items() if format.startswith("tf")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from export import __version__
 from export.core.console import several
 from export.core.errors import ArtifactError, ExportError, RequestError
-from export.page.manifest import GENERATOR, MARKER
+from export.page.content.manifest import GENERATOR, MARKER
 from export.publishing.publication.git import Git, redacted
 
 DOMAIN_FILE, NO_JEKYLL = "CNAME", ".nojekyll"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.core.console import several
-from export.core.units import format_bytes, format_count
-from export.page.manifest import MARKER, SiteManifest
+from export.core.figures.units import format_bytes, format_count
+from export.page.content.manifest import MARKER, SiteManifest
 from export.publishing.limits import FILE_LIMIT, MONTHLY_TRAFFIC, SITE_LIMIT
 from export.publishing.verification.verify import Verified, summary
 

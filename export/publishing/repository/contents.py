@@ -11,11 +11,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from export.core.errors import RequestError
+from export.core.figures.units import format_bytes
 from export.core.files import hash_file
 from export.core.paths import TEMPLATES
-from export.core.units import format_bytes
-from export.models.source import is_folder
-from export.page.samples import prepared_samples
+from export.models.choice.source import is_folder
+from export.page.assets.samples import prepared_samples
 from export.pipeline.formats import FORMATS
 from export.pipeline.runtimes import AUTO, ENGINES, find_engines
 from export.publishing.build_request import read_build

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from export.core.console import printable, say, several
 from export.core.errors import RequestError
-from export.core.units import format_bytes
+from export.core.figures.units import format_bytes
 from export.publishing.checkpoint_url import is_url, read_url
 
 FOLDERS = {"data": "data", "samples": "samples"}  # of options; the files of all others lie in MODEL

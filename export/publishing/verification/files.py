@@ -8,7 +8,7 @@ from export.core.console import several
 from export.core.errors import ArtifactError
 from export.core.files import hash_bytes, hash_json
 from export.core.schema import parse_json
-from export.page.manifest import MARKER, SiteFile, SiteManifest, SiteModel, SiteVariant
+from export.page.content.manifest import MARKER, SiteFile, SiteManifest, SiteModel, SiteVariant
 from export.publishing.verification.findings import Findings
 from export.publishing.verification.sources import Source, WebSource
 

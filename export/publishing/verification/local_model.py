@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.core.errors import RequestError, VerificationError
-from export.core.fidelity import sqnr_db
+from export.core.figures.fidelity import sqnr_db
+from export.core.figures.units import format_decibels, format_difference
 from export.core.records import ModelSpec
-from export.core.units import format_decibels, format_difference
-from export.models.request import ModelRequest
-from export.page.manifest import SiteManifest, SiteModel, SiteVariant
+from export.models.choice.request import ModelRequest
+from export.page.content.manifest import SiteManifest, SiteModel, SiteVariant
 from export.pipeline.reference_images import Reference
 from export.publishing.verification.findings import Findings
 from export.publishing.verification.running import judge

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.core.errors import ArtifactError, VerificationError
+from export.core.figures.units import format_difference
 from export.core.records import SelfTest
-from export.core.units import format_difference
 from export.data.preprocess import preprocess
-from export.page.manifest import SiteModel, SiteVariant
+from export.page.content.manifest import SiteModel, SiteVariant
 from export.pipeline.formats import FORMATS
 from export.pipeline.reference_images import Reference, read_reference
 from export.pipeline.stage import Tools

@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 from export import __version__
 from export.core.console import printable
 from export.core.errors import ArtifactError, ExportError, RequestError
-from export.page.manifest import MARKER
+from export.page.content.manifest import MARKER
 
 TIMEOUT_SECONDS, BLOCK = 30, 1 << 18
 MOST_MANIFEST_BYTES = 100_000_000

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.core.errors import ExportError
-from export.models.request import ModelRequest
-from export.page.manifest import SiteManifest, SiteModel, SiteVariant
+from export.models.choice.request import ModelRequest
+from export.page.content.manifest import SiteManifest, SiteModel, SiteVariant
 from export.pipeline.reference_images import Reference
 from export.pipeline.stage import Tools
 from export.publishing.verification.findings import Findings
@@ -64,8 +64,8 @@ def _run_local(
     model: SiteModel, request: ModelRequest, reference: Reference | None, findings: Findings
 ) -> NDArray[np.float32] | None:
     """Return the local model's outputs for the page's reference images, once they are compared with the page's."""
-    from export.models.float_artifact import run_model
     from export.models.load import load
+    from export.models.weights.float_artifact import run_model
 
     spec, module = load(request)
     if reference is None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from export.core.console import say
 from export.core.errors import ArtifactError
-from export.models.request import ModelRequest
-from export.page.manifest import MARKER, SiteManifest, read_site_manifest
+from export.models.choice.request import ModelRequest
+from export.page.content.manifest import MARKER, SiteManifest, read_site_manifest
 from export.publishing.verification.files import refuse_odd_paths, variants_of, verify_files, verify_records
 from export.publishing.verification.findings import Finding, Findings
 from export.publishing.verification.sources import open_source, read_marker

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from export.core.errors import ArtifactError, ExportError
 from export.core.files import hash_bytes
 from export.core.records import ModelSpec
-from export.page.manifest import SiteModel, SiteVariant
+from export.page.content.manifest import SiteModel, SiteVariant
 
 SHARED = ("outputs", "weights_sha256", "preprocess", "labels", "features", "probabilities")
 

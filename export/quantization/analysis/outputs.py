@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from export.core.fidelity import capped_sqnr_db, cosines, decisions
+from export.core.figures.fidelity import capped_sqnr_db, cosines, decisions
+from export.core.figures.stats import proportion
 from export.core.records import Estimate
-from export.core.stats import proportion
 from export.quantization.evaluation.records import to_estimate
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from export.core.units import format_bytes
+from export.core.figures.units import format_bytes
 from export.quantization.analysis.records import Analysis, LadderRow, MixedPrecision, MixedRow, SensitivityRow
 from export.quantization.evaluation.records import format_estimate
 

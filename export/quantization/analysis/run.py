@@ -21,7 +21,7 @@ from export.core.schema import Record
 from export.core.source_code import code_key
 from export.data.calibration import CalibrationImages, calibration_images
 from export.data.preprocess import normalise
-from export.models.float_artifact import read_model
+from export.models.weights.float_artifact import read_model
 from export.quantization.analysis.distributions import measure_distributions
 from export.quantization.analysis.everything import LADDER, outputs_of_step
 from export.quantization.analysis.layer_swap import ModelPair, quantized_pair

@@ -8,8 +8,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from export.core.environment.machine import return_freed_memory
 from export.core.errors import RequestError
-from export.core.machine import return_freed_memory
 from export.quantization.calibration.assemble import freeze, replace_layer
 from export.quantization.calibration.block_replay import BlockReplay
 from export.quantization.calibration.folds.apply import apply_folds

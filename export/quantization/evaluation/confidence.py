@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.core.errors import RequestError
+from export.core.figures.stats import proportion
 from export.core.records import Confidence, Estimate
-from export.core.stats import proportion
 from export.data.datasets import SEED, draw
 from export.quantization.evaluation.records import to_estimate
 

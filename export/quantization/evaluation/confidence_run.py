@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from export.core.errors import RequestError
+from export.core.figures.stats import proportion
 from export.core.files import write_atomically
 from export.core.records import Confidence, ModelSpec
-from export.core.stats import proportion
 from export.data.datasets import has_test_images
 from export.models.confidence import (
     SCHEMA_VERSION,
@@ -22,7 +22,7 @@ from export.models.confidence import (
     UnknownSet,
     require_exclusive_classes,
 )
-from export.models.float_artifact import read_model
+from export.models.weights.float_artifact import read_model
 from export.quantization.evaluation.confidence import Fit, Labels, Logits, energies, fit_confidence, share_below
 from export.quantization.evaluation.records import to_estimate
 from export.quantization.evaluation.run import compute_outputs, devices, open_images

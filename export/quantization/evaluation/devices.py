@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 
 from export.core.console import say
-from export.core.fidelity import sqnr_db
+from export.core.figures.fidelity import sqnr_db
 from export.core.files import write_atomically
 from export.core.records import ModelSpec
 from export.data.calibration import calibration_images
-from export.models.float_artifact import read_golden, read_model, run_model
+from export.models.weights.float_artifact import read_golden, read_model, run_model
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.evaluation.device_records import (
     SCHEMA_VERSION,

@@ -7,11 +7,11 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from export.core.errors import ArtifactError, RequestError
+from export.core.figures.stats import Figure
+from export.core.figures.units import format_bytes, format_percent
 from export.core.files import write_atomically
 from export.core.records import Estimate
 from export.core.schema import Count, NonNegative, Number, PositiveInt, Record
-from export.core.stats import Figure
-from export.core.units import format_bytes, format_percent
 
 SCHEMA_VERSION = 1
 UNKNOWN = "not measured"

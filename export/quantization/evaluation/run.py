@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.core.console import bar, format_seconds, say
-from export.core.fidelity import capped_sqnr_db, cosines, decisions
+from export.core.figures.fidelity import capped_sqnr_db, cosines, decisions
+from export.core.figures.stats import proportion
 from export.core.files import hash_json
 from export.core.records import Estimate, ModelSpec
 from export.core.source_code import code_key
-from export.core.stats import proportion
 from export.data.calibration import CalibrationImages, calibration_images
 from export.data.datasets import has_test_images, open_dataset
 from export.data.preprocess import normalise, read_image, resize_and_crop
 from export.data.synthetic import synthetic_images
-from export.models.float_artifact import read_model
+from export.models.weights.float_artifact import read_model
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.evaluation.baselines import BASELINES
 from export.quantization.evaluation.memory import peak_memory

@@ -14,10 +14,10 @@ from torch import nn
 
 from export.core.console import format_seconds, say
 from export.core.errors import RequestError
+from export.core.figures.stats import proportion
 from export.core.files import hash_file, hash_json, write_atomically
 from export.core.records import ModelSpec
 from export.core.schema import Count, Number, PositiveInt, Proportion, Record, checked, parse_json
-from export.core.stats import proportion
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import FILE, QuantizedModel, load_quantized, write_quantized
 from export.quantization.methods import METHODS, Bits

@@ -9,8 +9,8 @@ from export.core.console import say
 from export.core.errors import RequestError
 from export.data.fashion import read_full
 from export.models.catalog import find_model
+from export.models.choice.request import ModelRequest
 from export.models.load import load
-from export.models.request import ModelRequest
 from export.quantization.recipes import RECIPES, Recipe
 from export.quantization.training.bitwidth_study import (
     Study,

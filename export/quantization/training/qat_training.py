@@ -21,8 +21,8 @@ from export.core.records import ModelSpec
 from export.core.schema import Count, NonNegative, Positive, PositiveInt, Proportion, Record
 from export.data.fashion import LABELS, PREPROCESS
 from export.models.catalog import MODELS
+from export.models.choice.request import ModelRequest
 from export.models.load import load
-from export.models.request import ModelRequest
 from export.quantization.recipes import Recipe
 from export.quantization.training.images import TrainedImages
 from export.quantization.training.qat import tracking, trainable

@@ -18,12 +18,12 @@ from export.data.labels.known import imagenet_synsets
 from export.models.checkpoint.content import read_content
 from export.models.checkpoint.options import read_options
 from export.models.checkpoint.tensors import flatten, select
+from export.models.choice.request import ModelRequest, weights_file
 from export.models.folder.files import ModelFolder
 from export.models.folder.tensors import hash_parts
 from export.models.from_folder import read_folder_tensors
 from export.models.hub.weights import fetch_weights
-from export.models.packed_weights import read_packed_weights
-from export.models.request import ModelRequest, weights_file
+from export.models.weights.packed_weights import read_packed_weights
 
 Tell = Callable[[str], None]
 SHOWN = 5

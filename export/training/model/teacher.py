@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from export.core.errors import RequestError
 from export.core.files import hash_file
 from export.data.labels.known import imagenet_synsets
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.training.model.architecture import create_model
 from export.training.model.first_weights import FirstWeights, find_first_weights, load_first_weights
 from export.training.options import PictureTrainOptions

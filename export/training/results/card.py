@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from export.core.figures.stats import proportion
 from export.core.schema import Count, Number, PositiveInt, Record
-from export.core.stats import proportion
 
 MOST = 50  # confusions that the card lists
 

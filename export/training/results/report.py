@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from export.core.figures.stats import proportion
 from export.core.paths import TEMPLATES
-from export.core.stats import proportion
 from export.training.results.card import Card
 from export.training.results.model_card import weakest
 

@@ -14,6 +14,7 @@ import { clearPrediction, RANKS, showPrediction } from './ui/prediction.js';
 import {
   clearFallbacks,
   clearProblem,
+  drawSoon,
   READY,
   say,
   setRunning,
@@ -62,7 +63,7 @@ class App {
     this.measured = new Measured(this.choices.selection, siteData.version);
     this.#labelLoad();
     listenForPictures(
-      (picture) => this.#take(picture),
+      (picture, show) => this.#take(picture, show),
       (problem) => this.#show(problem, null),
     );
     elements.reload.addEventListener('click', () => location.reload());
@@ -107,11 +108,14 @@ class App {
     if (!this.choices.knows(variant.engine)) this.#probe();
   }
 
-  /** @param {import('./ui/picture.js').Picture} picture */
-  #take(picture) {
+  /** @param {import('./ui/picture.js').Picture} picture @param {() => void} show shows which picture it is */
+  #take(picture, show) {
     this.#picture = picture;
-    clearPrediction(picture.notices);
-    this.#perform((signal) => this.#classify(signal));
+    const begin = () => {
+      show();
+      clearPrediction(picture.notices);
+    };
+    this.#perform((signal) => this.#classify(signal, begin));
   }
 
   /** Load even what is loaded already, so that the start can be timed again. */
@@ -184,9 +188,7 @@ class App {
     promise.then(
       (loaded) => {
         loading.done = true;
-        if (this.#loading !== loading) return;
-        this.measured.setLoaded(loaded);
-        this.#labelLoad();
+        if (this.#loading === loading) this.measured.setLoaded(loaded);
       },
       () => {
         if (this.#loading === loading) this.#loading = null;
@@ -242,16 +244,24 @@ class App {
     });
   }
 
-  /** @param {AbortSignal} signal */
-  async #classify(signal) {
+  /** @param {AbortSignal} signal @param {() => void} [begin] draws what is asked, before the answer */
+  async #classify(signal, begin = () => {}) {
     if (!this.#picture) return;
     const picture = this.#picture;
     const { model } = this.choices.selection;
-    await this.client.checkPictures(); // before a model is downloaded in vain
-    await this.#load();
-    if (signal.aborted) return;
-    say('Classifying …');
-    const classification = await this.client.classify(picture.blob, { topk: Math.min(RANKS, model.outputs), signal });
+    const loaded = this.#isLoaded;
+    if (!loaded) {
+      begin();
+      await this.client.checkPictures(); // before a model is downloaded in vain
+      await this.#load();
+      if (signal.aborted) return;
+    }
+    const draw = () => {
+      if (loaded) begin();
+      say('Classifying …');
+    };
+    const asked = this.client.classify(picture.blob, { topk: Math.min(RANKS, model.outputs), signal });
+    const classification = await asked.finally(drawSoon(draw, signal));
     if (signal.aborted) return;
     this.#classified = picture;
     this.measured.setSingle(classification);
@@ -298,10 +308,13 @@ class App {
     say('Cancelled.');
   }
 
+  get #isLoaded() {
+    return this.#loading?.done === true && sameSelection(this.#loading.selection, this.choices.selection);
+  }
+
   #labelLoad() {
     const { selection } = this.choices;
-    const loaded = this.#loading?.done === true && sameSelection(this.#loading.selection, selection);
-    labelLoadButton(selection, { loaded, picture: this.#picture !== null });
+    labelLoadButton(selection, { loaded: this.#isLoaded, picture: this.#picture !== null });
   }
 }
 

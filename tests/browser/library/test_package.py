@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from export import __version__
 from export.measuring.browser.server import serving
-from export.page.bundle import make_bundle
+from export.page.assets.bundle import make_bundle
 
 pytestmark = pytest.mark.browser
 

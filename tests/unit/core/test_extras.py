@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from export.conversion.engine.compile import COMPILER
-from export.core.extras import EXTRA_OF, MODULES, explain, install
+from export.core.environment.extras import EXTRA_OF, MODULES, explain, install
 from export.pipeline.formats import FORMATS, Format
 from export.pipeline.runtimes import ENGINES
 

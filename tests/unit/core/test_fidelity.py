@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from export.core.errors import VerificationError
-from export.core.fidelity import Comparison, accept, compare, decisions
-from export.core.units import format_unequal_bytes
+from export.core.figures.fidelity import Comparison, accept, compare, decisions
+from export.core.figures.units import format_unequal_bytes
 
 
 def test_a_single_output_decides_by_its_sign() -> None:

@@ -8,7 +8,7 @@ import pytest
 from export.core.errors import MeasurementError, RequestError
 from export.measuring import builds
 from export.measuring.builds import find_cases, measure_builds
-from export.page.reports.builds import CASES, BuildRow, BuildTimes, Case, builds_section, read_builds, verdicts
+from export.page.reports.measured.builds import CASES, BuildRow, BuildTimes, Case, builds_section, read_builds, verdicts
 
 ROW = BuildRow(
     case="deit_t",

@@ -11,7 +11,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from tiny import tiny
 
 from export.core.errors import RequestError
-from export.core.fidelity import sqnr_db
+from export.core.figures.fidelity import sqnr_db
 from export.measuring.benchmark.peer.hub_folder import (
     FLOAT,
     PIXELS,
@@ -22,7 +22,7 @@ from export.measuring.benchmark.peer.hub_folder import (
     run_pixels,
     write_hub_folder,
 )
-from export.models.float_artifact import read_golden, write_model
+from export.models.weights.float_artifact import read_golden, write_model
 
 
 def store(family: str, folder: Path) -> Path:

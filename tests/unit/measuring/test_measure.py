@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from export.core.console import format_seconds
+from export.core.environment.machine import cpu_model, operating_system
 from export.core.errors import MeasurementError, RequestError
-from export.core.machine import cpu_model, operating_system
+from export.core.figures.stats import Figure, proportion, summarise
 from export.core.records import Environment, Measurement, ModelSpec, Preprocess
-from export.core.stats import Figure, proportion, summarise
 from export.measure import main, parser
 from export.measuring.browser.environment import is_software
 from export.measuring.browser.page_client import batches, read_site_data
 from export.measuring.options import read_request
-from export.page.reports.measurements import merge, table, write
+from export.page.reports.measured.measurements import merge, table, write
 from export.page.results_view import LATENCY, NATIVE, TOP1, read_measurements
 
 HERE = Environment(
@@ -269,7 +269,7 @@ def spec_of(features: bool) -> ModelSpec:
 
 
 def test_outputs_are_compared_with_the_float_models() -> None:
-    from export.core.fidelity import EQUAL_DB
+    from export.core.figures.fidelity import EQUAL_DB
     from export.measuring.float_reference import FloatReference, compare_outputs
 
     expected = np.array([[3, 1], [1, 3], [2, 1], [1, 2]], np.float32)

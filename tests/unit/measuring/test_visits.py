@@ -7,7 +7,7 @@ import pytest
 
 from export.core.errors import RequestError
 from export.core.records import Environment
-from export.page.reports.visits import (
+from export.page.reports.measured.visits import (
     SCHEMA_VERSION,
     Visit,
     VisitFile,
@@ -38,15 +38,21 @@ def file_of(*visits: tuple[float, int, float, float]) -> VisitFile:
         artifact_sha256="a" * 64,
         runs=50,
         visits=tuple(
-            Visit(page_ms=page, page_threads=threads, first_ms=(page, page + 1), command_ms={"1": one, "2": two})
+            Visit(
+                page_ms=page,
+                page_threads=threads,
+                first_ms=(page, page + 1),
+                command_ms={"1": one, "2": two},
+                command_first_ms=(two, two + 1),
+            )
             for page, threads, one, two in visits
         ),
     )
 
 
 def test_every_visit_must_be_near_the_command_with_its_threads() -> None:
-    assert [one.passed for one in verdicts(file_of((24, 2, 42, 23), (25, 2, 42, 23)))] == [True, True]
-    assert [one.passed for one in verdicts(file_of((24, 2, 42, 23), (42, 1, 42, 23)))] == [False, False]
+    assert [one.passed for one in verdicts(file_of((24, 2, 42, 23), (25, 2, 42, 23)))] == [True, True, True]
+    assert [one.passed for one in verdicts(file_of((24, 2, 42, 23), (42, 1, 42, 23)))] == [False, False, False]
 
 
 def test_a_visit_beside_other_work_changes_nothing_about_the_fastest_number_of_threads() -> None:

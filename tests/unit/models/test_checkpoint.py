@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from export.core.errors import RequestError
 from export.models.checkpoint.content import read_content
 from export.models.checkpoint.load import Architecture, Loaded, load_checkpoint
-from export.models.randomise import randomise
+from export.models.weights.randomise import randomise
 
 ARCHITECTURE = "test_vit"
 

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from export.build import main
 from export.core.errors import RequestError
+from export.models.choice.request import ModelRequest, describe
+from export.models.choice.source import name_of, stated_architecture
 from export.models.load import load
-from export.models.request import ModelRequest, describe
-from export.models.source import name_of, stated_architecture
 from tests.library_models import DINO, SWIN, VIT, as_bin, change, make, save
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"

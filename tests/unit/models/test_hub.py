@@ -22,7 +22,7 @@ from timm.models import PretrainedCfg
 
 from export.core.errors import RequestError
 from export.models.hub.weights import fetch_weights
-from export.models.randomise import randomise
+from export.models.weights.randomise import randomise
 
 pytestmark = pytest.mark.slow  # the hub's address counts where its library is imported: in processes of their own
 
@@ -46,7 +46,7 @@ import json, sys, time
 from export.core.console import run
 from export.core.errors import RequestError
 from export.models.load import load
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 
 names, _, last = " ".join(sys.argv[1:]).partition("--")
 for name in names.split():

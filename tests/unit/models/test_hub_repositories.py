@@ -38,7 +38,7 @@ PROGRAM = """
 import json, os, sys
 from export.core.errors import RequestError
 from export.models.load import load
-from export.models.request import ModelRequest, describe
+from export.models.choice.request import ModelRequest, describe
 
 for name in sys.argv[1:]:
     if "=" in name:

@@ -8,7 +8,7 @@ import timm
 import torch
 from tiny import TINY
 
-from export.models.undrawn import UndrawnWeights
+from export.models.weights.undrawn import UndrawnWeights
 
 LEAN = """
 import sys

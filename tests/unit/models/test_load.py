@@ -16,9 +16,9 @@ from export.core.errors import RequestError
 from export.core.records import ModelSpec
 from export.data.fashion import ASSETS, LABELS, read_embedded
 from export.data.preprocess import preprocess
+from export.models.choice.request import ModelRequest, PreprocessOptions
 from export.models.load import load
-from export.models.randomise import randomise
-from export.models.request import ModelRequest, PreprocessOptions
+from export.models.weights.randomise import randomise
 
 TINY = "timm/test_vit.r160_in1k"
 

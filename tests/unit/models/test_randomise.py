@@ -7,7 +7,7 @@ import timm
 import torch
 
 from export.core.errors import RequestError
-from export.models.randomise import add_outliers, randomise
+from export.models.weights.randomise import add_outliers, randomise
 
 
 @pytest.mark.parametrize(

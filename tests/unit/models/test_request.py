@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from export.core.errors import ArtifactError, RequestError
-from export.models import request as request_module
-from export.models.options import add_model_options, read_model
-from export.models.request import ModelRequest, PreprocessOptions, describe
+from export.models.choice import request as request_module
+from export.models.choice.options import add_model_options, read_model
+from export.models.choice.request import ModelRequest, PreprocessOptions, describe
 
 ROOT = Path(__file__).parents[3]
 
@@ -176,7 +176,7 @@ def test_missing_embedded_weights_are_named(tmp_path: Path, monkeypatch: pytest.
 def test_asking_imports_nothing_heavy() -> None:
     program = (
         "import sys\n"
-        "from export.models.request import ModelRequest, describe\n"
+        "from export.models.choice.request import ModelRequest, describe\n"
         "describe(ModelRequest(model='deit_t'))\n"
         "print(sorted({'torch', 'timm', 'numpy', 'PIL', 'tensorflow', 'huggingface_hub'} & set(sys.modules)))"
     )

@@ -14,8 +14,8 @@ from torch import nn
 from export.core.errors import RequestError
 from export.core.records import ModelSpec
 from export.models.architecture import create
+from export.models.choice.request import ModelRequest, PreprocessOptions
 from export.models.load import load
-from export.models.request import ModelRequest, PreprocessOptions
 from export.training.model.first_weights import find_first_weights, load_first_weights
 from tests.library_models import (
     BASIC,

@@ -161,7 +161,7 @@ def test_listing_the_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["export.page.render", "export.page.bundle", *(f"export.{name}" for name in LIGHT_COMMANDS)]
+    "module", ["export.page.render", "export.page.assets.bundle", *(f"export.{name}" for name in LIGHT_COMMANDS)]
 )
 def test_imports_stay_light(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from export.core.errors import RequestError
 from export.core.records import Environment, Measurement, ModelSpec
-from export.page import kept_accuracy
-from export.page.inventory import gather_model
-from export.page.kept_accuracy import keep_accuracy, read_kept
+from export.page.content import kept_accuracy
+from export.page.content.inventory import gather_model
+from export.page.content.kept_accuracy import keep_accuracy, read_kept
 from export.page.results_view import lay_out
 from export.pipeline.store import Store
 from tests.rendering import make_spec, store_model

@@ -23,7 +23,7 @@ from rendering import (
 import export.page.render
 from export.core.errors import ArtifactError, ExportError, RequestError
 from export.core.files import hash_bytes
-from export.page.inventory import read_bundle
+from export.page.content.inventory import read_bundle
 from export.page.render import MARKER, render
 from export.pipeline.store import Store
 

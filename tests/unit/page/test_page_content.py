@@ -15,10 +15,10 @@ from PIL import Image
 from rendering import LABELS, PAGES, Tags, make_site, read_site_data, write_file
 
 from export.core.errors import RequestError
+from export.core.figures.units import format_bytes, format_ms, format_percent
 from export.core.records import Artifact, SelfTest, StoredFile
-from export.core.units import format_bytes, format_ms, format_percent
+from export.page.content.inventory import SAMPLES, Sample, gather_model
 from export.page.contexts import CSP, IndexContext, MethodContext, PageContext, ResultsContext
-from export.page.inventory import SAMPLES, Sample, gather_model
 from export.page.render import page_environment
 from export.pipeline.runtimes import ENGINES
 from export.pipeline.store import Made, Plan, Store

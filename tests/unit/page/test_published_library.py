@@ -12,7 +12,7 @@ from rendering import LABELS, LIBRARY, contents, make_site, read_site_data, writ
 from export import __version__
 from export.core.errors import ArtifactError
 from export.core.files import hash_file
-from export.page.inventory import read_bundle
+from export.page.content.inventory import read_bundle
 from export.pipeline.store import Store
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from rendering import contents, make_site
 
-import export.page.service_worker
+import export.page.assets.service_worker
 from export.core.errors import ArtifactError
 from export.core.files import hash_file
-from export.page.inventory import read_bundle
-from export.page.service_worker import find_shell
+from export.page.assets.service_worker import find_shell
+from export.page.content.inventory import read_bundle
 from export.pipeline.store import Store
 
 
@@ -54,7 +54,7 @@ def test_large_runtimes_are_kept_when_used_and_pages_at_once(
 ) -> None:
     (bundle / "chunk.EE.js").write_bytes(bytes(range(256)) * 2)
     whole = make_site(store, bundle, out)
-    monkeypatch.setattr(export.page.service_worker, "LARGEST", 400)
+    monkeypatch.setattr(export.page.assets.service_worker, "LARGEST", 400)
     report = make_site(store, bundle, out)
     files, later = (read_shell(out)[name] for name in ("files", "later"))
     assert "assets/chunk.EE.js" in later and "assets/chunk.EE.js" not in files

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from export.core.errors import VerificationError
 from export.core.records import ModelSpec
 from export.data.preprocess import preprocess
+from export.models.choice.request import ModelRequest
 from export.models.load import load
-from export.models.request import ModelRequest
 from export.pipeline.formats import FORMATS
 from export.pipeline.reference_images import MOST_BYTES, read_reference, reference_images, write_reference
 from export.pipeline.runtimes import ENGINES

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from export.core.errors import VerificationError
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.pipeline import session as session_module
 from export.pipeline.formats import FLOAT, FORMATS
 from export.pipeline.runtimes import ENGINES, engine_for

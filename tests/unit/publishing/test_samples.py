@@ -7,11 +7,11 @@ from PIL import Image
 from rendering import contents, make_site, read_site_data
 
 from export.core.errors import RequestError
-from export.page.inventory import gather_model
-from export.page.manifest import MARKER, read_site_manifest
-from export.page.presentation import ModelPage, PageTexts, SampleSet
+from export.page.assets.samples import ATTRIBUTION, MOST, prepared_samples
+from export.page.content.inventory import gather_model
+from export.page.content.manifest import MARKER, read_site_manifest
+from export.page.content.presentation import ModelPage, PageTexts, SampleSet
 from export.page.render import render
-from export.page.samples import ATTRIBUTION, MOST, prepared_samples
 from export.pipeline.store import Store
 
 CREDITS = """

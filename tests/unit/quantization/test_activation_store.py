@@ -7,9 +7,9 @@ import torch
 from tiny import tiny
 
 from export.build import read_request
+from export.core.environment.machine import free_memory
 from export.core.errors import RequestError
-from export.core.machine import free_memory
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.pipeline.build import quantize
 from export.pipeline.store import Store
 from export.quantization.calibration.calibrate import calibrate

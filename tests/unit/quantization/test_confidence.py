@@ -11,9 +11,9 @@ from export.core.errors import ArtifactError, RequestError
 from export.core.records import Confidence, Estimate
 from export.data.embedded import embedded_model
 from export.evaluate import main
+from export.models.choice.request import ModelRequest, PreprocessOptions, describe
 from export.models.confidence import ConfidenceFile
 from export.models.load import load
-from export.models.request import ModelRequest, PreprocessOptions, describe
 from export.quantization.evaluation.confidence import (
     FALSE_ALARMS,
     Labels,

@@ -8,7 +8,7 @@ import torch
 from tiny import TINY, sqnr, tiny
 from torch import Tensor, nn
 
-from export.models.randomise import randomise
+from export.models.weights.randomise import randomise
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.observers import gradient_loss
 from export.quantization.methods import METHODS

@@ -47,7 +47,7 @@ def test_another_basis_leaves_the_outputs_as_they_are_or_is_refused(kind: str) -
 
 def test_a_pooling_that_is_not_linear_is_refused() -> None:
     from export.models.architecture import create
-    from export.models.randomise import randomise
+    from export.models.weights.randomise import randomise
 
     arguments = {"img_size": 28, "patch_size": 7, "embed_dim": 24, "depth": 1, "num_heads": 3, "num_classes": 5}
     module = randomise(create("vit_tiny_patch16_224", arguments | {"global_pool": "max", "fc_norm": False}).eval())

@@ -15,7 +15,7 @@ from torch import nn
 
 from export.core.errors import RequestError
 from export.core.records import ModelSpec
-from export.models.randomise import randomise
+from export.models.weights.randomise import randomise
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.integer_file import FILE, QuantizedModel, as_stored, load_quantized, write_quantized
 from export.quantization.layers.modules import QuantConv2d, QuantLinear, integer_arithmetic

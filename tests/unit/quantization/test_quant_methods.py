@@ -359,7 +359,7 @@ def test_outliers_break_per_tensor_ranges_but_not_the_good_methods() -> None:
     """A DeiT-tiny with the outliers of trained ones: channels after LayerNorm, and a token, far above the rest."""
     import timm
 
-    from export.models.randomise import add_outliers, randomise
+    from export.models.weights.randomise import add_outliers, randomise
 
     module = randomise(timm.create_model("deit_tiny_patch16_224", img_size=64, depth=6, num_classes=50).eval(), seed=3)
     add_outliers(module.requires_grad_(False))

@@ -17,7 +17,7 @@ from export.core.console import run
 from export.core.errors import RequestError
 from export.data.calibration import calibration_images
 from export.data.fashion import LABELS, read_embedded
-from export.models.float_artifact import run_model
+from export.models.weights.float_artifact import run_model
 from export.quantization.evaluation.records import read_table
 from export.quantization.evaluation.selection import every_recipe
 from export.quantization.integer_file import load_quantized
@@ -352,7 +352,7 @@ def test_calibration_uses_what_there_is_and_says_so(tmp_path: Path) -> None:
 
 
 def fashion_spec():  # type: ignore[no-untyped-def]
+    from export.models.choice.request import ModelRequest
     from export.models.load import load
-    from export.models.request import ModelRequest
 
     return load(ModelRequest(model="fashion"), lambda text: None)[0]

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from export.build import read_request
+from export.core.environment.machine import return_freed_memory
 from export.core.errors import RequestError
-from export.core.machine import return_freed_memory
 from export.evaluate import main as evaluate
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
 from export.quantization.evaluation.device_records import check

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from export.data.calibration import calibration_images
-from export.models.float_artifact import read_model
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
+from export.models.weights.float_artifact import read_model
 from export.pipeline.build import float_artifact
 from export.pipeline.store import Store
 from export.quantization.calibration import layer_solver, product_solver

@@ -7,7 +7,7 @@ import torch
 from tiny import tiny
 from torch import Tensor, nn
 
-from export.models.request import ModelRequest
+from export.models.choice.request import ModelRequest
 from export.pipeline.build import quantize
 from export.pipeline.session import BuildSession
 from export.pipeline.stage import SHARED

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from export.core.errors import RequestError
 from export.core.paths import ASSETS
 from export.data.embedded import embedded_model
+from export.models.choice.request import ModelRequest
 from export.models.load import load
-from export.models.packed_weights import read_packed_weights
-from export.models.randomise import randomise
-from export.models.request import ModelRequest
+from export.models.weights.packed_weights import read_packed_weights
+from export.models.weights.randomise import randomise
 from export.training.results.card import Card
 
 NAME = "test_vit.r160_in1k"

@@ -14,7 +14,7 @@ from export.core.errors import RequestError
 from export.core.records import Preprocess
 from export.data.pictures.arrays import PictureArray, model_inputs
 from export.data.pictures.training_set import open_training_set
-from export.models.randomise import randomise
+from export.models.weights.randomise import randomise
 from export.training.loop.batches import HeldOutActivations, HeldOutPictures, Normalise
 from export.training.loop.trainer import predict
 from export.training.model.frozen import LowerBlocks, UpperBlocks, freeze_lower, lower_tokens

@@ -13,8 +13,8 @@ from export.core.records import Preprocess
 from export.data.pictures.arrays import model_inputs
 from export.data.pictures.training_set import open_training_set
 from export.data.preprocess import preprocess, read_image
+from export.models.choice.request import ModelRequest
 from export.models.load import load
-from export.models.request import ModelRequest
 from export.training.result import write_card
 from export.training.results.card import Card
 

@@ -14,9 +14,9 @@ from torch import nn
 
 from export.conversion.onnx.export import INPUT, MODEL, OUTPUT, to_onnx
 from export.core.errors import RequestError
-from export.core.fidelity import accept, compare
+from export.core.figures.fidelity import accept, compare
 from export.core.records import ModelSpec, Preprocess, Verification
-from export.models.float_artifact import read_golden, read_model
+from export.models.weights.float_artifact import read_golden, read_model
 from export.pipeline.formats import FORMATS
 
 PIXELS = "pixel_values"  # name of the model's input in an image pipeline

@@ -12,7 +12,7 @@ from export.core.errors import ExportError, RequestError
 from export.core.files import hash_file, hash_json, replacing_folder
 from export.core.paths import INSTALLED, SITE
 from export.measuring.benchmark.peer import hub_folder
-from export.models.float_artifact import GOLDEN, SPEC, WEIGHTS
+from export.models.weights.float_artifact import GOLDEN, SPEC, WEIGHTS
 
 CACHE = Path(".cache/peers")
 SOURCES = ("peer/*", "js/shared/*.js", "package.json", "package-lock.json")

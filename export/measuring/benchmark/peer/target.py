@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 from export.measuring.benchmark.peer.page import Build, blank_page, open_peer
 from export.measuring.benchmark.peer.site import IMAGES, peer_site
 from export.measuring.browser.server import serving
-from export.page.inventory import COMMON_SAMPLES, SAMPLES
+from export.page.content.inventory import COMMON_SAMPLES, SAMPLES
 
 SAMPLE = SAMPLES / COMMON_SAMPLES
 PEERS: tuple[tuple[str, str, Build], ...] = (  # name, title, and build of ONNX Runtime

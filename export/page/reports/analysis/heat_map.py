@@ -4,10 +4,10 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from export.core.fidelity import EQUAL_DB
+from export.core.figures.fidelity import EQUAL_DB
 from export.core.records import ModelSpec
 from export.models.catalog import MODELS
-from export.page.inventory import PublishedModel
+from export.page.content.inventory import PublishedModel
 from export.page.reports.analysis.records import COMMAND, AnalysisFile, AnalysisSummary, LayerSensitivity
 
 BLOCK = re.compile(r"(.*\.\d+)\.(.+)")  # a block's name, and that of a layer in it

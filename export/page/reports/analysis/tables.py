@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from export.core.fidelity import EQUAL_DB
+from export.core.figures.fidelity import EQUAL_DB
+from export.core.figures.stats import proportion
+from export.core.figures.units import format_decibels
 from export.core.records import Estimate
-from export.core.stats import proportion
-from export.core.units import format_decibels
 from export.page.reports.analysis.records import KEPT, AnalysisFile, AnalysisSummary, LayerSensitivity, ModelAnalyses
 from export.page.reports.markdown import UNKNOWN, table
 from export.quantization.analysis.records import CumulativeRow, MixedPrecision

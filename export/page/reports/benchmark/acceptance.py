@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from export.core.units import format_bytes
+from export.core.figures.units import format_bytes
 from export.page.reports.benchmark.records import Benchmark, ratio
 from export.page.reports.markdown import UNKNOWN, Verdict
 

@@ -4,9 +4,9 @@ import statistics
 
 from msgspec.structs import replace
 
+from export.core.figures.stats import Figure, summarise
 from export.core.records import Environment
 from export.core.schema import Count, NonNegative, Number, Positive, PositiveInt, Record
-from export.core.stats import Figure, summarise
 
 
 class TargetResult(Record, frozen=True, kw_only=True):

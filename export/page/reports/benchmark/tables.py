@@ -1,6 +1,6 @@
 """A benchmark as Markdown."""
 
-from export.core.units import format_bytes, format_ms
+from export.core.figures.units import format_bytes, format_ms
 from export.page.reports.benchmark.acceptance import CRITERIA
 from export.page.reports.benchmark.records import Benchmark, FirstVisit, TargetResult, ratio
 from export.page.reports.markdown import UNKNOWN, spread, table, verdict_table

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.core.figures.stats import Figure
 from export.core.records import Environment
-from export.core.stats import Figure
 from export.page.reports.benchmark.records import Benchmark, DispatchCount, FirstVisit, TargetResult, ratio
 from export.page.results_view import read_figures
 

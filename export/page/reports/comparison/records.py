@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from export.core.errors import ArtifactError, RequestError
+from export.core.figures.stats import Figure
 from export.core.records import Estimate
 from export.core.schema import Count, NonNegative, Number, PositiveInt, Record
-from export.core.stats import Figure
 from export.quantization.evaluation.records import EvaluationRow
 
 SCHEMA_VERSION = 1

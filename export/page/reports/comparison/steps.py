@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from export.core.units import format_bytes, format_decibels
+from export.core.figures.units import format_bytes, format_decibels
 from export.page.reports.comparison.records import Comparison, ComparisonRow
 from export.page.reports.markdown import UNKNOWN, table
 

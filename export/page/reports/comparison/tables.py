@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 
-from export.core.fidelity import EQUAL_DB
-from export.core.units import format_bytes, format_ms, format_percent
+from export.core.figures.fidelity import EQUAL_DB
+from export.core.figures.units import format_bytes, format_ms, format_percent
 from export.page.reports.comparison.records import (
     Cell,
     Comparison,

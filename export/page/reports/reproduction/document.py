@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from export.core.units import format_bytes
+from export.core.figures.units import format_bytes
 from export.page.reports.bitwidths import BitwidthStudies, bitwidth_summary
 from export.page.reports.comparison.records import Comparison, ModelComparison
 from export.page.reports.comparison.tables import study_table

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from export.core.errors import ConversionError
-from export.core.fidelity import capped_sqnr_db
+from export.core.figures.fidelity import capped_sqnr_db
 from export.quantization.calibration.folds.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
 from export.quantization.calibration.folds.residual_stream import HINT, find_stream
 from export.quantization.calibration.folds.rotation import rotate

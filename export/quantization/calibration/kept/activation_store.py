@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from export.core.units import format_bytes
+from export.core.figures.units import format_bytes
 
 
 class ActivationStore:

@@ -83,12 +83,11 @@ export class Measured {
     this.refresh();
   }
 
-  /** @param {Loaded} loaded */
+  /** Take in what loading took; it is drawn once the task is done, and not beside its answer. @param {Loaded} loaded */
   setLoaded(loaded) {
     this.#loaded = loaded;
     this.#forgotten = false;
     this.#warm = null;
-    this.refresh();
   }
 
   /** @param {Single} single */

@@ -19,16 +19,17 @@ const SMALL_PIXELS = 96; // pictures up to this side are shown with their pixels
 
 /**
  * Listen to all ways in.
- * @param {(picture: Picture) => void} onPicture
+ * @param {(picture: Picture, show: () => void) => void} onPicture `show` shows which picture it is
  * @param {(problem: Problem) => void} onProblem
  */
 export function listenForPictures(onPicture, onProblem) {
   const samples = /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll('[data-sample]'));
   /** @type {Takers['take']} */
   const take = (picture, sample = null) => {
-    for (const button of samples) button.ariaPressed = String(button === sample);
-    showPreview(picture);
-    onPicture(picture);
+    onPicture(picture, () => {
+      for (const button of samples) button.ariaPressed = String(button === sample);
+      showPreview(picture);
+    });
   };
   const takers = { take, onProblem };
   elements.file.addEventListener('change', () => {

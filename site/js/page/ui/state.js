@@ -21,6 +21,8 @@ export function say(text) {
 
 /** What takes less needs no progress; and drawing it, like transitions, takes the processor from the model. */
 const PROGRESS_AFTER_MS = 250;
+/** An answer that is there by then seems instant, so that what is asked is drawn with it, and not beside the model. */
+const INSTANT_MS = 100;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let showing;
 
@@ -33,6 +35,25 @@ export function setRunning(running) {
     showing = setTimeout(() => elements.progress.classList.add('running'), PROGRESS_AFTER_MS);
   } else elements.progress.classList.remove('running');
   elements.downloadBytes.textContent = '';
+}
+
+/**
+ * Draw what a task begins with: with its answer, or as soon as that takes a while, or when it is aborted.
+ * @param {() => void} draw
+ * @param {AbortSignal} signal
+ * @returns {() => void} draws it at once, unless it has been drawn
+ */
+export function drawSoon(draw, signal) {
+  let drawn = false;
+  const now = () => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', now);
+    if (!drawn) draw();
+    drawn = true;
+  };
+  const timer = setTimeout(now, INSTANT_MS);
+  signal.addEventListener('abort', now);
+  return now;
 }
 
 /** Say how loading goes, above the answer and beside the load button. @param {import('../../shared/protocol.js').LoadProgress} progress */

@@ -8,8 +8,8 @@ from export.core.errors import ArtifactError
 from export.core.files import hash_file
 from export.core.records import CalibrationData, Preprocess, Probabilities, SelfTest, StoredFile, Verification, Weights
 from export.core.schema import Count, PositiveInt, Record, parse_json
-from export.page.inventory import PublishedModel, Variant
-from export.page.presentation import PageTexts, Sample
+from export.page.content.inventory import PublishedModel, Variant
+from export.page.content.presentation import PageTexts, Sample
 
 MARKER, GENERATOR = "vit-pages.json", "vit-pages"
 MANIFEST_VERSION = 2

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from export.core.console import printable, say, several
 from export.core.errors import ArtifactError, RequestError
+from export.core.figures.units import format_bytes
 from export.core.schema import Record
-from export.core.units import format_bytes
-from export.page.presentation import Sample, SampleSet
+from export.page.content.presentation import Sample, SampleSet
 
 if TYPE_CHECKING:
     from PIL import Image

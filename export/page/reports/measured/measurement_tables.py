@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from export.core.errors import RequestError
+from export.core.figures.units import format_bytes, format_ms, format_percent
 from export.core.records import Measurement, MeasurementFile
-from export.core.units import format_bytes, format_ms, format_percent
 from export.models.catalog import DEFAULT_MODEL
-from export.page.kept_accuracy import TOP1, kept_for
+from export.page.content.kept_accuracy import TOP1, kept_for
 from export.page.reports.markdown import UNKNOWN, spread, table
-from export.page.reports.measurements import SIZE
+from export.page.reports.measured.measurements import SIZE
 from export.page.results_view import AGREEMENT, LATENCY, NATIVE, browser_titles, is_of
 from export.quantization.recipes import DEFAULT_RECIPES
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from export.core.errors import ArtifactError
 from export.core.files import describe_file, hash_json
 from export.core.records import StoredFile
-from export.page.inventory import BUNDLE_HINT, SERVICE_WORKER, Bundle
+from export.page.content.inventory import BUNDLE_HINT, SERVICE_WORKER, Bundle
 
 LARGEST = 600_000  # bytes: a first visit does not download a larger runtime ahead, which it may never use
 PAGES = ("index.html", "results.html", "method.html")  # 404.html is the host's to serve

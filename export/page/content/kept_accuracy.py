@@ -13,7 +13,7 @@ from export.core.files import write_atomically
 from export.core.paths import ASSETS
 from export.core.records import SCHEMA_VERSION, Environment, Measurement, ModelSpec
 from export.core.schema import Record, parse_json
-from export.page.inventory import PublishedModel
+from export.page.content.inventory import PublishedModel
 
 TOP1 = "top1"
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.core.errors import ArtifactError, RequestError
+from export.core.figures.units import format_bytes
 from export.core.schema import Count, NonNegative, PositiveInt, Record, parse_json
-from export.core.units import format_bytes
 from export.page.reports.markdown import UNKNOWN, Verdict, table, verdict_table
 
 SCHEMA_VERSION = 1
@@ -43,7 +43,7 @@ def _quantize(recipe: str) -> tuple[str, ...]:
     return ("-m", "export.quantize", "--model", "fashion", "--recipe", recipe)
 
 
-_IMPORTS = "from export.models.load import load; from export.models.request import ModelRequest"
+_IMPORTS = "from export.models.load import load; from export.models.choice.request import ModelRequest"
 LOAD = f"{_IMPORTS}; load(ModelRequest(model='photos'))"
 CASES: dict[str, Case] = {
     "deit_t": Case(

@@ -11,7 +11,7 @@ from export.core.files import describe_file
 from export.core.paths import INSTALLED, SITE
 from export.core.records import Artifact, CalibrationData, ModelSpec, SelfTest, StoredFile
 from export.core.schema import Record, checked, parse_json
-from export.page.presentation import AS_IT_IS, ModelPage, Sample, SampleSet
+from export.page.content.presentation import AS_IT_IS, ModelPage, Sample, SampleSet
 from export.pipeline.formats import FORMATS
 from export.pipeline.runtimes import Engine, engine_for
 from export.pipeline.selftest import read_reference_file, read_selftest

@@ -12,7 +12,7 @@ from torch import nn
 
 from export.core.records import ModelSpec
 from export.models.architecture import create
-from export.models.undrawn import UndrawnWeights
+from export.models.weights.undrawn import UndrawnWeights
 
 SPEC, WEIGHTS, GOLDEN = "spec.json", "weights.safetensors", "golden.npz"
 

@@ -1,6 +1,6 @@
 """Calibration on a GPU and on the CPU as a table."""
 
-from export.core.units import format_bytes, format_decibels, format_percent
+from export.core.figures.units import format_bytes, format_decibels, format_percent
 from export.page.reports.markdown import table
 from export.quantization.evaluation.device_records import DeviceComparison
 

@@ -6,9 +6,9 @@ from typing import get_args
 
 from export.core.errors import RequestError
 from export.core.records import Interpolation
+from export.models.choice.request import ModelRequest, PreprocessOptions
+from export.models.choice.source import beside, stated_architecture
 from export.models.folder.files import CONFIG
-from export.models.request import ModelRequest, PreprocessOptions
-from export.models.source import beside, stated_architecture
 
 OUTLIERS = "outliers"
 ONE_MODEL = ("checkpoint", "labels", "confidence", "mean", "std", "crop_pct", "interpolation", "image_size")

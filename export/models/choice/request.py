@@ -12,8 +12,8 @@ from export.core.records import Weights
 from export.data.archives import list_files
 from export.data.signatures import read_head, recognise
 from export.models.catalog import CatalogEntry, find_model
+from export.models.choice.source import entry_of, find_folder, is_folder, repository_entry, repository_of
 from export.models.folder.files import ModelFolder
-from export.models.source import entry_of, find_folder, is_folder, repository_entry, repository_of
 
 CALLED = re.compile(r"[A-Za-z0-9][\w-]*", re.ASCII)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from export.core.figures.units import format_bytes, format_ms, format_percent
 from export.core.files import write_atomically
 from export.core.records import SCHEMA_VERSION, Environment, Measurement, MeasurementFile
-from export.core.units import format_bytes, format_ms, format_percent
-from export.page.kept_accuracy import TOP1
+from export.page.content.kept_accuracy import TOP1
 from export.page.results_view import AGREEMENT, COSINE, LATENCY, NATIVE, read_measurements
 
 SIZE, SQNR = "download_bytes", "sqnr_db"

@@ -1,30 +1,33 @@
 """What visitors measure on the page beside what the command measures, visit by visit, and what that is held to."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from export.core.errors import ArtifactError, RequestError
+from export.core.figures.units import format_ms
 from export.core.records import Environment
 from export.core.schema import NonNegative, PositiveInt, Record, parse_json
-from export.core.units import format_ms
 from export.page.reports.markdown import UNKNOWN, Verdict, table, verdict_table
 
-SCHEMA_VERSION = 1
-MOST_SLOWER = 1.10  # the page's median over the command's
+SCHEMA_VERSION = 2
+MOST_SLOWER = 1.10  # the page's figure over the command's
 
 
 class Visit(Record, frozen=True, kw_only=True):
     """One visit, and the command right before and after it.
 
     `page_ms` is the median that the page shows after a click on Measure, `page_threads` with how many threads;
-    `first_ms` are the times of the answers before that. `command_ms` are the command's medians, by its threads.
+    `first_ms` are the times of the answers before that, one after loading and the others each after a pause.
+    `command_ms` are the command's medians, by its threads; `command_first_ms` its first answers with all threads, asked
+    for as the page's were; files of version 1 have none.
     """
 
     page_ms: NonNegative
     page_threads: PositiveInt
     first_ms: tuple[NonNegative, ...]
     command_ms: dict[str, NonNegative]
+    command_first_ms: tuple[NonNegative, ...] = ()
 
     @property
     def slower(self) -> float:
@@ -32,9 +35,9 @@ class Visit(Record, frozen=True, kw_only=True):
         return self.page_ms / min(self.command_ms.values())
 
     @property
-    def first_slower(self) -> float:
-        """How many times the command's figure the median of the first answers is."""
-        return statistics.median(self.first_ms) / min(self.command_ms.values())
+    def first_slower(self) -> float | None:
+        """How many times the command's first answers the page's are, by their medians."""
+        return _ratio(self.first_ms, self.command_first_ms)
 
 
 class VisitFile(Record, frozen=True, kw_only=True):
@@ -53,6 +56,17 @@ class VisitFile(Record, frozen=True, kw_only=True):
         """The number of threads with the command's lowest median of all visits: other work on the machine adds time."""
         counts = self.visits[0].command_ms
         return int(min(counts, key=lambda threads: min(one.command_ms[threads] for one in self.visits)))
+
+    @property
+    def first_slower(self) -> float | None:
+        """How many times the command's first answers the page's are, by the medians of all visits."""
+        page = [ms for one in self.visits for ms in one.first_ms]
+        return _ratio(page, [ms for one in self.visits for ms in one.command_first_ms])
+
+
+def _ratio(page: Sequence[float], command: Sequence[float]) -> float | None:
+    """Return the ratio of the medians, None where the command has none."""
+    return statistics.median(page) / statistics.median(command) if command else None
 
 
 def read_visits(path: Path) -> VisitFile:
@@ -80,7 +94,7 @@ def visits_table(file: VisitFile) -> str:
     where = (
         f"{file.model} {file.variant}, {place.browser} on {place.cpu}, {place.logical_cores} logical cores, {place.os}."
     )
-    header = ("visit", "page", "threads", "command (threads)", "page / command", "first answers", "first / command")
+    header = ("visit", "page", "threads", "command (threads)", "page / command", "first answers", "command's", "ratio")
     rows = [
         (
             str(number),
@@ -89,7 +103,8 @@ def visits_table(file: VisitFile) -> str:
             ", ".join(f"{format_ms(ms)} ({threads})" for threads, ms in one.command_ms.items()),
             f"{one.slower:.2f}",
             ", ".join(map(format_ms, one.first_ms)),
-            f"{one.first_slower:.2f}",
+            ", ".join(map(format_ms, one.command_first_ms)) or UNKNOWN,
+            _shown(one.first_slower),
         )
         for number, one in enumerate(file.visits, start=1)
     ]
@@ -113,4 +128,14 @@ def verdicts(file: VisitFile) -> list[Verdict]:
             threshold="all",
             passed=right == len(file.visits),
         ),
+        Verdict(
+            criterion="the page's first answers over the command's, by the medians of all visits",
+            measured=_shown(file.first_slower),
+            threshold=f"{MOST_SLOWER:.2f}",
+            passed=None if file.first_slower is None else file.first_slower <= MOST_SLOWER,
+        ),
     ]
+
+
+def _shown(ratio: float | None) -> str:
+    return UNKNOWN if ratio is None else f"{ratio:.2f}"

@@ -1,0 +1,1 @@
+"""Figures: how near two outputs are, their statistics, and how they are written."""

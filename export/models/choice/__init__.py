@@ -1,0 +1,1 @@
+"""Which model is asked for, and where it comes from."""

@@ -1,0 +1,1 @@
+"""What a page is made of beside its models: scripts, samples, the library, the service worker."""
