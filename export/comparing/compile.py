@@ -32,7 +32,7 @@ def compile_comparison(
     Raises `ExportError` when there is no model left.
     """
     models = [
-        _model(plan, variations, grid.results[plan.float_row.key], grid)
+        _model(plan, variations, grid.results[plan.float_row.key], grid, command)
         for plan in plans
         if plan.float_row.key in grid.results
     ]
@@ -44,7 +44,9 @@ def compile_comparison(
     )
 
 
-def _model(plan: ModelPlan, variations: Sequence[Variation], float_result: JobResult, grid: Grid) -> ModelComparison:
+def _model(
+    plan: ModelPlan, variations: Sequence[Variation], float_result: JobResult, grid: Grid, command: str
+) -> ModelComparison:
     found = float_result.result
     spec = ModelSpec.from_json(found["spec"])
     pairs = [(Variation("f32"), plan.float_row), *zip(variations, plan.evaluations, strict=True)]
@@ -68,6 +70,7 @@ def _model(plan: ModelPlan, variations: Sequence[Variation], float_result: JobRe
         operators=tuple(Operator.from_json(values) for values in others.get("operators", ())),
         dynamic=DynamicCheck.from_json(others["dynamic"]) if "dynamic" in others else None,
         peers=tuple(Peer.from_json(values) for values in others.get("peers", ())),
+        commands=(command,),
     )
 
 

@@ -81,7 +81,11 @@ SOURCES: dict[str, Source] = {
     "builds": Source(command="python -m export.measure --builds", read=read_builds, kept=KEPT / "builds.json"),
     "faults": Source(command=COMMAND, read=read_faults, kept=KEPT / "faults.json"),
     "comparison": Source(
-        command="python -m export.compare", read=read_comparison, kept=KEPT / "comparison.json", optional=True
+        command="python -m export.compare",
+        read=read_comparison,
+        kept=KEPT / "comparison.json",
+        optional=True,
+        merged=True,
     ),
     "trained": Source(
         command="python -m export.compare --steps --model fashion",

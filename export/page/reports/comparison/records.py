@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from export.core.errors import ArtifactError, RequestError
 from export.core.figures.stats import Figure
 from export.core.records import Estimate
@@ -115,7 +117,10 @@ class Peer(Record, frozen=True, kw_only=True):
 
 
 class ModelComparison(Record, frozen=True, kw_only=True):
-    """All that was found of one model. Of `rows` the float model's is the first; what was not asked for is empty."""
+    """All that was found of one model. Of `rows` the float model's is the first; what was not asked for is empty.
+
+    `commands` are those that found it.
+    """
 
     model: str
     title: str
@@ -135,6 +140,7 @@ class ModelComparison(Record, frozen=True, kw_only=True):
     operators: tuple[Operator, ...] = ()
     dynamic: DynamicCheck | None = None
     peers: tuple[Peer, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 class Failed(Record, frozen=True, kw_only=True):
@@ -153,11 +159,48 @@ class Comparison(Record, frozen=True, kw_only=True):
     failures: tuple[Failed, ...] = ()
 
 
-def read_comparison(path: Path) -> Comparison:
-    """Read a file that `export.compare` wrote; raises `RequestError` for any other."""
+def read_comparison(*paths: Path) -> Comparison:
+    """Read files that `export.compare` wrote, as one: what later ones found of a model is added to, or replaces, earlier.
+
+    Raises `RequestError` for any other file.
+    """
+    files = [_read(path) for path in paths]
+    models: dict[tuple[str, bool], ModelComparison] = {}
+    for model in (model for file in files for model in file.models):
+        place = (model.model, model.features)
+        models[place] = _joined(models[place], model) if place in models else model
+    return Comparison(
+        schema_version=SCHEMA_VERSION,
+        command="; ".join(dict.fromkeys(file.command for file in files)),
+        models=tuple(models.values()),
+        failures=tuple(one for file in files for one in file.failures),
+    )
+
+
+def _read(path: Path) -> Comparison:
     try:
         return Comparison.parse(path.read_bytes())
     except (OSError, ArtifactError) as error:
         raise RequestError(
             f"{path} is not a comparison: {error}", hint="run python -m export.compare with the same --out first"
         ) from error
+
+
+def _joined(old: ModelComparison, new: ModelComparison) -> ModelComparison:
+    """Return both; the newer alone where it has other weights or images."""
+    if (old.weights_sha256, old.data, old.n) != (new.weights_sha256, new.data, new.n):
+        return new
+    rows = {_place(row): row for row in (*old.rows, *new.rows)}
+    return replace(
+        new,
+        rows=tuple(rows.values()),
+        speeds=new.speeds or old.speeds,
+        operators=new.operators or old.operators,
+        dynamic=new.dynamic or old.dynamic,
+        peers=new.peers or old.peers,
+        commands=tuple(dict.fromkeys((*old.commands, *new.commands))),
+    )
+
+
+def _place(row: ComparisonRow) -> tuple[object, ...]:
+    return row.evaluation.recipe, row.images, row.seed, row.weight_groups, row.cell

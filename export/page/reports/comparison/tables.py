@@ -53,7 +53,7 @@ def _intro(model: ModelComparison) -> str:
         f"{model.weights} weights, {model.parameters:,} parameters; n={model.n:,} ({model.data}{labels}); "
         f"calibrated on {model.calibration_data}; {model.machine}; {tools}. Proportions have their 95 % Wilson "
         "interval."
-    )
+    ) + "".join(f"\n\n`{command}`" for command in model.commands)
 
 
 def plain_rows(model: ModelComparison) -> list[ComparisonRow]:
