@@ -22,7 +22,8 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("site/icon.svg", "site/samples", "site/engine/contract.json", "templates")
-MEASURED = ".github/analysis.json"  # what the pages of embedded models show, where it was measured
+# What the pages of embedded models show, where it was measured.
+MEASURED = (".github/analysis.json", ".github/comparison.json")
 
 
 class UnsupportedOperation(Exception):  # noqa: N818
@@ -64,7 +65,7 @@ def fill(resources: Path) -> None:
 
     if not (ROOT / "site" / "node_modules").is_dir():
         subprocess.run(["npm", "ci", "--prefix", "site", "--omit=dev", "--no-audit", "--no-fund"], cwd=ROOT, check=True)
-    for name in (*COPIED, *([MEASURED] if (ROOT / MEASURED).is_file() else [])):
+    for name in (*COPIED, *(name for name in MEASURED if (ROOT / name).is_file())):
         source, target = ROOT / name, resources / name
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)

@@ -134,6 +134,7 @@ def make_site(
     models: tuple[str, ...] = ("plain", "noise"),
     benchmark: Path | None = None,
     analyses: Sequence[Path] = (),
+    comparisons: Sequence[Path] = (),
 ) -> RenderReport:
     return render(
         artifacts=store.root,
@@ -143,6 +144,7 @@ def make_site(
         measurements=measurements,
         benchmark=benchmark,
         analyses=analyses,
+        comparisons=comparisons,
         out=out,
     )
 

@@ -22,6 +22,7 @@ from export.page.content.manifest import MARKER, SiteModel, read_site_manifest
 from export.page.content.presentation import ModelPage, SampleSet
 from export.page.render import render
 from export.page.reports.analysis.records import analysis_files
+from export.page.reports.comparison.view import comparison_files
 from export.pipeline.store import Store
 
 
@@ -108,6 +109,7 @@ def render_again(request: MeasureRequest, measurements: Path) -> None:
         out=request.site,
         benchmark=BENCHMARK if BENCHMARK.exists() else None,
         analyses=analysis_files(request.artifacts, [model.name for model in site.models]),
+        comparisons=comparison_files(request.artifacts),
         texts=site.page,
         pages={model.name: _as_published(model, request.site) for model in site.models},
     )

@@ -4,28 +4,20 @@ from base64 import b64encode
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
-from urllib.parse import quote
 
 from export import __version__
 from export.core.files import hash_file
 from export.core.paths import TEMPLATES
-from export.core.records import SCHEMA_VERSION, Artifact, Environment, MeasurementFile, ModelSpec
-from export.page.content.inventory import (
-    ICON,
-    LIBRARY_ENGINE,
-    LICENCES,
-    MODEL_MANIFEST,
-    SERVICE_WORKER,
-    Bundle,
-    PublishedModel,
-    Reference,
-    Variant,
-)
+from export.core.records import Artifact, Environment, MeasurementFile, ModelSpec
+from export.page.content.inventory import ICON, LIBRARY_ENGINE, LICENCES, Bundle, PublishedModel, Variant
 from export.page.content.presentation import PageTexts, Sample
+from export.page.content.site_data import LIBRARY_ELEMENT, manifest_address, site_data
 from export.page.reports.analysis.heat_map import LayerCosts, layer_costs
 from export.page.reports.analysis.records import AnalysisFile
 from export.page.reports.benchmark.records import Benchmark
 from export.page.reports.benchmark.view import BenchmarkView, views
+from export.page.reports.comparison.records import ModelComparison
+from export.page.reports.comparison.view import Compared, compared
 from export.page.results_view import ModelResults, lay_out, match
 from export.page.scatter import Scatter, scatter
 from export.pipeline.formats import FORMATS
@@ -47,9 +39,6 @@ CSP = "; ".join(
         "form-action 'none'",
     )
 )
-
-
-LIBRARY_ELEMENT = "lib/vit-classifier.js"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +86,7 @@ class ResultsContext(PageContext):
 
     models: tuple[ModelResults, ...]
     plots: dict[str, Scatter | None]
+    compared: dict[str, Compared]
     costs: dict[str, LayerCosts]
     environments: tuple[Environment, ...]
     backends: dict[str, str]
@@ -132,89 +122,10 @@ class MethodContext(PageContext):
     licences: str
 
 
-def _site_data(models: tuple[PublishedModel, ...], bundle: Bundle) -> dict[str, Any]:
-    """Return the JSON that the classify page carries for its scripts."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "version": __version__,
-        "assets": {
-            "worker": f"assets/{bundle.worker}",
-            "client": f"assets/{bundle.client}",
-            "wasm": "assets/",
-            "service_worker": SERVICE_WORKER,
-            "library": {"element": LIBRARY_ELEMENT, "engine": LIBRARY_ENGINE} if bundle.library else None,
-        },
-        "engines": {
-            engine.name: {"title": engine.title, "backends": list(engine.backends)} for engine in ENGINES.values()
-        },
-        "backends": BACKENDS,
-        "models": [model_data(model) for model in models],
-    }
-
-
-def model_data(model: PublishedModel) -> dict[str, Any]:
-    """Return what scripts know of a model; folders are relative to the site."""
-    shown = (
-        "name",
-        "title",
-        "licence",
-        "source",
-        "weights",
-        "features",
-        "probabilities",
-        "confidence",
-        "labels",
-        "preprocess",
-        "outputs",
-        "parameters",
-    )
-    values = model.spec.to_json()
-    return {
-        **{name: values[name] for name in shown},
-        "selftest": _reference_data(model.reference),
-        "manifest": _manifest(model),
-        "variants": [_variant_data(variant) for variant in model.variants],
-        "samples": [
-            {
-                "file": f"samples/{sample.file}",
-                "title": sample.title,
-                "attribution": sample.attribution,
-                "licence": sample.licence,
-            }
-            for sample in model.samples.samples
-        ],
-    }
-
-
-def _manifest(model: PublishedModel) -> str:
-    """Return the address of what the library loads."""
-    return quote(model.reference.folder + MODEL_MANIFEST)
-
-
-def _reference_data(reference: Reference) -> dict[str, Any]:
-    file = reference.file
-    return {"folder": quote(reference.folder), "path": reference.name, "bytes": file.bytes, "sha256": file.sha256}
-
-
-def _variant_data(variant: Variant) -> dict[str, Any]:
-    artifact = variant.artifact
-    shown = ("recipe", "format", "storage_dtype", "compute_dtype", "files", "bytes", "gzip_bytes", "sha256")
-    values = artifact.to_json()
-    return {
-        "id": variant.id,
-        "title": variant.recipe.title,
-        "note": variant.note,
-        "engine": variant.engine.name,
-        "folder": quote(variant.folder),
-        "selftest": variant.selftest.to_json(),
-        **{name: values[name] for name in shown},
-    }
-
-
 def _choose(model: PublishedModel, plot: Scatter | None) -> ModelChoice:
     """Return a model as the classify page offers it."""
     runs = any(variant.engine.name == LIBRARY_ENGINE for variant in model.variants)
-    manifest = _manifest(model) if runs else ""
+    manifest = manifest_address(model) if runs else ""
     samples = model.samples.samples
     return ModelChoice(spec=model.spec, variants=model.variants, samples=samples, manifest=manifest, plot=plot)
 
@@ -248,6 +159,7 @@ def page_contexts(
     measured: MeasurementFile | None,
     benchmark: Benchmark | None,
     analyses: AnalysisFile,
+    comparisons: tuple[ModelComparison, ...],
     texts: PageTexts,
 ) -> tuple[tuple[PageContext, ...], list[str]]:
     """Return every page's context, and notes on figures that belong to nothing published."""
@@ -256,6 +168,7 @@ def page_contexts(
     results = tuple(lay_out(model, figures, places) for model in published)
     plots = {result.name: scatter(result) for result in results}
     costs = {model.spec.name: layer_costs(model, analyses) for model in published}
+    tables = {model.spec.name: compared(model, comparisons) for model in published}
     names = ", ".join(model.spec.title for model in published)
     shared: dict[str, Any] = {"css": f"assets/{scripts.css}", "icon": icon_path()}
     pages = (
@@ -265,7 +178,7 @@ def page_contexts(
             texts=texts,
             description=texts.lead or f"Classify images with {names} in the browser. Nothing is uploaded.",
             models=tuple(_choose(model, plots[model.spec.name]) for model in published),
-            site_data=_site_data(published, scripts),
+            site_data=site_data(published, scripts),
             main_script=f"assets/{scripts.main}",
             element=LIBRARY_ELEMENT if scripts.library else "",
             **shared,
@@ -276,6 +189,7 @@ def page_contexts(
             description=f"Size, accuracy and latency of {names}, measured in a real browser.",
             models=results,
             plots=plots,
+            compared={name: found for name, (found, _) in tables.items()},
             costs={name: found for name, (found, _) in costs.items()},
             environments=places,
             backends=BACKENDS,
@@ -294,7 +208,7 @@ def page_contexts(
         ),
         PageContext(page="404.html", title="Page not found", description="This page does not exist.", **shared),
     )
-    return pages, notes + [note for _, of_model in costs.values() for note in of_model]
+    return pages, notes + [note for _, of_model in (*costs.values(), *tables.values()) for note in of_model]
 
 
 def icon_path() -> str:

@@ -28,6 +28,7 @@ from export.page.content.presentation import AS_IT_IS, OWN_TEXTS, ModelPage, Pag
 from export.page.contexts import PageContext, icon_path, page_contexts
 from export.page.reports.analysis.records import read_finished
 from export.page.reports.benchmark.view import read_benchmark
+from export.page.reports.comparison.view import read_comparisons
 from export.page.results_view import read_measurements
 from export.pipeline.store import Store
 
@@ -80,6 +81,7 @@ def render(
     out: Path,
     benchmark: Path | None = None,
     analyses: Sequence[Path] = (),
+    comparisons: Sequence[Path] = (),
     variants: Collection[str] | None = None,
     texts: PageTexts = OWN_TEXTS,
     pages: Mapping[str, ModelPage] = NO_PAGES,
@@ -87,7 +89,7 @@ def render(
     """Gather everything, write the whole site beside `out`, then put it in place.
 
     `variants` are the ids of those to publish; without it, all that are stored of these recipes are. `analyses`
-    are files of layers' costs. `pages` say by model what is published otherwise.
+    are files of layers' costs, `comparisons` those of recipes. `pages` say by model what is published otherwise.
     Raises `RequestError` when `out` holds anything that a render did not put there, `ArtifactError` when
     an artifact is missing or altered, and `ExportError` when the site would exceed what may be published.
     """
@@ -99,7 +101,8 @@ def render(
     scripts = read_bundle(bundle, engines)
     measured = read_measurements(measurements)
     costs, unfinished = read_finished(analyses)
-    contexts, notes = page_contexts(published, scripts, measured, read_benchmark(benchmark), costs, texts)
+    compared = read_comparisons(comparisons)
+    contexts, notes = page_contexts(published, scripts, measured, read_benchmark(benchmark), costs, compared, texts)
     rendered = _render_pages(contexts)
     _refuse_oversize(published, scripts)
     with replacing_folder(out) as folder:

@@ -17,6 +17,7 @@ from export.page.content.presentation import AS_IT_IS, ModelPage, PageTexts
 from export.page.render import RenderReport, refuse_foreign, render
 from export.page.reports.analysis.records import analysis_files, read_finished
 from export.page.reports.benchmark.view import read_benchmark
+from export.page.reports.comparison.view import comparison_files, read_comparisons
 from export.page.results_view import read_measurements
 from export.pipeline.build import convert
 from export.pipeline.durations import Durations
@@ -112,6 +113,7 @@ def _render(request: BuildRequest, pages: Mapping[str, ModelPage], made: list[Ar
             measurements=request.measurements if request.measurements.exists() else None,
             benchmark=request.benchmark if request.benchmark.exists() else None,
             analyses=_analyses(request),
+            comparisons=comparison_files(request.artifacts),
             out=request.out,
             texts=request.texts,
             pages={model.name: _page(model.name, request, pages, made) for model in request.models},
@@ -135,6 +137,7 @@ def _refuse_early(request: BuildRequest) -> None:
         if path.exists():
             read(path)
     read_finished(_analyses(request))
+    read_comparisons(comparison_files(request.artifacts))
 
 
 def _analyses(request: BuildRequest) -> list[Path]:

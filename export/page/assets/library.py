@@ -5,7 +5,7 @@ import json
 from export import __version__
 from export.core.records import SCHEMA_VERSION
 from export.page.content.inventory import MODEL_MANIFEST, PublishedModel
-from export.page.contexts import model_data
+from export.page.content.site_data import model_data
 
 
 def manifest_path(model: PublishedModel) -> str:

@@ -27,6 +27,21 @@ class Verdict:
         return f"{self.result}: {self.criterion}: {self.measured} (threshold {self.threshold})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A titled table; cells are text in which backticks enclose code. A `note` follows it."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    @property
+    def markdown(self) -> str:
+        """The table, and its note, without the title."""
+        return "\n".join([*table(self.header, self.rows), *(["", self.note] if self.note else [])])
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return the lines of a table."""
     return [_row(header), f"|{'---|' * len(header)}", *map(_row, rows)]

@@ -160,7 +160,7 @@ class Comparison(Record, frozen=True, kw_only=True):
 
 
 def read_comparison(*paths: Path) -> Comparison:
-    """Read files that `export.compare` wrote, as one: what later ones found of a model is added to, or replaces, earlier.
+    """Read files of `export.compare` as one: later ones add to what earlier ones found, or replace it.
 
     Raises `RequestError` for any other file.
     """

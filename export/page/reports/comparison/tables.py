@@ -9,13 +9,14 @@ from export.page.reports.comparison.records import (
     Cell,
     Comparison,
     ComparisonRow,
+    DynamicCheck,
     ModelComparison,
     Operator,
     Peer,
     Speed,
     Spread,
 )
-from export.page.reports.markdown import UNKNOWN, spread, table
+from export.page.reports.markdown import UNKNOWN, Table, spread
 from export.quantization.evaluation.records import format_estimate
 
 YES, NO = "yes", "–"
@@ -33,27 +34,33 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 def model_markdown(model: ModelComparison) -> str:
     """Return all tables of one model that have rows."""
-    parts = [_intro(model), "\n".join(recipes_table(model))]
-    for title, section in (
-        ("Throughput", speeds_table(model)),
-        ("Ablation", ablation_table(model)),
-        ("Calibration images and seeds", study_table(model)),
-        ("Operators", operators_table(model)),
-        ("Other runtimes", peers_table(model.peers)),
-    ):
-        if section:
-            parts += [f"### {title}", "\n".join(section)]
-    return "\n\n".join(parts)
+    first, *others = model_tables(model)
+    parts = [intro(model), *(f"`{command}`" for command in model.commands), first.markdown]
+    return "\n\n".join(parts + [f"### {one.title}\n\n{one.markdown}" for one in others])
 
 
-def _intro(model: ModelComparison) -> str:
+def model_tables(model: ModelComparison) -> list[Table]:
+    """Return the tables of one model that have rows, that of its recipes first."""
+    found = (
+        recipes_table(model),
+        speeds_table(model),
+        ablation_table(model),
+        study_table(model),
+        operators_table(model),
+        peers_table(model.peers),
+    )
+    return [one for one in found if one is not None]
+
+
+def intro(model: ModelComparison) -> str:
+    """Return what was compared: weights, images, machine and tools."""
     tools = ", ".join(f"{name} {version}" for name, version in model.tools.items())
     labels = "" if model.labelled else ", without labels: agreement with the float model stands for accuracy"
     return (
         f"{model.weights} weights, {model.parameters:,} parameters; n={model.n:,} ({model.data}{labels}); "
         f"calibrated on {model.calibration_data}; {model.machine}; {tools}. Proportions have their 95 % Wilson "
         "interval."
-    ) + "".join(f"\n\n`{command}`" for command in model.commands)
+    )
 
 
 def plain_rows(model: ModelComparison) -> list[ComparisonRow]:
@@ -67,7 +74,7 @@ def loss(row: ComparisonRow, model: ModelComparison) -> float | None:
     return None if found is None or reference is None else reference.value - found.value
 
 
-def recipes_table(model: ModelComparison) -> list[str]:
+def recipes_table(model: ModelComparison) -> Table:
     """Return a row for every recipe, without the columns that no row has a figure for."""
     size = model.rows[0].evaluation.bytes
     columns: dict[str, Callable[[ComparisonRow], str]] = {
@@ -89,7 +96,7 @@ def recipes_table(model: ModelComparison) -> list[str]:
     rows = plain_rows(model)
     cells = {name: [write(row) for row in rows] for name, write in columns.items()}
     shown = {name: column for name, column in cells.items() if not set(column) <= {UNKNOWN, NO}}
-    return table(tuple(shown), zip(*shown.values(), strict=True))
+    return Table(title="Recipes", header=tuple(shown), rows=tuple(zip(*shown.values(), strict=True)))
 
 
 def _points(share: float | None) -> str:
@@ -100,7 +107,7 @@ def _seconds(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.1f} s"
 
 
-def speeds_table(model: ModelComparison) -> list[str]:
+def speeds_table(model: ModelComparison) -> Table | None:
     """Return images a second, with and without dynamic quantization."""
 
     def row(speed: Speed) -> tuple[str, ...]:
@@ -110,7 +117,7 @@ def speeds_table(model: ModelComparison) -> list[str]:
         return f"`{speed.recipe}`", where, str(speed.batch), rate, _spread(speed.ratio, _ratio), format_ms(seconds)
 
     header = ("recipe", "where", "batch", "images a second", "× float on the CPU", "time of a batch")
-    return table(header, map(row, model.speeds)) if model.speeds else []
+    return _table("Throughput", header, map(row, model.speeds))
 
 
 def _spread(found: Spread, write: Callable[[float], str]) -> str:
@@ -121,7 +128,7 @@ def _ratio(value: float) -> str:
     return f"{value:.2f}"
 
 
-def ablation_table(model: ModelComparison) -> list[str]:
+def ablation_table(model: ModelComparison) -> Table | None:
     """Return a row for every cell of a method's ablation; of several seeds the mean."""
     cells: dict[Cell, list[ComparisonRow]] = {}
     for row in model.rows:
@@ -139,7 +146,7 @@ def ablation_table(model: ModelComparison) -> list[str]:
         for cell, found in cells.items()
     ]
     header = ("method", "bits", "Hessian", "softmax twin", "GELU twin", measure_name(model), "SQNR", "calibration")
-    return table(header, rows) if rows else []
+    return _table("Ablation", header, rows)
 
 
 def measure_name(model: ModelComparison) -> str:
@@ -149,11 +156,11 @@ def measure_name(model: ModelComparison) -> str:
     return "k-NN accuracy" if model.features else "top-1"
 
 
-def study_table(model: ModelComparison) -> list[str]:
+def study_table(model: ModelComparison) -> Table | None:
     """Return mean and standard deviation over seeds, a row for each recipe and number of calibration images."""
     groups = study_groups(model)
     if not any(len(rows) > 1 for rows in groups.values()) and len({images for _, images in groups}) < 2:
-        return []
+        return None
     rows = [
         (
             f"`{recipe}`",
@@ -167,7 +174,7 @@ def study_table(model: ModelComparison) -> list[str]:
         for (recipe, images), found in groups.items()
     ]
     header = ("recipe", "images", "seeds", measure_name(model), "SQNR", "calibration", "peak memory")
-    return table(header, rows)
+    return _table("Calibration images and seeds", header, rows)
 
 
 def study_groups(model: ModelComparison) -> dict[tuple[str, int], list[ComparisonRow]]:
@@ -209,31 +216,30 @@ def _mean(values: Sequence[float], unit: str, digits: int) -> str:
     return f"{statistics.mean(values):.{digits}f}{deviation} {unit}"
 
 
-def operators_table(model: ModelComparison) -> list[str]:
+def operators_table(model: ModelComparison) -> Table | None:
     """Return which operations are quantized by whom, and why not; and what dynamic quantization leaves in float."""
-    if not model.operators:
-        return []
 
     def row(one: Operator) -> tuple[str, ...]:
         return one.name, str(one.calls), format_percent(one.share), one.ours, one.torch_ao, one.torchao, one.why
 
     header = ("operation", "calls", "multiplications", "recipes here", "torch.ao dynamic", "torchao dynamic", "why")
-    lines = table(header, map(row, model.operators))
-    check = model.dynamic
-    if check is not None:
-        same = "the same outputs, bit for bit" if check.equal else "other outputs"
-        kept = ", ".join(f"{count} {kind}" for kind, count in check.kept_float.items()) or "nothing"
-        made = ", ".join(f"{count} {kind}" for kind, count in check.converted.items()) or "nothing"
-        lines += [
-            "",
-            f"torch.ao's `quantize_dynamic` of Linear gives {check.linear_bytes:,} bytes, of Linear and Conv2d "
-            f"{check.both_bytes:,}, and both {same} on {check.inputs} images: it quantized {made}, and left {kept} in "
-            "float.",
-        ]
-    return lines
+    return _table("Operators", header, map(row, model.operators), _dynamic_note(model.dynamic))
 
 
-def peers_table(peers: Sequence[Peer]) -> list[str]:
+def _dynamic_note(check: DynamicCheck | None) -> str:
+    if check is None:
+        return ""
+    same = "the same outputs, bit for bit" if check.equal else "other outputs"
+    kept = ", ".join(f"{count} {kind}" for kind, count in check.kept_float.items()) or "nothing"
+    made = ", ".join(f"{count} {kind}" for kind, count in check.converted.items()) or "nothing"
+    return (
+        f"torch.ao's `quantize_dynamic` of Linear gives {check.linear_bytes:,} bytes, of Linear and Conv2d "
+        f"{check.both_bytes:,}, and both {same} on {check.inputs} images: it quantized {made}, and left {kept} in "
+        "float."
+    )
+
+
+def peers_table(peers: Sequence[Peer]) -> Table | None:
     """Return the latency of every runtime on one image, and its ratio to the fastest native int8 one."""
 
     def row(peer: Peer) -> tuple[str, ...]:
@@ -245,4 +251,10 @@ def peers_table(peers: Sequence[Peer]) -> list[str]:
 
     header = ("runtime", "where", "threads", "latency", "× native int8", "size", "SQNR")
     ordered = sorted(peers, key=lambda peer: (peer.threads, peer.latency_ms.value))
-    return table(header, map(row, ordered)) if peers else []
+    return _table("Other runtimes", header, map(row, ordered))
+
+
+def _table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]], note: str = "") -> Table | None:
+    """Return a table that has rows."""
+    found = tuple(rows)
+    return Table(title=title, header=header, rows=found, note=note) if found else None

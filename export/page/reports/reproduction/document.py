@@ -102,7 +102,7 @@ def _ablation(figures: Figures) -> str:
 
 
 def _study(figures: Figures) -> str:
-    return "[its table](results.md#comparison)" if any(study_table(model) for model in _models(figures)) else ""
+    return "[its table](results.md#comparison)" if any(map(study_table, _models(figures))) else ""
 
 
 def _dynamic(figures: Figures) -> str:
