@@ -5,7 +5,7 @@ Examples:
   python -m export.readme --measurements artifacts/measurements.json --keep   # and copy that file to .github/
   python -m export.readme --confidence artifacts/confidence-photos.json --keep     # and to export/data/assets/
   python -m export.readme --evaluation artifacts/evaluation-fashion.json --benchmark artifacts/benchmark.json --keep
-  python -m export.readme --analysis artifacts/analysis-photos-w4a8_gptq.json,artifacts/mixed-photos-w3to8a8.json --keep
+  python -m export.readme --analysis artifacts/mixed-photos-w3to8a8_gptq_4bits.json --keep
 """
 
 import argparse

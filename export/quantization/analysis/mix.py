@@ -40,12 +40,13 @@ def mix(
     calibration = subject.calibration(recipe)
     uniform = {width: _uniform(recipe, width) for width in widths}
     pairs = {width: subject.pair(of_width, calibration) for width, of_width in uniform.items()}
+    asked = _short(limit, average)
     if average is not None:
         limit = Limit(bytes=_average_bytes(next(iter(pairs.values())), average))
     mixture = Mixture(pairs, subject.pixels, subject.outputs)
     say(f"choosing bits of {len(mixture.layers)} layers, of {', '.join(map(str, widths))}")
     solution = choose_bits(mixture, limit, tell=say)
-    chosen = _as_recipe(recipe, solution, pairs)
+    chosen = _as_recipe(recipe, solution, pairs, asked)
     compared = [_row(subject, of_width, pairs[width].quantized) for width, of_width in uniform.items()]
     found = subject.pair(chosen, calibration)
     return chosen, MixedPrecision(
@@ -85,7 +86,14 @@ def _average_bytes(pair: ModelPair, average: float) -> int:
     return int(below + (average - low) * (above - below))
 
 
-def _as_recipe(recipe: Recipe, solution: Solution, pairs: dict[int, ModelPair]) -> Recipe:
+def _short(limit: Limit, average: float | None) -> str:
+    """Return what was asked for as a part of names: `4bits`, `4_5bits`, `7200000bytes`, `20db`."""
+    if average is not None:
+        return f"{average:g}bits".replace(".", "_")
+    return f"{limit.bytes}bytes" if limit.bytes is not None else f"{limit.sqnr_db:g}db".replace(".", "_")
+
+
+def _as_recipe(recipe: Recipe, solution: Solution, pairs: dict[int, ModelPair], asked: str) -> Recipe:
     quantization = recipe.quantization
     assert quantization is not None
     widths = list(solution.bits.values())
@@ -102,7 +110,7 @@ def _as_recipe(recipe: Recipe, solution: Solution, pairs: dict[int, ModelPair]) 
     activations = f"a{quantization.activation_bits}" if quantization.activation_bits else ""
     return replace(
         base,
-        name=f"w{min(widths)}to{max(widths)}{activations}_{quantization.method.name}",
+        name=f"w{min(widths)}to{max(widths)}{activations}_{quantization.method.name}_{asked}",
         title=f"{min(widths)}- to {max(widths)}-bit weights ({quantization.method.title}, mixed precision)",
         note=f"{base.note} Each layer has bits of its own, chosen by its measured effect on the outputs.",
     )

@@ -95,8 +95,8 @@ def _normalised(images: Images, spec: ModelSpec) -> Tensor:
 def analyse(subject: Subject, recipe: Recipe, *, ladder: bool, command: str, path: Path) -> Analysis:
     """Return what a recipe does to each layer of a model, and with `ladder` to everything else.
 
-    Rows that are in `path` are not measured again. Raises what `calibrate` does, and `RequestError` where `path` is
-    another file.
+    Rows that are in `path` are not measured again; its ladder stays where all rows do. Raises what `calibrate` does,
+    and `RequestError` where `path` is another file.
     """
     if recipe.quantization is None:
         raise RequestError(
@@ -117,6 +117,7 @@ def analyse(subject: Subject, recipe: Recipe, *, ladder: bool, command: str, pat
         ]
     )
     known = {row.key: row for row in earlier.sensitivity} if earlier else {}
+    reused = set(known)
     found = _Findings(_empty(subject, recipe, calibration, command), path, known)
     with bar("sensitivity", sum(len(pair.kinds(layer)) for layer in pair.layers)) as drawn:
 
@@ -144,6 +145,8 @@ def analyse(subject: Subject, recipe: Recipe, *, ladder: bool, command: str, pat
     if ladder:
         images = torch.from_numpy(calibration.images).to(subject.pixels.device)
         analysis = replace(analysis, ladder=tuple(_climb(subject, pair, analysis, images)))
+    elif earlier is not None and {row.key for row in analysis.sensitivity} <= reused:
+        analysis = replace(analysis, ladder=earlier.ladder)  # of the same images, weights and code
     found.write(analysis)
     return analysis
 

@@ -31,7 +31,7 @@ from export.models.weights.float_artifact import read_model
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.evaluation.baselines import BASELINES
 from export.quantization.evaluation.memory import peak_memory
-from export.quantization.evaluation.probe import linear_probe, nearest_neighbours, split
+from export.quantization.evaluation.probe import linear_probe, nearest_neighbours, split_to_test
 from export.quantization.evaluation.records import (
     SCHEMA_VERSION,
     EvaluationRow,
@@ -270,7 +270,7 @@ class Evaluator:
         figures["cosine"] = float(cosines(reference.numpy(), outputs.numpy()).mean())
         if labels is None:
             return figures
-        train, test = split(labels)
+        train, test = split_to_test(labels)
         for name, predict in (("knn", nearest_neighbours), ("linear_probe", linear_probe)):
             figures[name] = _hits(predict(outputs[train], labels[train], outputs[test]) == labels[test])
         return figures

@@ -179,9 +179,11 @@ def test_the_command_writes_tables_plots_and_a_recipe(tmp_path: Path, capsys: py
     assert written["n"] == 16 and len(written["ladder"]) == len(LADDER) and written["float_top1"]["n"] == 16
     for name in ("layers.svg", "layers.png", "depth.svg", "depth.png"):
         assert (tmp_path / f"analysis-fashion-w4a8_minmax-{name}").stat().st_size > 1000
+    main([*common, "w4a8_minmax"])
+    assert json.loads((tmp_path / "analysis-fashion-w4a8_minmax.json").read_text())["ladder"] == written["ladder"]
     main([*common, "w4a8_minmax", "--budget", "4", "--bits", "3,4,8"])
-    (recipe,) = tmp_path.glob("w3to8a8_minmax-fashion.json")
-    mixed = json.loads((tmp_path / "mixed-fashion-w3to8a8_minmax.json").read_text())
+    recipe = tmp_path / "w3to8a8_minmax_4bits-fashion.json"
+    mixed = json.loads((tmp_path / "mixed-fashion-w3to8a8_minmax_4bits.json").read_text())
     uniform = {row["recipe"]: row for row in mixed["uniform"]}["w4a8_minmax"]
     assert mixed["chosen"]["weight_bytes"] <= uniform["weight_bytes"]
     assert mixed["chosen"]["sqnr_db"] > uniform["sqnr_db"]
