@@ -27,7 +27,7 @@ def split_to_test(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the `split`; raises `RequestError` when there is nothing to test on."""
     train, test = split(labels)
     if len(test) == 0:
-        classes = len(labels.unique())
+        classes = len(set(labels.tolist()))
         raise RequestError(
             f"the {len(labels)} images are one of each of {classes} classes; the accuracy of embeddings needs several",
             hint=f"use more images of each class: --limit {4 * classes} or more, or images without labels",
