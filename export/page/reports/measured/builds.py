@@ -65,7 +65,7 @@ CASES: dict[str, Case] = {
     ),
     "vit_b": Case(
         title="`vit_b`, `w8a8_gptq`, 128 images",
-        python=_build("--model", "vit_b", "--weights", "random", "--recipe", "w8a8_gptq"),
+        python=_build("--model", "vit_b", "--weights", "random", "--recipe", "w8a8_gptq", "--memory", "3G"),
         seconds=480,
         peak_bytes=6_000_000_000,
     ),
