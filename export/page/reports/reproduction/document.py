@@ -15,6 +15,7 @@ from export.page.reports.reproduction.projects import PROJECTS
 from export.quantization.evaluation.records import EvaluationTable, format_estimate
 
 Figures = Mapping[str, Any]
+UNTRAINED = ("random", "outliers")  # weights whose accuracy means nothing
 
 
 def reproduction_section(figures: Figures) -> str:
@@ -124,7 +125,7 @@ def _features(figures: Figures) -> str:
         f"`{model.model}` `{row.evaluation.recipe}`: k-NN {format_estimate(row.evaluation.knn)}"
         for model in _models(figures)
         for row in model.rows
-        if row.evaluation.knn is not None
+        if row.evaluation.knn is not None and model.weights not in UNTRAINED
     )
 
 
