@@ -1,5 +1,6 @@
 """The converter process: TensorFlow and the converters in a process of their own, their noise in a log file."""
 
+import gc
 import importlib
 import multiprocessing
 import os
@@ -129,9 +130,12 @@ def _serve(connection: Connection, log: str, scratch: str) -> None:
 
 
 def _import_tools() -> None:
+    gc.disable()
     for module in IMPORTED_EARLY:
         with suppress(ModuleNotFoundError):  # a build without TF.js does without its converter
             importlib.import_module(module)
+    gc.freeze()  # millions of objects that stay: to look through them again and again takes seconds of a conversion
+    gc.enable()
 
 
 def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
