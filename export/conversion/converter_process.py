@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -44,7 +45,7 @@ class ConverterProcess:
     """
 
     def __init__(self, log: Path) -> None:
-        self.log = log.absolute()
+        self.log, self._lock = log.absolute(), threading.Lock()
 
     def __enter__(self) -> Self:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -65,15 +66,16 @@ class ConverterProcess:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a module-level function in the process and return what it returns.
+        """Call a module-level function in the process and return what it returns; threads wait for each other.
 
         Raises the `ExportError` that it raised; any other failure, an exit or a crash of the tools becomes a
         `ConversionError` with the last meaningful lines of the log.
         """
         start = self.log.stat().st_size if self.log.exists() else 0  # before the process opened it, there is none
         try:
-            self._connection.send((function, arguments))
-            succeeded, result = self._connection.recv()
+            with self._lock:
+                self._connection.send((function, arguments))
+                succeeded, result = self._connection.recv()
         except (EOFError, OSError) as error:
             self._process.join(EXIT_SECONDS)
             what = f"the converter process ended within {function.__name__} (exit code {self._process.exitcode})"
