@@ -1,5 +1,6 @@
 """The converter process: TensorFlow and the converters in a process of their own, their noise in a log file."""
 
+import gc
 import importlib
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -43,7 +45,7 @@ class ConverterProcess:
     """
 
     def __init__(self, log: Path) -> None:
-        self.log = log.absolute()
+        self.log, self._lock = log.absolute(), threading.Lock()
 
     def __enter__(self) -> Self:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -64,15 +66,16 @@ class ConverterProcess:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a module-level function in the process and return what it returns.
+        """Call a module-level function in the process and return what it returns; threads wait for each other.
 
         Raises the `ExportError` that it raised; any other failure, an exit or a crash of the tools becomes a
         `ConversionError` with the last meaningful lines of the log.
         """
         start = self.log.stat().st_size if self.log.exists() else 0  # before the process opened it, there is none
         try:
-            self._connection.send((function, arguments))
-            succeeded, result = self._connection.recv()
+            with self._lock:
+                self._connection.send((function, arguments))
+                succeeded, result = self._connection.recv()
         except (EOFError, OSError) as error:
             self._process.join(EXIT_SECONDS)
             what = f"the converter process ended within {function.__name__} (exit code {self._process.exitcode})"
@@ -129,9 +132,12 @@ def _serve(connection: Connection, log: str, scratch: str) -> None:
 
 
 def _import_tools() -> None:
+    gc.disable()
     for module in IMPORTED_EARLY:
         with suppress(ModuleNotFoundError):  # a build without TF.js does without its converter
             importlib.import_module(module)
+    gc.freeze()  # millions of objects that stay: to look through them again and again takes seconds of a conversion
+    gc.enable()
 
 
 def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:

@@ -1,6 +1,7 @@
 """TensorFlow → TF.js: a graph model whose weights are stored as float32, float16, uint8 or a recipe's integers."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -73,17 +74,21 @@ def to_tfjs(
         packed = pack_weights(folder, integers)
         own = sum(packed.values())
         stored = Stored("integers", tuple(packed), own, _shard_bytes(folder) - own)
-    if for_gpu:
-        tools.run(write_gpu_graph, saved_model.absolute(), for_gpu.absolute(), folder.absolute())
-    found = []
-    for parent, build in ((saved_model, "cpu"), (for_gpu, "gpu")):
-        if parent:
-            wanted = tools.run(run_tf, parent.absolute(), golden_inputs)
-            outputs = run_tfjs(folder, golden_inputs, tools.scratch, tools.log, build=build)
-            edge = "integers" if integers else recipe
-            subject = f"{name}: TF.js with {recipe} weights, graph for {build.upper()}s"
-            found.append(compare(wanted, outputs, edge=edge, parent="tf", subject=subject))
-    return tuple(found), stored
+    edge, subject = "integers" if integers else recipe, f"{name}: TF.js with {recipe} weights"
+
+    def compared(parent: Path, build: str) -> Comparison:
+        outputs = run_tfjs(folder, golden_inputs, tools.scratch, tools.log, build=build)
+        wanted = tools.run(run_tf, parent.absolute(), golden_inputs)
+        return compare(wanted, outputs, edge=edge, parent="tf", subject=f"{subject}, graph for {build.upper()}s")
+
+    def added(parent: Path) -> Comparison:
+        tools.run(write_gpu_graph, saved_model.absolute(), parent.absolute(), folder.absolute())
+        return compared(parent, "gpu")
+
+    with ThreadPoolExecutor(1) as pool:  # Node runs the first graph while the converter process writes the second
+        second = pool.submit(added, for_gpu) if for_gpu else None
+        first = compared(saved_model, "cpu")
+        return (first, second.result()) if second else (first,), stored
 
 
 def run_tfjs(
@@ -94,7 +99,7 @@ def run_tfjs(
     `build` is the graph that is run: `cpu`, or `gpu` where there is one.
     """
     images = np.ascontiguousarray(inputs.transpose(0, 2, 3, 1), "<f4")
-    source, target = scratch / "images.f32", scratch / "logits.f32"
+    source, target = scratch / f"images_{build}.f32", scratch / f"logits_{build}.f32"
     images.tofile(source)
     target.unlink(missing_ok=True)  # an earlier model's outputs
     shape = ",".join(str(size) for size in images.shape)

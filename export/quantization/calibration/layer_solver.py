@@ -11,7 +11,7 @@ from export.quantization.calibration.assemble import quantized_layer
 from export.quantization.calibration.gptq import fit, gptq, ridge_update
 from export.quantization.calibration.observers import Observation, squared_over_channels
 from export.quantization.calibration.qparams import LayerQParams
-from export.quantization.calibration.search.row_search import Target, search_rows
+from export.quantization.calibration.search.row_search import Target, search_rows, take_rows
 from export.quantization.calibration.search.scale_search import (
     Loss,
     candidate_factors,
@@ -156,8 +156,8 @@ def _input_candidates(problem: LayerProblem, values: Tensor) -> Callable[[Tensor
 def _search_input_quantizer(problem: LayerProblem, layer: nn.Linear | nn.Conv2d, weight: Weight) -> Quantizer:
     values, dequantized = _rows(problem.observation().inputs[0], layer), weight.dequantized()
 
-    def start(rows: Tensor) -> Callable[[Quantizer], Tensor]:
-        chosen = values[rows]
+    def start(rows: Tensor | None) -> Callable[[Quantizer], Tensor]:
+        chosen = take_rows(values, rows)
         return lambda quantizer: _apply(layer, quantizer(chosen), dequantized, layer.bias)
 
     make = _input_candidates(problem, values)
@@ -278,8 +278,8 @@ def _search_group(
     def make(factor: Tensor) -> Weight:
         return quantize_symmetric(weight, (full * factor).expand(len(weight)), bits)
 
-    def start(rows: Tensor) -> Callable[[Weight], Tensor]:
-        chosen = values[rows]
+    def start(rows: Tensor | None) -> Callable[[Weight], Tensor]:
+        chosen = take_rows(values, rows)
         return lambda candidate: _apply(layer, chosen, candidate.dequantized(), bias)
 
     scale: Tensor = full * search_rows(make, start, problem.candidates(), _target(problem, layer, channels))

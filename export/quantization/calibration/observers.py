@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from export.quantization.calibration.kept.activation_store import Accumulated, ActivationStore
 from export.quantization.layers.discovery import PRODUCTS, QuantizableLayer
 
-GROUP_BYTES = 1 << 30
+GROUP_BYTES = 5 << 29  # a small model's layers at once: each group takes a forward and a backward pass
 BATCH = 8  # images of one pass
 BLOCK = re.compile(r"(.*\.\d+)\.")
 
@@ -81,13 +81,13 @@ def observe(
                 with torch.no_grad(), suppress(_StopForward):
                     module(batch)
             else:
-                _backward(module, batch, gradient, generator)
+                _backward(module, batch, gradient, generator)  # to the first of the layers, no further
     return {name: observer.observation() for name, observer in observers.items()}
 
 
 def _backward(module: nn.Module, batch: Tensor, kind: str, generator: torch.Generator) -> None:
     with torch.enable_grad():
-        torch.autograd.backward(gradient_loss(module(batch.clone().requires_grad_()), kind, generator))
+        torch.autograd.backward(gradient_loss(module(batch), kind, generator))
 
 
 def observe_sensitivity(
@@ -110,7 +110,7 @@ def observe_sensitivity(
         for name in batches:
             stack.callback(module.get_submodule(name).register_forward_hook(hook_of(name)).remove)
         for batch in torch.split(images, BATCH):
-            _backward(module, batch, gradient, generator)
+            _backward(module, batch.clone().requires_grad_(), gradient, generator)
     return {name: torch.cat(found) for name, found in batches.items()}
 
 
@@ -164,6 +164,8 @@ def _observing(module: nn.Module, observers: dict[str, _Observer], *, stop: bool
         raise _StopForward
 
     handles = [module.get_submodule(name).register_forward_hook(hook_of(name)) for name in observers]
+    if not stop:
+        handles += [module.get_submodule(name).register_forward_pre_hook(_with_gradients) for name in observers]
     if stop and not outputs:  # what the last layer gives is not asked for
         handles.append(module.get_submodule(last).register_forward_pre_hook(take_last))
     try:
@@ -171,6 +173,11 @@ def _observing(module: nn.Module, observers: dict[str, _Observer], *, stop: bool
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _with_gradients(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return a layer's inputs so that its output has a gradient."""
+    return tuple(value if value.requires_grad else value.detach().requires_grad_() for value in inputs)
 
 
 def group_by_memory(

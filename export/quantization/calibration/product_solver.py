@@ -42,20 +42,20 @@ def choose_product_qparams(problem: LayerProblem) -> tuple[Quantizer, Quantizer]
     return left_quantizer, right_quantizer
 
 
-def _start_left(left: Tensor, right: Tensor, rows: Tensor) -> Callable[[Quantizer], Tensor]:
+def _start_left(left: Tensor, right: Tensor, rows: Tensor | None) -> Callable[[Quantizer], Tensor]:
     """Return the function from a quantizer of the left operand to some rows of the product."""
     chosen = take_rows(left, rows)
     return lambda quantizer: torch.matmul(quantizer(chosen), right)
 
 
-def _start_right(left: Tensor, right: Tensor, rows: Tensor) -> Callable[[Quantizer], Tensor]:
+def _start_right(left: Tensor, right: Tensor, rows: Tensor | None) -> Callable[[Quantizer], Tensor]:
     """Return the function from a quantizer of the right operand to some rows of the product."""
     chosen = take_rows(left, rows)
     return lambda quantizer: torch.matmul(chosen, quantizer(right))
 
 
 def _search_operand(
-    problem: LayerProblem, values: Tensor, start: Callable[[Tensor], Callable[[Quantizer], Tensor]]
+    problem: LayerProblem, values: Tensor, start: Callable[[Tensor | None], Callable[[Quantizer], Tensor]]
 ) -> Quantizer:
     """Return the quantizer of an operand, one scale per head; `start` is one of the two above."""
     assert problem.activation_bits is not None

@@ -119,6 +119,22 @@ def test_sensitivity_is_the_mean_square_of_the_gradient() -> None:
             assert torch.equal(found[layer.name], squared_over_channels(layer.module, gradient))
 
 
+def test_gradients_do_not_depend_on_what_else_is_observed() -> None:
+    for family in ("vit", "resnet", "swin"):
+        _, module, images = tiny(family)
+        quantization = find_recipe("w8a8_ptq4vit").quantization
+        assert quantization is not None
+        prepared = prepare(module, quantization, images)
+        together = observe(prepared.module, prepared.layers, images, gradient="fisher", seed=3)
+        for layer in prepared.layers[:: len(prepared.layers) // 4]:
+            alone = observe(prepared.module, [layer], images, gradient="fisher", seed=3)[layer.name]
+            for found, expected in (
+                (alone.output, together[layer.name].output),
+                (alone.gradient, together[layer.name].gradient),
+            ):
+                assert found is not None and expected is not None and torch.equal(found, expected)
+
+
 def test_a_replay_computes_only_what_is_not_final() -> None:
     _, module, images = tiny("vit")
     quantization = find_recipe("w8a8_gptq").quantization

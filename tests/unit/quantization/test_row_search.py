@@ -1,6 +1,7 @@
 """Searches that leave out candidates find what exhaustive ones do, on real layers; with -s they say what that saves."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,16 @@ from export.pipeline.store import Store
 from export.quantization.calibration import layer_solver, product_solver
 from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.search import row_search
-from export.quantization.calibration.search.scale_search import best_candidate, partial_factor, search_channel_scales
+from export.quantization.calibration.search.row_search import Target, take_rows
+from export.quantization.calibration.search.scale_search import (
+    Loss,
+    best_candidate,
+    partial_factor,
+    search_channel_scales,
+)
+from export.quantization.layers.quantizers import Quantizer, Uniform
 from export.quantization.layers.rounding import quantize_symmetric
+from export.quantization.methods import Metric
 from export.quantization.recipes import find_recipe
 
 IMAGES = 16
@@ -79,6 +88,33 @@ def test_rows_find_the_scales_that_all_outputs_do(name: str, folder: Path, monke
     print(f"\n{name}: {tally.same} of {tally.of} scales are the same; {fast:.1f} s instead of {slow:.1f} s")
     assert tally.of >= 50 and tally.same / tally.of >= SHARE
     assert fast < slow
+
+
+@pytest.mark.parametrize("steepness", [0.0, 1.0, 4.0])
+@pytest.mark.parametrize("metric", ["hessian", "cosine", "mse", "l1"])
+def test_few_rows_leave_out_only_what_is_worse(metric: Metric, steepness: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(2000, 24, generator=generator)
+    weight = torch.randn(16, 24, generator=generator)
+    reference = values @ weight.T
+    gradient = torch.randn(2000, 16, generator=generator) * torch.rand(2000, 1, generator=generator) ** steepness
+    full, computed = values.abs().max() / 7.5, Counter[float]()
+
+    def start(rows: Tensor | None) -> Callable[[Quantizer], Tensor]:
+        chosen = take_rows(values, rows)
+
+        def forward(quantizer: Quantizer) -> Tensor:
+            computed[quantizer.scale.item()] += len(chosen)  # type: ignore[operator, union-attr]
+            return quantizer(chosen) @ weight.T
+
+        return forward
+
+    target = Target(metric, reference, gradient if metric == "hessian" else None)
+    found = row_search.search_rows(lambda factor: Uniform(4, full * factor), start, CANDIDATES, target)
+    loss = Loss(metric, reference, gradient)
+    expected = best_candidate(CANDIDATES, lambda factor: loss(Uniform(4, full * factor)(values) @ weight.T))
+    assert torch.equal(found, expected)
+    assert computed[(full * found).item()] >= len(values) and computed.total() < len(CANDIDATES) * len(values) / 2
 
 
 @pytest.mark.parametrize("bits", [3, 4, 8])

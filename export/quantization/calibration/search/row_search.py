@@ -1,8 +1,9 @@
 """Scale search that looks at a few rows of the output first: most candidates are out before all have been computed.
 
-The objectives are sums over rows of errors that are 0 or more, and of most candidates the errors of a few rows already
-exceed what the best one reaches by far. What is left at the end has been computed on all rows, as by
-`best_candidate`: which of those is best does not depend on a sample.
+The objectives are sums over rows of errors that are 0 or more, and most of a sum is due to the few rows with the
+steepest gradients. Whatever exceeds on these what the best candidate of them reaches on all rows is out for certain;
+where errors are spread more evenly, whatever exceeds it there by far is out too. What is left at the end has been
+computed on all rows, as by `best_candidate`: which of those is best does not depend on a sample.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,19 +13,29 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from export.quantization.calibration.search.scale_search import Loss, best_of
+from export.quantization.calibration.search.scale_search import SLACK, Loss, best_of
 from export.quantization.methods import Metric
 
 Made = TypeVar("Made")
 
 # Until which share of the rows a candidate is computed unless it is better than so many times the best one's error.
-STEPS = ((1 / 32, 2.0), (1 / 8, 1.4), (1 / 2, 1.1), (1.0, 1.0))
-STEPS_OF_PRODUCTS = ((1 / 16, 3.0), (1 / 4, 1.3), (1.0, 1.0))  # of each image and head, which are rows of its own
+STEPS = ((1 / 64, 4.0), (1 / 32, 2.0), (1 / 8, 1.4), (1 / 2, 1.1), (1.0, 1.0))
+STEPS_OF_PRODUCTS = (
+    (1 / 64, 6.0),
+    (1 / 16, 3.0),
+    (1 / 4, 1.3),
+    (1.0, 1.0),
+)  # of each image and head, which are rows of its own
 LEAST_VECTORS = 64  # of channels, that are compared in a step
 
 
-def take_rows(values: Tensor, rows: Tensor) -> Tensor:
-    """Return some rows `[count]` of `[rows, …]`, or of each matrix of `[…, rows, channels]` its own `[…, count]`."""
+def take_rows(values: Tensor, rows: Tensor | None) -> Tensor:
+    """Return some rows `[count]` of `[rows, …]`, or of each matrix of `[…, rows, channels]` its own `[…, count]`.
+
+    None are all rows.
+    """
+    if rows is None:
+        return values
     if rows.ndim == 1:
         return values.index_select(0, rows)
     return values.gather(-2, rows[..., None].expand(*rows.shape, values.shape[-1]))
@@ -44,19 +55,26 @@ class Target:
     keep: int | None = None
     product: bool = False
 
-    def errors(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
+    def errors(self, rows: Tensor | None) -> Callable[[Tensor], Tensor]:
         """Return the function that gives the errors of outputs of some rows, which are overwritten, as a sum."""
         gradient = None if self.gradient is None else take_rows(self.gradient, rows)
         loss = Loss(self.metric, take_rows(self.reference, rows), gradient, self.keep)
         least = -1.0 if self.metric == "cosine" else 0.0
-        return lambda output: (loss(output) - least) * rows.shape[-1]
+        count = self.count if rows is None else rows.shape[-1]
+        return lambda output: (loss(output) - least) * count
+
+    @property
+    def count(self) -> int:
+        """The number of rows, or of each matrix's rows."""
+        return self.reference.shape[-2 if self.product else 0]
 
     def steps(self) -> list[tuple[Tensor, float]]:
         """Return the rows of each step, with the margin behind it: those of the steepest gradients first."""
         order = self._order()
-        if self.metric == "cosine" and self.keep is not None:  # so near 1 that sums of a few say nothing
+        if self.metric == "cosine" and (self.keep is not None or self.reference.shape[-1] == 1):
+            # so near 1 that sums of a few say nothing, or no sum
             return [(order, 1.0)]
-        count = order.shape[-1]
+        count = self.count
         vectors = self.reference.numel() // self.reference.shape[-1] / count  # of a row
         steps, start = [], 0
         for share, margin in STEPS_OF_PRODUCTS if self.product else STEPS:
@@ -70,9 +88,8 @@ class Target:
         """Return the rows by falling norm of their gradient, without one at random."""
         matrices = self.reference.shape[:2] if self.product else ()
         if self.gradient is None:
-            count = self.reference.shape[-2 if self.product else 0]
-            order = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(self.reference.device)
-            return order.expand(*matrices, count)
+            order = torch.randperm(self.count, generator=torch.Generator().manual_seed(0)).to(self.reference.device)
+            return order.expand(*matrices, self.count)
         dims = [dim for dim in range(self.reference.ndim) if dim >= (3 if self.product else 1)]
         norms: Tensor = torch.linalg.vector_norm(self.gradient, dim=dims)
         return norms.argsort(-1, descending=True)
@@ -80,7 +97,7 @@ class Target:
 
 def search_rows(
     make: Callable[[Tensor], Made],
-    start: Callable[[Tensor], Callable[[Made], Tensor]],
+    start: Callable[[Tensor | None], Callable[[Made], Tensor]],
     candidates: Sequence[float],
     target: Target,
 ) -> Tensor:
@@ -93,13 +110,22 @@ def search_rows(
     losses = torch.zeros(len(candidates), *kept, device=device)
     each = losses.view(len(candidates), -1)  # a column for each index that is kept
     columns, alive = torch.arange(each.shape[1], device=device), torch.ones_like(each, dtype=torch.bool)
-    for rows, margin in target.steps():
-        forward, errors, before = start(rows), target.errors(rows), each.clone()
+
+    def errors_of(rows: Tensor | None) -> Callable[[Tensor], Tensor]:
+        forward, errors = start(rows), target.errors(rows)
+        return lambda chosen: errors(forward(make(factors[chosen].view(kept)))).reshape(-1)
+
+    on_all, reached, known = errors_of(None), torch.full_like(each[0], torch.inf), torch.full_like(columns, -1)
+    steps = target.steps()
+    for number, (rows, margin) in enumerate(steps, 1):
+        on_rows, before = errors_of(rows), each.clone()
         for chosen in _trials(alive):
-            found = errors(forward(make(factors[chosen].view(kept)))).reshape(-1)
-            each[chosen, columns] = before[chosen, columns] + found
+            each[chosen, columns] = before[chosen, columns] + on_rows(chosen)
         each[~alive | each.isnan()] = torch.inf
         alive &= each <= each.amin(0) * margin
+        if number < len(steps) and not torch.equal(known, best := each.argmin(0)):
+            reached, known = reached.fmin(on_all(best)), best
+        alive &= each <= reached * SLACK
         if int(alive.sum()) == len(columns):  # one of each
             break
     each[~alive] = torch.inf
