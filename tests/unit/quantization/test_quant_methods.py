@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace
-from tiny import TINY, sqnr, tiny
+from tiny import TINY, searching_less, sqnr, tiny
 from torch import nn
 
 from export.core.errors import ArtifactError, ConversionError, RequestError
@@ -33,18 +33,10 @@ from export.quantization.layers.discovery import PRODUCTS, decompose_attention, 
 from export.quantization.layers.modules import Weight, integer_arithmetic
 from export.quantization.layers.rounding import absmax_scale, quantize_symmetric
 from export.quantization.methods import METHODS, LayerRule
-from export.quantization.recipes import Recipe, find_recipe, quantizing
+from export.quantization.recipes import find_recipe, quantizing
 
 CALIBRATED = [name for name, method in METHODS.items() if not method.trains]
 TRANSFORMERS = ("vit", "distilled", "swin")
-
-
-def searching_less(recipe: Recipe) -> Recipe:
-    """Return the recipe with fewer candidates for each scale: what holds of the file holds of it too."""
-    assert recipe.quantization is not None
-    calibration = recipe.quantization.calibration
-    fewer = replace(calibration, candidates=min(calibration.candidates, 20))
-    return replace(recipe, quantization=replace(recipe.quantization, calibration=fewer))
 
 
 def recipe_of(method: str, weight: int = 8, activation: int = 8) -> str:
@@ -55,7 +47,7 @@ def recipe_of(method: str, weight: int = 8, activation: int = 8) -> str:
 @pytest.mark.parametrize("method", CALIBRATED)
 def test_file_holds_the_calibrated_model(family: str, method: str, tmp_path: Path) -> None:
     spec, module, images = tiny(family)
-    recipe = searching_less(find_recipe(recipe_of(method)))
+    images, recipe = images[:8], searching_less(find_recipe(recipe_of(method)))
     if family in {"none": (), "rotate": ("swin", "resnet")}.get(METHODS[method].fold, ("resnet",)):
         with pytest.raises(ConversionError, match=r"nothing to fold|cannot be rotated"):
             calibrate(module, recipe, images)
@@ -80,7 +72,7 @@ def test_fewer_bits_keep_less_and_take_less(method: str, tmp_path: Path) -> None
     spec, module, images = tiny("vit")
     kept, sizes = [], []
     for bits in (3, 5, 8):
-        recipe = find_recipe(f"w{bits}_{method}")
+        recipe = searching_less(find_recipe(f"w{bits}_{method}"))
         quantized = calibrate(module, recipe, images)
         write_quantized(QuantizedModel(spec, recipe, quantized), tmp_path / "m.safetensors")
         sizes.append((tmp_path / "m.safetensors").stat().st_size)
