@@ -1,6 +1,9 @@
 """What the tests share: pages built by the real chain, a server, and a real Chromium that is watched for errors."""
 
+import atexit
+import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +28,24 @@ expect.set_options(timeout=PATIENCE_MS)
 
 # Before torch is imported: tiny models lose more than they gain by threads, and tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Every process of a run, and every command that a test starts, imports the same modules: compiled once for all of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# What is imported stays, and to look through it for garbage again and again takes seconds: not until all is imported,
+# and from then on without it.
+gc.disable()
+atexit.register(gc.unfreeze)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

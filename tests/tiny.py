@@ -5,10 +5,12 @@ from typing import Any
 
 import timm
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from export.core.records import ModelSpec, Preprocess
 from export.models.weights.randomise import randomise
+from export.quantization.recipes import Recipe
 
 # family: (input size, timm's name, arguments)
 TINY: dict[str, tuple[int, str, dict[str, Any]]] = {
@@ -47,6 +49,14 @@ def tiny(family: str) -> tuple[ModelSpec, nn.Module, Tensor]:
         arguments=arguments,
     )
     return spec, module, torch.randn(16, 3, size, size, generator=torch.Generator().manual_seed(2))
+
+
+def searching_less(recipe: Recipe) -> Recipe:
+    """Return the recipe with fewer candidates for each scale: what holds of any scales holds of these too."""
+    assert recipe.quantization is not None
+    calibration = recipe.quantization.calibration
+    fewer = replace(calibration, candidates=min(calibration.candidates, 10))
+    return replace(recipe, quantization=replace(recipe.quantization, calibration=fewer))
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
 """Which of our own code decides an artifact's bytes: found from what modules import, not listed by hand."""
 
 import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 
 from export.core.files import hash_bytes, hash_json
@@ -27,18 +29,22 @@ def code_key(*modules: str) -> str:
     Imports inside functions count, those for type checkers alone do not. Comments, docstrings, layout and the texts of
     errors and messages do not change the hash; anything else does.
     """
-    return hash_json([[name, _statements_hash(_source(name))] for name in sorted(reached_modules(*modules))])
+    return hash_json([[name, code.hash] for name, code in sorted(_reach(modules).items())])
 
 
 def reached_modules(*modules: str) -> set[str]:
     """Return the names of modules and of all modules of this package that they import, however indirectly."""
-    reached: set[str] = set()
+    return set(_reach(modules))
+
+
+def _reach(modules: Iterable[str]) -> dict[str, "_Code"]:
+    reached: dict[str, _Code] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
         if name not in reached and name not in REPORTING:
-            reached.add(name)
-            waiting += _imports(_source(name))
+            reached[name] = _read(_source(name))
+            waiting += reached[name].imports
     return reached
 
 
@@ -56,18 +62,62 @@ def _is_module(name: str) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """The modules of ours that a text imports, with the packages that hold them; and the hash of its statements."""
+
+    imports: tuple[str, ...]
+    hash: str
+
+
 @cache
-def _imports(source: bytes) -> tuple[str, ...]:
-    """Return the modules of ours that a text imports, and the packages that hold them."""
-    tree = _WithoutTypeChecking().visit(ast.parse(source))
+def _read(source: bytes) -> _Code:
+    tree = ast.parse(source)
+    _drop_words(tree)
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             own = {f"{node.module}.{alias.name}" for alias in node.names}
             names |= {node.module, *(name for name in own if _is_ours(name) and _is_module(name))}
-    return tuple(sorted(part for name in names if _is_ours(name) for part in _packages(name)))
+    imports = sorted(part for name in names if _is_ours(name) for part in _packages(name))
+    return _Code(tuple(imports), hash_bytes(ast.dump(tree).encode()))
+
+
+def _blocks(node: ast.AST) -> Iterator[list[ast.AST]]:
+    """Yield the lists of statements that a statement holds, and those of what holds some: an `except`, a `case`."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        block = getattr(node, name, None)
+        if isinstance(block, list):
+            yield block
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements below a node. Expressions, which hold none, are most of a tree and are not visited."""
+    for block in _blocks(node):
+        for statement in block:
+            yield statement
+            yield from _statements(statement)
+
+
+def _drop_words(node: ast.AST) -> None:
+    """Take out docstrings, what is printed, what errors say, and what only type checkers run."""
+    for block in _blocks(node):
+        block[:] = [statement for statement in block if not _is_dropped(statement)]
+        for statement in block:
+            if isinstance(statement, ast.Raise) and isinstance(statement.exc, ast.Call):
+                statement.exc = statement.exc.func
+            _drop_words(statement)
+
+
+def _is_dropped(statement: ast.AST) -> bool:
+    if isinstance(statement, ast.If):
+        return isinstance(statement.test, ast.Name) and statement.test.id == "TYPE_CHECKING"
+    if not isinstance(statement, ast.Expr):
+        return False
+    called = statement.value.func if isinstance(statement.value, ast.Call) else None
+    return isinstance(statement.value, ast.Constant) or (isinstance(called, ast.Name) and called.id in PRINTING)
 
 
 def _is_ours(name: str) -> bool:
@@ -78,35 +128,3 @@ def _packages(name: str) -> list[str]:
     """Return a module behind the packages that Python imports before it."""
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
-
-
-@cache
-def _statements_hash(source: bytes) -> str:
-    tree = _WithoutWords().visit(_WithoutTypeChecking().visit(ast.parse(source)))
-    return hash_bytes(ast.dump(tree).encode())
-
-
-class _WithoutTypeChecking(ast.NodeTransformer):
-    """Drops what only type checkers run."""
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return None
-        return self.generic_visit(node)
-
-
-class _WithoutWords(ast.NodeTransformer):
-    """Drops docstrings, what is printed, and what errors say."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        if isinstance(node.value, ast.Constant):
-            return None
-        called = node.value.func if isinstance(node.value, ast.Call) else None
-        if isinstance(called, ast.Name) and called.id in PRINTING:
-            return None
-        return self.generic_visit(node)
-
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        if isinstance(node.exc, ast.Call):
-            node.exc = node.exc.func
-        return self.generic_visit(node)

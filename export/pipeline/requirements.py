@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from export.conversion.engine.compile import COMPILER, compiler_version
@@ -15,6 +16,7 @@ LAST_PYTHON = (3, 12)  # for which TensorFlow has builds
 TENSORFLOW = "tensorflow"
 
 
+@cache
 def tool_version(distribution: str) -> str:
     """Return the version of a tool of `FORMATS`; raises `PackageNotFoundError`."""
     return compiler_version() if distribution == COMPILER and INSTALLED else version(distribution)

@@ -1,4 +1,4 @@
-"""What the tests of the service worker share: a browser that allows it, a host that can fail, a site to change."""
+"""What tests in browsers share: a tiny model; for the service worker, a browser, a host that can fail, and a site."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,9 +7,44 @@ from threading import Event
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext
+from sharing import one_at_a_time
 from visits import Handler, Release
 
 from export.measuring.browser.chromium import Troubles
+from export.models.choice.request import ModelRequest
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelRequest:
+    """A model for GPUs, for which the CPU stands in here: it takes seconds for what a GPU does in milliseconds."""
+    import timm
+    from safetensors.torch import save_file
+
+    from export.models.weights.randomise import randomise
+
+    module = timm.create_model("vit_tiny_patch16_224", img_size=28, patch_size=7, depth=2, num_classes=10).eval()
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file(randomise(module, seed=1).state_dict(), path)
+    return ModelRequest(model="timm/vit_tiny_patch16_224", checkpoint=path)
+
+
+@pytest.fixture(scope="session")
+def tiny_site(tiny_model: ModelRequest, artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model's page with two variants, u8 and f32, to be left as it is."""
+    from export.page.site import BuildRequest, build_site
+    from export.quantization.recipes import find_recipes
+
+    folder = tmp_path_factory.mktemp("tiny")
+    request = BuildRequest(
+        models=(tiny_model,),
+        recipes=find_recipes("u8,f32"),
+        artifacts=artifacts,
+        measurements=folder / "none.json",
+        out=folder / "_site",
+    )
+    with one_at_a_time():
+        build_site(request)
+    return request.out
 
 
 @pytest.fixture

@@ -91,10 +91,10 @@ def state(page: Page) -> Locator:
 
 
 @pytest.mark.parametrize("backend", ["wasm", "cpu", "webgl", "webgpu"])
-def test_right_back_end_passes(software_gpu: Browser, built_site: Path, backend: str) -> None:
-    data = read_site_data(built_site)
+def test_right_back_end_passes(software_gpu: Browser, tiny_site: Path, backend: str) -> None:
+    data = read_site_data(tiny_site)
     model = data["models"][0]
-    with serving(built_site) as url, page_client(software_gpu, url, data) as client:
+    with serving(tiny_site) as url, page_client(software_gpu, url, data) as client:
         for variant in model["variants"]:
             found = client.load(model, variant, backend, 1)["selftest"]
             assert found["passed"] and 2 <= found["n"] <= 8

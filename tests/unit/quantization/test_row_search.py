@@ -32,7 +32,7 @@ from export.quantization.layers.rounding import quantize_symmetric
 from export.quantization.methods import Metric
 from export.quantization.recipes import find_recipe
 
-IMAGES = 16
+IMAGES, BLOCKS = 8, 3
 SHARE = 0.99  # of searches that find the same scale
 EXHAUSTIVE = ((1.0, 1.0),)
 CANDIDATES = [0.01 + index / 100 for index in range(120)]
@@ -61,6 +61,7 @@ def timed(function: Callable[..., Tensor], *arguments: Any) -> tuple[Tensor, flo
 @pytest.mark.parametrize("name", ["w8a8_ptq4vit", "w4a4_ptq4vit", "w6a6_ptq4vit_published", "w6a6_basic"])
 def test_rows_find_the_scales_that_all_outputs_do(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, module = read_model(folder)
+    module.blocks = module.blocks[:BLOCKS]
     recipe = find_recipe(name)
     assert recipe.quantization is not None
     once = replace(recipe.quantization.calibration, images=IMAGES, rounds=1)
@@ -86,7 +87,7 @@ def test_rows_find_the_scales_that_all_outputs_do(name: str, folder: Path, monke
     calibrate(module, recipe, images)
     slow, fast = tally.seconds
     print(f"\n{name}: {tally.same} of {tally.of} scales are the same; {fast:.1f} s instead of {slow:.1f} s")
-    assert tally.of >= 50 and tally.same / tally.of >= SHARE
+    assert tally.of >= 40 and tally.same / tally.of >= SHARE
     assert fast < slow
 
 

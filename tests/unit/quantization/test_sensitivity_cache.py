@@ -1,5 +1,6 @@
 """Recipes of a model share what they see of the float model, by content, and the build leaves nothing of it behind."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,16 +81,19 @@ def test_the_oldest_go_when_the_files_exceed_their_bound(tmp_path: Path, monkeyp
     assert {path.stem for path in tmp_path.iterdir()} == {"b", "c"}
 
 
-def test_a_session_shares_it_and_drops_it_at_its_end(tmp_path: Path, passes: list[str]) -> None:
-    request, store = ModelRequest(model="fashion"), Store(tmp_path)
+def test_a_session_shares_it_and_drops_it_at_its_end(
+    tmp_path: Path, passes: list[str], tiny_models: Callable[..., None]
+) -> None:
+    tiny_models("deit_t")
+    request, store = ModelRequest(model="deit_t", weights="random"), Store(tmp_path)
     eight, four, three = (
         quantizing(METHODS["gptq"], bits, None, calibration=Calibration(images=8)) for bits in (8, 4, 3)
     )
     with BuildSession(request, store) as session:
         session.obtain("safetensors", eight)
-        assert list((tmp_path / "fashion" / SHARED).iterdir())
+        assert list((tmp_path / "deit_t" / SHARED).iterdir())
         session.obtain("safetensors", four)
     assert passes == ["fisher"]
-    assert not (tmp_path / "fashion" / SHARED).exists()
+    assert not (tmp_path / "deit_t" / SHARED).exists()
     quantize(request, three, ("safetensors",), store, force=False)
-    assert len(passes) == 2 and not (tmp_path / "fashion" / SHARED).exists()
+    assert len(passes) == 2 and not (tmp_path / "deit_t" / SHARED).exists()

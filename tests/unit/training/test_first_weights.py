@@ -77,7 +77,11 @@ def test_a_model_without_any_weights_starts_from_random_ones_aloud(
         train("--weights", "pretrained", usual=("--model", "timm/test_vit4", *STILL))
 
 
-@pytest.mark.parametrize(("model", "size"), [((), 64), (("--model", "fashion"), 28)], ids=["photos", "fashion"])
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [pytest.param((), 64, marks=pytest.mark.slow), (("--model", "fashion"), 28)],
+    ids=["photos", "fashion"],
+)
 def test_embedded_models_can_be_fine_tuned(train: Train, model: tuple[str, ...], size: int) -> None:
     """Without --model it is the default one."""
     out = train("--lr", "1e-9", usual=(*model, "--batch-size", "8", "--epochs", "0.3"))

@@ -54,6 +54,7 @@ def wait_for(path: Path, after: float, process: subprocess.Popen[str]) -> None:
     raise AssertionError(f"no {path}; the command said: {process.communicate()[0]}")
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed_to_the_same_weights(train: Train, pictures: Path, tmp_path: Path) -> None:
     options = ("--epochs", "30", "--drop-path", "0.2", "--noise-bits", "4")
     whole = load_file(train(*options, out="whole") / "model.safetensors")
@@ -68,6 +69,7 @@ def test_a_killed_run_is_resumed_to_the_same_weights(train: Train, pictures: Pat
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_a_checkpoint(train: Train, pictures: Path, tmp_path: Path) -> None:
     ended = begin(tmp_path, pictures, "0.05", "--epochs", "5000")
     wait_for(tmp_path / "out/checkpoint.pt", 0, ended)
