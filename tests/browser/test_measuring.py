@@ -84,14 +84,14 @@ def test_gpu_back_ends_answer_as_pytorch_does(tiny_site: Path, artifacts: Path, 
     assert "latency of tfjs on webgl" in done.stdout
 
 
-def test_second_run_adds_to_the_first_and_threads_need_isolation(built_site: Path, tmp_path: Path) -> None:
+def test_second_run_adds_to_the_first_and_threads_need_isolation(tiny_site: Path, tmp_path: Path) -> None:
     out = tmp_path / "measurements.json"
     few = ("--variant", "u8-tfjs", "--rounds", "1", "--runs", "3", "--limit", "0")
-    assert run(built_site, out, *few, "--backend", "wasm").returncode == 0
-    assert run(built_site, out, *few, "--backend", "cpu").returncode == 0
+    assert run(tiny_site, out, *few, "--backend", "wasm").returncode == 0
+    assert run(tiny_site, out, *few, "--backend", "cpu").returncode == 0
     both = read_measurements(out)
     assert both is not None and {one.backend for one in both.measurements} == {"wasm", "cpu"}
-    done = run(built_site, out, *few, "--backend", "wasm", "--threads", "2")
+    done = run(tiny_site, out, *few, "--backend", "wasm", "--threads", "2")
     assert "dropped" in done.stdout and "isolated" in done.stdout
     threaded = read_measurements(out)
     assert threaded is not None and threaded.environment.isolated

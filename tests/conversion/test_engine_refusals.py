@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from engine_models import SIZE, make, quantized
+from safetensors.torch import save_file
 from sharing import one_at_a_time
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock
@@ -151,27 +152,30 @@ def test_parts_that_no_recipe_makes_are_refused_too(change: Callable[[Any], None
         plan_of(made)
 
 
-def build(artifacts: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    places = ["--artifacts", artifacts, "--measurements", folder / "none.json", "--out", folder / "_site"]
-    command = [sys.executable, "-m", "export.build", "--model", "fashion", *arguments, *map(str, places)]
+def build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Build the page of a model of one block."""
+    save_file(make(VIT, {"depth": 1, "embed_dim": 192}).state_dict(), folder / "own.safetensors")
+    model = ["--model", f"timm/{VIT}", "--checkpoint", folder / "own.safetensors", "--artifacts", folder / "artifacts"]
+    places = ["--measurements", folder / "none.json", "--out", folder / "_site"]
+    command = [sys.executable, "-m", "export.build", *arguments, *map(str, (*model, *places))]
     with one_at_a_time():
         return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
-def test_a_build_for_the_engine_alone_fails_with_the_reason(artifacts: Path, tmp_path: Path) -> None:
-    done = build(artifacts, tmp_path, "--recipe", "w8a8_affine", "--engine", "vit")
+def test_a_build_for_the_engine_alone_fails_with_the_reason(tmp_path: Path) -> None:
+    done = build(tmp_path, "--recipe", "w8a8_affine", "--engine", "vit")
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(
         r"the vit engine cannot run this model: patch_embed\.proj has weights with zero points", done.stderr
     )
     assert "choose another engine" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "_site").exists()
-    done = build(artifacts, tmp_path, "--recipe", "w8_rtn", "--engine", "vit")
+    done = build(tmp_path, "--recipe", "w8_rtn", "--engine", "vit")
     assert done.returncode == 2 and "--engine vit cannot run the recipe w8_rtn" in done.stderr
 
 
-def test_a_build_for_the_fastest_engine_takes_another_and_says_so(artifacts: Path, tmp_path: Path) -> None:
-    done = build(artifacts, tmp_path, "--recipe", "w8a8_affine", "--engine", "auto")
+def test_a_build_for_the_fastest_engine_takes_another_and_says_so(tmp_path: Path) -> None:
+    done = build(tmp_path, "--recipe", "w8a8_affine", "--engine", "auto")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"note: the vit engine cannot run .* zero points; w8a8_affine is built as tfjs", done.stdout)
     assert "w8a8_affine-tfjs" in (tmp_path / "_site/index.html").read_text()

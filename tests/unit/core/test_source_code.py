@@ -23,7 +23,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(
         ROOT / "export",
         tmp_path / "export",
-        ignore=lambda folder, names: [n for n in names if n == "assets" and folder.endswith("data")],
+        ignore=lambda folder, names: {"__pycache__", *(["assets"] if folder.endswith("data") else [])},
     )
     monkeypatch.setattr(source_code, "IMPORTED_FROM", tmp_path)
     return tmp_path

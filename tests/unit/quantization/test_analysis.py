@@ -171,12 +171,12 @@ def test_the_command_writes_tables_plots_and_a_recipe(tmp_path: Path, capsys: py
     from export.analyze import main
     from export.quantize import main as quantize
 
-    common = ["--model", "fashion", "--limit", "16", "--out", str(tmp_path), "--recipe"]
+    common = ["--model", "fashion", "--limit", "8", "--out", str(tmp_path), "--recipe"]
     main([*common, "w4a8_minmax", "--everything", "--worst", "2"])
     said = capsys.readouterr().out
     assert "--rule 'patch_embed.proj=8'" in said and "not the residual additions" in said
     written = json.loads((tmp_path / "analysis-fashion-w4a8_minmax.json").read_text())
-    assert written["n"] == 16 and len(written["ladder"]) == len(LADDER) and written["float_top1"]["n"] == 16
+    assert written["n"] == 8 and len(written["ladder"]) == len(LADDER) and written["float_top1"]["n"] == 8
     for name in ("layers.svg", "layers.png", "depth.svg", "depth.png"):
         assert (tmp_path / f"analysis-fashion-w4a8_minmax-{name}").stat().st_size > 1000
     main([*common, "w4a8_minmax"])
