@@ -25,7 +25,8 @@ from export.quantization.calibration.observers import (
     observe_sensitivity,
 )
 from export.quantization.calibration.product_solver import choose_product_qparams
-from export.quantization.calibration.qparams import CalibrationCheckpoint, ModelQParams
+from export.quantization.calibration.qparams import CalibrationCheckpoint, ModelQParams, QParams
+from export.quantization.calibration.side_by_side import side_by_side
 from export.quantization.layers.discovery import (
     PRODUCTS,
     QuantizableLayer,
@@ -67,11 +68,14 @@ class CalibrationJob:
     independent: bool
     tell: Tell
 
-    def finish(self, group: Sequence[QuantizableLayer], chosen: Sequence[QuantizableLayer]) -> None:
-        """Keep the parameters chosen so far where some are new, and report each layer of a group."""
-        if self.checkpoint and chosen:
+    def keep(self) -> None:
+        """Write the parameters chosen so far."""
+        if self.checkpoint:
             self.checkpoint.write(self.qparams)
-        for layer in group:
+
+    def report(self, layers: Sequence[QuantizableLayer]) -> None:
+        """Tell that these layers are done."""
+        for layer in layers:
             self.tell(self.layers.index(layer) + 1, len(self.layers), layer.name)
 
 
@@ -203,8 +207,11 @@ def _choose_sequentially(prepared: PreparedModel, job: CalibrationJob) -> None:
         of_float = float_model.observe(observed) if observed else {}
         for layer in todo:
             of_layer = of_float.pop(layer.name, None)
-            _choose_qparams(prepared, layer, job, of_layer, of_quantized.pop(layer.name, None))
-        job.finish(group, todo)
+            chosen = _choose_qparams(prepared, layer, job, of_layer, of_quantized.pop(layer.name, None))
+            job.qparams.put(layer.name, chosen)
+        if todo:
+            job.keep()
+        job.report(group)
         for name in names:
             replace_layer(working, name, job.qparams)
         in_quantized.finish(names)
@@ -275,10 +282,20 @@ def _choose_independently(prepared: PreparedModel, job: CalibrationJob) -> None:
         if todo and _observes(quantization):
             seed = quantization.calibration.seed
             observations = observe(prepared.module, todo, job.images, gradient=gradient, seed=seed, store=job.store)
-        for layer in todo:
-            observation = observations.pop(layer.name, None)
-            _choose_qparams(prepared, layer, job, observation, observation)
-        job.finish(group, todo)
+        job.report([layer for layer in group if layer not in todo])
+        solve = partial(_solve, prepared, job, observations)
+        for layer, chosen in zip(todo, side_by_side(solve, todo, job.images.device), strict=True):
+            job.qparams.put(layer.name, chosen)
+            job.report([layer])
+        if todo:
+            job.keep()
+
+
+def _solve(
+    prepared: PreparedModel, job: CalibrationJob, observations: dict[str, Observation], layer: QuantizableLayer
+) -> QParams:
+    observation = observations.pop(layer.name, None)
+    return _choose_qparams(prepared, layer, job, observation, observation)
 
 
 def _choose_qparams(
@@ -287,10 +304,7 @@ def _choose_qparams(
     job: CalibrationJob,
     of_float: Observation | None,
     of_quantized: Observation | None,
-) -> None:
+) -> QParams:
     weight_bits, activation_bits = prepared.bits[layer.name]
     problem = LayerProblem(layer, job.quantization, weight_bits or 0, activation_bits, of_float, of_quantized)
-    if layer.role in PRODUCTS:
-        job.qparams.products[layer.name] = choose_product_qparams(problem)
-    else:
-        job.qparams.layers[layer.name] = choose_layer_qparams(problem)
+    return choose_product_qparams(problem) if layer.role in PRODUCTS else choose_layer_qparams(problem)

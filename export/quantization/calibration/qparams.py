@@ -25,6 +25,9 @@ class LayerQParams:
     bias: Tensor | None
 
 
+QParams = LayerQParams | tuple[Quantizer, Quantizer]
+
+
 @dataclass
 class ModelQParams:
     """Quantization parameters by layer name: of `layers` with weights, and of the operands of `products`."""
@@ -35,6 +38,13 @@ class ModelQParams:
     def has(self, name: str) -> bool:
         """Tell whether a layer's parameters are chosen."""
         return name in self.layers or name in self.products
+
+    def put(self, name: str, chosen: QParams) -> None:
+        """Add a layer's parameters, or those of a product's operands."""
+        if isinstance(chosen, LayerQParams):
+            self.layers[name] = chosen
+        else:
+            self.products[name] = chosen
 
 
 @dataclass(frozen=True)
