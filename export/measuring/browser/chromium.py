@@ -14,6 +14,26 @@ from export.core.errors import MeasurementError
 
 SYSTEM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
+# The suggestions below the address bar, which each window draws in a process of its own, beside the page that is
+# measured. Of two such lists Chromium takes the last, so the features that Playwright turns off stand here too.
+TURNED_OFF = (
+    "WebUIOmniboxPopup",
+    "WebUIOmniboxAimPopup",
+    "WebUIOmniboxFullPopup",
+    "AimEnabled",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "LensOverlay",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PaintHolding",
+    "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
+)
 # A measured or tested page talks only to its own server; Chromium's own requests disturb the measurement, and fail in
 # a closed network.
 QUIET = (
@@ -22,6 +42,7 @@ QUIET = (
     "--disable-sync",
     "--no-first-run",
     "--disable-quic",
+    f"--disable-features={','.join(TURNED_OFF)}",
 )
 # SwiftShader runs WebGL and WebGPU on the CPU: correct, but no measure of any GPU's speed.
 SOFTWARE_GPU = (
