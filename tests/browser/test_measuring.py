@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from interrupts import heed_interrupts
+from playwright.sync_api import Browser
 
 from export.core.figures.units import format_ms
 from export.core.records import Measurement
@@ -167,6 +168,15 @@ def test_interrupt_leaves_nothing_behind(built_site: Path, tmp_path: Path) -> No
     assert process.returncode == 130, error
     assert "interrupted" in error and "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_of_the_browser_itself_runs_beside_the_page(chromium: Browser) -> None:
+    """Such as suggestions below the address bar, which take the processor that is measured."""
+    with chromium.new_context() as context, context.new_page() as page:
+        page.goto("about:blank")
+        page.wait_for_timeout(2000)  # they come after the window
+        found = chromium.new_browser_cdp_session().send("Target.getTargets", {"filter": [{}]})["targetInfos"]
+        assert not [one["url"] for one in found if one["url"].startswith("chrome")]
 
 
 def test_visits_are_compared_with_the_command(built_site: Path, tmp_path: Path) -> None:
