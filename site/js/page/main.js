@@ -77,7 +77,11 @@ class App {
       this.measured.setDevice(await this.client.device());
       await this.client.checkPictures();
     } catch (error) {
-      this.#show(asVitError(error), () => this.#probe());
+      this.#show(asVitError(error), () => {
+        this.#probe();
+        // What came first may have failed for the same reason, and its way on has just been replaced by this one.
+        if (this.#picture !== this.#classified) this.#perform((signal) => this.#classify(signal));
+      });
     }
   }
 
