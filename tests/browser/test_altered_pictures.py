@@ -97,7 +97,7 @@ def test_once_it_is_allowed_the_same_picture_is_classified(altering: Page) -> No
 def test_the_picture_is_tried_again_too_where_the_page_finds_out_after_it(altering: Page) -> None:
     altering.get_by_role("button", name="Sample: Bag").click()
     expect(altering.locator("#state")).to_contain_text("went wrong")
-    altering.evaluate("globalThis.before = document.querySelector('#retry').onclick")
+    altering.evaluate("() => { globalThis.before = document.querySelector('#retry').onclick; }")
     altering.evaluate("new BroadcastChannel('device').postMessage('')")
     while altering.evaluate("globalThis.before === document.querySelector('#retry').onclick"):
         altering.wait_for_timeout(50)
