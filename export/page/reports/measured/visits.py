@@ -52,15 +52,10 @@ class VisitFile(Record, frozen=True, kw_only=True):
     visits: tuple[Visit, ...]
 
     @property
-    def right_threads(self) -> set[int]:
-        """The numbers of threads whose lowest median of the command's is within 10 % of the fastest one's.
-
-        The lowest of all visits, since other work on the machine adds time; beside work that keeps a core busy one
-        thread may be as fast as two.
-        """
+    def fastest_threads(self) -> int:
+        """The number of threads with the command's lowest median of all visits: other work on the machine adds time."""
         counts = self.visits[0].command_ms
-        lowest = {int(threads): min(one.command_ms[threads] for one in self.visits) for threads in counts}
-        return {threads for threads, ms in lowest.items() if ms <= MOST_SLOWER * min(lowest.values())}
+        return int(min(counts, key=lambda threads: min(one.command_ms[threads] for one in self.visits)))
 
     @property
     def first_slower(self) -> float | None:
@@ -119,7 +114,7 @@ def visits_table(file: VisitFile) -> str:
 def verdicts(file: VisitFile) -> list[Verdict]:
     """Return what every visit is held to."""
     slower = [one.slower for one in file.visits]
-    right = sum(one.page_threads in file.right_threads for one in file.visits)
+    right = sum(one.page_threads == file.fastest_threads for one in file.visits)
     return [
         Verdict(
             criterion="the page's median over the command's, the largest of all visits",
@@ -128,7 +123,7 @@ def verdicts(file: VisitFile) -> list[Verdict]:
             passed=max(slower) <= MOST_SLOWER,
         ),
         Verdict(
-            criterion="visits in which the page found the fastest number of threads, or one within 10 % of it",
+            criterion="visits in which the page found the fastest number of threads",
             measured=f"{right} of {len(file.visits)}",
             threshold="all",
             passed=right == len(file.visits),
