@@ -25,6 +25,7 @@ from export.page.reports.measured.visits import SCHEMA_VERSION, Visit, VisitFile
 
 SAMPLES = 3  # pictures that are classified, in turn, before Measure is clicked
 ANSWERS = 6
+ROUNDS = 3  # of clicks on Measure in a visit, with the command before, between and after
 PAUSE_MS = 800  # between them
 RUNS, WARMUP_MAX = 50, 50  # as the page's own
 LOOK_S = 0.5  # rarely: a look takes some of the processor that is measured
@@ -44,41 +45,30 @@ ASK = """async ([selector, pause]) => {
   await answered;
   return answer.textContent || problem.innerText;
 }"""
+# What an earlier click left there would be taken for the answer to the next one.
+FORGET = """() => void (document.querySelector('#state').textContent = '')"""
 FIGURE = """(name) => document.querySelector(`#warm [data-figure="${name}"]`).textContent"""
 THREADS = """() => [...document.querySelectorAll('#device div')]
   .find(({ firstElementChild }) => firstElementChild.textContent === 'Threads')?.lastElementChild.textContent ?? ''"""
 
 
 def measure_visits(request: MeasureRequest, count: int) -> VisitFile:
-    """Visit the page `count` times in the first browser; before and after each, measure it as the command does.
+    """Visit the page `count` times in the first browser; in turns with each, measure it as the command does.
 
     Raises `RequestError` when the page lacks what is selected, `MeasurementError` when it fails.
     """
     data = read_site_data(request.site)
     model, variant = _select(data, request)
-    places: list[Environment] = []
     visits: list[Visit] = []
-    counts = sorted({1, os.cpu_count() or 1})
     with serving(request.site, isolated=True) as url, running_browsers(request.browsers[:1]) as (browser,):
         progress = Progress(count)
-        before = _command(browser, url, data, (model, variant), counts, places)
+        visitor = Visitor(browser, url, data, model, variant)
         for _ in range(count):
-            page_ms, threads, first_ms = _visit(browser, url, model, variant)
-            after = _command(browser, url, data, (model, variant), counts, places)
-            # Samples of both sides together, so that a machine that slows down meanwhile does so for both.
-            one = Visit(
-                page_ms=page_ms,
-                page_threads=threads,
-                first_ms=first_ms,
-                command_ms={str(n): statistics.median(before.warm[n] + after.warm[n]) for n in counts},
-                command_first_ms=(*before.first, *after.first),
-            )
-            visits.append(one)
-            before = after
-            progress.step(f"page {format_ms(page_ms)} with {threads} threads, {one.slower:.2f} of the command's figure")
+            visits.append(visitor.visit())
+            progress.step(f"page {format_ms(visits[-1].page_ms)}, threads: {visits[-1].page_threads}")
     return VisitFile(
         schema_version=SCHEMA_VERSION,
-        environment=places[0],
+        environment=visitor.places[0],
         model=model["name"],
         variant=variant["id"],
         artifact_sha256=variant["sha256"],
@@ -114,30 +104,61 @@ class Command:
     first: list[float] = field(default_factory=list)
 
 
-def _command(
-    browser: WebBrowser,
-    url: str,
-    data: dict[str, Any],
-    chosen: tuple[dict[str, Any], dict[str, Any]],
-    counts: list[int],
-    places: list[Environment],
-) -> Command:
-    """Measure as the command does; the first answers are asked for as on the page."""
-    found = Command()
-    for threads in counts:
-        with page_client(browser, url, data) as client:
-            places.append(describe_environment(browser.title, client.device()))
-            loaded = client.load(*chosen, "wasm", threads)
-            if loaded["threads"] != threads:
-                break
-            if threads == counts[-1]:
-                found.first = client.answer(_picture(chosen[0]["preprocess"]["size"]), ANSWERS, PAUSE_MS)
-            found.warm[threads] = client.benchmark(runs=RUNS, warmup_max=WARMUP_MAX)
-    if len(found.warm) < len(counts):
-        raise MeasurementError(
-            f"{browser.title} runs the model with {loaded['threads']} threads: {loaded['threads_reason']}"
+@dataclass(slots=True)
+class Visitor:
+    """Visits one model of a page, and measures it as the command does; `places` are what the browser told then."""
+
+    browser: WebBrowser
+    url: str
+    data: dict[str, Any]
+    model: dict[str, Any]
+    variant: dict[str, Any]
+    places: list[Environment] = field(default_factory=list)
+
+    def visit(self) -> Visit:
+        """Open the page, choose samples, click on Measure; the command takes its turns, so that both meet the same."""
+        address = f"{self.url}#model={self.model['name']}&variant={self.variant['id']}&backend=wasm"
+        command = Command()
+        self.measure(command, first=True)
+        with visit(self.browser, address) as tab:
+            first = [self._answer(tab, number % SAMPLES + 1) for number in range(ANSWERS)]
+            medians = []
+            for turn in range(ROUNDS):
+                tab.evaluate(FORGET)
+                tab.click("#measure")
+                _await(tab, "#state", r"^Measured", lambda: read_text(tab, "#problem"))
+                medians.append(_milliseconds(str(tab.evaluate(FIGURE, "median_ms"))))
+                self.measure(command, first=turn == ROUNDS - 1)
+            threads = int(str(tab.evaluate(THREADS)).partition(":")[0])
+        return Visit(
+            page_ms=statistics.median(medians),
+            page_rounds_ms=tuple(medians),
+            page_threads=threads,
+            first_ms=tuple(first),
+            command_ms={str(count): statistics.median(times) for count, times in command.warm.items()},
+            command_first_ms=tuple(command.first),
         )
-    return found
+
+    def measure(self, found: Command, *, first: bool) -> None:
+        """Measure as the command does; `first` answers are asked for as on the page."""
+        counts = sorted({1, os.cpu_count() or 1})
+        for threads in counts:
+            with page_client(self.browser, self.url, self.data) as client:
+                self.places.append(describe_environment(self.browser.title, client.device()))
+                loaded = client.load(self.model, self.variant, "wasm", threads)
+                if loaded["threads"] != threads:
+                    raise MeasurementError(
+                        f"{self.browser.title} runs the model with {loaded['threads']} threads: "
+                        f"{loaded['threads_reason']}"
+                    )
+                if first and threads == counts[-1]:
+                    found.first += client.answer(_picture(self.model["preprocess"]["size"]), ANSWERS, PAUSE_MS)
+                found.warm.setdefault(threads, []).extend(client.benchmark(runs=RUNS, warmup_max=WARMUP_MAX))
+
+    def _answer(self, tab: Tab, sample: int) -> float:
+        """Classify a sample after a pause; return what the page says it took."""
+        selector = f'[data-model="{self.model["name"]}"] .sample:nth-of-type({sample})'
+        return _milliseconds(str(tab.evaluate(ASK, [selector, PAUSE_MS])))
 
 
 def _picture(side: int) -> bytes:
@@ -145,24 +166,6 @@ def _picture(side: int) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (side, side), "teal").save(file, "PNG")
     return file.getvalue()
-
-
-def _visit(
-    browser: WebBrowser, url: str, model: dict[str, Any], variant: dict[str, Any]
-) -> tuple[float, int, tuple[float, ...]]:
-    """Open the page, choose samples, click on Measure; return the median, its threads, and the first answers' times."""
-    address = f"{url}#model={model['name']}&variant={variant['id']}&backend=wasm"
-    with visit(browser, address) as tab:
-        first = []
-        group = f'[data-model="{model["name"]}"] .sample'
-        for number in range(ANSWERS):
-            said = tab.evaluate(ASK, [f"{group}:nth-of-type({number % SAMPLES + 1})", PAUSE_MS])
-            first.append(_milliseconds(str(said)))
-        tab.click("#measure")
-        _await(tab, "#state", r"^Measured", lambda: read_text(tab, "#problem"))
-        median = _milliseconds(str(tab.evaluate(FIGURE, "median_ms")))
-        threads = int(str(tab.evaluate(THREADS)).partition(":")[0])
-    return median, threads, tuple(first)
 
 
 def _await(tab: Tab, selector: str, pattern: str, problem: Callable[[], str]) -> None:

@@ -40,6 +40,7 @@ def file_of(*visits: tuple[float, int, float, float]) -> VisitFile:
         visits=tuple(
             Visit(
                 page_ms=page,
+                page_rounds_ms=(page - 1, page, page + 1),
                 page_threads=threads,
                 first_ms=(page, page + 1),
                 command_ms={"1": one, "2": two},
@@ -56,7 +57,24 @@ def test_every_visit_must_be_near_the_command_with_its_threads() -> None:
 
 
 def test_a_visit_beside_other_work_changes_nothing_about_the_fastest_number_of_threads() -> None:
-    assert file_of((24, 2, 42, 23), (55, 2, 50, 52)).fastest_threads == 2
+    assert file_of((24, 2, 42, 23), (55, 2, 50, 52)).fastest_threads == {2}
+    assert file_of((58, 1, 58, 61), (49, 1, 52, 49), (53, 1, 46, 52)).fastest_threads == {1, 2}
+
+
+def test_numbers_of_threads_that_are_equally_fast_are_both_right() -> None:
+    tie = file_of((65, 2, 66, 65), (66, 1, 66, 67), (65, 1, 67, 64))
+    assert tie.fastest_threads == {1, 2}
+    assert [one.passed for one in verdicts(tie)] == [True, True, True]
+    # The lower of two that are equally fast is the luckier one: it is no fair figure for the page.
+    lucky = file_of((55, 1, 56, 50), (50, 2, 46, 52))
+    assert lucky.command_ms(lucky.visits[0]) == pytest.approx((56 * 50) ** 0.5)
+    assert [lucky.slower(one) < 1.1 for one in lucky.visits] == [True, True]
+
+
+def test_a_number_of_threads_that_is_slower_in_every_visit_is_wrong() -> None:
+    clear = file_of((43, 1, 43, 47), (46, 2, 44, 46), (44, 1, 45, 48))
+    assert clear.fastest_threads == {1}
+    assert [one.passed for one in verdicts(clear)] == [True, False, True]
 
 
 def test_the_file_survives_and_others_are_refused(tmp_path: Path) -> None:

@@ -6,22 +6,24 @@
  * So fewer threads are taken only on evidence.
  */
 
-/** More threads than can do it in so much less time are not worth it. */
-const WORTH = 0.03;
+/**
+ * More threads that take only so much less time are not worth it: they keep twice as many cores of the device busy, and
+ * wait for each other as soon as one of these has other work.
+ */
+const WORTH = 0.06;
 /** Before this many milliseconds of runs, times tell little: the browser compiles the code anew, beside the runs. */
 const WARM_MS = 200;
 /**
  * Runs are compared in pairs, by the mean of the logarithms of their ratios: how many pairs it takes at least, and how
- * many standard errors the mean must lie from 0. It is looked at after each pair, which makes chance count for more.
- * To stay with more threads needs less evidence than to take fewer.
+ * many standard errors the mean must lie from 0. It is looked at after each pair, which makes chance count for more: to
+ * take fewer threads, the errors are those after all pairs, and early ones must lie further off (O'Brien and Fleming,
+ * Biometrics 35, 1979). To stay with more threads needs less evidence.
  */
-const TO_TAKE_FEWER = { pairs: 8, errors: 4 };
+const TO_TAKE_FEWER = { pairs: 12, errors: 2.4 };
 const TO_KEEP_MORE = { pairs: 4, errors: 1.5 };
 /** A comparison that tells nothing ends after so many pairs, or milliseconds. */
 const MOST_PAIRS = 50;
 const MOST_MS = 8000;
-/** More threads that have once been so much faster than fewer ever were are kept: what slows them may end. */
-const FASTEST_TELLS = 0.1;
 /** Clocks of browsers are coarse: differences of less say nothing. */
 const LEAST_MS = 0.1;
 const LEAST_DEVIATION = 0.02;
@@ -87,8 +89,8 @@ export class ThreadTuner {
   #decide(more, fewer) {
     const pairs = more.length;
     const errors = standardErrors(more.map((time, pair) => Math.log(time / fewer[pair]) + WORTH));
-    const mayBeFaster = Math.min(...more) < Math.min(...fewer) * (1 - FASTEST_TELLS);
-    if (pairs >= TO_TAKE_FEWER.pairs && errors >= TO_TAKE_FEWER.errors && !mayBeFaster) {
+    const enough = TO_TAKE_FEWER.errors * Math.sqrt(MOST_PAIRS / pairs);
+    if (pairs >= TO_TAKE_FEWER.pairs && errors >= enough) {
       this.#fastest = this.#half;
       this.#times = { more: [], fewer: [] };
       this.#settled = this.#fastest === 1;
