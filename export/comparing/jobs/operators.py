@@ -14,7 +14,7 @@ from torch.utils.flop_counter import flop_registry
 
 from export.models.weights.float_artifact import read_golden, read_model, run_model
 from export.page.reports.comparison.records import DynamicCheck, Operator
-from export.quantization.calibration.calibrate import is_quantized, prepare
+from export.quantization.calibration.prepare import is_quantized, prepare
 from export.quantization.evaluation.baselines import BASELINES, Baseline
 from export.quantization.layers.discovery import PRODUCTS, decompose_attention
 from export.quantization.recipes import find_recipe

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from export.quantization.calibration.block_replay import is_chain, kept_outputs, replaced, zeros
-from export.quantization.calibration.calibrate import calibrate, prepare
+from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.observers import block_of
+from export.quantization.calibration.prepare import prepare
 from export.quantization.layers.discovery import QuantizableLayer
 from export.quantization.layers.modules import Product, QuantConv2d, QuantLinear
 from export.quantization.layers.quantizers import Quantizer

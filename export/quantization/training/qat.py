@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from export.core.errors import RequestError
 from export.quantization.calibration.assemble import dequantized, freeze, replace_layer
-from export.quantization.calibration.calibrate import Bits, is_quantized, prepare
 from export.quantization.calibration.layer_solver import range_quantizer
 from export.quantization.calibration.observers import group_by_memory, observe
+from export.quantization.calibration.prepare import Bits, is_quantized, prepare
 from export.quantization.calibration.qparams import LayerQParams, ModelQParams
 from export.quantization.calibration.search.scale_search import Loss, candidate_factors, search_quantizer
 from export.quantization.layers.discovery import QuantizableLayer

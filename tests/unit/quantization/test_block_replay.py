@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from export.quantization.calibration import block_replay
 from export.quantization.calibration.block_replay import BlockReplay, is_chain
-from export.quantization.calibration.calibrate import calibrate, prepare
+from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.observers import (
     BATCH,
     block_of,
@@ -17,6 +17,7 @@ from export.quantization.calibration.observers import (
     observe_sensitivity,
     squared_over_channels,
 )
+from export.quantization.calibration.prepare import prepare
 from export.quantization.recipes import find_recipe
 
 RECIPES = ["w8a8_gptq", "w4_gptq", "w4a4_aqer", "w8a8_bias"]

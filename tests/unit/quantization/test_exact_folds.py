@@ -7,9 +7,10 @@ from tiny import sqnr, tiny
 from torch import Tensor, nn
 
 from export.core.errors import ConversionError
-from export.quantization.calibration.calibrate import calibrate, prepare
+from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.folds.equalization import equalize, find_pairs
 from export.quantization.calibration.folds.rotation import mean_keeping_rotation
+from export.quantization.calibration.prepare import prepare
 from export.quantization.recipes import find_recipe
 
 REFUSED = {

@@ -13,10 +13,11 @@ from tiny import TINY, searching_less, sqnr, tiny
 from torch import nn
 
 from export.core.errors import ArtifactError, ConversionError, RequestError
-from export.quantization.calibration.calibrate import assign_bits, calibrate, prepare
+from export.quantization.calibration.calibrate import calibrate
 from export.quantization.calibration.folds.equalization import equalize, find_pairs, layernorm_factors, smooth_factors
 from export.quantization.calibration.gptq import gptq, ridge_update
 from export.quantization.calibration.observers import observe
+from export.quantization.calibration.prepare import assign_bits, prepare
 from export.quantization.calibration.qparams import CalibrationCheckpoint
 from export.quantization.calibration.search.scale_search import input_hessian, search_channel_scales
 from export.quantization.evaluation.baselines import BASELINES
