@@ -34,7 +34,8 @@ from export.quantization.evaluation.records import read_tables, write_table
 
 README, RESULTS, REPRODUCE = "README.md", "docs/results.md", "docs/reproduce.md"
 KEPT = Path(".github")
-STEPS = ("outliers", "plain", "trained")  # the models on which the steps of a method are compared
+# The weights on which the steps of a method are compared, and the options that ask for them.
+STEPS = {"outliers": "--weights outliers", "plain": "--weights random", "trained": "--model fashion"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +88,6 @@ SOURCES: dict[str, Source] = {
         optional=True,
         merged=True,
     ),
-    "trained": Source(
-        command="python -m export.compare --steps --model fashion",
-        read=read_comparison,
-        kept=KEPT / "steps_trained.json",
-        optional=True,
-    ),
     "analysis": Source(command=ANALYZE, read=read_analyses, kept=KEPT_ANALYSES, optional=True, merged=True),
     "idle": Source(
         command="python -m export.measure --visits 5", read=read_visits, kept=KEPT / "visits_idle.json", optional=True
@@ -103,18 +98,15 @@ SOURCES: dict[str, Source] = {
         kept=KEPT / "visits_busy.json",
         optional=True,
     ),
-    "outliers": Source(
-        command="python -m export.compare --steps --weights outliers",
-        read=read_comparison,
-        kept=KEPT / "steps_outliers.json",
-        optional=True,
-    ),
-    "plain": Source(
-        command="python -m export.compare --steps --weights random",
-        read=read_comparison,
-        kept=KEPT / "steps_plain.json",
-        optional=True,
-    ),
+    **{
+        title: Source(
+            command=f"python -m export.compare --steps {options}",
+            read=read_comparison,
+            kept=KEPT / f"steps_{title}.json",
+            optional=True,
+        )
+        for title, options in STEPS.items()
+    },
 }
 
 
