@@ -112,7 +112,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_models: Callable
     for folder in ("imagenet/val", "imagenet/train", "tiny-imagenet-200/val"):
         make_classes(tmp_path / folder, 4, CLASSES)
     for name in MODELS:
-        if name not in ("fashion", "photos"):
+        if name != "fashion":
             kind = SWIN if name.startswith("swin") else VIT
             tiny_models(name, kind, classes=0 if name == "dino_s" else 3)
     tiny_models("resnet18", RESNET, classes=None)  # as many as the pictures have
