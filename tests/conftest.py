@@ -18,11 +18,13 @@ from faulting import (  # hooks and fixtures that pytest finds here
     tally,  # noqa: F401
 )
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
-from sharing import SHARED, one_at_a_time
+from sharing import SHARED, one_at_a_time, share_bundle
 
 from export.measuring.browser.chromium import Troubles, launch
 from export.measuring.browser.server import serving
+from export.models.choice.request import ModelRequest
 
+EMBEDDED = ModelRequest(model="fashion")
 PATIENCE_MS = 120_000  # what a busy machine may take; only a failing test waits so long
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -50,31 +52,31 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def artifacts() -> Path:
-    """The artifacts of the embedded model for all tests: keyed by all they are made from, so earlier ones are right.
+    """The artifacts of the shared models for all tests: keyed by all they are made from, so earlier ones are right.
 
-    What writes there does so `one_at_a_time`.
+    What writes there does so `one_at_a_time`, for each model.
     """
     return SHARED / "artifacts"
 
 
 @pytest.fixture(scope="session")
 def build_page(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Build the embedded model's page of some recipes and engines, without measurements, and return its folder."""
-    from export.models.choice.request import ModelRequest
+    """Build a model's page of some recipes and engines, without measurements, and return its folder."""
     from export.page.site import BuildRequest, build_site
     from export.quantization.recipes import find_recipes
 
-    def build(recipes: str, *engines: str) -> Path:
+    def build(recipes: str, *engines: str, model: ModelRequest = EMBEDDED) -> Path:
         folder = tmp_path_factory.mktemp("built")
         request = BuildRequest(
-            models=(ModelRequest(model="fashion"),),
+            models=(model,),
             recipes=find_recipes(recipes),
             engines=engines or ("auto",),
             artifacts=artifacts,
             measurements=folder / "none.json",
             out=folder / "_site",
         )
-        with one_at_a_time():
+        share_bundle()
+        with one_at_a_time(model.name):
             build_site(request)
         return request.out
 
@@ -83,8 +85,7 @@ def build_page(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
 
 @pytest.fixture(scope="session")
 def render_variants(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Render the embedded model's page of some pairs of recipe and format, made where they are missing."""
-    from export.models.choice.request import ModelRequest
+    """Render a model's page of some pairs of recipe and format, made where they are missing."""
     from export.page.assets.bundle import make_bundle
     from export.page.content.inventory import variant_id
     from export.page.render import render
@@ -92,14 +93,15 @@ def render_variants(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -
     from export.pipeline.store import Store
     from export.quantization.recipes import find_recipe
 
-    def build(*variants: tuple[str, str]) -> Path:
+    def build(*variants: tuple[str, str], model: ModelRequest = EMBEDDED) -> Path:
         out = tmp_path_factory.mktemp("rendered") / "_site"
         pairs = tuple((find_recipe(recipe), format) for recipe, format in variants)
-        with one_at_a_time():
-            made = make_formats(ModelRequest(model="fashion"), pairs, Store(artifacts), force=False)
+        share_bundle()
+        with one_at_a_time(model.name):
+            made = make_formats(model, pairs, Store(artifacts), force=False)
             render(
                 artifacts=artifacts,
-                models=["fashion"],
+                models=[model.name],
                 recipes=list(dict.fromkeys(recipe for recipe, _ in variants)),
                 bundle=make_bundle(),
                 measurements=None,

@@ -11,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 from urllib.request import urlopen
 
-from sharing import SHARED, one_at_a_time
+from sharing import SHARED, share_bundle
 
 from export.__main__ import dispatch
 from export.core.files import hash_file, hash_json
@@ -76,7 +76,8 @@ class Terminal:
 
     def _run_here(self, words: list[str]) -> str:
         share_cache(self.folder)
-        with chdir(self.folder), redirect_stdout(StringIO()) as said, one_at_a_time():
+        share_bundle()
+        with chdir(self.folder), redirect_stdout(StringIO()) as said:
             dispatch(words)
         return said.getvalue()
 

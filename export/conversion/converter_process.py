@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, Self, TypeVar
 
 from export.core.errors import ConversionError, ExportError
@@ -31,6 +31,14 @@ ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",
 }
 IMPORTED_EARLY = ("tensorflow", "onnxsim", "onnx2tf", "tensorflowjs.converters.tf_saved_model_conversion_v2")
+# What the tools would import and can do without, for nothing here runs or converts such models: that takes as long as
+# TensorFlow itself. Some ask whether it is there; the TensorFlow.js converter only has to find names.
+DISPENSABLE: dict[str, Any] = {
+    "torch": None,
+    "jax": None,
+    "tensorflowjs.converters.jax_conversion": SimpleNamespace(convert_jax=None),
+    "tensorflow_decision_forests": SimpleNamespace(),
+}
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 CHATTER = re.compile(r"^(INFO|DEBUG|WARNING: All log messages)|^[EWI]\d{4} |Try https?://|^[=\s~^]*$")
 TAIL_LINES = 12
@@ -133,9 +141,12 @@ def _serve(connection: Connection, log: str, scratch: str) -> None:
 
 def _import_tools() -> None:
     gc.disable()
+    sys.modules.update(DISPENSABLE)
     for module in IMPORTED_EARLY:
         with suppress(ModuleNotFoundError):  # a build without TF.js does without its converter
             importlib.import_module(module)
+    for module in DISPENSABLE:
+        del sys.modules[module]  # whatever does want it later imports it then
     gc.freeze()  # millions of objects that stay: to look through them again and again takes seconds of a conversion
     gc.enable()
 

@@ -1,13 +1,12 @@
 """What tests in browsers share: a tiny model; for the service worker, a browser, a host that can fail, and a site."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext
-from sharing import one_at_a_time
 from visits import Handler, Release
 
 from export.measuring.browser.chromium import Troubles
@@ -16,7 +15,7 @@ from export.models.choice.request import ModelRequest
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelRequest:
-    """A model for GPUs, for which the CPU stands in here: it takes seconds for what a GPU does in milliseconds."""
+    """A model that is quick to convert, and to run where the CPU stands in for a GPU or JavaScript computes."""
     import timm
     from safetensors.torch import save_file
 
@@ -29,22 +28,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelRequest:
 
 
 @pytest.fixture(scope="session")
-def tiny_site(tiny_model: ModelRequest, artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_site(tiny_model: ModelRequest, build_page: Callable[..., Path]) -> Path:
     """The tiny model's page with two variants, u8 and f32, to be left as it is."""
-    from export.page.site import BuildRequest, build_site
-    from export.quantization.recipes import find_recipes
-
-    folder = tmp_path_factory.mktemp("tiny")
-    request = BuildRequest(
-        models=(tiny_model,),
-        recipes=find_recipes("u8,f32"),
-        artifacts=artifacts,
-        measurements=folder / "none.json",
-        out=folder / "_site",
-    )
-    with one_at_a_time():
-        build_site(request)
-    return request.out
+    return build_page("u8,f32", model=tiny_model)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sharing import one_at_a_time
+from sharing import one_at_a_time, share_bundle
 
 from export.compare import main
 from export.page.reports.comparison.records import read_comparison
@@ -13,7 +13,8 @@ pytestmark = pytest.mark.browser
 
 def test_native_runtimes_beside_the_browser(artifacts: Path, tmp_path: Path) -> None:
     options = ["--recipe", "f32", "--peers", "--limit", "4", "--rounds", "2", "--workers", "1"]
-    with one_at_a_time():
+    share_bundle()
+    with one_at_a_time("fashion"):
         main([*options, "--artifacts", str(artifacts), "--out", str(tmp_path)])
     (model,) = read_comparison(tmp_path / "comparison.json").models
     peers = {(peer.runtime, peer.threads): peer for peer in model.peers}

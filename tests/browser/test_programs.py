@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
-from sharing import one_at_a_time
+from sharing import one_at_a_time, share_bundle
 
 from export.measuring.benchmark.gpu_dispatches import count_dispatches
 from export.measuring.benchmark.site import BenchmarkSite, build_benchmark_site
@@ -22,7 +22,8 @@ PICTURE = sorted((Path(__file__).parents[2] / "site/samples/fashion").glob("*.pn
 @pytest.fixture(scope="module")
 def site(tiny_model: ModelRequest, artifacts: Path) -> BenchmarkSite:
     """The tiny model as TensorFlow.js runs it, rewritten and as the stock converters make it."""
-    with one_at_a_time():
+    share_bundle()
+    with one_at_a_time(tiny_model.name):
         return build_benchmark_site(tiny_model, TFJS, artifacts)
 
 

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser
 from export.data.preprocess import preprocess, read_image
 from export.measuring.browser.page_client import page_client, read_site_data
 from export.measuring.browser.server import serving
+from export.models.choice.request import ModelRequest
 from export.models.weights.float_artifact import run_model
 from export.quantization.calibration.assemble import dequantized
 from export.quantization.integer_file import load_quantized
@@ -20,14 +21,14 @@ SAMPLES = Path(__file__).parents[2] / "site/samples/fashion"
 
 
 @pytest.fixture(scope="module")
-def quantized_site(build_page: Callable[..., Path]) -> Path:
-    return build_page("w4_rtn")
+def quantized_site(build_page: Callable[..., Path], tiny_model: ModelRequest) -> Path:
+    return build_page("w4_rtn", model=tiny_model)
 
 
 def test_packed_weights_answer_in_the_browser_as_in_pytorch(
-    quantized_site: Path, artifacts: Path, chromium: Browser
+    quantized_site: Path, tiny_model: ModelRequest, artifacts: Path, chromium: Browser
 ) -> None:
-    loaded = load_quantized(artifacts / "fashion/w4_rtn/safetensors/model.safetensors")
+    loaded = load_quantized(artifacts / tiny_model.name / "w4_rtn/safetensors/model.safetensors")
     pictures = sorted(SAMPLES.glob("*.png"))[:4]
     inputs = np.stack([preprocess(read_image(path), loaded.spec.preprocess) for path in pictures])
     expected = run_model(dequantized(loaded.module), inputs)

@@ -21,6 +21,8 @@ from export.page.results_view import LATENCY, read_measurements
 
 pytestmark = pytest.mark.browser
 
+BAG = "Bag"  # of the embedded model's samples; the others are the tiny model's
+CAT, COFFEE = "Chelsea the cat", "A cup of coffee"
 LOG2_E, OTHER = np.float32(1.442695), np.float32(-1.442695)  # of the exponential function in WebAssembly
 
 
@@ -64,8 +66,8 @@ def with_other_reference(site: Path, folder: Path) -> Path:
 
 
 @pytest.fixture
-def wrong_wasm(built_site: Path, tmp_path: Path) -> Path:
-    return with_wrong_exponential(built_site, tmp_path)
+def wrong_wasm(tiny_site: Path, tmp_path: Path) -> Path:
+    return with_wrong_exponential(tiny_site, tmp_path)
 
 
 @pytest.fixture
@@ -75,15 +77,15 @@ def wrong_wasm_url(wrong_wasm: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def wrong_reference_url(built_site: Path, tmp_path: Path) -> Iterator[str]:
-    with serving(with_other_reference(built_site, tmp_path)) as url:
+def wrong_reference_url(tiny_site: Path, tmp_path: Path) -> Iterator[str]:
+    with serving(with_other_reference(tiny_site, tmp_path)) as url:
         yield url
 
 
-def classify(page: Page, url: str, choice: str) -> None:
+def classify(page: Page, url: str, choice: str, sample: str = CAT) -> None:
     page.goto(f"{url}#{choice}")
     expect(state(page)).to_contain_text("Ready")
-    page.get_by_role("button", name="Sample: Bag").click()
+    page.get_by_role("button", name=f"Sample: {sample}").click()
 
 
 def state(page: Page) -> Locator:
@@ -103,7 +105,7 @@ def test_right_back_end_passes(software_gpu: Browser, tiny_site: Path, backend: 
 
 
 def test_result_is_shown(page: Page, site_url: str) -> None:
-    classify(page, site_url, "variant=u8-tfjs&backend=wasm")
+    classify(page, site_url, "variant=u8-tfjs&backend=wasm", BAG)
     expect(state(page)).to_contain_text("Most likely")
     expect(page.locator("#device")).to_contain_text(
         re.compile(r"Self-test.*same top-1 on \d of \d reference images, max abs difference 0\.\d+")
@@ -129,8 +131,8 @@ def test_wrong_back_end_is_refused_by_name_and_the_next_one_taken(page: Page, wr
     expect(wasm).to_have_accessible_description(re.compile("Not available: .*fails the self-test"))
     expect(page.locator("#device")).to_contain_text("cpu")
     expect(page.get_by_role("alert")).to_be_hidden()
-    page.get_by_role("button", name="Sample: Dress").click()
-    expect(page.get_by_role("img", name="Your image: Dress")).to_be_visible()
+    page.get_by_role("button", name=f"Sample: {COFFEE}").click()
+    expect(page.get_by_role("img", name=f"Your image: {COFFEE}")).to_be_visible()
     expect(state(page)).to_contain_text("Most likely")
     page.get_by_role("radio", name=re.compile("8-bit")).check()
     expect(refusals).to_be_hidden()  # another variant is tested by itself
@@ -147,7 +149,7 @@ def test_engine_that_is_wrong_makes_place_for_another_with_the_same_numbers(
     page: Page, two_engines: Path, tmp_path: Path
 ) -> None:
     with serving(with_wrong_exponential(two_engines, tmp_path, "vit-")) as url:
-        classify(page, url, "variant=w8_dynamic-vit")
+        classify(page, url, "variant=w8_dynamic-vit", BAG)
         expect(page.locator("#refusals")).to_contain_text(
             re.compile(
                 r"“wasm” fails the self-test on this device.* ONNX Runtime Web on WebAssembly \(CPU\) is used instead"

@@ -13,7 +13,6 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, expect
 
-from export.conversion.converter_process import ConverterProcess
 from export.conversion.litert.integers import run_tflite
 from export.conversion.onnx.export import run_onnx
 from export.core.errors import MeasurementError
@@ -21,6 +20,7 @@ from export.core.records import Preprocess
 from export.data.preprocess import preprocess, read_image
 from export.measuring.browser.page_client import PageClient, page_client, read_site_data
 from export.measuring.browser.server import serving
+from export.models.choice.request import ModelRequest
 
 pytestmark = pytest.mark.browser
 
@@ -31,9 +31,9 @@ ROUNDING_DB = 30  # a last bit makes an activation fall on the next level; weigh
 
 
 @pytest.fixture(scope="module")
-def site(render_variants: Callable[..., Path]) -> Path:
-    """The embedded model as LiteRT and ONNX Runtime run it, in integers and with weights alone, and as TF.js does."""
-    return render_variants(*VARIANTS)
+def site(render_variants: Callable[..., Path], tiny_model: ModelRequest) -> Path:
+    """A tiny model as LiteRT and ONNX Runtime run it, in integers and with weights alone, and as TF.js does."""
+    return render_variants(*VARIANTS, model=tiny_model)
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +48,15 @@ def isolated(site: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def expected(artifacts: Path, data: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def expected(artifacts: Path, data: dict[str, Any], tiny_model: ModelRequest) -> dict[str, Any]:
     """What the runtimes answer in Python, by variant."""
     preprocessing = Preprocess.from_json(data["models"][0]["preprocess"])
     inputs = np.stack([preprocess(read_image(path), preprocessing) for path in PICTURES])
     answers = {}
-    with ConverterProcess(tmp_path_factory.mktemp("log") / "convert.log") as tools:
-        for recipe in ("w8_dynamic", "w8_rtn"):
-            folder = artifacts / "fashion" / recipe
-            answers[f"{recipe}-qdq"] = run_onnx(folder / "qdq/model.onnx", inputs)
-            answers[f"{recipe}-tflite"] = tools.run(run_tflite, folder / "tflite/model.tflite", inputs)
+    for recipe in ("w8_dynamic", "w8_rtn"):
+        folder = artifacts / tiny_model.name / recipe
+        answers[f"{recipe}-qdq"] = run_onnx(folder / "qdq/model.onnx", inputs)
+        answers[f"{recipe}-tflite"] = run_tflite(folder / "tflite/model.tflite", inputs)
     return answers
 
 

@@ -38,7 +38,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
 def own_artifacts(built_site: Path, artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what `built_site` was built from, to which no other test adds."""
     folder = tmp_path_factory.mktemp("artifacts")
-    with one_at_a_time():
+    with one_at_a_time("fashion"):
         shutil.copytree(artifacts / "fashion", folder / "fashion")
     return folder
 

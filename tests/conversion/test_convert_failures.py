@@ -24,6 +24,8 @@ from export.core.figures.fidelity import accept
 from export.pipeline.formats import FORMATS
 
 pytestmark = pytest.mark.conversion
+# Which modules a new process has imported without any need.
+UNUSED = "[name for name in ('torch', 'jax', 'tensorflow_decision_forests') if name in __import__('sys').modules]"
 IMAGES = np.random.default_rng(0).standard_normal((2, 3, 8, 8), dtype=np.float32)
 
 
@@ -93,6 +95,7 @@ def test_the_parent_is_not_overwritten(chain: Callable[[str], Chain], tools: Con
 def test_a_crash_is_reported_and_everything_is_cleaned_up(tmp_path: Path) -> None:
     with ConverterProcess(tmp_path / "convert.log") as process:
         scratch = process.scratch
+        assert process.run(eval, UNUSED) == []
         with pytest.raises(ConversionError, match=r"the converter process ended within abort \(exit code -6\)"):
             process.run(os.abort)
     assert not scratch.exists()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from engine_models import SIZE, make, quantized
 from safetensors.torch import save_file
-from sharing import one_at_a_time
+from sharing import share_bundle
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock
 from tiny import tiny
@@ -158,8 +158,8 @@ def build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     model = ["--model", f"timm/{VIT}", "--checkpoint", folder / "own.safetensors", "--artifacts", folder / "artifacts"]
     places = ["--measurements", folder / "none.json", "--out", folder / "_site"]
     command = [sys.executable, "-m", "export.build", *arguments, *map(str, (*model, *places))]
-    with one_at_a_time():
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    share_bundle()
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
 def test_a_build_for_the_engine_alone_fails_with_the_reason(tmp_path: Path) -> None:

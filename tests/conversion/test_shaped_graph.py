@@ -219,7 +219,7 @@ def test_a_shape_that_changes_the_outputs_is_refused(
 def test_the_pipeline_makes_shaped_and_stock_variants(artifacts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store, request = Store(artifacts), ModelRequest(model="fashion")
     pairs = tuple((find_recipe("u8"), format) for format in ("tfjs", "tfjs_stock"))
-    with one_at_a_time():
+    with one_at_a_time("fashion"):
         made = make_formats(request, pairs, store, force=False)
     assert [artifact.format for artifact in made] == ["tfjs", "tfjs_stock"]
     folders = [store.folder("fashion", "u8", artifact.format) for artifact in made]
@@ -238,7 +238,7 @@ def test_the_pipeline_makes_shaped_and_stock_variants(artifacts: Path, capsys: p
 
 def test_a_quantized_model_as_litert_in_its_shape(artifacts: Path) -> None:
     store, recipe = Store(artifacts), find_recipe("w8_dynamic")
-    with one_at_a_time():
+    with one_at_a_time("fashion"):
         made = quantize(ModelRequest(model="fashion"), recipe, ("safetensors", "tflite"), store, force=False)
     assert set(made) == {"safetensors", "tflite"} and made["tflite"].compute_dtype == "int8"
     assert store.read("fashion", recipe.name, "tf_tflite") is not None

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from environments import Environment, build_wheel, install
-from sharing import one_at_a_time
+from sharing import share_bundle
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with one_at_a_time():
-        return build_wheel(tmp_path_factory.mktemp("wheel"))
+    share_bundle()
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import numpy as np
 import timm
 import torch
 from timm.data.random_erasing import RandomErasing
-from timm.optim import create_optimizer_v2, muon
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
@@ -26,7 +25,6 @@ from export.models.catalog import MODELS
 from export.training.loop.devices import has_fast_bfloat16
 
 PATCHES = 49
-NEWTON_SCHULZ = muon.zeropower_via_newtonschulz
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +133,15 @@ def hits(model: nn.Module, data: LabelledImages, device: torch.device) -> int:
     return correct
 
 
+def _optimizer(model: nn.Module, options: TrainOptions, device: torch.device) -> Any:
+    from timm.optim import create_optimizer_v2, muon  # which import PyTorch's compiler
+
+    if not has_fast_bfloat16(device):  # Muon's Newton-Schulz iterations are bfloat16 unless told otherwise
+        in_floats = functools.partial(muon.zeropower_via_newtonschulz, dtype=torch.float32)
+        muon.zeropower_via_newtonschulz = in_floats
+    return create_optimizer_v2(model, opt=options.optimizer, lr=options.lr, weight_decay=options.weight_decay)
+
+
 class Training:
     """The training of a float model: the state that a checkpoint holds, and its epochs."""
 
@@ -150,11 +157,7 @@ class Training:
                 f"--phases: {options.model} has no patches to drop", hint="use 0 as their share, such as 2:0"
             )
         self.ema = ModelEmaV3(self.model, decay=options.ema_decay, use_warmup=True)
-        if not has_fast_bfloat16(device):  # Muon's Newton-Schulz iterations are bfloat16 unless told otherwise
-            muon.zeropower_via_newtonschulz = functools.partial(NEWTON_SCHULZ, dtype=torch.float32)
-        self.optimizer: Any = create_optimizer_v2(
-            self.model, opt=options.optimizer, lr=options.lr, weight_decay=options.weight_decay
-        )
+        self.optimizer = _optimizer(self.model, options, device)
         self.scheduler = CosineLRScheduler(
             self.optimizer,
             t_initial=options.epochs * steps,

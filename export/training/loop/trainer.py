@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
@@ -220,6 +219,8 @@ class Trainer:
 
 def make_optimizer(module: nn.Module, options: PictureTrainOptions) -> Any:
     """Return timm's optimizer of that name, its learning rates by layer; raises `RequestError` for an unknown one."""
+    from timm.optim import create_optimizer_v2  # which imports PyTorch's compiler
+
     try:
         return create_optimizer_v2(
             module,

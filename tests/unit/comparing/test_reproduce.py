@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pictures import make_classes
-from sharing import SHARED, one_at_a_time
+from sharing import SHARED, share_bundle
 from tiny_catalog import CLASSES, RESNET, SWIN, VIT
 
 from export.data.public.sets import SETS
@@ -112,17 +112,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_models: Callable
     for folder in ("imagenet/val", "imagenet/train", "tiny-imagenet-200/val"):
         make_classes(tmp_path / folder, 4, CLASSES)
     for name in MODELS:
-        if name not in ("fashion", "photos"):
+        if name != "fashion":
             kind = SWIN if name.startswith("swin") else VIT
             tiny_models(name, kind, classes=0 if name == "dino_s" else 3)
     tiny_models("resnet18", RESNET, classes=None)  # as many as the pictures have
     tiny_models(MIXED, (VIT[0], VIT[1] | {"depth": 6}))  # its page names the fifth and sixth block
     monkeypatch.setitem(MODELS, MIXED, replace(MODELS[MIXED], name="google-vit-base-patch16-224"))
     (tmp_path / ".cache").mkdir()
-    with one_at_a_time():
-        for shared in ("engine", "bundle"):  # made once for all tests
-            (SHARED.parent / shared).mkdir(exist_ok=True)
-            (tmp_path / ".cache" / shared).symlink_to(SHARED.parent / shared)
+    share_bundle()
+    for shared in ("engine", "bundle"):  # made once for all tests
+        (tmp_path / ".cache" / shared).symlink_to(SHARED.parent / shared)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

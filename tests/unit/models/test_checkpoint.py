@@ -23,6 +23,7 @@ from export.core.errors import RequestError
 from export.models.checkpoint.content import read_content
 from export.models.checkpoint.load import Architecture, Loaded, load_checkpoint
 from export.models.weights.randomise import randomise
+from export.models.weights.undrawn import UndrawnWeights
 
 ARCHITECTURE = "test_vit"
 
@@ -37,7 +38,8 @@ def tensors() -> dict[str, Tensor]:
 
 
 def create(arguments: dict[str, Any]) -> nn.Module:
-    module: nn.Module = timm.create_model(ARCHITECTURE, pretrained=False, **arguments)
+    with UndrawnWeights():  # as models are made whose weights are loaded
+        module: nn.Module = timm.create_model(ARCHITECTURE, pretrained=False, **arguments)
     return module
 
 

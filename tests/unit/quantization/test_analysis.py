@@ -2,10 +2,13 @@
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from pictures import make_classes
+from tiny_catalog import CLASSES
 from torch import nn
 
 from export.core.errors import RequestError
@@ -167,27 +170,37 @@ def test_rules_name_only_layers_with_other_bits() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_writes_tables_plots_and_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_tables_plots_and_a_recipe(
+    tiny_models: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from export.analyze import main
     from export.quantize import main as quantize
 
-    common = ["--model", "fashion", "--limit", "8", "--out", str(tmp_path), "--recipe"]
+    tiny_models("deit_t")
+    monkeypatch.chdir(tmp_path)
+    model = ["--model", "deit_t", "--weights", "random"]
+    data = make_classes(tmp_path / "val", 3, CLASSES)
+    common = [*model, "--data", str(data), "--limit", "8", "--out", str(tmp_path), "--recipe"]
     main([*common, "w4a8_minmax", "--everything", "--worst", "2"])
     said = capsys.readouterr().out
-    assert "--rule 'patch_embed.proj=8'" in said and "not the residual additions" in said
-    written = json.loads((tmp_path / "analysis-fashion-w4a8_minmax.json").read_text())
+    written = json.loads((tmp_path / "analysis-deit_t-w4a8_minmax.json").read_text())
+    worst = min((row for row in written["sensitivity"] if row["weights"]), key=lambda row: row["sqnr_db"])
+    assert f"--rule '{worst['layer']}=8" in said and "not the residual additions" in said
     assert written["n"] == 8 and len(written["ladder"]) == len(LADDER) and written["float_top1"]["n"] == 8
     for name in ("layers.svg", "layers.png", "depth.svg", "depth.png"):
-        assert (tmp_path / f"analysis-fashion-w4a8_minmax-{name}").stat().st_size > 1000
+        assert (tmp_path / f"analysis-deit_t-w4a8_minmax-{name}").stat().st_size > 1000
     main([*common, "w4a8_minmax"])
-    assert json.loads((tmp_path / "analysis-fashion-w4a8_minmax.json").read_text())["ladder"] == written["ladder"]
+    assert json.loads((tmp_path / "analysis-deit_t-w4a8_minmax.json").read_text())["ladder"] == written["ladder"]
     main([*common, "w4a8_minmax", "--budget", "4", "--bits", "3,4,8"])
-    recipe = tmp_path / "w3to8a8_minmax_4bits-fashion.json"
-    mixed = json.loads((tmp_path / "mixed-fashion-w3to8a8_minmax_4bits.json").read_text())
+    recipe = tmp_path / "w3to8a8_minmax_4bits-deit_t.json"
+    mixed = json.loads((tmp_path / "mixed-deit_t-w3to8a8_minmax_4bits.json").read_text())
     uniform = {row["recipe"]: row for row in mixed["uniform"]}["w4a8_minmax"]
     assert mixed["chosen"]["weight_bytes"] <= uniform["weight_bytes"]
     assert mixed["chosen"]["sqnr_db"] > uniform["sqnr_db"]
-    quantize(["--model", "fashion", "--recipe", str(recipe), "--out", str(tmp_path / "mixed.safetensors")])
+    quantize([*model, "--recipe", str(recipe), "--out", str(tmp_path / "mixed.safetensors")])
     assert (tmp_path / "mixed.safetensors").stat().st_size == mixed["chosen"]["bytes"]
 
 

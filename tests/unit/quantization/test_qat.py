@@ -37,6 +37,8 @@ from export.train import main
 CPU = torch.device("cpu")
 OPTIONS = FinetuneOptions(epochs=1.5, batch_size=8, lr=1e-3, weight_decay=0.01, smoothing=0.1, distillation=0.5, seed=0)
 VIT = {"img_size": 28, "patch_size": 7, "embed_dim": 24, "depth": 2, "num_heads": 2, "num_classes": 10}
+NARROW = {"channels": [16, 16, 32, 32]}
+RESNET = {**NARROW, "layers": [1, 1, 1, 1], "num_classes": 10}
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +54,7 @@ def vit() -> nn.Module:
 
 
 def resnet() -> nn.Module:
-    return randomise(timm.create_model("resnet18", num_classes=10)).eval()
+    return randomise(timm.create_model("resnet18", **RESNET)).eval()
 
 
 def images(count: int) -> FashionImages:
@@ -167,7 +169,7 @@ def _spec(make: Callable[[], nn.Module]) -> ModelSpec:
     spec, _ = load_trained("fashion", None)
     if make is vit:
         return replace(spec, arguments=VIT)
-    return replace(spec, timm_name="resnet18", arguments={"num_classes": 10})
+    return replace(spec, timm_name="resnet18", arguments=RESNET)
 
 
 @pytest.mark.parametrize("make", [vit, resnet])
@@ -189,7 +191,7 @@ def test_everything_is_trained_but_folded_batch_norm(make: Callable[[], nn.Modul
 
 @pytest.mark.slow
 def test_a_deep_resnet_can_be_trained() -> None:
-    module = randomise(timm.create_model("resnet50", num_classes=10)).eval()
+    module = randomise(timm.create_model("resnet50", num_classes=10, **NARROW)).eval()
     training = Finetuning(module, find_recipe("w4a4_lsq"), replace(OPTIONS, epochs=0.25), images(32), CPU)
     assert np.isfinite(training.train_steps(1))
     assert freeze_trained(training.module)(calibration_images(images(32), 1, 0)).isfinite().all()
@@ -287,7 +289,10 @@ def write_data(folder: Path, count: int) -> Path:
 
 
 @pytest.mark.slow
-def test_a_resnet_from_float_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resnet_from_float_to_the_table(
+    tiny_models: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_models("resnet18", ("resnet18", RESNET), classes=10)
     monkeypatch.chdir(tmp_path)
     data = ["--model", "resnet18", "--data", str(write_data(tmp_path / "data", 32)), "--batch-size", "16"]
     qat = [*data, "--qat", "w8a8_lsq,w8a8_affine_qat", "--ptq", "affine,minmax", "--epochs", "0.5"]

@@ -30,7 +30,7 @@ from export.quantize import parser
 @pytest.fixture
 def shared(artifacts: Path) -> Iterator[list[str]]:
     """The option for the artifacts of all tests, to which nobody else adds meanwhile."""
-    with one_at_a_time():
+    with one_at_a_time("fashion"):
         yield ["--artifacts", str(artifacts)]
 
 
