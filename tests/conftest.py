@@ -1,4 +1,4 @@
-"""What the tests share: pages built by the real chain, a server, and a real Chromium that is watched for errors."""
+"""What the tests share: pages built by the real chain, a tiny model, and a real Chromium that is watched for errors."""
 
 import atexit
 import gc
@@ -117,6 +117,26 @@ def render_variants(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -
 def built_site(build_page: Callable[..., Path]) -> Path:
     """The page with two variants, u8 and f32, to be left as it is."""
     return build_page("u8,f32")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelRequest:
+    """A model that is quick to convert, and to run where the CPU stands in for a GPU or JavaScript computes."""
+    import timm
+    from safetensors.torch import save_file
+
+    from export.models.weights.randomise import randomise
+
+    module = timm.create_model("vit_tiny_patch16_224", img_size=28, patch_size=7, depth=2, num_classes=10).eval()
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file(randomise(module, seed=1).state_dict(), path)
+    return ModelRequest(model="timm/vit_tiny_patch16_224", checkpoint=path)
+
+
+@pytest.fixture(scope="session")
+def tiny_site(tiny_model: ModelRequest, build_page: Callable[..., Path]) -> Path:
+    """The tiny model's page with two variants, u8 and f32, to be left as it is."""
+    return build_page("u8,f32", model=tiny_model)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""What tests in browsers share: a tiny model; for the service worker, a browser, a host that can fail, and a site."""
+"""What tests of the service worker share: a browser, a host that can fail, and a site."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
@@ -10,27 +10,6 @@ from playwright.sync_api import Browser, BrowserContext
 from visits import Handler, Release
 
 from export.measuring.browser.chromium import Troubles
-from export.models.choice.request import ModelRequest
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelRequest:
-    """A model that is quick to convert, and to run where the CPU stands in for a GPU or JavaScript computes."""
-    import timm
-    from safetensors.torch import save_file
-
-    from export.models.weights.randomise import randomise
-
-    module = timm.create_model("vit_tiny_patch16_224", img_size=28, patch_size=7, depth=2, num_classes=10).eval()
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_file(randomise(module, seed=1).state_dict(), path)
-    return ModelRequest(model="timm/vit_tiny_patch16_224", checkpoint=path)
-
-
-@pytest.fixture(scope="session")
-def tiny_site(tiny_model: ModelRequest, build_page: Callable[..., Path]) -> Path:
-    """The tiny model's page with two variants, u8 and f32, to be left as it is."""
-    return build_page("u8,f32", model=tiny_model)
 
 
 @pytest.fixture
