@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.conversion.converter_process import ConverterProcess, run_node
+from export.conversion.converter_process import Converter, run_node
 from export.conversion.tensorflow import run_tf
 from export.conversion.tfjs.files import MODEL, check_tensors
 from export.conversion.tfjs.gpu_graph import write_gpu_graph
@@ -51,7 +51,7 @@ class Stored:
 
 
 def to_tfjs(
-    tools: ConverterProcess,
+    tools: Converter,
     saved_model: Path,
     golden_inputs: NDArray[np.float32],
     folder: Path,
