@@ -110,6 +110,9 @@ class BuildSession:
             return self._tools.twin
         return self._tools
 
+    def _twin(self) -> "Converter | None":
+        return self._tools.twin if self._tools and self._has_room() else None
+
     def _warm_up(self) -> None:
         if self._expects_converter:
             self.tools()
@@ -228,6 +231,7 @@ class BuildSession:
             data=self.data,
             resources=self.resources,
             cores=self._cores,
+            twin=self._twin,
             runner=format.runner,
         )
 

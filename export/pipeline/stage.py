@@ -30,8 +30,9 @@ class Stage:
     what a later one goes on from; `log` takes what tools print. `tools` returns the converter process, started when it
     is first called; `warm_up` starts it ahead where a later stage of the build will call it. `tell` says what a person
     should see. `data` are images to calibrate on, `resources` what that may use, and `cores` returns how many
-    processors are free for it. `runner` names the module that runs the artifact that a self-test is about. `memory` is
-    what `options` worked out and `make` needs again.
+    processors are free for it. `twin` returns a second converter, where there is room for one. `runner` names the
+    module that runs the artifact that a self-test is about. `memory` is what `options` worked out and `make` needs
+    again.
     """
 
     request: ModelRequest
@@ -47,6 +48,7 @@ class Stage:
     data: Path | None = None
     resources: Resources = DEFAULT_RESOURCES
     cores: Callable[[], int] = usable_cores
+    twin: Callable[[], "Converter | None"] = lambda: None
     runner: str = ""
     memory: dict[str, Any] = field(default_factory=dict)
 
