@@ -10,7 +10,8 @@ from typing import Any, Never
 import numpy as np
 from numpy.typing import NDArray
 
-from export.conversion.converter_process import ConverterProcess
+from export.conversion.converter_process import Converter
+from export.conversion.saved_model import number_functions
 from export.core.console import say
 from export.core.errors import ConversionError
 from export.core.figures.fidelity import Comparison, capped_sqnr_db, compare
@@ -28,7 +29,7 @@ _KNOWN: dict[str, NDArray[np.float32]] = {}
 
 
 def to_tf(
-    tools: ConverterProcess,
+    tools: Converter,
     onnx_model: Path,
     golden_inputs: NDArray[np.float32],
     folder: Path,
@@ -93,6 +94,7 @@ def convert(source: Path, target: Path, searched: bool) -> None:
     served.weights = model.weights  # a SavedModel keeps the variables of what it tracks; Keras' own trace is not wanted
     tf.saved_model.save(served, str(target), signatures={SIGNATURE: serve})
     (target / "fingerprint.pb").unlink(missing_ok=True)  # a random number
+    number_functions(target)
 
 
 @contextmanager

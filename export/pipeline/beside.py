@@ -1,7 +1,8 @@
-"""Stages made in a thread beside others: those of the converter process, while PyTorch calibrates.
+"""Stages made in a thread beside others: those of the converter process, or of its twin.
 
 TensorFlow's converter keeps one core busy for as long as calibration takes, in a process of its own. What it needs of
-PyTorch (the ONNX files) is made before.
+PyTorch (the ONNX files) is made before. Where nothing is calibrated meanwhile, a model's second graph is converted
+beside the first.
 """
 
 import threading
@@ -13,10 +14,10 @@ from export.core.errors import UnsupportedError
 class Beside:
     """A thread that makes one thing after the other; what stops it is raised to whoever waits or checks."""
 
-    def __init__(self, tasks: Sequence[Callable[[], object]]) -> None:
+    def __init__(self, tasks: Sequence[Callable[[], object]], name: str = "converter stages") -> None:
         self._tasks, self._stopped = tasks, threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="converter stages")
+        self._thread = threading.Thread(target=self._run, name=name)
         self._thread.start()
 
     def _run(self) -> None:

@@ -6,9 +6,10 @@ from export.core.console import say
 from export.core.errors import UnsupportedError
 from export.core.records import Artifact
 from export.models.choice.request import ModelRequest
+from export.pipeline.formats import needs_converter
 from export.pipeline.requirements import require_tools
 from export.pipeline.runtimes import AUTO, ENGINES, engines_of
-from export.pipeline.session import BuildSession, needs_converter
+from export.pipeline.session import BuildSession
 from export.pipeline.store import Store
 from export.quantization.recipes import Recipe
 from export.quantization.resources import DEFAULT_RESOURCES, Resources
@@ -32,6 +33,7 @@ def convert(
     expected = {engine.formats[0] for recipe in recipes for engine in engines_of(recipe, engines)}
     with BuildSession(request, store, force=force, data=data, resources=resources, expected=expected) as session:
         _obtain_float(session)
+        session.obtain("selftest")  # while the converter process still imports its tools: one core is idle then
         _start_beside(session, recipes, engines)
         made = [artifact for recipe in recipes for artifact in _for_engines(session, recipe, engines)]
         _obtain_selftests(session, made, recipes)

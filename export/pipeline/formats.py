@@ -225,3 +225,19 @@ def ancestry(formats: Iterable[str]) -> set[str]:
             found.add(name)
             waiting += [parent.format for parent in FORMATS[name].parents]
     return found
+
+
+def parents_of(format: str, recipe: Recipe) -> list[tuple[str, Recipe]]:
+    """Return the artifacts that one is made from."""
+    parents = FORMATS[format].parents
+    return [(parent.format, parent.recipe_for(recipe)) for parent in parents if parent.applies(recipe)]
+
+
+def graphs_of(format: str, recipe: Recipe) -> list[tuple[str, Recipe]]:
+    """Return those of its parents that the converter process makes."""
+    return [(name, of) for name, of in parents_of(format, recipe) if needs_converter(name)]
+
+
+def needs_converter(format: str) -> bool:
+    """Tell whether a format's stage runs in the converter process."""
+    return any("tensorflow" in FORMATS[name].tools for name in (format, format.removeprefix("selftest_")))

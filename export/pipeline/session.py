@@ -1,10 +1,10 @@
 """A build session: the artifacts of one model, each made only when it is not there as it should be."""
 
-import os
 import shutil
+import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -12,26 +12,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from msgspec import structs
-
 from export.core.console import say, stage
-from export.core.figures.fidelity import Comparison, accept
+from export.core.environment.machine import free_memory, usable_cores
 from export.core.figures.units import format_bytes
 from export.core.files import hash_json
-from export.core.records import Artifact, ModelSpec, ParentArtifact, Verification
+from export.core.records import Artifact, ModelSpec, ParentArtifact
 from export.core.source_code import code_key
 from export.models.choice.request import ModelRequest
 from export.pipeline.beside import Beside
 from export.pipeline.durations import PAGE, Duration, Durations, Place, TimeLeft
-from export.pipeline.formats import FLOAT, FORMATS, Format, ancestry
+from export.pipeline.formats import FLOAT, FORMATS, Format, ancestry, graphs_of, needs_converter, parents_of
 from export.pipeline.requirements import require_tools, tool_version
-from export.pipeline.stage import SHARED, Outcome, Stage, StageModule
+from export.pipeline.stage import SHARED, Stage, StageModule
 from export.pipeline.store import Made, Plan, Store
+from export.pipeline.verdict import accepted, agreement, held_to_bound
 from export.quantization.recipes import Recipe
 from export.quantization.resources import DEFAULT_RESOURCES, Resources
 
 if TYPE_CHECKING:
-    from export.conversion.converter_process import ConverterProcess
+    from export.conversion.converter_process import Converter, ConverterProcess
+
+# Beside the first converter, for the sake of a second graph: what TensorFlow takes itself, and so often the weights.
+CONVERTER_BYTES, COPIES_OF_WEIGHTS = 5e8, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,12 @@ class BuildSession:
         self.log = (self.workspace / "convert.log").absolute()
         self._obtained: dict[Place, Artifact] = {}
         self._prepared: dict[Place, _Prepared] = {}
+        self._locks: dict[Place, threading.Lock] = {}
+        self._pytorch = threading.Lock()  # its exporter has one state for all threads
         self._beside: Beside | None = None
+        self._second: Beside | None = None
         self._durations, self._left = Durations(store.root), TimeLeft({})
-        self._tools: ConverterProcess | None = None
+        self._tools, self._starting = cast("ConverterProcess | None", None), threading.Lock()
         self._expects_converter = any("tensorflow" in FORMATS[name].tools for name in ancestry(expected))
         self._stack = ExitStack()
         self._stack.callback(shutil.rmtree, self.workspace / SHARED, ignore_errors=True)
@@ -80,23 +85,33 @@ class BuildSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._beside:
-            self._beside.stop()
-        self._stack.close()  # ends the converter process, and with it what the thread waits for
-        if self._beside:
-            self._beside.join()
+        beside = [one for one in (self._beside, self._second) if one]
+        for one in beside:
+            one.stop()
+        self._stack.close()  # ends the converter process, and with it what the threads wait for
+        for one in beside:
+            one.join()
 
     def folder(self, format: str, recipe: Recipe = FLOAT) -> Path:
         """Return where an artifact lies, or would."""
         return self.store.folder(self.request.name, recipe.name, format)
 
-    def tools(self) -> "ConverterProcess":
-        """Return the converter process, started when first asked for; it ends with the session."""
-        if self._tools is None:
-            from export.conversion.converter_process import ConverterProcess
+    def tools(self) -> "Converter":
+        """Return the converter process, started when first asked for, or its twin for the thread of second graphs.
 
-            self._tools = self._stack.enter_context(ConverterProcess(self.log))
+        Both end with the session.
+        """
+        with self._starting:
+            if self._tools is None:
+                from export.conversion.converter_process import ConverterProcess
+
+                self._tools = self._stack.enter_context(ConverterProcess(self.log, twin=usable_cores() > 1))
+        if self._tools.twin and self._second and self._second.is_current():
+            return self._tools.twin
         return self._tools
+
+    def _twin(self) -> "Converter | None":
+        return self._tools.twin if self._tools and self._has_room() else None
 
     def _warm_up(self) -> None:
         if self._expects_converter:
@@ -105,11 +120,16 @@ class BuildSession:
     def obtain(self, format: str, recipe: Recipe = FLOAT) -> Artifact:
         """Return an artifact, its parents before it: the stored one if it was made from just these, else a new one.
 
-        Raises what the stages raise, and `VerificationError` for one that lies too far from its parents.
+        Raises what the stages raise, and `VerificationError` for one that lies too far from its parents. Of threads
+        that ask for the same one, the first makes it and the others wait.
         """
+        self._heed_beside(format)
         place = (format, recipe.name)
-        if place not in self._obtained:
-            self._obtained[place] = self._find_or_make(FORMATS[format], recipe)
+        with self._locks.setdefault(place, threading.Lock()):
+            if place not in self._obtained:
+                self._obtain_parents(format, recipe)
+                found = self._find(FORMATS[format], recipe)
+                self._obtained[place] = found or self._make(FORMATS[format], recipe)
         return self._obtained[place]
 
     def pending(self, wanted: Iterable[tuple[str, Recipe]]) -> list[tuple[str, Recipe]]:
@@ -119,7 +139,7 @@ class BuildSession:
         def is_pending(format: str, recipe: Recipe) -> bool:
             place = (format, recipe.name)
             if place not in self._obtained and place not in found:
-                parents = [is_pending(name, of) for name, of in _parents(FORMATS[format], recipe)]
+                parents = [is_pending(name, of) for name, of in parents_of(format, recipe)]
                 stored = None if any(parents) else self._find(FORMATS[format], recipe)
                 if stored is None:
                     found[place] = (format, recipe)
@@ -133,7 +153,9 @@ class BuildSession:
 
     def expect(self, pending: Iterable[tuple[str, Recipe]], beside: Iterable[tuple[str, Recipe]]) -> None:
         """Begin to say how long it will take to make all these, some of which will be made beside the others."""
-        parameters = ModelSpec.read(self.folder("torch") / "spec.json").parameters
+        parameters, pending = self._parameters(), list(pending)
+        if not (beside := list(beside)) and self._has_room():
+            beside = [second for format, recipe in pending for second in graphs_of(format, recipe)[1:]]
         places = [(format, recipe.name) for format, recipe in pending]
         estimates = {place: self._durations.estimate(self.request.name, place, parameters) for place in places}
         after = self._durations.estimate("", PAGE, 0)
@@ -144,29 +166,53 @@ class BuildSession:
         self.tools()
         self._beside = Beside([partial(self.obtain, format, recipe) for format, recipe in wanted])
 
-    def _find_or_make(self, format: Format, recipe: Recipe) -> Artifact:
-        if self._beside and not self._beside.is_current():
-            self._beside.check()
-            if needs_converter(format.name):
-                self._beside.wait()
-                if (format.name, recipe.name) in self._obtained:
-                    return self._obtained[format.name, recipe.name]
-        for name, of in _parents(format, recipe):
+    def _heed_beside(self, format: str) -> None:
+        """Raise what went wrong in a thread beside this one, and wait for the converter process where it is needed."""
+        threads = [one for one in (self._beside, self._second) if one]
+        if any(one.is_current() for one in threads):
+            return
+        for one in threads:
+            one.check()
+        if self._beside and needs_converter(format):
+            self._beside.wait()
+
+    def _obtain_parents(self, format: str, recipe: Recipe) -> None:
+        graphs = graphs_of(format, recipe)
+        if len(graphs) > 1:
+            self._obtain_parents(*graphs[0])  # PyTorch first: then there is something to convert side by side
+            self._convert_side_by_side(*graphs)
+        for name, of in parents_of(format, recipe):
             self.obtain(name, of)
-        return self._find(format, recipe) or self._make(format, recipe)
+
+    def _has_room(self) -> bool:
+        """Tell whether there is a core for one more converter, and memory."""
+        if self._second or self._cores() == 1:
+            return False
+        return free_memory() >= CONVERTER_BYTES + COPIES_OF_WEIGHTS * 4 * self._parameters()
+
+    def _convert_side_by_side(self, first: tuple[str, Recipe], *others: tuple[str, Recipe]) -> None:
+        """Obtain graphs of one model, all but the first in a thread and a converter of their own, if there is room."""
+        if not self._has_room():
+            return
+        self._second = Beside([partial(self.obtain, *one) for one in others], name="second graph")
+        self.obtain(*first)
+        self._second.wait()
+        self._second = None
 
     def _find(self, format: Format, recipe: Recipe) -> Artifact | None:
         """Return the stored artifact if it was made from just the parents that were obtained."""
         place = (format.name, recipe.name)
         if place not in self._prepared:
-            parents = tuple(self._obtained[name, of.name] for name, of in _parents(format, recipe))
+            parents = tuple(self._obtained[name, of.name] for name, of in parents_of(format.name, recipe))
             module = cast("StageModule", import_module(format.stage))
             stage = self._stage(format, recipe, parents)
             plan = _plan(stage, format, parents, options=getattr(module, "options", _no_options)(stage))
             self._prepared[place] = _Prepared(stage, module, plan)
         key = self._prepared[place].plan.key
         stored = None if self.force else self.store.find(self.request.name, recipe.name, format.name, key)
-        return None if stored is None else self._accept_again(stored, format)
+        if stored is None or (held := held_to_bound(stored, format)) == stored:
+            return stored
+        return self.store.replace_manifest(held)
 
     def _stage(self, format: Format, recipe: Recipe, parents: tuple[Artifact, ...]) -> Stage:
         return Stage(
@@ -185,6 +231,7 @@ class BuildSession:
             data=self.data,
             resources=self.resources,
             cores=self._cores,
+            twin=self._twin,
             runner=format.runner,
         )
 
@@ -194,13 +241,14 @@ class BuildSession:
 
         def fill(folder: Path) -> Made:
             outcome = prepared.module.make(replace(prepared.stage, folder=folder, tell=notices.append))
-            return Made(_accepted(outcome, format), outcome.compute_dtype)
+            return Made(accepted(outcome, format), outcome.compute_dtype)
 
-        with stage(f"{format.name} {recipe.name}" if format.parents else "load the model") as note:
+        alone = nullcontext() if needs_converter(format.name) else self._pytorch
+        with alone, stage(f"{format.name} {recipe.name}" if format.parents else "load the model") as note:
             self._left.start(place)
             artifact = self.store.write(prepared.plan, fill, published=format.published)
             self._left.finish(place, time.perf_counter() - started)
-            note(format_bytes(artifact.bytes) + _agreement(artifact.verification))
+            note(format_bytes(artifact.bytes) + agreement(artifact.verification))
             note(str(self._left))
         for notice in notices:
             say(f"    {notice}")
@@ -208,44 +256,18 @@ class BuildSession:
         return artifact
 
     def _keep_duration(self, place: Place, seconds: float) -> None:
-        parameters = ModelSpec.read(self.folder("torch") / "spec.json").parameters
-        format, recipe = place
+        (format, recipe), parameters = place, self._parameters()
         self._durations.add(
             Duration(model=self.request.name, format=format, recipe=recipe, parameters=parameters, seconds=seconds)
         )
 
+    def _parameters(self) -> int:
+        return ModelSpec.read(self.folder("torch") / "spec.json").parameters
+
     def _cores(self) -> int:
         """Return how many processors a stage may keep busy: one fewer while the converter process is."""
-        count = os.cpu_count() or 1
+        count = usable_cores()
         return max(1, count - 1) if self._beside else count
-
-    def _accept_again(self, artifact: Artifact, format: Format) -> Artifact:
-        """Hold a stored artifact to today's bound, which is no part of its key."""
-        if artifact.verification is None:
-            return artifact
-        kept = artifact.verification
-        comparison = Comparison(
-            edge=kept.edge,
-            parent=kept.parent,
-            subject=f"{artifact.model}: {artifact.format} {artifact.recipe}",
-            n=kept.n,
-            max_abs_diff=kept.max_abs_diff,
-            sqnr_db=kept.sqnr_db,
-            top1_agreement=kept.top1_agreement,
-        )
-        verification = accept(comparison, format.bounds_db[kept.edge])
-        if verification == kept:
-            return artifact
-        return self.store.replace_manifest(structs.replace(artifact, verification=verification))
-
-
-def needs_converter(format: str) -> bool:
-    """Tell whether a format's stage runs in the converter process."""
-    return any("tensorflow" in FORMATS[name].tools for name in (format, format.removeprefix("selftest_")))
-
-
-def _parents(format: Format, recipe: Recipe) -> list[tuple[str, Recipe]]:
-    return [(parent.format, parent.recipe_for(recipe)) for parent in format.parents if parent.applies(recipe)]
 
 
 def _no_options(stage: Stage) -> None:
@@ -266,16 +288,3 @@ def _plan(stage: Stage, format: Format, parents: tuple[Artifact, ...], options: 
         key=hash_json([format.name, stage.recipe.to_json(), made_from, options, tools, code]),
         storage_dtype=stage.recipe.storage_dtype,
     )
-
-
-def _accepted(outcome: Outcome, format: Format) -> Verification | None:
-    """Return the worst comparison of a stage; raises `VerificationError` for one beyond its bound."""
-    accepted = [accept(comparison, format.bounds_db[comparison.edge]) for comparison in outcome.comparisons]
-    return min(accepted, key=lambda one: float("inf") if one.sqnr_db is None else one.sqnr_db, default=None)
-
-
-def _agreement(verification: Verification | None) -> str:
-    if verification is None:
-        return ""
-    distance = "equal bit for bit" if verification.sqnr_db is None else f"{verification.sqnr_db:.1f} dB"
-    return f", {distance} from its parent (largest difference {verification.max_abs_diff:.2g})"

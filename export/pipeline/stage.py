@@ -1,11 +1,11 @@
 """What a stage is given to make one artifact, and what it gives back."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from export.core.environment.machine import usable_cores
 from export.models.choice.request import ModelRequest
 from export.quantization.recipes import Recipe
 from export.quantization.resources import DEFAULT_RESOURCES, Resources
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from export.conversion.converter_process import ConverterProcess
+    from export.conversion.converter_process import Converter
     from export.core.figures.fidelity import Comparison
 
 SHARED = ".shared"  # in a model's workspace: what its stages have in common, until the build ends
-Tools = Callable[[], "ConverterProcess"]
+Tools = Callable[[], "Converter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,9 @@ class Stage:
     what a later one goes on from; `log` takes what tools print. `tools` returns the converter process, started when it
     is first called; `warm_up` starts it ahead where a later stage of the build will call it. `tell` says what a person
     should see. `data` are images to calibrate on, `resources` what that may use, and `cores` returns how many
-    processors are free for it. `runner` names the module that runs the artifact that a self-test is about. `memory` is
-    what `options` worked out and `make` needs again.
+    processors are free for it. `twin` returns a second converter, where there is room for one. `runner` names the
+    module that runs the artifact that a self-test is about. `memory` is what `options` worked out and `make` needs
+    again.
     """
 
     request: ModelRequest
@@ -46,7 +47,8 @@ class Stage:
     tell: Callable[[str], None]
     data: Path | None = None
     resources: Resources = DEFAULT_RESOURCES
-    cores: Callable[[], int] = lambda: os.cpu_count() or 1
+    cores: Callable[[], int] = usable_cores
+    twin: Callable[[], "Converter | None"] = lambda: None
     runner: str = ""
     memory: dict[str, Any] = field(default_factory=dict)
 

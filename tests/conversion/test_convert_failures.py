@@ -101,6 +101,19 @@ def test_a_crash_is_reported_and_everything_is_cleaned_up(tmp_path: Path) -> Non
     assert not scratch.exists()
 
 
+def test_a_twin_works_at_the_same_time_and_ends_with_the_process(tmp_path: Path) -> None:
+    with ConverterProcess(tmp_path / "convert.log", twin=True) as process:
+        if process.twin is None:
+            pytest.skip("only Linux has it")
+        assert process.run(os.getcwd) == str(process.scratch.resolve())
+        first, second = process.run(os.getpid), process.twin.run(os.getpid)
+        assert first != second and process.twin.run(os.getppid) == first
+        assert process.twin.run(os.getcwd) == str(process.twin.scratch.resolve())
+        with pytest.raises(ConversionError, match="the tool gave up"):
+            process.twin.run(sys.exit, "the tool gave up")
+    assert not process.scratch.exists() and not Path(f"/proc/{second}/cwd").exists()
+
+
 def test_without_node_the_message_says_so(
     chain: Callable[[str], Chain], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,10 @@
 """ONNX to TensorFlow: without onnx2tf's search for transpositions where that is right, with it where it is not."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from families import Chain
 from tiny import tiny
 
 from export.conversion import tensorflow
@@ -28,3 +30,13 @@ def test_what_is_not_right_is_converted_again_with_the_search_and_said(
     found = tensorflow.to_tf(tools, tmp_path / "onnx" / MODEL, inputs, tmp_path / "tf", name="vit", tell=notes.append)
     assert (found.sqnr_db is None or found.sqnr_db > 80) and notes == said
     assert (tmp_path / "tf" / tensorflow.SAVED_MODEL / "saved_model.pb").is_file()
+
+
+def test_a_model_has_the_same_bytes_whatever_was_converted_before(
+    chain: Callable[[str], Chain], tools: ConverterProcess, tmp_path: Path
+) -> None:
+    model = chain("vit").folder
+    tensorflow.to_tf(tools, model / "onnx" / MODEL, chain("vit").inputs, tmp_path, name="vit")
+    for file in ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"):
+        first, second = (folder / tensorflow.SAVED_MODEL / file for folder in (model / "tf", tmp_path))
+        assert first.read_bytes() == second.read_bytes(), file

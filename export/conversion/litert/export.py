@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from export.conversion.converter_process import ConverterProcess
+from export.conversion.converter_process import Converter
 from export.conversion.coverage import (
     QuantizationCoverage,
     coverage_of,
@@ -23,7 +23,7 @@ MODEL = "model.tflite"
 
 
 def to_tflite(
-    tools: ConverterProcess,
+    tools: Converter,
     module: nn.Module,
     saved_model: Path,
     golden_inputs: NDArray[np.float32],

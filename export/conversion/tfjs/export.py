@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.conversion.converter_process import ConverterProcess, run_node
+from export.conversion.converter_process import Converter, run_node
 from export.conversion.tensorflow import run_tf
 from export.conversion.tfjs.files import MODEL, check_tensors
-from export.conversion.tfjs.gpu_graph import write_gpu_graph
+from export.conversion.tfjs.gpu_graph import read_gpu_graph, write_gpu_graph
 from export.conversion.tfjs.graph import named_graph
 from export.conversion.tfjs.packed import pack_weights
 from export.core.errors import ConversionError
@@ -51,7 +51,7 @@ class Stored:
 
 
 def to_tfjs(
-    tools: ConverterProcess,
+    tools: Converter,
     saved_model: Path,
     golden_inputs: NDArray[np.float32],
     folder: Path,
@@ -60,35 +60,45 @@ def to_tfjs(
     name: str,
     integers: Path | None = None,
     for_gpu: Path | None = None,
+    twin: Converter | None = None,
 ) -> tuple[tuple[Comparison, ...], Stored]:
     """Write `folder/model.json` and its shards: `pixels` float32 [1, H, W, 3] → `logits` float32 [1, K].
 
     `golden_inputs` is [n, 3, H, W]; `recipe` one of `STORAGES`, or, with `integers` the artifact that the graph's
     weights come from, any that quantizes: then those integers are what is stored. `for_gpu` is the same model as a
-    GPU likes it, which becomes a second graph of the same weights; each is compared with its TensorFlow model.
+    GPU likes it, which becomes a second graph of the same weights; each is compared with its TensorFlow model. `twin`
+    is another converter, which reads and runs `for_gpu` while `tools` works on the first graph.
     Raises `ConversionError` when a tool fails, no constant matches a pattern or the bytes are not what they should be.
     """
-    storage = STORAGES["f32" if integers else recipe]
-    stored = tools.run(write_graph_model, saved_model.absolute(), folder.absolute(), storage)
-    if integers:
-        packed = pack_weights(folder, integers)
-        own = sum(packed.values())
-        stored = Stored("integers", tuple(packed), own, _shard_bytes(folder) - own)
     edge, subject = "integers" if integers else recipe, f"{name}: TF.js with {recipe} weights"
 
-    def compared(parent: Path, build: str) -> Comparison:
+    def compared(converter: Converter, parent: Path, build: str) -> Comparison:
         outputs = run_tfjs(folder, golden_inputs, tools.scratch, tools.log, build=build)
-        wanted = tools.run(run_tf, parent.absolute(), golden_inputs)
+        wanted = converter.run(run_tf, parent.absolute(), golden_inputs)
         return compare(wanted, outputs, edge=edge, parent="tf", subject=f"{subject}, graph for {build.upper()}s")
 
-    def added(parent: Path) -> Comparison:
-        tools.run(write_gpu_graph, saved_model.absolute(), parent.absolute(), folder.absolute())
-        return compared(parent, "gpu")
+    def added(converter: Converter, parent: Path) -> Comparison:
+        graph = converter.run(read_gpu_graph, parent.absolute())
+        tools.run(write_gpu_graph, graph, saved_model.absolute(), folder.absolute())
+        return compared(converter, parent, "gpu")
 
     with ThreadPoolExecutor(1) as pool:  # Node runs the first graph while the converter process writes the second
-        second = pool.submit(added, for_gpu) if for_gpu else None
-        first = compared(saved_model, "cpu")
+        if twin and for_gpu:
+            pool.submit(twin.run, read_gpu_graph, for_gpu.absolute())  # it is known when it is asked for again
+        stored = _write_first(tools, saved_model, folder, recipe, integers)
+        second = pool.submit(added, twin or tools, for_gpu) if for_gpu else None
+        first = compared(tools, saved_model, "cpu")
         return (first, second.result()) if second else (first,), stored
+
+
+def _write_first(tools: Converter, saved_model: Path, folder: Path, recipe: str, integers: Path | None) -> Stored:
+    storage = STORAGES["f32" if integers else recipe]
+    stored = tools.run(write_graph_model, saved_model.absolute(), folder.absolute(), storage)
+    if not integers:
+        return stored
+    packed = pack_weights(folder, integers)
+    own = sum(packed.values())
+    return Stored("integers", tuple(packed), own, _shard_bytes(folder) - own)
 
 
 def run_tfjs(

@@ -20,12 +20,17 @@ PREFIX = "gpu/"  # of its constants' names: those of the other graph have none
 Arrays = dict[str, NDArray[Any]]
 
 
-def write_gpu_graph(saved_model: Path, for_gpu: Path, folder: Path) -> None:
-    """Write `folder/model_gpu.json` of `for_gpu`, whose weights are those of `saved_model`, stored in `folder` before.
+def read_gpu_graph(saved_model: Path) -> Graph:
+    """Return the graph for GPUs, as `named_graph` does."""
+    return named_graph(saved_model, PREFIX)
+
+
+def write_gpu_graph(graph: Graph, saved_model: Path, folder: Path) -> None:
+    """Write `folder/model_gpu.json` of a graph whose weights are those of `saved_model`, stored in `folder` before.
 
     Raises what `write_sharing` raises; runs in the converter process.
     """
-    write_sharing(named_graph(for_gpu, PREFIX), named_graph(saved_model).weights, folder)
+    write_sharing(graph, named_graph(saved_model).weights, folder)
 
 
 def write_sharing(graph: Graph, constants: Arrays, folder: Path) -> None:

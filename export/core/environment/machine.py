@@ -17,6 +17,11 @@ def operating_system() -> str:
         return f"{platform.system()} {platform.release()}"
 
 
+def usable_cores() -> int:
+    """Return how many logical processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def free_memory() -> int:
     """Return the bytes of main memory that can be had without swapping, also within a container."""
     meminfo = Path("/proc/meminfo")

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 from export.core.console import say
+from export.core.environment.machine import return_freed_memory
 from export.core.files import hash_bytes, hash_json
 from export.core.records import ModelSpec
 from export.pipeline.stage import SHARED, Outcome, Stage
@@ -42,6 +43,7 @@ def make(stage: Stage) -> Outcome:
         cores=stage.cores(),
         note=stage.tell,
     )
+    return_freed_memory()  # of activations, which the converters can use
     if _quantization(stage).method.uses_images:
         (stage.folder / CALIBRATION).write_text(json.dumps(_images(stage).describe().to_json()) + "\n")
     device = find_device(stage.resources.device)

@@ -29,6 +29,7 @@ def make(stage: Stage) -> Outcome:
         name=stage.request.name,
         integers=stage.parents["safetensors"] / FILE if quantized else None,
         for_gpu=others[0] if others else None,
+        twin=stage.twin() if others else None,
     )
     return Outcome(comparisons=comparisons)
 

@@ -1,5 +1,6 @@
 """A build session: what it makes anew, what it keeps, and what it refuses to keep."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -66,6 +67,17 @@ def test_changed_code_makes_an_artifact_anew(artifacts: Path, monkeypatch: pytes
     with BuildSession(REQUEST, Store(artifacts)) as session:
         after = session.obtain("safetensors", RECIPE)
     assert before is not None and after.key != before.key and after.sha256 == before.sha256
+
+
+def test_threads_that_ask_for_the_same_artifact_get_the_one_that_was_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with BuildSession(REQUEST, Store(tmp_path)) as session, ThreadPoolExecutor(4) as pool:
+        wanted = [pool.submit(session.obtain, "safetensors", RECIPE) for _ in range(4)]
+        first, *others = [each.result() for each in wanted]
+    assert all(other is first for other in others)
+    printed = capsys.readouterr().out
+    assert printed.count("  safetensors w8_rtn … ") == printed.count("  load the model … ") == 1
 
 
 def test_a_suffix_of_a_file_that_is_exported_means_one_format() -> None:
