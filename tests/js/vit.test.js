@@ -147,8 +147,9 @@ function numbers(seed) {
 
 /** How often, of 200 times, a tuner finds a number of threads. @param {number} most @param {number} threads @param {(next: () => number) => (threads: number, run: number) => number} times */
 function countFound(most, threads, times) {
-  return Array.from({ length: 200 }, (_, seed) => fastestOf(most, times(numbers(7919 * seed)))).filter((n) => n === threads)
-    .length;
+  return Array.from({ length: 200 }, (_, seed) => fastestOf(most, times(numbers(7919 * seed)))).filter(
+    (n) => n === threads,
+  ).length;
 }
 
 test('a tuner compares all threads with half of them, and goes on for as long as half are as fast', () => {
