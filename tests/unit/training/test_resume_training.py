@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Train
+from interrupts import heed_interrupts
 from pictures import SHORT, make_classes
 from safetensors.torch import load_file
 
@@ -41,7 +42,13 @@ def begin(folder: Path, data: Path, every: str, *options: str) -> subprocess.Pop
     command = [sys.executable, "-c", PROGRAM, every, "--data", str(data), *SHORT, "--out", "out", *options]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
 
 
