@@ -25,8 +25,8 @@ from export.page.reports.measured.visits import SCHEMA_VERSION, Visit, VisitFile
 
 SAMPLES = 3  # pictures that are classified, in turn, before Measure is clicked
 ANSWERS = 6
-ROUNDS = 3  # of clicks on Measure in a visit, with the command before, between and after
 PAUSE_MS = 800  # between them
+ROUNDS = 3  # of clicks on Measure in a visit, with the command before, between and after
 RUNS, WARMUP_MAX = 50, 50  # as the page's own
 LOOK_S = 0.5  # rarely: a look takes some of the processor that is measured
 # Clicks, and waits for the answer without a look into the page, which would take some of the processor.
