@@ -2,17 +2,16 @@
 
 import io
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from export.core.environment.extras import explain
 from export.core.errors import ExportError, RequestError
+from export.core.interrupts import heed_interrupts
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -77,14 +76,7 @@ def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | N
     for stream in (sys.stdout, sys.stderr):  # names of files may have characters that the terminal has not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    interrupts: list[int] = []
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
-
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            interrupts.append(number)
-            raise KeyboardInterrupt
-
-        signal.signal(signal.SIGINT, interrupt)
+    interrupts = heed_interrupts()
     try:
         command(argv)
     except ExportError as error:

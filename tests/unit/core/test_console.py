@@ -13,6 +13,17 @@ from export.core import console
 from export.core.console import say, stage
 
 ROOT = Path(__file__).parents[3]
+LOST = """
+import time, weakref
+def end():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(.05)
+class One: pass
+one = One()
+{}
+del one
+time.sleep(10)
+"""
 
 
 def run_command(body: str, *, ignored: bool = False) -> subprocess.CompletedProcess[str]:
@@ -46,8 +57,20 @@ def run_command(body: str, *, ignored: bool = False) -> subprocess.CompletedProc
             130,
             "interrupted",
         ),
+        (LOST.format("weakref.finalize(one, end)"), 130, "interrupted"),
+        (LOST.format("type(one).__del__ = lambda one: end()"), 130, "interrupted"),
     ],
-    ids=["done", "request", "failure", "disk", "interrupt", "signal", "signal that ends a browser first"],
+    ids=[
+        "done",
+        "request",
+        "failure",
+        "disk",
+        "interrupt",
+        "signal",
+        "signal that ends a browser first",
+        "signal in the callback of a weak reference",
+        "signal in a destructor",
+    ],
 )
 def test_exit_codes(body: str, code: int, said: str) -> None:
     done = run_command(body)
