@@ -5,7 +5,9 @@ import os
 import re
 import statistics
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +19,7 @@ from export.core.figures.units import format_ms
 from export.core.records import Environment
 from export.measuring.browser.browsers import running_browsers
 from export.measuring.browser.environment import describe_environment
-from export.measuring.browser.page_client import page_client, read_site_data
+from export.measuring.browser.page_client import PageClient, page_client, read_site_data
 from export.measuring.browser.server import serving
 from export.measuring.browser.tab import LIMIT_S, Tab, WebBrowser, read_text, visit
 from export.measuring.session import MeasureRequest
@@ -26,7 +28,10 @@ from export.page.reports.measured.visits import SCHEMA_VERSION, Visit, VisitFile
 SAMPLES = 3  # pictures that are classified, in turn, before Measure is clicked
 ANSWERS = 6
 PAUSE_MS = 800  # between them
-ROUNDS = 3  # of clicks on Measure in a visit, with the command before, between and after
+# Clicks on Measure in a visit, with the command before, between and after: at least, and at most.
+ROUNDS, MOST_ROUNDS = 3, 16
+PRECISE = 0.03  # a visit ends when the page's figure over the command's is known as well, as a relative standard error
+SLOW = 1.25  # a number of threads that is so many times slower than another is not measured again
 RUNS, WARMUP_MAX = 50, 50  # as the page's own
 LOOK_S = 0.5  # rarely: a look takes some of the processor that is measured
 # Clicks, and waits for the answer without a look into the page, which would take some of the processor.
@@ -98,10 +103,26 @@ def _select(data: dict[str, Any], request: MeasureRequest) -> tuple[dict[str, An
 
 @dataclass(slots=True)
 class Command:
-    """Milliseconds of warm runs by the number of threads, and of the first answers with the most of them."""
+    """What the command measures: its open `clients`, the medians of each turn, and the first answers with all threads.
 
-    warm: dict[int, list[float]] = field(default_factory=dict)
-    first: list[float] = field(default_factory=list)
+    Clients and medians are by the number of threads.
+    """
+
+    clients: dict[int, PageClient]
+    rounds_ms: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    first_ms: list[float] = field(default_factory=list)
+
+    def answer(self, side: int) -> None:
+        """Ask for first answers as on the page."""
+        self.first_ms += self.clients[max(self.clients)].answer(_picture(side), ANSWERS, PAUSE_MS)
+
+    def measure(self) -> None:
+        """Take a turn with every number of threads that may be the fastest."""
+        means = {threads: statistics.geometric_mean(times) for threads, times in self.rounds_ms.items()}
+        for threads, client in self.clients.items():
+            if len(self.rounds_ms[threads]) < ROUNDS or means[threads] < min(means.values()) * SLOW:
+                samples = client.benchmark(runs=RUNS, warmup_max=WARMUP_MAX)
+                self.rounds_ms[threads].append(statistics.median(samples))
 
 
 @dataclass(slots=True)
@@ -118,47 +139,65 @@ class Visitor:
     def visit(self) -> Visit:
         """Open the page, choose samples, click on Measure; the command takes its turns, so that both meet the same."""
         address = f"{self.url}#model={self.model['name']}&variant={self.variant['id']}&backend=wasm"
-        command = Command()
-        self.measure(command, first=True)
-        with visit(self.browser, address) as tab:
+        side = self.model["preprocess"]["size"]
+        with ExitStack() as stack:
+            command = Command(self._open_clients(stack))
+            command.answer(side)
+            command.measure()
+            tab = stack.enter_context(visit(self.browser, address))
             first = [self._answer(tab, number % SAMPLES + 1) for number in range(ANSWERS)]
-            medians = []
-            for turn in range(ROUNDS):
-                tab.evaluate(FORGET)
-                tab.click("#measure")
-                _await(tab, "#state", r"^Measured", lambda: read_text(tab, "#problem"))
-                medians.append(_milliseconds(str(tab.evaluate(FIGURE, "median_ms"))))
-                self.measure(command, first=turn == ROUNDS - 1)
-            threads = int(str(tab.evaluate(THREADS)).partition(":")[0])
-        return Visit(
-            page_ms=statistics.median(medians),
-            page_rounds_ms=tuple(medians),
-            page_threads=threads,
-            first_ms=tuple(first),
-            command_ms={str(count): statistics.median(times) for count, times in command.warm.items()},
-            command_first_ms=tuple(command.first),
-        )
+            command.answer(side)
+            found, rounds = None, list[float]()
+            while found is None or not _is_known(found):
+                rounds.append(_click_measure(tab))
+                command.measure()
+                threads = int(str(tab.evaluate(THREADS)).partition(":")[0])
+                found = _found(rounds, threads, first, command)
+            return found
 
-    def measure(self, found: Command, *, first: bool) -> None:
-        """Measure as the command does; `first` answers are asked for as on the page."""
-        counts = sorted({1, os.cpu_count() or 1})
-        for threads in counts:
-            with page_client(self.browser, self.url, self.data) as client:
-                self.places.append(describe_environment(self.browser.title, client.device()))
-                loaded = client.load(self.model, self.variant, "wasm", threads)
-                if loaded["threads"] != threads:
-                    raise MeasurementError(
-                        f"{self.browser.title} runs the model with {loaded['threads']} threads: "
-                        f"{loaded['threads_reason']}"
-                    )
-                if first and threads == counts[-1]:
-                    found.first += client.answer(_picture(self.model["preprocess"]["size"]), ANSWERS, PAUSE_MS)
-                found.warm.setdefault(threads, []).extend(client.benchmark(runs=RUNS, warmup_max=WARMUP_MAX))
+    def _open_clients(self, stack: ExitStack) -> dict[int, PageClient]:
+        """Return a client for each number of threads, the model loaded."""
+        clients = {}
+        for threads in sorted({1, os.cpu_count() or 1}):
+            client = stack.enter_context(page_client(self.browser, self.url, self.data))
+            self.places.append(describe_environment(self.browser.title, client.device()))
+            loaded = client.load(self.model, self.variant, "wasm", threads)
+            if loaded["threads"] != threads:
+                raise MeasurementError(
+                    f"{self.browser.title} runs the model with {loaded['threads']} threads: {loaded['threads_reason']}"
+                )
+            clients[threads] = client
+        return clients
 
     def _answer(self, tab: Tab, sample: int) -> float:
         """Classify a sample after a pause; return what the page says it took."""
         selector = f'[data-model="{self.model["name"]}"] .sample:nth-of-type({sample})'
         return _milliseconds(str(tab.evaluate(ASK, [selector, PAUSE_MS])))
+
+
+def _found(rounds: Sequence[float], threads: int, first: Sequence[float], command: Command) -> Visit:
+    return Visit(
+        page_rounds_ms=tuple(rounds),
+        page_threads=threads,
+        first_ms=tuple(first),
+        command_rounds_ms={str(count): tuple(times) for count, times in command.rounds_ms.items()},
+        command_first_ms=tuple(command.first_ms),
+    )
+
+
+def _is_known(found: Visit) -> bool:
+    """Say whether the visit has told enough, or has gone on for long enough."""
+    rounds = len(found.page_rounds_ms)
+    fastest = min(map(int, found.command_rounds_ms), key=found.command_ms)
+    return rounds >= MOST_ROUNDS or (rounds >= ROUNDS and found.relative_error([fastest]) <= PRECISE)
+
+
+def _click_measure(tab: Tab) -> float:
+    """Click on Measure; return the median that the page shows then."""
+    tab.evaluate(FORGET)
+    tab.click("#measure")
+    _await(tab, "#state", r"^Measured", lambda: read_text(tab, "#problem"))
+    return _milliseconds(str(tab.evaluate(FIGURE, "median_ms")))
 
 
 def _picture(side: int) -> bytes:

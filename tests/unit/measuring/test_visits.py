@@ -1,9 +1,11 @@
 """Visits beside the command: which threads are the fastest, what is held to what, and the file of it."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from export.core.errors import RequestError
 from export.core.records import Environment
@@ -39,11 +41,10 @@ def file_of(*visits: tuple[float, int, float, float]) -> VisitFile:
         runs=50,
         visits=tuple(
             Visit(
-                page_ms=page,
-                page_rounds_ms=(page - 1, page, page + 1),
+                page_rounds_ms=(page / 1.01, page, page * 1.01),
                 page_threads=threads,
                 first_ms=(page, page + 1),
-                command_ms={"1": one, "2": two},
+                command_rounds_ms={"1": (one, one), "2": (two / 1.02, two, two, two * 1.02)},
                 command_first_ms=(two, two + 1),
             )
             for page, threads, one, two in visits
@@ -67,7 +68,7 @@ def test_numbers_of_threads_that_are_equally_fast_are_both_right() -> None:
     assert [one.passed for one in verdicts(tie)] == [True, True, True]
     # The lower of two that are equally fast is the luckier one: it is no fair figure for the page.
     lucky = file_of((55, 1, 56, 50), (50, 2, 46, 52))
-    assert lucky.command_ms(lucky.visits[0]) == pytest.approx((56 * 50) ** 0.5)
+    assert lucky.slower(lucky.visits[0]) == pytest.approx(55 / (56 * 50) ** 0.5)
     assert [lucky.slower(one) < 1.1 for one in lucky.visits] == [True, True]
 
 
@@ -77,12 +78,20 @@ def test_a_number_of_threads_that_is_slower_in_every_visit_is_wrong() -> None:
     assert [one.passed for one in verdicts(clear)] == [True, False, True]
 
 
+def test_the_more_turns_the_better_a_visit_is_known() -> None:
+    (one,) = file_of((24, 2, 42, 23)).visits
+    page, command = math.log(1.01) / math.sqrt(3), math.log(1.02) * math.sqrt(2 / 3) / math.sqrt(4)
+    assert one.relative_error([2]) == pytest.approx(math.hypot(page, command))
+    assert one.relative_error([1, 2]) == pytest.approx(math.hypot(page, command / 2))
+    assert structs.replace(one, page_rounds_ms=(24.0,)).relative_error([2]) == math.inf
+
+
 def test_the_file_survives_and_others_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "visits.json"
     file = file_of((24, 2, 42, 23))
     path.write_text(json.dumps(file.to_json()))
     assert read_visits(path) == file
-    assert "1.04" in visits_table(file)
+    assert "1.04 ± 0.01" in visits_table(file)
     section = visits_section({"idle": file, "busy": None})
     assert "With the machine idle: " in section and "With the machine busy: not measured" in section
     path.write_text('{"mine": 1}')

@@ -1,7 +1,8 @@
 """What visitors measure on the page beside what the command measures, visit by visit, and what that is held to."""
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from export.core.errors import ArtifactError, RequestError
@@ -10,25 +11,39 @@ from export.core.records import Environment
 from export.core.schema import NonNegative, PositiveInt, Record, parse_json
 from export.page.reports.markdown import UNKNOWN, Verdict, table, verdict_table
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MOST_SLOWER = 1.10  # the page's figure over the command's
 
 
 class Visit(Record, frozen=True, kw_only=True):
     """One visit, and the command in turns with it.
 
-    `page_rounds_ms` are the medians that the page shows after each click on Measure, and `page_ms` is their median,
-    `page_threads` with how many threads; `first_ms` are the times of the answers before that, one after loading and the
-    others each after a pause. `command_ms` are the command's medians before, between and after, by its threads;
-    `command_first_ms` its first answers with all threads, asked for as the page's were.
+    `page_rounds_ms` are the medians that the page shows after each click on Measure, `page_threads` with how many
+    threads; `first_ms` are the times of the answers before that, one after loading and the others each after a pause.
+    `command_rounds_ms` are the command's medians before, between and after, by its threads; `command_first_ms` its
+    first answers with all threads, asked for as the page's were.
     """
 
-    page_ms: NonNegative
     page_rounds_ms: tuple[NonNegative, ...]
     page_threads: PositiveInt
     first_ms: tuple[NonNegative, ...]
-    command_ms: dict[str, NonNegative]
+    command_rounds_ms: dict[str, tuple[NonNegative, ...]]
     command_first_ms: tuple[NonNegative, ...]
+
+    @property
+    def page_ms(self) -> float:
+        """The page's figure: the geometric mean of what it shows."""
+        return statistics.geometric_mean(self.page_rounds_ms)
+
+    def command_ms(self, threads: int) -> float:
+        """Return the command's figure with so many threads: the geometric mean of its medians."""
+        return statistics.geometric_mean(self.command_rounds_ms[str(threads)])
+
+    def relative_error(self, threads: Iterable[int]) -> float:
+        """Return the relative standard error of the page's figure over the command's with these numbers of threads."""
+        commands = [self.command_rounds_ms[str(count)] for count in threads]
+        command = sum(_log_variance(one) for one in commands) / len(commands) ** 2
+        return math.sqrt(_log_variance(self.page_rounds_ms) + command)
 
     @property
     def first_slower(self) -> float:
@@ -51,10 +66,11 @@ class VisitFile(Record, frozen=True, kw_only=True):
     def fastest_threads(self) -> frozenset[int]:
         """The number of threads with which the command is the fastest, and those that are as fast.
 
-        The fastest has the lowest geometric mean of medians. Two medians of one visit met the same machine, so a number
-        within `MOST_SLOWER` that is at times faster and at times slower is as fast, as far as the visits tell.
+        The fastest has the lowest geometric mean of its figures. Two figures of one visit met the same machine, so a
+        number within `MOST_SLOWER` that is at times faster and at times slower is as fast, as far as the visits tell.
         """
-        times = {int(count): [one.command_ms[count] for one in self.visits] for count in self.visits[0].command_ms}
+        counts = map(int, self.visits[0].command_rounds_ms)
+        times = {count: [one.command_ms(count) for one in self.visits] for count in counts}
         means = {count: statistics.geometric_mean(own) for count, own in times.items()}
         best = min(means, key=lambda count: means[count])
         return frozenset(
@@ -64,22 +80,24 @@ class VisitFile(Record, frozen=True, kw_only=True):
             and any(ms <= least for ms, least in zip(own, times[best], strict=True))
         )
 
-    def command_ms(self, one: Visit) -> float:
-        """Return the command's figure beside a visit: the mean (geometric) of those numbers of threads.
-
-        The lower of several that are equally fast would be the luckier one.
-        """
-        return statistics.geometric_mean(one.command_ms[str(count)] for count in self.fastest_threads)
-
     def slower(self, one: Visit) -> float:
-        """Return how many times the command's figure the page's is."""
-        return one.page_ms / self.command_ms(one)
+        """Return how many times the command's figure the page's is.
+
+        The command's is the mean (geometric) of those numbers of threads that are equally fast: the lower of several
+        would be the luckier one.
+        """
+        return one.page_ms / statistics.geometric_mean(map(one.command_ms, self.fastest_threads))
 
     @property
     def first_slower(self) -> float:
         """How many times the command's first answers the page's are, by the medians of all visits."""
         page = [ms for one in self.visits for ms in one.first_ms]
         return _ratio(page, [ms for one in self.visits for ms in one.command_first_ms])
+
+
+def _log_variance(times: Sequence[float]) -> float:
+    """Return the variance of the mean of logarithms, endless for a single one."""
+    return statistics.variance(map(math.log, times)) / len(times) if len(times) > 1 else math.inf
 
 
 def _ratio(page: Sequence[float], command: Sequence[float]) -> float:
@@ -112,21 +130,26 @@ def visits_table(file: VisitFile) -> str:
     where = (
         f"{file.model} {file.variant}, {place.browser} on {place.cpu}, {place.logical_cores} logical cores, {place.os}."
     )
-    header = ("visit", "page", "threads", "command (threads)", "page / command", "first answers", "command's", "ratio")
+    header = (
+        *("visit", "page", "clicks", "threads", "command (threads)", "page / command"),
+        *("first answers", "command's", "ratio"),
+    )
     rows = [
         (
             str(number),
-            f"{format_ms(one.page_ms)} ({', '.join(map(format_ms, one.page_rounds_ms))})",
+            format_ms(one.page_ms),
+            str(len(one.page_rounds_ms)),
             str(one.page_threads),
-            ", ".join(f"{format_ms(ms)} ({threads})" for threads, ms in one.command_ms.items()),
-            f"{file.slower(one):.2f}",
+            ", ".join(f"{format_ms(one.command_ms(int(threads)))} ({threads})" for threads in one.command_rounds_ms),
+            f"{file.slower(one):.2f} ± {one.relative_error(file.fastest_threads):.2f}",
             ", ".join(map(format_ms, one.first_ms)),
             ", ".join(map(format_ms, one.command_first_ms)),
             f"{one.first_slower:.2f}",
         )
         for number, one in enumerate(file.visits, start=1)
     ]
-    return "\n".join([f"{where} Medians of {file.runs} runs after each click.", "", *table(header, rows)])
+    how = f"Medians of {file.runs} runs after each click, and their geometric mean; ± is one standard error."
+    return "\n".join([f"{where} {how}", "", *table(header, rows)])
 
 
 def verdicts(file: VisitFile) -> list[Verdict]:
