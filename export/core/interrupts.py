@@ -3,9 +3,10 @@
 import _thread
 import signal
 import sys
+import threading
 import time
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -41,4 +42,7 @@ def _send_again(dropped: "UnraisableHookArgs") -> None:
 
 def _interrupt_soon() -> None:
     time.sleep(AGAIN_SECONDS)
-    _thread.interrupt_main()
+    if sys.platform == "win32":
+        _thread.interrupt_main()
+    else:  # which also ends what the main thread waits for
+        signal.pthread_kill(cast(int, threading.main_thread().ident), signal.SIGINT)

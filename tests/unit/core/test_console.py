@@ -22,7 +22,7 @@ class One: pass
 one = One()
 {}
 del one
-time.sleep(10)
+signal.pause()
 """
 
 
