@@ -16,7 +16,7 @@
  */
 
 import { env, pipeline, RawImage } from '@huggingface/transformers';
-import { benchmark } from '../js/shared/benchmark.js';
+import { benchmark } from '../js/common/benchmark.js';
 
 /**
  * @typedef {{label: string, score: number}} ClassScore

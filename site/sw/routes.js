@@ -1,6 +1,6 @@
 /** Which requests the service worker answers, and the headers that its answers get. */
 
-import { isOptedOut } from '../js/shared/service_worker.js';
+import { isOptedOut } from '../js/common/service_worker.js';
 
 /**
  * - `page`: as the host has it now; what was kept where there is no network
@@ -8,7 +8,7 @@ import { isOptedOut } from '../js/shared/service_worker.js';
  * - `asset`: what was kept, for files named by their content
  *
  * @typedef {{kind: 'page' | 'loose' | 'asset', path: string}} Route
- * @typedef {import('../js/shared/service_worker.js').Mode} Mode
+ * @typedef {import('../js/common/service_worker.js').Mode} Mode
  *
  * The part of a request that is used.
  * @typedef {Pick<Request, 'url' | 'method' | 'mode' | 'cache' | 'headers'>} RequestParts

@@ -1,7 +1,7 @@
 /** The cache for visits without a network: files are fetched, compared with their SHA-256, and only then stored. */
 
-import { cachePrefix } from '../js/shared/service_worker.js';
-import { sha256Of } from '../js/shared/sha256.js';
+import { cachePrefix } from '../js/common/service_worker.js';
+import { sha256Of } from '../js/common/sha256.js';
 
 /**
  * What one version of the site keeps; versions differ by their digest.

@@ -5,7 +5,7 @@
  * pages themselves come from the host first, so that the next visit sees the new version all the same.
  */
 
-import { modeOf } from '../js/shared/service_worker.js';
+import { modeOf } from '../js/common/service_worker.js';
 import { headersFor, routeOf, withHeaders } from './routes.js';
 import { cacheUsed, deleteOldCaches, precache, readCached } from './shell_cache.js';
 

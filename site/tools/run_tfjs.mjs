@@ -11,8 +11,8 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
+import { asVitError, VitError } from '../js/common/errors.js';
 import { engine } from '../js/engines/tfjs/tfjs.js';
-import { asVitError, VitError } from '../js/shared/errors.js';
 
 const USAGE =
   'usage: run_tfjs.mjs --model DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32 [--build cpu|gpu] ' +

@@ -13,8 +13,8 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { asVitError, VitError } from '../js/common/errors.js';
 import { engine } from '../js/engines/vit/vit.js';
-import { asVitError, VitError } from '../js/shared/errors.js';
 import { actAsBrowser, THREAD_SCRIPT } from './node_browser.mjs';
 
 const USAGE = 'usage: run_vit.mjs --model FILE.vit --wasm DIR --inputs FILE.f32 --shape n,H,W,3 --output FILE.f32';

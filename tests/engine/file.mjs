@@ -1,8 +1,8 @@
 /** A file of our engine taken apart, to be put together again otherwise. */
 
-import { readSafetensors } from '../../site/js/shared/safetensors.js';
+import { readSafetensors } from '../../site/js/common/safetensors.js';
 
-/** @typedef {import('../../site/js/shared/safetensors.js').Tensor} Tensor */
+/** @typedef {import('../../site/js/common/safetensors.js').Tensor} Tensor */
 
 /**
  * What a file says: `plan` is its metadata's of that name.

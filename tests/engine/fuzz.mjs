@@ -9,9 +9,9 @@
 
 import { readFileSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { VitError } from '../../site/js/common/errors.js';
 import { readPlan } from '../../site/js/engines/vit/plan.js';
 import { instantiateModel } from '../../site/js/engines/vit/wasm.js';
-import { VitError } from '../../site/js/shared/errors.js';
 import { mutated } from './mutations.mjs';
 
 const LIMIT_MS = 60_000;

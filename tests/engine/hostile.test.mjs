@@ -9,8 +9,8 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import test from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { VitError } from '../../site/js/common/errors.js';
 import { engine } from '../../site/js/engines/vit/vit.js';
-import { VitError } from '../../site/js/shared/errors.js';
 import { actAsBrowser, THREAD_SCRIPT } from '../../site/tools/node_browser.mjs';
 import { putTogether, takeApart } from './file.mjs';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { benchmark, isSteady, quantile, summarise, timerResolution } from '../../site/js/shared/benchmark.js';
+import { benchmark, isSteady, quantile, summarise, timerResolution } from '../../site/js/common/benchmark.js';
 
 /** Keep the processor busy for so long. @param {number} ms */
 function work(ms) {

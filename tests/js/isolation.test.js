@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { cachePrefix, isOptedOut, modeOf, withMode } from '../../site/js/common/service_worker.js';
 import { isAppleMobile, planFor } from '../../site/js/page/isolation.js';
-import { cachePrefix, isOptedOut, modeOf, withMode } from '../../site/js/shared/service_worker.js';
 import { headersFor, routeOf, withHeaders } from '../../site/sw/routes.js';
 
 /** @type {import('../../site/js/page/isolation.js').Visit} */

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { VitError } from '../../site/js/common/errors.js';
+import { isForeign } from '../../site/js/common/worker_script.js';
 import { failure, forCaller, refuseUnknown, requireCount } from '../../site/js/library/errors.js';
 import { prepareInput } from '../../site/js/library/input.js';
 import { chooseVariant, readManifest } from '../../site/js/library/manifest.js';
-import { VitError } from '../../site/js/shared/errors.js';
-import { isForeign } from '../../site/js/shared/worker_script.js';
 
 const MODEL = { name: 'tiny', labels: ['a', 'b'], outputs: 2, preprocess: {}, selftest: {}, variants: [] };
 const MANIFEST = { schema_version: 1, generator: 'vit-pages', model: MODEL };

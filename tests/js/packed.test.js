@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
+import { readSafetensors } from '../../site/js/common/safetensors.js';
 import { readGraphModel, unpackWeights } from '../../site/js/engines/tfjs/model.js';
 import { decodePacked, packedBytes, rowBytes, unpackCodes } from '../../site/js/engines/tfjs/packed.js';
 import { engine } from '../../site/js/engines/tfjs/tfjs.js';
-import { readSafetensors } from '../../site/js/shared/safetensors.js';
 import { tinyModel } from './tiny_model.js';
 
 const file = new Uint8Array(readFileSync(new URL('../vectors/packed.safetensors', import.meta.url)));

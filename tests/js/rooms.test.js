@@ -40,8 +40,8 @@ test('the worker has no document, and the page no importScripts', async () => {
 
 test('a room imports what the rule allows, and nothing else', async () => {
   cpSync(join(SITE, 'biome.jsonc'), join(folder, 'biome.jsonc'));
-  for (const room of ['js/page/ui', 'js/library/any', 'js/worker/image', 'js/engines/vit', 'js/shared/any', 'sw/any']) {
-    for (const other of ['page', 'library', 'worker', 'engines', 'shared']) {
+  for (const room of ['js/page/ui', 'js/library/any', 'js/worker/image', 'js/engines/vit', 'js/common/any', 'sw/any']) {
+    for (const other of ['page', 'library', 'worker', 'engines', 'common']) {
       const source = relative(join(folder, room), join(folder, `js/${other}/other.js`));
       plant(`${room}/to_${other}.js`, `import { other } from '${source}';\n\nconsole.log(other);\n`);
     }
@@ -50,6 +50,10 @@ test('a room imports what the rule allows, and nothing else', async () => {
   const { diagnostics } = JSON.parse(await output(['@biomejs/biome/bin/biome', 'lint', '--reporter=json', '.']));
   const paths = diagnostics.map((/** @type {any} */ { location }) => location.path);
   assert.deepEqual(paths.sort(), [
+    'js/common/any/to_engines.js',
+    'js/common/any/to_library.js',
+    'js/common/any/to_page.js',
+    'js/common/any/to_worker.js',
     'js/engines/vit/to_library.js',
     'js/engines/vit/to_page.js',
     'js/engines/vit/to_worker.js',
@@ -59,10 +63,6 @@ test('a room imports what the rule allows, and nothing else', async () => {
     'js/page/ui/to_engines.js',
     'js/page/ui/to_library.js',
     'js/page/ui/to_worker.js',
-    'js/shared/any/to_engines.js',
-    'js/shared/any/to_library.js',
-    'js/shared/any/to_page.js',
-    'js/shared/any/to_worker.js',
     'js/worker/image/to_library.js',
     'js/worker/image/to_page.js',
     'js/worker/title.js',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, beforeEach, test } from 'node:test';
-import { VitError } from '../../site/js/shared/errors.js';
-import { RpcClient } from '../../site/js/shared/rpc.js';
+import { VitError } from '../../site/js/common/errors.js';
+import { RpcClient } from '../../site/js/common/rpc.js';
 import { actAsBrowser } from '../../site/tools/node_browser.mjs';
 
 actAsBrowser();

@@ -1,8 +1,8 @@
 /** The worker of rpc.test.js. */
 
 import { parentPort } from 'node:worker_threads';
-import { VitError } from '../../site/js/shared/errors.js';
-import { serve } from '../../site/js/shared/rpc.js';
+import { VitError } from '../../site/js/common/errors.js';
+import { serve } from '../../site/js/common/rpc.js';
 
 /**
  * @typedef {object} Requests
@@ -20,7 +20,7 @@ import { serve } from '../../site/js/shared/rpc.js';
 /** @type {string[]} */
 const events = [];
 
-/** @type {import('../../site/js/shared/rpc.js').Handlers<Requests>} */
+/** @type {import('../../site/js/common/rpc.js').Handlers<Requests>} */
 const handlers = {
   count: (most, { onProgress }) =>
     Array.from({ length: most }, (_, index) => {

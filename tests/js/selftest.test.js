@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { requirePassed } from '../../site/js/common/selftest_result.js';
+import { sha256Of } from '../../site/js/common/sha256.js';
 import { ENGINES, openEngine } from '../../site/js/engines/index.js';
-import { requirePassed } from '../../site/js/shared/selftest_result.js';
-import { sha256Of } from '../../site/js/shared/sha256.js';
 import { FileCache } from '../../site/js/worker/cache.js';
 import { Runtime } from '../../site/js/worker/runtime.js';
 import { readReference, selfTest } from '../../site/js/worker/selftest.js';
@@ -10,7 +10,7 @@ import { readReference, selfTest } from '../../site/js/worker/selftest.js';
 const COUNT = 8;
 const SIDE = 4;
 const OUTPUTS = 5;
-/** @type {import('../../site/js/shared/site_data.js').Preprocess} */
+/** @type {import('../../site/js/common/site_data.js').Preprocess} */
 const PREPROCESS = {
   ...{ size: SIDE, crop_pct: 1, interpolation: 'bicubic', mean: [0, 0, 0], std: [1, 1, 1] },
   crop_mode: 'center',
@@ -65,7 +65,7 @@ async function file(outputs) {
 
 /**
  * @param {(values: Float32Array) => Promise<Float32Array>} run
- * @param {{expected?: import('../../site/js/shared/site_data.js').ExpectedSelfTest, outputs?: number[], step?: number}} [options]
+ * @param {{expected?: import('../../site/js/common/site_data.js').ExpectedSelfTest, outputs?: number[], step?: number}} [options]
  */
 async function tested(run, { expected = SURE, outputs, step = 0 } = {}) {
   let time = 0;

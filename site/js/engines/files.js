@@ -1,7 +1,7 @@
 /** The files that an engine is made of: where they are, and how they are fetched. */
 
-import { messageOf, VitError } from '../shared/errors.js';
-import { sha256Of } from '../shared/sha256.js';
+import { messageOf, VitError } from '../common/errors.js';
+import { sha256Of } from '../common/sha256.js';
 
 /** The files' names → their hashed names, put here by the bundler; absent in Node. */
 const HASHED_NAMES = typeof WASM_FILES === 'undefined' ? undefined : WASM_FILES;

@@ -33,11 +33,11 @@
  *
  * @typedef {object} Engine
  * @property {string} name
- * @property {() => Promise<import('../shared/protocol.js').BackendState[]>} backends
+ * @property {() => Promise<import('../common/protocol.js').BackendState[]>} backends
  * @property {(artifact: ArtifactBytes, options: EngineOptions) => Promise<Session>} load
  */
 
-import { VitError } from '../shared/errors.js';
+import { VitError } from '../common/errors.js';
 import { download } from './files.js';
 
 /** @type {Record<string, () => Promise<{engine: Engine}>>} */

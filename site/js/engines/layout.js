@@ -1,6 +1,6 @@
 /** How a model wants its one image: height, width and channels in which order. */
 
-import { VitError } from '../shared/errors.js';
+import { VitError } from '../common/errors.js';
 
 /** @typedef {{shape: number[], channelsFirst: boolean, input: [number, number, number]}} InputLayout */
 

@@ -1,9 +1,9 @@
 /** Whether this browser has a back end, and what is raised when it has not. */
 
-import { VitError } from '../shared/errors.js';
+import { VitError } from '../common/errors.js';
 import { hasSimd } from './wasm_features.js';
 
-/** @typedef {import('../shared/protocol.js').BackendState} BackendState */
+/** @typedef {import('../common/protocol.js').BackendState} BackendState */
 /** What a probe finds: a reason why not, or a note on what there is. @typedef {string | {note: string}} Finding */
 
 /** @returns {Promise<Finding>} */

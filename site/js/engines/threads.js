@@ -1,6 +1,6 @@
 /** How many threads an engine gets, and why no more. */
 
-import { messageOf, VitError } from '../shared/errors.js';
+import { messageOf, VitError } from '../common/errors.js';
 import { sharesMemory } from './wasm_features.js';
 
 /** More threads than this gain little on models of this size. */

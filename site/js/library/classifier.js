@@ -5,8 +5,8 @@ import { prepareInput } from './input.js';
 
 /** @typedef {import('./vit-pages.d.ts').Classification} Classification */
 /** @typedef {import('./vit-pages.d.ts').ClassifyOptions} ClassifyOptions */
-/** @typedef {import('../shared/site_data.js').Model} Model */
-/** @typedef {import('../shared/protocol.js').Loaded} Loaded */
+/** @typedef {import('../common/site_data.js').Model} Model */
+/** @typedef {import('../common/protocol.js').Loaded} Loaded */
 
 const DEFAULT_TOP = 5;
 
@@ -19,7 +19,7 @@ export class Classifier {
   /**
    * @param {import('./connect.js').Rpc} rpc of a worker that has loaded the model
    * @param {Model} model
-   * @param {import('../shared/site_data.js').Variant} variant
+   * @param {import('../common/site_data.js').Variant} variant
    * @param {Loaded} loaded
    */
   constructor(rpc, model, variant, loaded) {
@@ -69,7 +69,7 @@ export class Classifier {
     if (this.#disposed) throw disposed();
   }
 
-  /** @param {import('../shared/protocol.js').Classification} found @returns {Classification} */
+  /** @param {import('../common/protocol.js').Classification} found @returns {Classification} */
   #named({ top, unknown, logits, width, height, notices, preprocess_ms, inference_ms }) {
     const named = top.map(({ index, probability }) => ({
       label: this.labels[index] ?? `class ${index}`,

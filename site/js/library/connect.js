@@ -1,11 +1,11 @@
 /** Starts the library's worker, also from another origin's script and under a page's policy; says why where it cannot. */
 
-import { asVitError, messageOf } from '../shared/errors.js';
-import { RpcClient } from '../shared/rpc.js';
-import { isForeign, openScript } from '../shared/worker_script.js';
+import { asVitError, messageOf } from '../common/errors.js';
+import { RpcClient } from '../common/rpc.js';
+import { isForeign, openScript } from '../common/worker_script.js';
 import { failure } from './errors.js';
 
-/** @typedef {RpcClient<import('../shared/protocol.js').LibraryRequests>} Rpc */
+/** @typedef {RpcClient<import('../common/protocol.js').LibraryRequests>} Rpc */
 
 /**
  * Return the client of a worker that answers. A script of the page's own origin is started as it is; where that fails

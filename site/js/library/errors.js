@@ -1,6 +1,6 @@
 /** Errors as the library's callers see them: each with a code and, in `hint`, a step that is theirs to take. */
 
-import { asVitError, HINTS, VitError } from '../shared/errors.js';
+import { asVitError, HINTS, VitError } from '../common/errors.js';
 
 /** The next step, where it differs from a page's visitor's, and for what only the library raises. @type {Record<string, string>} */
 const STEPS = {

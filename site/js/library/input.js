@@ -1,11 +1,11 @@
 /** What can be classified, and how it becomes what the worker takes: a file, raw pixels, or a bitmap. */
 
-import { AS_STORED } from '../shared/as_stored.js';
-import { throwIfAborted } from '../shared/errors.js';
+import { AS_STORED } from '../common/as_stored.js';
+import { throwIfAborted } from '../common/errors.js';
 import { failure } from './errors.js';
 import { fetchFrom, resolve } from './manifest.js';
 
-/** @typedef {import('../shared/protocol.js').Image} Image */
+/** @typedef {import('../common/protocol.js').Image} Image */
 /** `transfer`: what of it is the library's own, and may be moved. @typedef {{image: Image, transfer: Transferable[]}} Prepared */
 /** @typedef {(input: any, signal?: AbortSignal) => Prepared | Promise<Prepared>} Reader */
 

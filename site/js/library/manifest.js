@@ -1,10 +1,10 @@
 /** The manifest of a published model: what it is, and which of its variants the library can run. */
 
-import { throwIfAborted } from '../shared/errors.js';
+import { throwIfAborted } from '../common/errors.js';
 import { failure } from './errors.js';
 
-/** @typedef {import('../shared/site_data.js').Model} Model */
-/** @typedef {import('../shared/site_data.js').Variant} Variant */
+/** @typedef {import('../common/site_data.js').Model} Model */
+/** @typedef {import('../common/site_data.js').Variant} Variant */
 /** @typedef {{model: Model, base: string}} Manifest `base` is the folder that its files are relative to */
 
 const GENERATOR = 'vit-pages';

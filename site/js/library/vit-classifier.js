@@ -1,6 +1,6 @@
 /** `<vit-classifier src="models/NAME/manifest.json">`: an image in, by any way; the most likely classes out. */
 
-import { throwIfAborted } from '../shared/errors.js';
+import { throwIfAborted } from '../common/errors.js';
 import { Camera } from './element/camera.js';
 import { Model, OF_MODEL } from './element/model.js';
 import { previewOf } from './element/preview.js';
@@ -163,7 +163,7 @@ export class VitClassifierElement extends HTMLElement {
     return textOf(this, unknown ? 'unknown' : 'answer', values);
   }
 
-  /** @param {import('../shared/errors.js').VitError} error */
+  /** @param {import('../common/errors.js').VitError} error */
   #fail(error) {
     if (LOST.has(error.code)) this.#model.forget();
     this.#view.showProgress(null);

@@ -1,6 +1,6 @@
 /** The library's entry: loads a published model into a worker of its own. `vit-pages.d.ts` is its documentation. */
 
-import { VitError } from '../shared/errors.js';
+import { VitError } from '../common/errors.js';
 import { Classifier } from './classifier.js';
 import { connect } from './connect.js';
 import { failure, forCaller, refuseUnknown, requireCount } from './errors.js';

@@ -1,15 +1,15 @@
 /** The page's side of the runtime: every call is a promise that the worker settles, and can be cancelled. */
 
-import { VitError } from '../shared/errors.js';
-import { RpcClient } from '../shared/rpc.js';
+import { VitError } from '../common/errors.js';
+import { RpcClient } from '../common/rpc.js';
 
-/** @typedef {import('../shared/protocol.js').Image} Image */
-/** @typedef {import('../shared/protocol.js').LoadProgress} LoadProgress */
-/** @typedef {import('../shared/protocol.js').BenchmarkProgress} BenchmarkProgress */
+/** @typedef {import('../common/protocol.js').Image} Image */
+/** @typedef {import('../common/protocol.js').LoadProgress} LoadProgress */
+/** @typedef {import('../common/protocol.js').BenchmarkProgress} BenchmarkProgress */
 
 /** One worker, and the model that it has loaded. */
 export class Client {
-  /** @type {RpcClient<import('../shared/protocol.js').Requests, import('../shared/protocol.js').Notices>} */
+  /** @type {RpcClient<import('../common/protocol.js').Requests, import('../common/protocol.js').Notices>} */
   #rpc;
   #onVisibility = () => this.#rpc.notify('visibility', { hidden: document.hidden });
 
@@ -47,7 +47,7 @@ export class Client {
 
   /**
    * Load a variant of a model in place of the one loaded.
-   * @param {import('../shared/protocol.js').LoadRequest} request
+   * @param {import('../common/protocol.js').LoadRequest} request
    * @param {{signal?: AbortSignal, onProgress?: (progress: LoadProgress) => void}} [options]
    */
   load(request, options) {

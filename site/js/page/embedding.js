@@ -3,7 +3,7 @@
 import { readLink } from './link.js';
 import { make } from './ui/elements.js';
 
-/** @typedef {import('../shared/site_data.js').SiteData} SiteData */
+/** @typedef {import('../common/site_data.js').SiteData} SiteData */
 
 /** What the page around this one is told, so that the iframe can be made to fit: `{type, height}`. */
 const SIZE_MESSAGE = 'vit-pages:size';

@@ -3,11 +3,11 @@
  * that brings it where the host sends no headers. No DOM here; `ui/isolation.js` is the visible part.
  */
 
-import { messageOf } from '../shared/errors.js';
-import { cachePrefix, isOptedOut, modeOf, withMode } from '../shared/service_worker.js';
+import { messageOf } from '../common/errors.js';
+import { cachePrefix, isOptedOut, modeOf, withMode } from '../common/service_worker.js';
 
 /**
- * @typedef {import('../shared/service_worker.js').Mode} Mode
+ * @typedef {import('../common/service_worker.js').Mode} Mode
  *
  * What decides about a visit.
  * @typedef {object} Visit

@@ -1,6 +1,6 @@
 /** The classify page: wires the controls to the runtime. One task at a time; the newest wins. */
 
-import { asVitError, VitError } from '../shared/errors.js';
+import { asVitError, VitError } from '../common/errors.js';
 import { createClient } from './client.js';
 import { embed } from './embedding.js';
 import { Sessions } from './sessions.js';
@@ -30,7 +30,7 @@ class App {
   #current = null;
   #measuring = false;
 
-  /** @param {import('../shared/site_data.js').SiteData} siteData */
+  /** @param {import('../common/site_data.js').SiteData} siteData */
   constructor(siteData) {
     const at = /** @param {string} path */ (path) => new URL(path, document.baseURI).href;
     this.siteData = siteData;
@@ -149,7 +149,7 @@ class App {
     this.#labelLoad();
   }
 
-  /** @param {import('../shared/errors.js').VitError} error @param {() => void} retry */
+  /** @param {import('../common/errors.js').VitError} error @param {() => void} retry */
   #fail(error, retry) {
     if (LOST.has(error.code)) this.sessions.forget();
     if (error.code === 'aborted') {

@@ -1,19 +1,19 @@
 /** The session of what is chosen: loaded once, and from another back end where one gives wrong answers. */
 
-import { asVitError, VitError } from '../shared/errors.js';
+import { asVitError, VitError } from '../common/errors.js';
 import { sameSelection } from './ui/choices.js';
 import { showFallback, showLoading } from './ui/state.js';
 
 /**
  * @typedef {import('./ui/choices.js').Selection} Selection
- * @typedef {import('../shared/protocol.js').Loaded} Loaded
+ * @typedef {import('../common/protocol.js').Loaded} Loaded
  * @typedef {{selection: Selection, promise: Promise<Loaded>, controller: AbortController, done: boolean}} Loading
  *
  * What is used of the page.
  * @typedef {object} Page
  * @property {import('./client.js').Client} client
  * @property {import('./ui/choices.js').Choices} choices
- * @property {import('../shared/site_data.js').SiteData} siteData
+ * @property {import('../common/site_data.js').SiteData} siteData
  * @property {string} base URL of the site's root
  *
  * What is told: what loading took, that a back end was rejected, and what is used in its place.
@@ -62,7 +62,7 @@ export class Sessions {
     if (this.#loading && sameSelection(this.#loading.selection, selection)) return this.#loading.promise;
     this.#loading?.controller.abort();
     const controller = new AbortController();
-    /** @param {import('../shared/protocol.js').LoadProgress} progress */
+    /** @param {import('../common/protocol.js').LoadProgress} progress */
     const onProgress = (progress) => {
       if (this.#loading?.controller === controller) showLoading(progress);
     };
@@ -85,7 +85,7 @@ export class Sessions {
   /**
    * Load what is chosen; a back end that gives wrong answers is rejected, visibly, and the next one taken.
    * @param {Selection} selection
-   * @param {{signal: AbortSignal, onProgress: (progress: import('../shared/protocol.js').LoadProgress) => void}} options
+   * @param {{signal: AbortSignal, onProgress: (progress: import('../common/protocol.js').LoadProgress) => void}} options
    * @returns {Promise<Loaded>}
    */
   async #loadWithFallback(selection, options) {

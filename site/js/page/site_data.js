@@ -2,7 +2,7 @@
 
 const SCHEMA_VERSION = 1;
 
-/** Read the page's JSON block; throws when the page and its script are of different versions. @returns {import('../shared/site_data.js').SiteData} */
+/** Read the page's JSON block; throws when the page and its script are of different versions. @returns {import('../common/site_data.js').SiteData} */
 export function readSiteData() {
   const block = document.getElementById('site-data');
   if (!block?.textContent) throw new Error('The page has no site data.');

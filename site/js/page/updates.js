@@ -1,6 +1,6 @@
 /** Whether a failure comes of the site having been published anew while this page was open. */
 
-import { VitError } from '../shared/errors.js';
+import { VitError } from '../common/errors.js';
 import { showProblem, showsProblem } from './ui/state.js';
 
 /** What a file that is gone, or is another one now, looks like. */

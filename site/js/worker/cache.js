@@ -6,15 +6,15 @@
  * variants share is fetched once.
  */
 
-import { asVitError, throwIfAborted, VitError } from '../shared/errors.js';
-import { sha256Of } from '../shared/sha256.js';
-import { weightsCache } from '../shared/weights_cache.js';
+import { asVitError, throwIfAborted, VitError } from '../common/errors.js';
+import { sha256Of } from '../common/sha256.js';
+import { weightsCache } from '../common/weights_cache.js';
 
 /** Files fetched at the same time. */
 const PARALLEL = 4;
 
 /**
- * @typedef {import('../shared/site_data.js').FileRecord} FileRecord
+ * @typedef {import('../common/site_data.js').FileRecord} FileRecord
  *
  * @typedef {object} Fetched
  * @property {Map<string, Uint8Array<ArrayBuffer>>} files verified bytes by path

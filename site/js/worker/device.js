@@ -3,7 +3,7 @@
 import { webglName } from '../engines/probes.js';
 import { hasRelaxedSimd, hasSimd, sharesMemory } from '../engines/wasm_features.js';
 
-/** Return what the device and the browser say of themselves. @returns {Promise<import('../shared/protocol.js').Device>} */
+/** Return what the device and the browser say of themselves. @returns {Promise<import('../common/protocol.js').Device>} */
 export async function describeDevice() {
   const logical_cores = navigator.hardwareConcurrency ?? 0;
   const isolated = globalThis.crossOriginIsolated === true;

@@ -1,8 +1,8 @@
 /** The library's worker: the page's own runtime, with the one engine that the library brings along. */
 
+import { VitError } from '../common/errors.js';
+import { serve } from '../common/rpc.js';
 import { engine } from '../engines/vit/vit.js';
-import { VitError } from '../shared/errors.js';
-import { serve } from '../shared/rpc.js';
 import { Runtime } from './runtime.js';
 
 const runtime = new Runtime(async (name) => {
@@ -10,7 +10,7 @@ const runtime = new Runtime(async (name) => {
   throw new VitError('bad_request', `The library has no engine “${name}”; it has: ${engine.name}.`);
 });
 
-/** @type {import('../shared/rpc.js').Handlers<import('../shared/protocol.js').LibraryRequests>} */
+/** @type {import('../common/rpc.js').Handlers<import('../common/protocol.js').LibraryRequests>} */
 const handlers = {
   hello: (folder) => {
     runtime.wasmPath = folder;

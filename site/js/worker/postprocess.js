@@ -53,8 +53,8 @@ export function energy(logits, temperature) {
  * Return what a model's outputs say: the best classes, none for a feature model, and whether the image is unknown.
  * @param {Float32Array} logits
  * @param {number} k
- * @param {Pick<import('../shared/site_data.js').Model, 'features' | 'probabilities' | 'confidence'>} model
- * @returns {Pick<import('../shared/protocol.js').Prediction, 'top' | 'unknown'>}
+ * @param {Pick<import('../common/site_data.js').Model, 'features' | 'probabilities' | 'confidence'>} model
+ * @returns {Pick<import('../common/protocol.js').Prediction, 'top' | 'unknown'>}
  */
 export function interpret(logits, k, { features, probabilities, confidence }) {
   if (features) return { top: [], unknown: false };

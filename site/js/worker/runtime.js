@@ -1,8 +1,8 @@
 /** The model that is loaded, and what can be done with it. */
 
-import { benchmark } from '../shared/benchmark.js';
-import { asVitError, throwIfAborted, VitError } from '../shared/errors.js';
-import { requirePassed } from '../shared/selftest_result.js';
+import { benchmark } from '../common/benchmark.js';
+import { asVitError, throwIfAborted, VitError } from '../common/errors.js';
+import { requirePassed } from '../common/selftest_result.js';
 import { FileCache } from './cache.js';
 import { readImage } from './image/bitmap.js';
 import { preprocess } from './image/preprocess.js';
@@ -10,10 +10,10 @@ import { interpret } from './postprocess.js';
 import { readReference, selfTest } from './selftest.js';
 
 /**
- * @typedef {import('../shared/protocol.js').LoadRequest} LoadRequest
- * @typedef {import('../shared/protocol.js').LoadProgress} LoadProgress
+ * @typedef {import('../common/protocol.js').LoadRequest} LoadRequest
+ * @typedef {import('../common/protocol.js').LoadProgress} LoadProgress
  * @typedef {import('../engines/index.js').Session} Session
- * @typedef {import('../shared/protocol.js').Image} Image
+ * @typedef {import('../common/protocol.js').Image} Image
  * @typedef {{session: Session, model: LoadRequest['model'], lastInput: Float32Array}} Current
  */
 
@@ -22,11 +22,11 @@ export class Runtime {
   cache = new FileCache();
   /** Folder of the engines' .wasm files. @type {string | undefined} */
   wasmPath;
-  /** @type {import('../shared/benchmark.js').Visibility} */
+  /** @type {import('../common/benchmark.js').Visibility} */
   #visibility = { hidden: false, changes: 0 };
   /** @type {Current | null} */
   #current = null;
-  /** What was tested and passed, by engine, variant, back end, threads and build. @type {Map<string, import('../shared/selftest_result.js').SelfTestResult>} */
+  /** What was tested and passed, by engine, variant, back end, threads and build. @type {Map<string, import('../common/selftest_result.js').SelfTestResult>} */
   #tested = new Map();
 
   /** @param {(name: string) => Promise<import('../engines/index.js').Engine>} openEngine of those that there are */
@@ -47,7 +47,7 @@ export class Runtime {
    * Raises what `FileCache.fetch` and the engine's `load` raise, and `wrong_result` for a back end that fails the test.
    * @param {LoadRequest} request
    * @param {{signal: AbortSignal, onProgress: (progress: LoadProgress) => void}} context
-   * @returns {Promise<import('../shared/protocol.js').Loaded>}
+   * @returns {Promise<import('../common/protocol.js').Loaded>}
    */
   async load({ model, variant, backend, base, threads, batch, build }, { signal, onProgress }) {
     const startedAt = performance.now();
@@ -103,7 +103,7 @@ export class Runtime {
    * @param {Pick<LoadRequest, 'model' | 'variant'>} what
    * @param {Map<string, Uint8Array>} files
    * @param {AbortSignal} signal
-   * @returns {Promise<import('../shared/selftest_result.js').SelfTestResult>}
+   * @returns {Promise<import('../common/selftest_result.js').SelfTestResult>}
    */
   async #test(session, { model, variant }, files, signal) {
     const { engine, sha256 } = variant;
@@ -130,7 +130,7 @@ export class Runtime {
    * Classify one image; raises what `decode` raises.
    * @param {Image} image
    * @param {{topk?: number, signal: AbortSignal}} options
-   * @returns {Promise<import('../shared/protocol.js').Classification>}
+   * @returns {Promise<import('../common/protocol.js').Classification>}
    */
   async classify(image, { topk = 5, signal }) {
     const current = this.#loaded();
@@ -149,7 +149,7 @@ export class Runtime {
    * Classify images, through the model at once where the engine can; raises what `decode` raises, naming the image.
    * @param {Image[]} images
    * @param {{topk?: number, signal: AbortSignal}} options
-   * @returns {Promise<import('../shared/protocol.js').Prediction[]>}
+   * @returns {Promise<import('../common/protocol.js').Prediction[]>}
    */
   async classifyAll(images, { topk = 5, signal }) {
     const { session, model } = this.#loaded();
@@ -168,8 +168,8 @@ export class Runtime {
 
   /**
    * Time the model on the last image, or on zeros before there was one; raises what `benchmark` raises.
-   * @param {import('../shared/benchmark.js').BenchmarkOptions} options
-   * @returns {Promise<import('../shared/protocol.js').BenchmarkResult>}
+   * @param {import('../common/benchmark.js').BenchmarkOptions} options
+   * @returns {Promise<import('../common/protocol.js').BenchmarkResult>}
    */
   async benchmark(options) {
     const { session, lastInput } = this.#loaded();

@@ -8,8 +8,8 @@
  * 8, as some processors have them, the error doubles. 2 %: float16 all through is off by a tenth of a percent.
  */
 
-import { throwIfAborted, VitError } from '../shared/errors.js';
-import { readSafetensors } from '../shared/safetensors.js';
+import { throwIfAborted, VitError } from '../common/errors.js';
+import { readSafetensors } from '../common/safetensors.js';
 import { fromImageData } from './image/decode.js';
 import { preprocess } from './image/preprocess.js';
 
@@ -25,7 +25,7 @@ const TIME_BUDGET_MS = 2000;
  * @typedef {{images: ImageData[], logits: Float32Array[], outputs: Int32Array | null}} Reference
  *
  * @typedef {object} Options
- * @property {import('../shared/site_data.js').Preprocess} preprocess
+ * @property {import('../common/site_data.js').Preprocess} preprocess
  * @property {AbortSignal} [signal]
  * @property {() => number} [now] the clock, in ms
  */
@@ -55,7 +55,7 @@ export function readReference(file) {
 }
 
 /**
- * @param {Map<string, import('../shared/safetensors.js').Tensor>} tensors
+ * @param {Map<string, import('../common/safetensors.js').Tensor>} tensors
  * @param {string} name
  * @param {string} dtype
  * @param {number} rank
@@ -99,9 +99,9 @@ function float16ToNumber(bits) {
  * Raises what `run` raises, and `aborted`.
  * @param {(values: Float32Array) => Promise<Float32Array>} run
  * @param {Reference} reference
- * @param {import('../shared/site_data.js').ExpectedSelfTest} expected
+ * @param {import('../common/site_data.js').ExpectedSelfTest} expected
  * @param {Options} options
- * @returns {Promise<import('../shared/selftest_result.js').SelfTestResult>}
+ * @returns {Promise<import('../common/selftest_result.js').SelfTestResult>}
  */
 export async function selfTest(run, { images, logits, outputs }, expected, options) {
   const { signal, now = () => performance.now() } = options;

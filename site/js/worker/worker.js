@@ -1,14 +1,14 @@
 /** The page's worker: serves the client's requests, the ones that use the model one after the other. */
 
+import { serve } from '../common/rpc.js';
 import { openEngine } from '../engines/index.js';
-import { serve } from '../shared/rpc.js';
 import { describeDevice } from './device.js';
 import { requireUnaltered } from './image/readback.js';
 import { Runtime } from './runtime.js';
 
 const runtime = new Runtime(openEngine);
 
-/** @type {import('../shared/rpc.js').Handlers<import('../shared/protocol.js').Requests>} */
+/** @type {import('../common/rpc.js').Handlers<import('../common/protocol.js').Requests>} */
 const handlers = {
   backends: async (name) => (await openEngine(name)).backends(),
   device: () => describeDevice(),
@@ -21,7 +21,7 @@ const handlers = {
   clearCache: (site) => runtime.cache.clear(site),
 };
 
-/** @type {{[Type in keyof Notices]: (payload: Notices[Type]) => void}} @typedef {import('../shared/protocol.js').Notices} Notices */
+/** @type {{[Type in keyof Notices]: (payload: Notices[Type]) => void}} @typedef {import('../common/protocol.js').Notices} Notices */
 const notices = {
   configure: ({ wasmPath }) => {
     runtime.wasmPath = wasmPath;

@@ -84,7 +84,7 @@ def peer_latency(
     dtype: str = "",
     build: Build = "asyncify",
 ) -> PeerTimes:
-    """Return warm timings of a fresh page, taken as our own page takes its own (`site/js/shared/benchmark.js`)."""
+    """Return warm timings of a fresh page, taken as our own page takes its own (`site/js/common/benchmark.js`)."""
     with blank_page(browser) as page:
         open_peer(page, url, dtype=dtype, build=build, threads=threads)
         options = {"image": f"{IMAGES}/{image}", "runs": runs, "warmup_max": warmup_max}

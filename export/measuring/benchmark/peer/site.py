@@ -15,7 +15,7 @@ from export.measuring.benchmark.peer import hub_folder
 from export.models.weights.float_artifact import GOLDEN, SPEC, WEIGHTS
 
 CACHE = Path(".cache/peers")
-SOURCES = ("peer/*", "js/shared/*.js", "package.json", "package-lock.json")
+SOURCES = ("peer/*", "js/common/*.js", "package.json", "package-lock.json")
 TOOLS = ("torch", "timm", "onnx", "onnxsim", "onnxruntime")
 MODELS, IMAGES = "models", "images"
 MODEL = "model"  # its name under models/

@@ -1,7 +1,7 @@
 /** LiteRT.js in its own worker, a classic one: it loads its script with importScripts. */
 
 import { loadLiteRt, Tensor } from '@litertjs/core';
-import { messageOf, VitError } from '../../shared/errors.js';
+import { messageOf, VitError } from '../../common/errors.js';
 import { serveRuntime } from '../remote/worker.js';
 
 /** @typedef {import('../remote/worker.js').OpenRequest} OpenRequest */

@@ -1,6 +1,6 @@
 /** ONNX Runtime Web in its own worker. */
 
-import { messageOf, VitError } from '../../shared/errors.js';
+import { messageOf, VitError } from '../../common/errors.js';
 import { download } from '../files.js';
 import { serveRuntime } from '../remote/worker.js';
 

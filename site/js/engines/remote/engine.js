@@ -3,8 +3,8 @@
  * and their settings for the life of the thread that they were started in. They differ in nothing but their files.
  */
 
-import { asVitError, VitError } from '../../shared/errors.js';
-import { RpcClient } from '../../shared/rpc.js';
+import { asVitError, VitError } from '../../common/errors.js';
+import { RpcClient } from '../../common/rpc.js';
 import { fetchFile, fileUrl } from '../files.js';
 import { probeAll, probeWasm, probeWebgpu, requireBackend } from '../probes.js';
 import { startThreaded } from '../threads.js';
@@ -32,7 +32,7 @@ export function remoteEngine(runtime) {
   return { name: runtime.name, backends, load: (artifact, options) => load(runtime, artifact, options) };
 }
 
-/** @returns {Promise<import('../../shared/protocol.js').BackendState[]>} */
+/** @returns {Promise<import('../../common/protocol.js').BackendState[]>} */
 function backends() {
   return probeAll({ wasm: probeWasm, webgpu: probeWebgpu });
 }

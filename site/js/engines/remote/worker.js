@@ -1,7 +1,7 @@
 /** A runtime in a worker of its own: what `engine.js` asks of it. */
 
-import { asVitError, VitError } from '../../shared/errors.js';
-import { serve } from '../../shared/rpc.js';
+import { asVitError, VitError } from '../../common/errors.js';
+import { serve } from '../../common/rpc.js';
 import { arrange, readLayout } from '../layout.js';
 
 /**
@@ -32,7 +32,7 @@ export function serveRuntime(title, start) {
   let run = async () => {
     throw new VitError('not_loaded', 'No model is open.');
   };
-  /** @type {import('../../shared/rpc.js').Handlers<Requests>} */
+  /** @type {import('../../common/rpc.js').Handlers<Requests>} */
   const handlers = {
     open: async (request) => {
       const open = await start(request);

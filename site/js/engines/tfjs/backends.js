@@ -1,12 +1,12 @@
 /** The TensorFlow.js back ends: whether this browser has them, and how each is brought up. */
 
-import { messageOf, VitError } from '../../shared/errors.js';
+import { messageOf, VitError } from '../../common/errors.js';
 import { download } from '../files.js';
 import { probeAll, probeWasm, probeWebgl, probeWebgpu, requireBackend, unavailable } from '../probes.js';
 import { activate, deactivate } from './registry.js';
 import { startWasm } from './wasm.js';
 
-/** @typedef {import('../../shared/protocol.js').BackendState} BackendState */
+/** @typedef {import('../../common/protocol.js').BackendState} BackendState */
 /** @typedef {import('../index.js').EngineOptions} EngineOptions */
 /** @typedef {import('./registry.js').Started} Started */
 

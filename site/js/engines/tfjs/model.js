@@ -1,7 +1,7 @@
 /** Reads the files of a TensorFlow.js graph model into what its loader takes, checking that they fit together. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { VitError } from '../../shared/errors.js';
+import { VitError } from '../../common/errors.js';
 import { decodePacked, packedBytes, packedShape } from './packed.js';
 
 /** @typedef {tf.io.ModelArtifacts} Artifacts */

@@ -1,6 +1,6 @@
 /** Weights packed at 3 to 8 bits with a scale per output channel, decoded at load. */
 
-import { VitError } from '../../shared/errors.js';
+import { VitError } from '../../common/errors.js';
 
 /**
  * What model.json says of a packed weight: `shape` [out, …] and the `axes` by which it was transposed. Its bytes are

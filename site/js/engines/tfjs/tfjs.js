@@ -7,7 +7,7 @@
 
 import { GraphModel } from '@tensorflow/tfjs-converter';
 import * as tf from '@tensorflow/tfjs-core';
-import { asVitError, throwIfAborted, VitError } from '../../shared/errors.js';
+import { asVitError, throwIfAborted, VitError } from '../../common/errors.js';
 import { arrange, readLayout } from '../layout.js';
 import { probeBackends, startBackend } from './backends.js';
 import { buildFor, readGraphModel, shareWeights, unpackWeights } from './model.js';

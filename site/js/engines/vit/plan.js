@@ -1,7 +1,7 @@
 /** Reads the file of our own engine: what the model is, and its tensors in the order in which the engine takes them. */
 
-import { VitError } from '../../shared/errors.js';
-import { readSafetensors } from '../../shared/safetensors.js';
+import { VitError } from '../../common/errors.js';
+import { readSafetensors } from '../../common/safetensors.js';
 import { FIELDS, FLOAT_BITS, FORMAT, VERSION } from './contract.js';
 
 /**

@@ -1,6 +1,6 @@
 /** A session of our engine: runs images through an instance that is ready, with its threads. */
 
-import { VitError } from '../../shared/errors.js';
+import { VitError } from '../../common/errors.js';
 import { ThreadTuner } from './tuner.js';
 
 /**

@@ -1,6 +1,6 @@
 /** The other threads of our engine: workers on its memory, asleep between runs. */
 
-import { openScript } from '../../shared/worker_script.js';
+import { openScript } from '../../common/worker_script.js';
 import { link } from './link.js';
 
 /** @typedef {import('./wasm.js').Instance} Instance */

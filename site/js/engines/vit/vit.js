@@ -4,7 +4,7 @@
  * Its arithmetic is that of the recipe: 8-bit integers times integers of the weights' bits, summed in int32.
  */
 
-import { throwIfAborted, VitError } from '../../shared/errors.js';
+import { throwIfAborted, VitError } from '../../common/errors.js';
 import { fileUrl } from '../files.js';
 import { startThreaded } from '../threads.js';
 import { hasSimd } from '../wasm_features.js';
@@ -35,7 +35,7 @@ const THREAD_SCRIPT = 'vit_thread.js';
 /** @type {import('../index.js').Engine} */
 export const engine = { name: 'vit', backends, load };
 
-/** @returns {Promise<import('../../shared/protocol.js').BackendState[]>} */
+/** @returns {Promise<import('../../common/protocol.js').BackendState[]>} */
 async function backends() {
   const available = hasSimd();
   return [{ name: 'wasm', available, reason: available ? '' : 'this browser has no WebAssembly SIMD' }];

@@ -1,6 +1,6 @@
 /** Brings up our engine's WebAssembly: which of its builds this device runs, and a model laid out in its memory. */
 
-import { messageOf, VitError } from '../../shared/errors.js';
+import { messageOf, VitError } from '../../common/errors.js';
 import { fetchFile, fileUrl } from '../files.js';
 import { hasByteDot, hasPairDot } from '../wasm_features.js';
 import { FAULTS, FINGERPRINT } from './contract.js';

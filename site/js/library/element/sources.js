@@ -5,7 +5,7 @@ import { failure } from '../errors.js';
 /**
  * @typedef {object} Receiver
  * @property {(files: File[]) => void} onFiles one at least
- * @property {(error: import('../../shared/errors.js').VitError) => void} onProblem
+ * @property {(error: import('../../common/errors.js').VitError) => void} onProblem
  * @property {() => boolean} pastes whether what is pasted nowhere in particular is for this element
  */
 

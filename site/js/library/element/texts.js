@@ -49,7 +49,7 @@ export function textOf(element, name, values = {}) {
 /**
  * Return what an error says: in the element's words where it has them, else the error's own message and hint.
  * @param {Element} element
- * @param {import('../../shared/errors.js').VitError} error
+ * @param {import('../../common/errors.js').VitError} error
  * @returns {{message: string, hint: string}}
  */
 export function describeError(element, { code, message, hint }) {

@@ -2,19 +2,19 @@
 
 import { elements, make } from './elements.js';
 
-/** @typedef {import('../../shared/protocol.js').BackendState} BackendState */
+/** @typedef {import('../../common/protocol.js').BackendState} BackendState */
 
 /** The radio buttons of one engine at a time. */
 export class BackendControls {
   /** @type {Map<string, {radio: HTMLInputElement, reason: HTMLElement}>} */
   #rows = new Map();
   #engine = '';
-  /** @type {import('../../shared/site_data.js').SiteData} */
+  /** @type {import('../../common/site_data.js').SiteData} */
   #siteData;
   /** @type {(backend: string) => void} */
   #onPick;
 
-  /** @param {import('../../shared/site_data.js').SiteData} siteData @param {(backend: string) => void} onPick */
+  /** @param {import('../../common/site_data.js').SiteData} siteData @param {(backend: string) => void} onPick */
   constructor(siteData, onPick) {
     this.#siteData = siteData;
     this.#onPick = onPick;

@@ -6,9 +6,9 @@ import { elements } from './elements.js';
 import { formatBytes } from './figures.js';
 
 /**
- * @typedef {import('../../shared/site_data.js').Model} Model
- * @typedef {import('../../shared/site_data.js').Variant} Variant
- * @typedef {import('../../shared/protocol.js').BackendState} BackendState
+ * @typedef {import('../../common/site_data.js').Model} Model
+ * @typedef {import('../../common/site_data.js').Variant} Variant
+ * @typedef {import('../../common/protocol.js').BackendState} BackendState
  * @typedef {{model: Model, variant: Variant, backend: string}} Selection
  */
 
@@ -24,13 +24,13 @@ export class Choices {
   #selection;
   /** @type {(selection: Selection) => void} */
   #onChange;
-  /** @type {import('../../shared/site_data.js').SiteData} */
+  /** @type {import('../../common/site_data.js').SiteData} */
   #siteData;
   /** @type {BackendControls} */
   #backends;
 
   /**
-   * @param {import('../../shared/site_data.js').SiteData} siteData
+   * @param {import('../../common/site_data.js').SiteData} siteData
    * @param {(selection: Selection) => void} onChange
    * @param {(problem: {message: string, hint: string}) => void} onProblem for a link that requests what the page does not have
    */

@@ -1,15 +1,15 @@
 /** The panel “Measured on this device”: what was timed here, about which bytes, on what; as text and as JSON. */
 
-import { describeSelfTest } from '../../shared/selftest_result.js';
+import { describeSelfTest } from '../../common/selftest_result.js';
 import { elements, make } from './elements.js';
 import { formatMs } from './figures.js';
 import { drawOwn } from './scatter.js';
 
 /**
- * @typedef {import('../../shared/protocol.js').Loaded} Loaded
- * @typedef {import('../../shared/protocol.js').BenchmarkResult} Timed
- * @typedef {import('../../shared/benchmark.js').Measurement} Warm
- * @typedef {import('../../shared/protocol.js').Device} Device
+ * @typedef {import('../../common/protocol.js').Loaded} Loaded
+ * @typedef {import('../../common/protocol.js').BenchmarkResult} Timed
+ * @typedef {import('../../common/benchmark.js').Measurement} Warm
+ * @typedef {import('../../common/protocol.js').Device} Device
  * @typedef {{inference_ms: number, preprocess_ms: number}} Single
  */
 

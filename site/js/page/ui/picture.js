@@ -1,6 +1,6 @@
 /** How a picture gets in: chosen, dropped anywhere, pasted, or one of the samples; and its preview. */
 
-import { VitError } from '../../shared/errors.js';
+import { VitError } from '../../common/errors.js';
 import { elements } from './elements.js';
 import { describeOther, pick, readTransfer } from './incoming.js';
 

@@ -6,7 +6,7 @@ import { formatMs, formatPercent } from './figures.js';
 export const RANKS = 5;
 const SHOWN_VALUES = 8;
 
-/** @typedef {import('../../shared/protocol.js').Classification} Classification */
+/** @typedef {import('../../common/protocol.js').Classification} Classification */
 
 /** The embedding before the current one, to compare with. @type {{model: string, title: string, values: Float32Array} | null} */
 let previous = null;
@@ -22,7 +22,7 @@ export function clearPrediction(notices = []) {
 
 /**
  * Show a prediction and return it in one sentence.
- * @param {import('../../shared/site_data.js').Model} model
+ * @param {import('../../common/site_data.js').Model} model
  * @param {Classification} classification
  * @param {import('./picture.js').Picture} picture
  * @returns {string}
@@ -47,7 +47,7 @@ function showNotices(notices) {
 }
 
 /**
- * @param {import('../../shared/site_data.js').Model} model
+ * @param {import('../../common/site_data.js').Model} model
  * @param {Classification} classification
  * @returns {string}
  */
@@ -78,7 +78,7 @@ function rank(label, probability) {
 }
 
 /**
- * @param {import('../../shared/site_data.js').Model} model
+ * @param {import('../../common/site_data.js').Model} model
  * @param {Float32Array} values
  * @param {string} title
  * @returns {string}

@@ -56,7 +56,7 @@ export function drawSoon(draw, signal) {
   return now;
 }
 
-/** Say how loading goes, above the answer and beside the load button. @param {import('../../shared/protocol.js').LoadProgress} progress */
+/** Say how loading goes, above the answer and beside the load button. @param {import('../../common/protocol.js').LoadProgress} progress */
 export function showLoading({ phase, loaded, total }) {
   elements.progress.classList.add('running');
   say(PHASES[phase]);
@@ -68,7 +68,7 @@ export function showLoading({ phase, loaded, total }) {
   elements.loadNote.textContent = `${PHASES[phase]} ${formatPercent(loaded / total)}`;
 }
 
-/** Show how far a measurement is, above and beside the measure button. @param {import('../../shared/protocol.js').BenchmarkProgress} progress */
+/** Show how far a measurement is, above and beside the measure button. @param {import('../../common/protocol.js').BenchmarkProgress} progress */
 export function showRuns({ phase, done, total }) {
   if (phase === 'run') {
     elements.download.max = total;

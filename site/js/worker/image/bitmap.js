@@ -1,6 +1,6 @@
 /** Pictures of whatever kind: a file, raw pixels, or a bitmap that the browser has decoded or drawn already. */
 
-import { VitError } from '../../shared/errors.js';
+import { VitError } from '../../common/errors.js';
 import { decode, fromImageData } from './decode.js';
 import { MAX_PIXELS } from './inspect.js';
 import { pixelsOf, requireUnaltered } from './readback.js';
@@ -9,7 +9,7 @@ import { pixelsOf, requireUnaltered } from './readback.js';
 
 /**
  * Return a picture; raises what `decode` raises.
- * @param {import('../../shared/protocol.js').Image} image
+ * @param {import('../../common/protocol.js').Image} image
  * @returns {Promise<DecodedImage>}
  */
 export async function readImage(image) {

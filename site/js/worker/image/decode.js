@@ -1,6 +1,6 @@
 /** Decodes an image file into pixels, in the worker, with the browser's own decoders. */
 
-import { messageOf, VitError } from '../../shared/errors.js';
+import { messageOf, VitError } from '../../common/errors.js';
 import { HEAD_BYTES, inspect, MAX_BYTES, nameOf, noticesOf, overWhite, requireImage } from './inspect.js';
 import { turn } from './orientation.js';
 import { readPixels, requireUnaltered } from './readback.js';

@@ -5,7 +5,7 @@
  * are found here.
  */
 
-import { VitError } from '../../shared/errors.js';
+import { VitError } from '../../common/errors.js';
 import { READERS } from './formats.js';
 import { recognise } from './other_kinds.js';
 

@@ -5,10 +5,10 @@
  * CenterCrop on Pillow images. Pure: no DOM, no engine.
  */
 
-import { VitError } from '../../shared/errors.js';
+import { VitError } from '../../common/errors.js';
 import { resizeWindow } from './resample.js';
 
-/** @typedef {import('../../shared/site_data.js').Preprocess} Preprocess */
+/** @typedef {import('../../common/site_data.js').Preprocess} Preprocess */
 /** @typedef {{width: number, height: number}} Size */
 /** @typedef {import('./resample.js').Bytes} Bytes */
 

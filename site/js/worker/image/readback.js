@@ -3,8 +3,8 @@
  * they are: some alter them at random so that pages cannot tell visitors apart.
  */
 
-import { AS_STORED } from '../../shared/as_stored.js';
-import { VitError } from '../../shared/errors.js';
+import { AS_STORED } from '../../common/as_stored.js';
+import { VitError } from '../../common/errors.js';
 import { encodePng } from './png.js';
 
 /** @typedef {import('./orientation.js').Pixels} Pixels */

@@ -7,7 +7,7 @@
  * - A GIF is as large as its screen and its first frame together, and transparent around the frame.
  */
 
-import { VitError } from '../../shared/errors.js';
+import { VitError } from '../../common/errors.js';
 import { inflate } from './inflate.js';
 import { takeOrientation } from './orientation.js';
 import { readChunks, storeZlib, writeChunks } from './png.js';
