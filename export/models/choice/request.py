@@ -125,7 +125,8 @@ class ModelRequest:
     @property
     def name(self) -> str:
         """The model's name in folders and on the page."""
-        return self.called or f"{self.entry.name}{'_features' if self.features else ''}"
+        kinds = "".join(f"_{kind}" for kind in ("features", "outliers") if getattr(self, kind))
+        return self.called or f"{self.entry.name}{kinds}"
 
     @property
     def kind(self) -> Weights:

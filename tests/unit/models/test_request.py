@@ -44,6 +44,11 @@ def test_names_of_three_kinds_are_understood(model: str, name: str, timm_name: s
     assert (request.name, request.entry.timm_name, request.kind) == (name, timm_name, "pretrained")
 
 
+def test_other_outputs_and_other_random_weights_have_folders_of_their_own() -> None:
+    assert ModelRequest(model="deit_t", weights="random", features=True).name == "deit_t_features"
+    assert ModelRequest(model="deit_t", weights="random", outliers=True).name == "deit_t_outliers"
+
+
 def test_repositories_of_the_hub_are_named_without_asking_it() -> None:
     for model in ("hf_hub:user/my-vit", "hf-hub:user/my-vit", "hf_hub:user/my-vit@v1.0"):
         request = ModelRequest(model=model)

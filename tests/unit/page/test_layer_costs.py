@@ -14,6 +14,7 @@ from rendering import Tags, make_site
 from export.core.errors import RequestError
 from export.page.reports.analysis.heat_map import heat_map
 from export.page.reports.analysis.records import AnalysisFile, analysis_files, read_analyses, without_folders
+from export.page.reports.analysis.tables import bits_of_layers
 from export.page.reports.documents import README, REPRODUCE, RESULTS, SOURCES
 from export.pipeline.store import Store
 from export.quantization.analysis.records import Analysis, MixedPrecision
@@ -165,6 +166,12 @@ def test_documents_are_filled_and_the_file_is_kept(
     assert {name: Path(name).read_text() for name in written} == written
     read = AnalysisFile.from_json(json.loads(SOURCES["analysis"].kept.read_text()))
     assert read == read_analyses(analysed[0], mixed[0])
+
+
+def test_equal_bits_everywhere_are_told_as_such(mixed: tuple[Path, MixedPrecision]) -> None:
+    chosen = mixed[1]
+    assert bits_of_layers(replace(chosen, bits=dict.fromkeys("abc", 3))) == "3 bits: all 3 layers."
+    assert bits_of_layers(replace(chosen, bits={"a": 4, "b": 3, "c": 4})) == "3 bits: `b`; 4 bits: the other 2 layers."
 
 
 def test_an_interrupted_analysis_is_not_kept(tmp_path: Path, analysed: tuple[Path, Analysis]) -> None:

@@ -1,6 +1,6 @@
 """Analyses as Markdown: which layers cost most, outliers, everything in integers, and bits chosen within limits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from export.core.figures.fidelity import EQUAL_DB
 from export.core.figures.stats import proportion
@@ -111,11 +111,10 @@ def bits_of_layers(mixed: MixedPrecision) -> str:
     for layer, bits in sorted(mixed.bits.items(), key=lambda item: item[1]):
         by_bits.setdefault(bits, []).append(layer)
     common = max(by_bits, key=lambda bits: len(by_bits[bits]))
-    return "; ".join(f"{bits} bits: {_names(layers, bits == common)}" for bits, layers in by_bits.items()) + "."
-
-
-def _names(layers: Sequence[str], common: bool) -> str:
-    return f"the other {len(layers)} layers" if common else ", ".join(f"`{layer}`" for layer in layers)
+    rest = "all" if len(by_bits) == 1 else "the other"
+    names = {bits: ", ".join(f"`{layer}`" for layer in layers) for bits, layers in by_bits.items()}
+    names[common] = f"{rest} {len(by_bits[common])} layers"
+    return "; ".join(f"{bits} bits: {text}" for bits, text in names.items()) + "."
 
 
 def decibels(value: float) -> str:
