@@ -10,6 +10,7 @@ from torch import nn
 
 from export.models.architecture import create
 
+PLAIN = (bool, int, float, str, list)  # what a file of the model's arguments can hold
 Create = Callable[[dict[str, Any]], nn.Module]
 
 
@@ -45,10 +46,11 @@ def stated_architecture(
     the width of a Vision Transformer nor the number of its heads. Where it does not take all options together, each is
     tried after the other.
     """
-    arguments = options if own is None else own
-    notes = []
+    given = {name: value for name, value in options.items() if isinstance(value, PLAIN)}
+    notes = [f"note: {name} in the checkpoint is not understood and not used" for name in options if name not in given]
+    arguments = given if own is None else own
     made = _with(architecture, arguments) or (architecture, architecture.create(architecture.arguments))
-    for name, value in options.items() if own is None and not made[0].stated else ():
+    for name, value in given.items() if own is None and not made[0].stated else ():
         tried = _with(made[0], {name: value})
         made = tried or made
         if tried is None:

@@ -4,7 +4,6 @@ import argparse
 import collections
 import datetime
 import decimal
-import fractions
 import pathlib
 import re
 import tarfile
@@ -72,14 +71,10 @@ PLAIN: dict[str, Any] = {
     "collections.deque": _plain_list,
     "uuid.UUID": uuid.UUID,
     "decimal.Decimal": decimal.Decimal,
-    "fractions.Fraction": fractions.Fraction,
     "builtins.Ellipsis": ...,
     "torch.torch_version.TorchVersion": str,
     "torchvision.transforms.functional.InterpolationMode": str,
-    **{
-        f"builtins.{kind.__name__}": kind
-        for kind in (dict, list, tuple, set, frozenset, int, float, complex, bool, str, bytearray, slice, range)
-    },
+    **{f"builtins.{kind.__name__}": kind for kind in (dict, list, tuple, frozenset, int, float, bool, str, slice)},
     **{
         f"datetime.{kind.__name__}": kind
         for kind in (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone)
@@ -135,6 +130,7 @@ INERT = (
             "trainer.states.TrainerFn",
         )
     ),
+    *("builtins.range", "fractions.Fraction"),  # which can take all memory to make, or to list
     "functools.partial",
     *(f"torch.nn.modules.{name}" for name in ("normalization.LayerNorm", "activation.GELU", "activation.ReLU")),
     *(f"numpy.random._pickle.{name}" for name in ("__generator_ctor", "__bit_generator_ctor", "__randomstate_ctor")),

@@ -25,7 +25,6 @@ ARGUMENTS = {
     "act_layer": ("act_layer",),
 }
 GROUPS = ("model_kwargs", "model_args")
-PLAIN = (bool, int, float, str, list)
 OF_FILES = ("pretrained", "checkpoint", "cache")  # beginnings of arguments that are not the architecture's
 
 
@@ -39,7 +38,9 @@ def read_own_arguments(content: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the arguments that `export.train` writes, none that name files; None for a file of another program."""
     metadata = content.get("__metadata__")
     own = parsed(metadata.get("arguments")) if isinstance(metadata, Mapping) else None
-    return _without_files(own) if isinstance(own, dict) else None
+    if not isinstance(own, dict):
+        return None
+    return {} if any(name.startswith(OF_FILES) for name in own) else own
 
 
 def read_stated_arguments(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,17 +48,13 @@ def read_stated_arguments(content: Mapping[str, Any]) -> dict[str, Any]:
     everything = [one for one in stated(content) if one.placed]
     found: dict[str, Any] = {}
     for argument, names in ARGUMENTS.items():
-        values = [one.value for one in everything if one.name in names and not isinstance(one.value, bool | None)]
+        values = [one.value for one in everything if one.name in names and one.value and one.value is not True]
         found |= {argument: values[0]} if values else {}
     for one in everything:
         if one.name in GROUPS and isinstance(one.value, Mapping):
             inner = {name: parsed(value) for name, value in one.value.items() if name not in OPTION}
-            found |= {name: value for name, value in inner.items() if isinstance(value, PLAIN)}
-    return _without_files(found)
-
-
-def _without_files(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {} if any(name.startswith(OF_FILES) for name in arguments) else arguments
+            found |= {name: value for name, value in inner.items() if value is not None}
+    return {name: value for name, value in found.items() if not name.startswith(OF_FILES)}
 
 
 def read_classes(content: Mapping[str, Any], outputs: int) -> tuple[str, Any] | None:
