@@ -47,7 +47,7 @@ class Stated:
     @property
     def placed(self) -> bool:
         """Whether it lies where options of the model and of its images are kept."""
-        return all(part in WHERE for part in self.path[:-1])
+        return all(part in WHERE or part.isdecimal() for part in self.path[:-1])
 
 
 def stated(content: Mapping[Any, Any]) -> list[Stated]:

@@ -67,7 +67,7 @@ class Selection:
 def flatten(content: Mapping[Any, Any]) -> dict[str, Tensor]:
     """Return all tensors in nested dicts, their names joined by dots; NumPy's too where most are.
 
-    What a trainer keeps of its own state is no part of it, unless there is nothing else; options never are.
+    What a trainer keeps of its own state, and its options, are no part of it, unless there is nothing else.
     """
     parts = {
         name: value
@@ -75,8 +75,8 @@ def flatten(content: Mapping[Any, Any]) -> dict[str, Tensor]:
         if not (isinstance(name, str) and isinstance(value, Mapping) and normal(name) in NO_WEIGHTS)
     }
     own = {name: value for name, value in parts.items() if not (isinstance(value, Mapping) and STATE.search(str(name)))}
-    found = _tensors(own)
-    return found if any(value.ndim > 1 for value in found.values()) else _tensors(parts)
+    tried = [_tensors(own), _tensors(parts), _tensors(content)]
+    return next((found for found in tried if any(value.ndim > 1 for value in found.values())), tried[0])
 
 
 def _tensors(parts: Mapping[Any, Any]) -> dict[str, Tensor]:

@@ -56,6 +56,7 @@ PLACES: dict[str, dict[str, Any]] = {
     "nested": {"config": {"data": {"transform": STATED}}},
     "capitals": {"config": {"INPUT": {"PIXEL_MEAN": MEAN, "PIXEL_STD": STD}}},
     "namespace in a dict": {"cfg": {"data": argparse.Namespace(**STATED)}},
+    "list of steps": {"test_pipeline": [{"type": "Resize"}, {"type": "Normalize", **STATED}]},
     "JSON as text": {"args": json.dumps(STATED)},
 }
 

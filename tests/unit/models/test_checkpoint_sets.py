@@ -107,7 +107,7 @@ def test_of_two_sets_the_trained_one_is_taken_and_the_other_named(
         ]
 
 
-@pytest.mark.parametrize("name", ["vit_random_init_v2", "student_trainer", "history_best", "scheduled_model"])
+@pytest.mark.parametrize("name", ["vit_random_init_v2", "student_trainer", "history_best", "scheduled_model", "config"])
 def test_weights_may_have_the_name_of_a_trainers_state(right: Tensors, tmp_path: Path, name: str) -> None:
     assert_taken({name: right, "epoch": torch.tensor(3)}, right, tmp_path)
 
