@@ -75,8 +75,11 @@ def flatten(content: Mapping[Any, Any]) -> dict[str, Tensor]:
         if not (isinstance(name, str) and isinstance(value, Mapping) and normal(name) in NO_WEIGHTS)
     }
     own = {name: value for name, value in parts.items() if not (isinstance(value, Mapping) and STATE.search(str(name)))}
-    tried = [_tensors(own), _tensors(parts), _tensors(content)]
-    return next((found for found in tried if any(value.ndim > 1 for value in found.values())), tried[0])
+    found = _tensors(own)
+    for wider in (parts, content):
+        if not any(value.ndim > 1 for value in found.values()):
+            found = _tensors(wider) or found
+    return found
 
 
 def _tensors(parts: Mapping[Any, Any]) -> dict[str, Tensor]:
