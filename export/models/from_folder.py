@@ -10,7 +10,8 @@ from export.core.errors import RequestError
 from export.core.records import Preprocess
 from export.models.architecture import CLASS_AND_MEAN, create, hash_tensors, ready
 from export.models.catalog import CatalogEntry
-from export.models.checkpoint.load import Loaded, describe_architecture, load_content
+from export.models.checkpoint.architecture import describe_architecture
+from export.models.checkpoint.load import Loaded, load_content
 from export.models.choice.request import ModelRequest
 from export.models.folder import timm_model
 from export.models.folder.files import ModelFolder

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from timm.models import PretrainedCfg
 from torch import nn
 
-from export.core.console import say
+from export.core.console import say, several
 from export.core.errors import RequestError
 from export.core.files import hash_file
 from export.core.records import ModelSpec, Preprocess, Probabilities
@@ -21,7 +22,8 @@ from export.data.labels.known import imagenet_labels, numbered_labels
 from export.data.labels.read import read_labels, stated_labels
 from export.models.architecture import create, hash_tensors, ready
 from export.models.catalog import HUB, MODELS_HINT, CatalogEntry
-from export.models.checkpoint.load import Loaded, describe_architecture, load_checkpoint
+from export.models.checkpoint.architecture import describe_architecture
+from export.models.checkpoint.load import Loaded, load_checkpoint
 from export.models.choice.request import ModelRequest, weights_file
 from export.models.choice.source import entry_of
 from export.models.confidence import confidence_for
@@ -208,7 +210,12 @@ def _labels(
         return ()
     if stated is not None:
         labels = stated_labels(stated[1], classes)
+        twice = [label for label, count in Counter(labels or ()).items() if count > 1]
+        if twice and stated[0].lower() == "labels":  # the class of every image, perhaps
+            labels = None
         if labels is not None:
+            if twice:
+                tell(f"note: {stated[0]!r} in the checkpoint repeats labels: {several(twice, 5)}")
             tell(f"note: the classes are named after {stated[0]!r} in the checkpoint; pass --labels FILE for others")
             return labels
         tell(f"note: {stated[0]!r} in the checkpoint does not name the {classes} classes and is not used")

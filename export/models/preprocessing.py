@@ -16,6 +16,9 @@ from export.models.checkpoint.load import Loaded
 from export.models.choice.request import ModelRequest
 
 BYTES = 255  # mean and std of images that are not scaled to 0..1 are larger than any of those that are
+LONG = 6  # characters of a number that is shown whole
+IDENTITY = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+PASS_BOTH = "pass the right ones, of images scaled to 0 to 1: --mean and --std"
 
 
 def choose_preprocess(
@@ -29,20 +32,19 @@ def choose_preprocess(
         tell(f"note: preprocessing as the folder says: {_in_words(chosen)}")
     elif loaded.grey:
         chosen = replace(chosen, mean=_mean_channel(chosen.mean), std=_mean_channel(chosen.std))
-    stated = _in_range(loaded.options)
+    requested = request.preprocess.given()
+    stated = _stated(loaded, chosen, requested)
+    for sentence in () if loaded.preprocess else loaded.unread:
+        tell(f"note: {sentence}")
     if "img_size" in loaded.arguments:
         stated.pop("image_size", None)  # the positions in the file tell it for certain
     chosen, changed = _apply(chosen, stated)
     if changed:
         tell(f"note: preprocessing as the checkpoint says: {changed}")
-    chosen, changed = _apply(chosen, request.preprocess.given())
+    chosen, changed = _apply(chosen, requested)
     if changed:
         tell(f"note: preprocessing as requested: {changed}")
-    if (
-        loaded.grey
-        and not loaded.preprocess
-        and not {"mean", "std"} <= stated.keys() | request.preprocess.given().keys()
-    ):
+    if loaded.grey and not loaded.preprocess and not {"mean", "std"} <= stated.keys() | requested.keys():
         tell(
             f"note: mean {chosen.mean[0]:.4g} and std {chosen.std[0]:.4g} are assumed; pass --mean and --std if not so"
         )
@@ -81,15 +83,55 @@ def _mean_channel(values: tuple[float, ...]) -> tuple[float, ...]:
     return (sum(values) / len(values),) * 3
 
 
-def _in_range(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options as this program has them: one value for all channels tripled, those of bytes scaled to 0..1."""
-    found = dict(options)
-    for name in ("mean", "std"):
-        if name in found:
-            scale = BYTES if max(found[name]) > 1 else 1
-            values = tuple(value / scale for value in found[name])
-            found[name] = values * (3 // len(values))
+def _stated(loaded: Loaded, default: Preprocess, requested: dict[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint states, as this program has it; raises `RequestError` where that cannot be."""
+    found = dict(loaded.options)
+    resized = found.pop("resize_size", None)
+    if resized and "crop_pct" not in found:
+        size = requested.get("image_size", found.get("image_size", default.size))
+        size = size if "img_size" not in loaded.arguments else default.size
+        found |= {"crop_pct": _share(size, resized)} if size <= resized else {}
+    normalisation: dict[str, Any] = {name: found.pop(name) for name in ("mean", "std") if name in found}
+    if {"mean", "std"} <= requested.keys():
+        return found
+    return {**_normalisation(normalisation, loaded.normalising, requested), **found}
+
+
+def _share(size: int, resized: int) -> float:
+    """Return the crop's share of which `Preprocess` finds the size before the crop again."""
+    share = size / resized
+    return share if math.floor(size / share) == resized else math.nextafter(share, 0)
+
+
+def _normalisation(
+    options: dict[str, Any], module: dict[str, Any], requested: dict[str, Any]
+) -> dict[str, tuple[float, ...]]:
+    """Return mean and std of a file's options or of the module in it that normalises images, one for each channel."""
+    found, own = _in_range(options), _in_range(module)
+    if own and found == IDENTITY:
+        found = own
+    if any(not math.isclose(*pair, rel_tol=1e-4) for name in own for pair in zip(found[name], own[name], strict=True)):
+        texts = [", ".join(f"{name} {_text(value)}" for name, value in one.items()) for one in (found, own)]
+        raise RequestError(
+            f"the checkpoint's options state {texts[0]}, but a module in it normalises by {texts[1]}", hint=PASS_BOTH
+        )
+    found = {name: values for name, values in found.items() if name not in requested}
+    for name, values in found.items():
+        if not all(math.isfinite(value) and (name == "mean" or value > 0) for value in values):
+            raise RequestError(
+                f"the checkpoint states {name} {_text(values)}, by which no image can be normalised", hint=PASS_BOTH
+            )
     return found
+
+
+def _in_range(options: dict[str, Any]) -> dict[str, tuple[float, ...]]:
+    """Return mean and std with one value for each channel; those of bytes are scaled to 0..1, both together."""
+    largest = {name: max(map(abs, values)) for name, values in options.items()}
+    scale = BYTES if max(largest.values(), default=0) > 1 else 1
+    if scale > 1 and 0 < largest.get("mean", 0) <= 1:
+        texts = " and ".join(f"{name} {_text(tuple(values))}" for name, values in options.items())
+        raise RequestError(f"the checkpoint states {texts}: one is of images of 0 to 1, one of bytes", hint=PASS_BOTH)
+    return {name: tuple(value / scale for value in values) * (3 // len(values)) for name, values in options.items()}
 
 
 def _apply(preprocess: Preprocess, options: dict[str, Any]) -> tuple[Preprocess, str]:
@@ -103,7 +145,7 @@ def _apply(preprocess: Preprocess, options: dict[str, Any]) -> tuple[Preprocess,
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(f"{one:.4g}" for one in (value[:1] if len(set(value)) == 1 else value))
-    return str(value)
+    return f"{value:.4g}" if isinstance(value, float) and len(str(value)) > LONG else str(value)
 
 
 def resize(

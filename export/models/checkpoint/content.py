@@ -3,6 +3,7 @@
 import argparse
 import collections
 import datetime
+import decimal
 import pathlib
 import re
 import tarfile
@@ -23,7 +24,23 @@ from export.data.signatures import AGAIN, HEAD_BYTES, read_head, recognise
 
 SAVE = "in the program that made it, save model.state_dict() with safetensors.torch.save_file"
 PICKLE, ZIP = b"\x80", b"PK\x03\x04"
+TORCH = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # by which torch.save begins what is no zip archive
 UNSAFE = re.compile(r"Unsupported (?:global: GLOBAL|class) (\S+)")
+
+# What else people have in place of weights, by its first bytes.
+NOT_WEIGHTS = tuple(
+    (title, re.compile(pattern, re.DOTALL), hint)
+    for title, pattern, hint in (
+        ("a gzip-compressed file", rb"\x1f\x8b", "unpack it: gunzip, and pass the file in it"),
+        ("a bzip2-compressed file", rb"BZh", "unpack it: bunzip2, and pass the file in it"),
+        ("an xz-compressed file", rb"\xfd7zXZ", "unpack it: unxz, and pass the file in it"),
+        ("an ONNX model", rb"\x08[\x01-\x20]\x12.{1,40}\x1a", SAVE),
+        ("a TFLite model", rb"....TFL3", "save it from PyTorch instead"),
+        ("an image", rb"\x89PNG|\xff\xd8\xff|GIF8", "pass the file of weights"),
+        ("a pointer of DVC", rb"\s*(outs|md5|wdir|deps):", "fetch the file: dvc pull, and pass it without .dvc"),
+        ("a pointer of git-annex", rb"\S{0,200}/annex/objects/", "fetch the file: git annex get"),
+    )
+)
 
 
 class Inert(dict[Any, Any]):
@@ -53,8 +70,15 @@ PLAIN: dict[str, Any] = {
     "collections.defaultdict": _plain_dict,
     "collections.deque": _plain_list,
     "uuid.UUID": uuid.UUID,
+    "decimal.Decimal": decimal.Decimal,
+    "builtins.Ellipsis": ...,
+    "torch.torch_version.TorchVersion": str,
+    "torchvision.transforms.functional.InterpolationMode": str,
     **{f"builtins.{kind.__name__}": kind for kind in (dict, list, tuple, frozenset, int, float, bool, str, slice)},
-    **{f"datetime.{kind.__name__}": kind for kind in (datetime.datetime, datetime.date, datetime.timedelta)},
+    **{
+        f"datetime.{kind.__name__}": kind
+        for kind in (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone)
+    },
     **{
         f"{module}.{kind}": getattr(pathlib, f"Pure{kind.removeprefix('Pure')}")
         for module in ("pathlib", "pathlib._local")
@@ -106,6 +130,12 @@ INERT = (
             "trainer.states.TrainerFn",
         )
     ),
+    *("builtins.range", "fractions.Fraction"),  # which can take all memory to make, or to list
+    "functools.partial",
+    *(f"torch.nn.modules.{name}" for name in ("normalization.LayerNorm", "activation.GELU", "activation.ReLU")),
+    *(f"numpy.random._pickle.{name}" for name in ("__generator_ctor", "__bit_generator_ctor", "__randomstate_ctor")),
+    *(f"numpy.random.bit_generator.{name}" for name in ("SeedSequence", "__pyx_unpickle_SeedSequence")),
+    *(f"numpy.random.{module}" for module in ("_pcg64.PCG64", "_mt19937.MT19937", "_philox.Philox")),
     "transformers.training_args.TrainingArguments",
     "transformers.trainer_utils.IntervalStrategy",
     "transformers.trainer_utils.SchedulerType",
@@ -166,6 +196,9 @@ def _read_pickle(path: Path) -> Any:
         fault = _archive_fault(path)
         if fault is not None:
             raise fault from error
+        head = read_head(path)
+        if head.startswith(PICKLE) and TORCH not in head[:16]:
+            raise RequestError(f"{path} is a pickle that torch.save did not write", hint=SAVE) from error
         first = str(error).strip().splitlines()[:1]
         raise RequestError(
             f"{path} is not a PyTorch checkpoint, or it is truncated: {type(error).__name__}: {''.join(first)}",
@@ -203,8 +236,13 @@ def _no_weights(path: Path, head: bytes) -> RequestError:
     kind = recognise(head)
     if kind is not None:
         return RequestError(f"{path} is {kind.title}; weights are a safetensors file or a .pth", hint=kind.hint)
+    if not any(head):
+        return RequestError(f"{path} begins with zeros alone: it was not written to its end", hint=AGAIN)
     if tarfile.is_tarfile(path):
         return RequestError(f"{path} is a tar archive", hint="unpack it, and pass the file of weights in it")
+    other = next(((title, hint) for title, pattern, hint in NOT_WEIGHTS if pattern.match(head)), None)
+    if other is not None:
+        return RequestError(f"{path} is {other[0]}, not weights", hint=other[1])
     if head.lstrip().startswith(b"{"):
         hint = "pass the .safetensors or .bin file beside it; of several, load all and save one state_dict"
         return RequestError(f"{path} is text (JSON), not weights", hint=hint)

@@ -15,6 +15,17 @@ from export.core.errors import RequestError
 
 SHOWN = 5
 SHARD = re.compile(r"-\d{5}-of-\d{5}")
+# Values beside a model that may change what it answers, and what can be done about them.
+OF_THE_OUTPUTS = (
+    (
+        re.compile(r"temp|scale|tau$|logit|thresh|bias$", re.IGNORECASE),
+        "it may scale or shift the outputs: apply it to the head's weight and bias, or leave it out of the file if not",
+    ),
+    (
+        re.compile(r"(^|[._])(\w*_)?(mean|std|mu|sigma)$", re.IGNORECASE),
+        "if they normalise images, leave them out of the file and pass --mean and --std; other ones are not supported",
+    ),
+)
 OTHER_ARCHITECTURE = "pass the architecture it was trained with: --model timm/NAME"
 
 
@@ -121,6 +132,16 @@ def _next_step(path: Path, misfit: Misfit, architecture: str, classifier: str) -
         return "a head of one linear layer can be loaded; train one, or leave the head out of the file for an embedding"
     if widths and widths[0][0][-1] != widths[0][1][-1]:
         return f"its width is {widths[0][0][-1]}, not {widths[0][1][-1]}: pass a --model timm/NAME of that width"
+    if misfit.dtypes and not (misfit.missing or misfit.unexpected or misfit.shapes):
+        return "save the weights in floating point: float32, float16 or bfloat16"
+    if misfit.missing and not misfit.unexpected and not misfit.shapes and len(misfit.missing) <= misfit.total // 2:
+        return (
+            "these parts are not in the file: save the whole state_dict; if the model was made without them, add what "
+            "changes nothing, a bias of zeros for instance; or pass another architecture: --model timm/NAME"
+        )
+    for names, hint in OF_THE_OUTPUTS if not misfit.missing and not misfit.shapes else ():
+        if any(names.search(name) for name in misfit.unexpected):
+            return hint
     if misfit.unexpected and not misfit.missing and not misfit.shapes:
         return "if these tensors belong to training alone, leave them out of the file"
     if [name for name, _, _ in misfit.shapes] == ["pos_embed"] and not misfit.missing and not misfit.unexpected:

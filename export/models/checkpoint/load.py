@@ -1,51 +1,47 @@
 """A checkpoint into a model: the architecture's arguments follow the file, and every decision is said."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from export.core.console import several
 from export.core.errors import RequestError
 from export.core.records import Preprocess
-from export.models.architecture import create
+from export.models.checkpoint.architecture import Architecture, stated_architecture
 from export.models.checkpoint.content import SAVE, read_content
 from export.models.checkpoint.fit import compare_tensors, load_whole, misfit_error, translated
 from export.models.checkpoint.foreign import find_foreign
 from export.models.checkpoint.options import (
     read_architecture,
-    read_arguments,
     read_classes,
-    read_options,
+    read_own_arguments,
+    read_stated_arguments,
     states_several_labels,
 )
+from export.models.checkpoint.pixels import OPTION, read_options, unread_options
 from export.models.checkpoint.shapes import differing_arguments, grey_to_colour, input_channels
-from export.models.checkpoint.tensors import Selection, belongs_to_training, flatten, normalising_tensors, select
+from export.models.checkpoint.stated import stated
+from export.models.checkpoint.tensors import (
+    Selection,
+    belongs_to_training,
+    flatten,
+    is_figure,
+    normalising_tensors,
+    select,
+)
 
-Create = Callable[[dict[str, Any]], nn.Module]
 COUNTERS = "num_batches_tracked"  # of BatchNorm: used in training alone, and not in every file
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """How a model is made: `create` takes `arguments`; timm's names of its head and its first convolution."""
-
-    title: str
-    create: Create
-    arguments: dict[str, Any]
-    classifier: str
-    first: str
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A `module` with a checkpoint's weights and the `arguments` that create it again.
 
-    `options` are the preprocessing that the file states, `classes` its names of classes with the key that they are
+    `options` are the preprocessing that the file states, `unread` what it states of it that is not used, `normalising`
+    mean and std of a module that normalises images; `classes` are its names of classes with the key that they are
     under; `grey` tells that the model takes grey images, `multi_label` that the file states several labels a picture.
     `preprocess` is the whole preprocessing, and `timm_name` the architecture, where those assumed do not hold.
     `positions_from` is the image size that position embeddings are interpolated from, if they are.
@@ -54,6 +50,8 @@ class Loaded:
     module: nn.Module
     arguments: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+    normalising: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, Any] | None = None
     grey: bool = False
     multi_label: bool = False
@@ -65,7 +63,7 @@ class Loaded:
 @dataclass(slots=True)
 class _Fitting:
     """Tensors on their way into a module, with what was decided: `changes` of the arguments, `notes`, what was
-    `dropped`, and `options` of preprocessing that were among them.
+    `dropped`, and mean and std (`normalising`) that were among them.
     """
 
     tensors: dict[str, Tensor]
@@ -73,15 +71,7 @@ class _Fitting:
     changes: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-def describe_architecture(model: str, timm_name: str, config: PretrainedCfg, arguments: dict[str, Any]) -> Architecture:
-    """Return timm's architecture of that name, for the `model` as requested."""
-    classifier, first = (
-        one if isinstance(one, str) else next(iter(one or ("",))) for one in (config.classifier, config.first_conv)
-    )
-    return Architecture(f"{model} ({timm_name})", partial(create, timm_name), arguments, classifier, first)
+    normalising: dict[str, Any] = field(default_factory=dict)
 
 
 def load_checkpoint(path: Path, architecture: Architecture, tell: Callable[[str], None]) -> Loaded:
@@ -96,11 +86,12 @@ def load_content(
     path: Path, content: Mapping[str, Any], architecture: Architecture, tell: Callable[[str], None]
 ) -> Loaded:
     """Load what was read from a file of weights, or from all parts of which `path` is the first."""
-    tensors = flatten(content)
+    tensors = _weights(content)
     if not tensors:
         others = [f"{name} ({type(value).__name__})" for name, value in content.items()]
         raise RequestError(f"{path} is not a state_dict: it contains {several(others, 5)}", hint=SAVE)
-    architecture, default = _stated(architecture, read_arguments(content))
+    own = read_own_arguments(content)
+    architecture, default, notes = stated_architecture(architecture, own, read_stated_arguments(content))
     refusals: list[tuple[Selection, RequestError]] = []
     for selection in select(tensors, default.state_dict()):
         try:
@@ -108,12 +99,15 @@ def load_content(
         except RequestError as error:
             refusals.append((selection, error))
             continue
+        fitting.notes += notes
         _tell_choice(path, selection, [one for one, _ in refusals], fitting, tell)
         return Loaded(
             module=module,
             arguments=architecture.arguments | fitting.changes,
-            options=fitting.options | read_options(content),
-            classes=read_classes(content),
+            options=fitting.normalising | read_options(content),
+            unread=tuple(unread_options(content)),
+            normalising=fitting.normalising,
+            classes=read_classes(content, getattr(module, "num_classes", 0)),
             grey=fitting.grey,
             multi_label=states_several_labels(content),
         )
@@ -123,18 +117,10 @@ def load_content(
     raise next((error for selection, error in refusals if not selection.averaged), refusals[0][1])
 
 
-def _stated(architecture: Architecture, arguments: dict[str, Any]) -> tuple[Architecture, nn.Module]:
-    """Return the architecture with the arguments that a file states, where it takes them, and a module of it.
-
-    Shapes tell most of them, but neither the width of a Vision Transformer nor the number of its heads.
-    """
-    if arguments:
-        stated = replace(architecture, arguments=architecture.arguments | arguments)
-        try:
-            return stated, stated.create(stated.arguments)
-        except Exception:  # another family: what does not fit is said of its tensors
-            pass
-    return architecture, architecture.create(architecture.arguments)
+def _weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors of a file, without those that state the preprocessing."""
+    options = {one.title for one in stated(content) if one.placed and one.name in OPTION}
+    return {name: value for name, value in flatten(content).items() if name not in options}
 
 
 def _tell_choice(
@@ -158,12 +144,13 @@ def _fit(
     path: Path, selection: Selection, architecture: Architecture, default: nn.Module, stated: str
 ) -> tuple[nn.Module, _Fitting]:
     """Return a module with the selected tensors, or raise `RequestError`."""
-    fitting = _Fitting(selection.tensors | selection.others)
+    fitting = _Fitting(_joined(path, selection))
     module = _shaped(architecture, default, fitting)
     if compare_tensors(module, fitting.tensors):
         fitting.tensors = translated(module, fitting.tensors)
         module = _shaped(architecture, default, fitting)
-    _drop(fitting, module, selection.others)
+    _drop(fitting, module)
+    _note_beside(fitting, module, selection)
     _find_head(path, architecture, module, fitting)
     _turn_grey(path, architecture, fitting)
     module = _shaped(architecture, default, fitting)
@@ -180,10 +167,34 @@ def _fit(
     return module, fitting
 
 
+def _joined(path: Path, selection: Selection) -> dict[str, Tensor]:
+    """Return the model's tensors and those beside it; raises `RequestError` for two of one name that differ."""
+    twice = [
+        name
+        for name, value in selection.others.items()
+        if name in selection.tensors and not _equal(value, selection.tensors[name])
+    ]
+    if twice:
+        inside = selection.prefix.rstrip(".")
+        raise RequestError(
+            f"{path} has other values beside {inside!r} than in it: {several(twice, 5)}; it cannot be told what the "
+            "model does with them",
+            hint=f"save the timm model alone: the state_dict of {inside!r}, with its head",
+        )
+    return selection.others | selection.tensors
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and not one.is_meta and not other.is_meta and bool((one == other).all())
+
+
 def _shaped(architecture: Architecture, default: nn.Module, fitting: _Fitting) -> nn.Module:
     """Return a module with the arguments that the tensors tell of; the default one where they tell of none."""
     changes = differing_arguments(fitting.tensors, default.state_dict(), architecture.classifier)
     changes = {name: value for name, value in changes.items() if architecture.arguments.get(name) != value}
+    if "global_pool" in architecture.stated and "global_pool" in changes:
+        del changes["global_pool"]  # of pooling, shapes tell no more than which normalisation there is
+        changes["fc_norm"] = "fc_norm.weight" in fitting.tensors
     if changes.get("num_classes") == getattr(default, "num_classes", None):
         del changes["num_classes"]
     if not changes:
@@ -199,21 +210,27 @@ def _shaped(architecture: Architecture, default: nn.Module, fitting: _Fitting) -
     return default
 
 
-def _drop(fitting: _Fitting, module: nn.Module, beside: Collection[str]) -> None:
-    """Take out what belongs to training, and what normalises images, which is read as preprocessing.
-
-    Of the tensors `beside` the model's, single numbers are counters and figures too.
-    """
+def _drop(fitting: _Fitting, module: nn.Module) -> None:
+    """Take out what belongs to training, and what normalises images, which is read as preprocessing."""
     wanted = module.state_dict()
     unexpected = {name: value for name, value in fitting.tensors.items() if name not in wanted}
     normalising = normalising_tensors(unexpected)
     for name in unexpected:
-        if belongs_to_training(name) or (name in beside and "." not in name and unexpected[name].ndim == 0):
+        if belongs_to_training(name) or is_figure(name, unexpected[name]):
             fitting.dropped.append(name)
             del fitting.tensors[name]
         elif name in normalising.values():
             del fitting.tensors[name]
-    fitting.options = {key: tuple(unexpected[name].flatten().tolist()) for key, name in normalising.items()}
+    fitting.normalising = {key: tuple(unexpected[name].flatten().tolist()) for key, name in normalising.items()}
+
+
+def _note_beside(fitting: _Fitting, module: nn.Module, selection: Selection) -> None:
+    """Note which tensors of the model's lie beside it, as a head often does."""
+    wanted = module.state_dict()
+    taken = [name for name in selection.others if name in wanted and name not in selection.tensors]
+    if taken:
+        inside = selection.prefix.rstrip(".")
+        fitting.notes.append(f"note: beside {inside!r}, and taken as the model's: {several(taken)}")
 
 
 def _find_head(path: Path, architecture: Architecture, module: nn.Module, fitting: _Fitting) -> None:

@@ -16,7 +16,7 @@ from export.core.files import hash_file
 from export.data.embedded import embedded_model
 from export.data.labels.known import imagenet_synsets
 from export.models.checkpoint.content import read_content
-from export.models.checkpoint.options import read_options
+from export.models.checkpoint.pixels import read_options
 from export.models.checkpoint.tensors import flatten, select
 from export.models.choice.request import ModelRequest, weights_file
 from export.models.folder.files import ModelFolder

@@ -1,13 +1,19 @@
 """Files of weights: what fits is loaded whole, what does not is named, and no code in them is run."""
 
 import argparse
+import bz2
+import gzip
 import json
+import pickle
 import sys
 import tarfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +24,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torchvision.transforms import InterpolationMode
 
 from export.core.errors import RequestError
 from export.models.checkpoint.content import read_content
@@ -201,6 +208,16 @@ def test_truncated_files_are_refused(tensors: dict[str, Tensor], tmp_path: Path,
         ("a.bin", b"weights" * 9, "not a PyTorch checkpoint"),
         ("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS pointer"),
         ("a.pth", b"\x89HDF\r\n\x1a\n" * 9, "HDF5"),
+        ("a.pth.gz", gzip.compress(b"weights" * 99), "is a gzip-compressed file"),
+        ("a.pth", bz2.compress(b"weights" * 99), "is a bzip2-compressed file"),
+        ("a.onnx", b"\x08\x07\x12\x07pytorch\x1a\x03" + b"a" * 99, "is an ONNX model"),
+        ("a.tflite", b"\x1c\0\0\0TFL3" + b"\0" * 99, "is a TFLite model"),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 99, "is an image"),
+        ("a.pth.dvc", b"outs:\n- md5: abc\n  path: a.pth\n", "is a pointer of DVC"),
+        ("a.pth", b"/annex/objects/SHA256E-s123--abc.pth\n", "is a pointer of git-annex"),
+        ("a.pth", b"\0" * 9999, "begins with zeros alone"),
+        ("a.pkl", pickle.dumps({"a": np.ones(3)}), "is a pickle that torch.save did not write"),
+        ("a.pkl", pickle.dumps({"a": 1}), "is a pickle that torch.save did not write"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
@@ -394,9 +411,13 @@ def test_averaged_weights_beside_the_others_are_preferred(
         {"history": np.arange(3), "double": np.ones((2, 2)), "names": np.array(["a", "b"])},
         {"out": Path("runs/3"), "data": PurePosixPath("/data"), "win": PureWindowsPath("C:\\data")},
         {"args": SimpleNamespace(lr=0.1, out=Path("x")), "counts": defaultdict(int, a=1), "shape": slice(1, 2)},
+        {"when": datetime(2026, 1, 1, tzinfo=UTC), "at": time(3), "folds": range(3), "rest": ...},
+        {"lr": Decimal("0.1"), "share": Fraction(1, 3), "torch": torch.__version__, "z": 1j},
+        {"rng_of_numpy": np.random.default_rng(0), "old": np.random.RandomState(0)},
+        {"filter": InterpolationMode.BICUBIC},
         {"when": datetime(2026, 1, 1), "took": timedelta(seconds=3), "kinds": {1, 2}, "frozen": frozenset({1})},
     ],
-    ids=["numpy scalars", "numpy arrays", "paths", "namespaces", "times"],
+    ids=["numpy scalars", "numpy arrays", "paths", "namespaces", "zones", "numbers", "generators", "filters", "times"],
 )
 @pytest.mark.parametrize("legacy", [False, True])
 def test_harmless_options_are_read(
@@ -406,6 +427,12 @@ def test_harmless_options_are_read(
     torch.save({"state_dict": tensors, **options}, path, _use_new_zipfile_serialization=not legacy)
     said = assert_fits(path, tensors)
     assert said[1:] == ["note: dropped, as they belong to training: best_acc, seen"] * ("seen" in options)
+
+
+def test_layers_as_arguments_are_read(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    options = {"norm_layer": partial(nn.LayerNorm, eps=1e-6), "act_layer": nn.GELU}
+    said = assert_fits(save({"state_dict": tensors, "options": options}, tmp_path / "a.pth"), tensors)
+    assert "note: act_layer in the checkpoint is not understood and not used" in said
 
 
 def test_numpy_scalars_and_paths_of_other_versions_are_read(tensors: dict[str, Tensor], tmp_path: Path) -> None:
