@@ -13,14 +13,14 @@ KEYWORDS = "return|import|from|def|class|const|let|var|case|static|public|export
 # What a line is like, by what it matches.
 NOT_NAMES = (
     ("XML or HTML", re.compile(r".*(?:</\w|/>|<\w+\s+[\w:-]+=).*|<[\w:]+>.+")),
-    ("code", re.compile(r".*[\[{(]")),
+    ("code", re.compile(r".*(?:[\w=)]|\w:)\s*[\[{(]")),
     ("code", re.compile(r"[\]}][\]});,]*")),
     ("code", re.compile(QUOTED_LISTED)),
     ("code", re.compile(r'.*("""|\'\'\').*')),
     ("code", re.compile(r"""(?:[\w:<>*]+\s+)*[\w.]+(?:\[.*\])?\s*[:+]?=\s*['"\[({\d].*""")),
     ("code", re.compile(r"""[A-Za-z_][\w.]*\((?:.*['"=].*)?\)?[;,]?""")),
     ("code", re.compile(rf"(?:{KEYWORDS})\s.*[;:{{(\['\"]")),
-    ("code", re.compile(r"import [\w.]+(?: as \w+)?|from [\w.]+ import .+")),
+    ("code", re.compile(r"import [\w.]+ as \w+|from [\w.]+ import .+")),
     ("a comment", re.compile(r"(?:#|//|/\*)\s.*|<!--.*")),
 )
 

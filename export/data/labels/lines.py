@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from export.data.labels.doubts import require_names
-from export.data.labels.parsed import NotLabels, Parsed, in_order
+from export.data.labels.parsed import NotLabels, Parsed, in_order, mostly_distinct
 from export.data.labels.tables import from_lines as from_table
 
 # A number and a name: the number with what sets it apart, before or after. A hyphen needs space around it: 7-Eleven.
@@ -67,16 +67,17 @@ def _numbered(lines: Sequence[str], outputs: int) -> Parsed | None:
 def _by_number(lines: Sequence[str], pattern: re.Pattern[str], *, optional: bool) -> Parsed | None:
     """Read lines that all have a number; None where they have not.
 
-    Numbers that are part of the names repeat names when taken away, or (where `optional`) are no complete index.
+    Numbers that are part of the names repeat many when taken away, or (where `optional`, or where they repeat some) are
+    no complete index.
     """
     matched = [found for line in lines if (found := pattern.fullmatch(line))]
     names = [_unquoted(found["name"]) for found in matched]
-    if not names or len(names) < len(lines) or len(set(names)) < len(names):
+    if not names or len(names) < len(lines) or not mostly_distinct(names):
         return None
     try:
         return in_order([int(found["number"]) for found in matched], names, said=True)
     except NotLabels:
-        if optional:
+        if optional or len(set(names)) < len(names):
             return None
         raise
 

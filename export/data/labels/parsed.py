@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+DISTINCT = 0.9  # of names, at least: where more repeat once their numbers are taken away, these are part of them
 INDEX = re.compile(r"\d+(?:\.0+)?")
 
 
@@ -46,6 +47,11 @@ def complete_index(values: Sequence[Any]) -> list[int] | None:
 def _start(indices: Sequence[int]) -> int | None:
     ordered = sorted(indices)
     return next((start for start in (0, 1) if ordered == list(range(start, start + len(ordered)))), None)
+
+
+def mostly_distinct(names: Sequence[Any]) -> bool:
+    """Say whether few names repeat, as crane does among ImageNet's; not as in 1 euro, 2 euro, 5 euro."""
+    return len(set(map(str, names))) >= DISTINCT * len(names)
 
 
 def in_order(indices: Sequence[int], names: Sequence[Any], *, said: bool) -> Parsed:

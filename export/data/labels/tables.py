@@ -8,7 +8,7 @@ from typing import Any
 
 from export.core.console import several
 from export.data.labels.doubts import require_no_other_order
-from export.data.labels.parsed import NotLabels, Parsed, as_indices, complete_index, in_order
+from export.data.labels.parsed import NotLabels, Parsed, as_indices, complete_index, in_order, mostly_distinct
 
 # Titles in lower case, without the signs between their words; the surest first.
 NAME_TITLES = ("name", "label", "classname", "labelname", "title", "class", "category", "categoryname")
@@ -106,7 +106,7 @@ def from_columns(columns: Sequence[Column], *, titled: bool) -> Parsed | None:
     if index is None:
         require_no_other_order(["\t".join(map(str, cells)) for cells in zip(*(c.cells for c in columns), strict=True)])
         return Parsed(name.cells, notes)
-    if not titled and len(set(map(str, name.cells))) < len(name.cells):
+    if not titled and not mostly_distinct(name.cells):
         return None  # the numbers are part of the names, such as 0,5 mm
     _require_one_order(columns, index)
     parsed = in_order(as_indices(index.cells) or [], name.cells, said=True)

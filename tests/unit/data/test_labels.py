@@ -470,3 +470,38 @@ def test_archives_of_labels_are_known_by_what_they_hold(tmp_path: Path) -> None:
 def test_a_row_too_many_is_no_title_by_that_alone(tmp_path: Path, text: str) -> None:
     with pytest.raises(RequestError, match="has 4 labels, but the model has 3 outputs"):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize("line", ["{0}: {1}", "{0},{1}", "{0}\tn{0:08}\t{1}"])
+def test_a_few_numbered_names_may_repeat(tmp_path: Path, line: str) -> None:
+    names = ["crane", *(f"bird {chr(97 + at)}" for at in range(20)), "crane"]
+    shuffled = [line.format(at, names[at]) for at in reversed(range(len(names)))]
+    labels, said = read(tmp_path, "\n".join(shuffled), outputs=len(names))
+    assert labels == tuple(names)
+    assert said[-2:] == [ORDER.format(0, 21), "note: labels.txt repeats labels: crane"]
+
+
+def test_imagenets_own_lists_are_read_in_the_forms_they_come_in(tmp_path: Path) -> None:
+    names, synsets = imagenet_labels(1000), imagenet_synsets(1000)
+    assert names is not None and synsets is not None
+    wanted = tuple(" ".join(name.split()) for name in names)
+    for line in ("{name}", "{synset} {name}", "{at}: {name}", "{at}\t{name}", "{synset} {at} {name}"):
+        rows = [
+            line.format(at=at, synset=synset, name=name)
+            for at, (synset, name) in enumerate(zip(synsets, names, strict=True))
+        ]
+        assert read(tmp_path, "\n".join(rows), 1000)[0] == wanted, line
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (":)", ":(", ":|"),
+        ("[unused]", "<unk>", "{none}"),
+        ("import duty", "class clown", "case study"),
+        ("Bag (large)", "Hat (small)", "C++"),
+        ("Apple, red", "Banana, yellow", "Cherry, red"),
+    ],
+)
+def test_names_with_signs_of_programs_stay(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert read(tmp_path, "\n".join(names)) == (names, [])
