@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not path.is_file():
             raise RequestError(f"{path} does not exist", hint=f"pass {option} FILE")
     figures = read_sources(sources)
-    texts = {path: filled(document, path.read_text(), figures) for document, path in targets.items()}
+    texts = {path: filled(document, path.read_text("utf-8"), figures) for document, path in targets.items()}
     if args.keep:
         keep(sources)
     for path, text in texts.items():

@@ -1,11 +1,12 @@
 """Files of a folder, a zip or a tar by name, one way for all three; nothing is unpacked to disk."""
 
 import os
+import posixpath
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -89,15 +90,25 @@ def _opened(path: Path, tell: Tell) -> Iterator[Readers]:
 
 def _with_folders(path: Path, readers: Readers, tell: Tell) -> Readers:
     r"""Read `\` as the separator of folders where no name has `/`: how some programs on Windows pack them."""
-    if any("/" in name for name in readers) or not any("\\" in name for name in readers):
+    if any("/" in name for name in readers if not _is_hidden(name)) or not any("\\" in name for name in readers):
         return readers
     tell(f"note: {path.name} separates folders by \\, which is read as /")
     return {_relative(name.replace("\\", "/")): read for name, read in readers.items() if not name.endswith("\\")}
 
 
 def _relative(name: str) -> str:
-    """Return a name relative to the archive's root, without `./`."""
-    return str(PurePosixPath("/", name)).lstrip("/")
+    """Return a name relative to the archive's root, without `.` and `..`: none leads out of it."""
+    return posixpath.normpath(f"/{name}").lstrip("/")
+
+
+def _relative_names(path: Path, names: Sequence[str], tell: Tell) -> list[str]:
+    """Return the names relative to the archive's root; `tell` is told of those that lead out of it."""
+    outside = [name for name in names if posixpath.normpath(name).startswith("../")]
+    if outside:
+        tell(
+            f"note: {len(outside)} entries of {path.name} are named as if outside it and read without ..: {outside[0]}"
+        )
+    return [_relative(name) for name in names]
 
 
 def _folder_readers(path: Path, tell: Tell) -> Readers:
@@ -138,8 +149,9 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 def _zip_readers(path: Path, archive: zipfile.ZipFile, tell: Tell) -> Readers:
     files: Readers = {}
     links: Links = {}
-    for info in archive.infolist():
-        name = _relative(_zip_name(info))
+    entries = archive.infolist()
+    names = _relative_names(path, [_zip_name(info) for info in entries], tell)
+    for info, name in zip(entries, names, strict=True):
         if info.external_attr >> 16 & TYPE_MASK == SYMBOLIC_LINK and not info.flag_bits & ENCRYPTED_FLAG:
             links[name] = os.fsdecode(archive.read(info))
         elif not info.is_dir():
@@ -166,8 +178,9 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 def _tar_readers(path: Path, archive: tarfile.TarFile, tell: Tell) -> Readers:
     files: Readers = {}
     links: Links = {}
-    for member in _members(path, archive):
-        name = _relative(member.name)
+    members = _members(path, archive)
+    names = _relative_names(path, [member.name for member in members], tell)
+    for member, name in zip(members, names, strict=True):
         if member.isfile():
             files[name] = _tar_reader(archive, member)
         elif member.islnk():  # a second name of an earlier file, relative to the root

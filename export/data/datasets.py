@@ -21,6 +21,7 @@ from export.data.labels.annotations import annotated_classes
 from export.data.labels.class_folders import match_folders, own_classes
 from export.data.labels.known import numbered_labels
 from export.data.preprocess import SUFFIXES, read_image, resize_and_crop
+from export.data.signatures import LFS_POINTER
 
 SEED = 0
 
@@ -89,14 +90,16 @@ def open_dataset(
     opened = partial(reading, data)
     faults = _find_faults(opened, [names[index] for index in chosen], spec, tell)
     kept = [index for index in chosen if names[index] not in faults]
-    unreadable = tuple(faults.values())
+    unreadable = tuple(fault.text for fault in faults.values())
+    pointers = any(fault.hint == LFS_POINTER.hint for fault in faults.values())
     if not kept:
         raise RequestError(
             f"--data {data}: none of its images can be read; the first error: {unreadable[0]}",
-            hint="copy or download them again, and open one in an image viewer",
+            hint=LFS_POINTER.hint if pointers else "copy or download them again, and open one in an image viewer",
         )
     if unreadable:
-        tell(f"note: {len(unreadable)} of {len(chosen)} images cannot be read and are skipped: {several(unreadable)}")
+        skipped = f"{len(unreadable)} of {len(chosen)} images cannot be read and are skipped: {several(unreadable)}"
+        tell(f"note: {skipped}{f'; {LFS_POINTER.hint}' if pointers else ''}")
     return Dataset(
         title=printable(data.absolute().name),
         names=tuple(names[index] for index in kept),
@@ -158,14 +161,20 @@ def _place(name: str, annotated: dict[str, str]) -> str:
     return str(path.parent.parent / annotated[name] / path.name) if name in annotated else name
 
 
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    text: str
+    hint: str = ""
+
+
 def _find_faults(
     opened: Callable[[], AbstractContextManager[Read]],
     names: Sequence[str],
     spec: ModelSpec,
     tell: Callable[[str], None],
-) -> dict[str, str]:
+) -> dict[str, _Fault]:
     """Return what is wrong with every image that cannot be preprocessed; `tell` hears of those that end early."""
-    faults = {}
+    faults: dict[str, _Fault] = {}
     short: list[str] = []
     with opened() as read:
         for name in names:
@@ -173,9 +182,10 @@ def _find_faults(
                 pixels = read_image(read(name), name, partial(_note, short, name))
                 resize_and_crop(pixels, spec.preprocess)
             except RequestError as error:
-                faults[name] = error.message if name in error.message else f"{name}: {error.message}"
+                text = error.message if name in error.message else f"{name}: {error.message}"
+                faults[name] = _Fault(text, error.hint)
             except Exception as error:  # an archive's entry that is encrypted, damaged or packed in an unknown way
-                faults[name] = f"{name}: {type(error).__name__}: {error}"
+                faults[name] = _Fault(f"{name}: {type(error).__name__}: {error}")
     if short:
         tell(f"note: {len(short)} images end early and are used as far as they go: {several(short)}")
     return faults

@@ -4,6 +4,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from PIL.GifImagePlugin import GifImageFile
 
 from export.core.errors import RequestError
 from export.core.records import CropRounding, Preprocess
+from export.data.decoding.jpeg import continued
 from export.data.decoding.orientation import turn
 from export.data.decoding.png import SIGNATURE
-from export.data.decoding.rewrite import PlainFile, fill_missing, rewrite
+from export.data.decoding.rewrite import GREY, PlainFile, fill_missing, rewrite
 from export.data.decoding.size import MAX_PIXELS, check_size
 from export.data.signatures import AGAIN, recognise
 
@@ -55,7 +57,7 @@ def read_image(
             with Image.open(io.BytesIO(plain.data), formats=FORMATS) as image:
                 check_size(name, *(plain.size if plain.frame else image.size))
                 orientation = _avif_orientation(image) if image.format == "AVIF" else plain.orientation
-                has_grey = image.mode != "CMYK"  # where decoders leave off, in a colour that can be told
+                is_cmyk = image.mode == "CMYK"
                 pixels = np.array(_to_rgb(name, _first_frame(image, plain)))
     except RequestError:
         raise
@@ -74,9 +76,20 @@ def read_image(
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         raise RequestError(f"{name} is truncated or damaged: {error}", hint=AGAIN) from error
     if plain.truncated:
-        missing = fill_missing(pixels, plain, name) if has_grey else 0
+        colour = pixels[-1, -1].copy() if is_cmyk else np.full(3, GREY, np.uint8)  # of what decoders fill in
+        missing = fill_missing(pixels, plain, name, colour, partial(_with_noise, data, pixels.shape[1]))
         tell(f"the last {missing} rows are missing and grey" if missing else "the end mark is missing")
     return turn(pixels, orientation)
+
+
+def _with_noise(data: bytes, width: int) -> NDArray[np.uint8] | None:
+    """Return the pixels of a JPEG file that ends early with noise behind its data, or None where there are none."""
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(continued(data, width)), formats=["JPEG"]) as image:
+            warnings.simplefilter("ignore")
+            return np.array(image.convert("RGB"))
+    except Exception:  # Pillow's decoders raise many kinds for damaged files
+        return None
 
 
 def _first_frame(image: Image.Image, plain: PlainFile) -> Image.Image:

@@ -24,7 +24,7 @@ def _signature(title: str, pattern: bytes, hint: str) -> Signature:
 
 LFS_POINTER = _signature(
     "a Git LFS pointer, not the file itself",
-    rb"version https://git-lfs",
+    rb"(?:\xef\xbb\xbf)?version https://git-lfs",
     "fetch the file: git lfs install, then git lfs pull",
 )
 # Kinds that people pass in place of weights, labels, images or archives of images.

@@ -107,7 +107,7 @@ def _run(command: Sequence[str], log: Path) -> _Usage:
         seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        tail = "\n    ".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+        tail = "\n    ".join(log.read_text(errors="replace", encoding="utf-8").splitlines()[-TAIL_LINES:])
         raise MeasurementError(f"{' '.join(command)} ended with exit code {process.returncode}:\n    {tail}")
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return _Usage(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * unit)

@@ -81,7 +81,7 @@ def _load_timm(
     count = getattr(loaded.module, "num_classes", 0)
     if labels and count and len(labels[1]) != count and not request.labels:
         raise RequestError(
-            f"{folder.config.path}: label_names names {len(labels[1])} classes, but the head has {count} outputs",
+            f"{folder.config.path}: {labels[0]} names {len(labels[1])} classes, but the head has {count} outputs",
             hint=f"correct it, or pass --labels FILE with {count} names",
         )
     problem = folder.config.get("problem_type") == "multi_label_classification"

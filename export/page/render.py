@@ -127,7 +127,7 @@ def refuse_foreign(out: Path) -> None:
     if not present:
         return
     try:
-        ours = {file["path"] for file in json.loads((out / MARKER).read_text())["files"]} | {MARKER}
+        ours = {file["path"] for file in json.loads((out / MARKER).read_text("utf-8"))["files"]} | {MARKER}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(
             f"{out} is not empty and was not made by this command (it has no readable {MARKER})",

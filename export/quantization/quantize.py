@@ -83,7 +83,7 @@ def quantize(
     if activations.spilled:
         note(activations.note())
     write_quantized(QuantizedModel(spec, recipe, calibrated), folder / FILE)
-    (folder / RECIPE).write_text(json.dumps(recipe.to_json(), indent=1) + "\n")
+    (folder / RECIPE).write_text(json.dumps(recipe.to_json(), indent=1) + "\n", "utf-8")
     comparison = verify_quantized(spec, recipe, calibrated, parent, folder / FILE)
     store.remove()
     return comparison

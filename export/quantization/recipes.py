@@ -94,7 +94,11 @@ def find_recipe(name: str) -> Recipe:
     activation = int(matched["activation"]) if matched["activation"] else None
     recipe = quantizing(METHODS[matched["method"]], int(matched["weight"]), activation)
     if recipe.name != name:
-        say(f"note: {name} is named {recipe.name}, which has 8-bit activations")
+        own = NAME.fullmatch(recipe.name)
+        added = (
+            ", which has 8-bit activations" if recipe.compute_dtype == "int8" and own and not own["activation"] else ""
+        )
+        say(f"note: {name} is named {recipe.name}{added}")
     return recipe
 
 
@@ -156,6 +160,10 @@ def _read_recipe(path: Path) -> Recipe:
         )
     chosen = recipe.quantization
     checked = quantizing(chosen.method, chosen.weight_bits, chosen.activation_bits, chosen.rules, chosen.calibration)
+    for field in ("storage_dtype", "compute_dtype"):
+        stated, own = getattr(recipe, field), getattr(checked, field)
+        if stated != own:
+            say(f"note: {field} of {path.name} is {own}, which its bits decide, not {stated}")
     return replace(checked, name=recipe.name, title=recipe.title, note=recipe.note)
 
 

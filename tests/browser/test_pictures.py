@@ -30,6 +30,12 @@ def sixteen_bits() -> bytes:
     return encoded(Image.fromarray(values), "PNG")
 
 
+def grey_below() -> Image.Image:
+    values = np.asarray(WIDE.convert("RGB")).copy()
+    values[len(values) // 2 :] = 128
+    return Image.fromarray(values)
+
+
 def animated() -> bytes:
     return encoded(picture(), "GIF", save_all=True, append_images=[picture(mode="L").convert("RGB")], duration=100)
 
@@ -76,6 +82,8 @@ CLOSE = {
     **{f"avif, orientation {turn}": turned("AVIF", turn, quality=100) for turn in range(2, 9)},
     "jpeg without its end mark": encoded(WIDE, "JPEG", quality=95)[:-2],
     "jpeg cut short": encoded(WIDE, "JPEG", quality=95)[:-3000],
+    "jpeg in CMYK cut short": encoded(WIDE.convert("CMYK"), "JPEG", quality=95)[:-3000],
+    "jpeg that is grey below, without its end mark": encoded(grey_below(), "JPEG", quality=95)[:-2],
     "progressive jpeg cut short": encoded(WIDE, "JPEG", quality=95, progressive=True)[:-3000],
 }
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -3,6 +3,7 @@ import test from 'node:test';
 import { constants, deflateSync, inflateSync } from 'node:zlib';
 import { inflate } from '../../site/js/worker/image/inflate.js';
 import { inspect, MAX_PIXELS, noticesOf, overWhite, sniff } from '../../site/js/worker/image/inspect.js';
+import { continueJpeg, endJpeg, rowsThere } from '../../site/js/worker/image/jpeg.js';
 import { takeOrientation, turn } from '../../site/js/worker/image/orientation.js';
 import { storeZlib } from '../../site/js/worker/image/png.js';
 import { rewrite } from '../../site/js/worker/image/rewrite.js';
@@ -312,6 +313,36 @@ test('a picture of 100 megapixels is rejected from its header alone', () => {
   assert.throws(() => inspect(png({ width: 8001, height: 8000 })), { message: /64\.008 megapixels; at most 64 / });
   assert.equal(inspect(png({ width: 8_000, height: MAX_PIXELS / 8_000 })).width, 8_000);
   assert.throws(() => inspect(png({ width: 0 })), { code: 'damaged_image' });
+});
+
+/** @param {number[]} greys of 2 columns each row */
+function greyPixels(greys) {
+  const data = Uint8ClampedArray.from(greys.flatMap((value) => Array(2).fill([value, value, value, 255]).flat()));
+  return { data, width: 2, height: greys.length };
+}
+
+test('a JPEG file lacks the grey rows at its end that noise behind its data changes', async () => {
+  const stored = greyPixels([9, 128, 128, 128]);
+  const probe = /** @param {number[]} greys */ (greys) => async () => greyPixels(greys);
+  assert.equal(await rowsThere(stored, false, probe([9, 128, 7, 8])), 2);
+  assert.equal(await rowsThere(stored, false, probe([9, 128, 128, 128])), 4);
+  assert.equal(await rowsThere(stored, false, async () => null), 1);
+  assert.equal(await rowsThere(greyPixels([9, 64, 64]), true, probe([9, 7, 64])), 1);
+  assert.equal(await rowsThere(greyPixels([9, 64, 64]), false, assert.fail), 3);
+});
+
+test('a JPEG file is continued with noise, and with the restart marks that follow its own', () => {
+  const scan = bytes(0xff, 0xd8, 0xff, 0xda, be16(2), 1, 2, 0xff);
+  assert.deepEqual([...endJpeg(scan)].slice(-3), [0xff, 0xff, 0xd9]);
+  const noisy = continueJpeg(scan, 9);
+  assert.equal(noisy.length, scan.length - 1 + 2 * 768 + 2);
+  assert.deepEqual(continueJpeg(endJpeg(scan), 9), noisy);
+  const marked = bytes(0xff, 0xd8, 0xff, 0xdd, be16(4), be16(1), 0xff, 0xda, be16(2), 1, 0xff, 0xd7, 2);
+  const continued = continueJpeg(marked, 9);
+  const marks = [...continued].flatMap((value, at) =>
+    value === 0xff && at >= marked.length ? [continued[at + 1]] : [],
+  );
+  assert.deepEqual(marks, [0xd0, 0xd1, 0xd2, 0xd3, 0xd9]);
 });
 
 test('what was changed in reading is told', () => {

@@ -68,7 +68,7 @@ class _Worker:
         """Return the bytes of memory that the process has now, where the system tells."""
         path = Path(f"/proc/{self.process.pid}/status")
         try:
-            line = next(line for line in path.read_text().splitlines() if line.startswith("VmRSS:"))
+            line = next(line for line in path.read_text("utf-8").splitlines() if line.startswith("VmRSS:"))
         except (OSError, StopIteration):
             return 0
         return int(line.split()[1]) * 1024

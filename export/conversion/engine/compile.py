@@ -165,6 +165,6 @@ def compile_build(build: Build, target: Path) -> None:
             *(("-include", str(build.emulation)) if build.emulation else ()),
             *(str(path) for path in (*sorted(ENGINE_SOURCE.rglob("*.c")), *build.sources)),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     if done.returncode != 0:
         raise ExportError(f"compiling {build.name} failed:\n{(done.stderr or done.stdout).strip()}")

@@ -72,7 +72,7 @@ def _export(module: "nn.Module", inputs: NDArray[np.float32], path: Path, name: 
     except (RuntimeError, TypeError, ValueError, onnx.checker.ValidationError, torch.onnx.OnnxExporterError) as error:
         raise ConversionError(f"{name}: torch could not write the model as ONNX: {error}") from error
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as stream:
+    with log.open("a", encoding="utf-8") as stream:
         stream.writelines(f"torch.onnx: {warning.category.__name__}: {warning.message}\n" for warning in caught)
 
 

@@ -46,7 +46,9 @@ def to_rewritten_onnx(
         rewritten = rewrite_for_runtime(module, target)
     except ConversionError as error:
         reason = error.message
-    (folder / REWRITE_RECORD).write_text(json.dumps({"target": target, "reason": reason or None}, indent=1) + "\n")
+    (folder / REWRITE_RECORD).write_text(
+        json.dumps({"target": target, "reason": reason or None}, indent=1) + "\n", "utf-8"
+    )
     if rewritten is None and optional:
         return Rewritten((), reason)
     if rewritten is None:

@@ -136,7 +136,7 @@ def write_graph_model(saved_model: Path, folder: Path, storage: Storage) -> Stor
         "modelTopology": {"node": graph.nodes, "versions": {}},
         "weightsManifest": manifest,
     }
-    (folder / MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
+    (folder / MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True), "utf-8")
     check_tensors(folder, graph.weights, set(chosen), storage.dtype)
     width = np.dtype(storage.dtype).itemsize
     own = sum(graph.weights[key].size * width for key in chosen)

@@ -38,7 +38,7 @@ def same_bits(values: NDArray[Any], wanted: NDArray[Any]) -> bool:
 
 def read_tensors(folder: Path, model: str = MODEL) -> dict[str, StoredTensor]:
     """Read every constant that a model lists from the bytes; raises `ConversionError` where sizes do not add up."""
-    manifest = json.loads((folder / model).read_text())["weightsManifest"]
+    manifest = json.loads((folder / model).read_text("utf-8"))["weightsManifest"]
     return {tensor.name: tensor for group in manifest for tensor in _read_group(folder, group)}
 
 

@@ -56,7 +56,7 @@ def write_sharing(graph: Graph, constants: Arrays, folder: Path) -> None:
         "weightsManifest": [{"paths": [SHARD], "weights": entries}],
         "shared": [{"name": name, "of": parts} for name, parts in shared.items()],
     }
-    (folder / GPU_MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
+    (folder / GPU_MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True), "utf-8")
     for name, tensor in read_tensors(folder, GPU_MODEL).items():
         if not same_bits(tensor.values, unshared[name]):
             raise ConversionError(f"{folder / SHARD}: {name}, stored as {tensor.dtype}, has changed")

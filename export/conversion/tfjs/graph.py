@@ -63,7 +63,7 @@ def _named_graph(saved_model: Path, prefix: str, changed: int) -> Graph:
 
     stock = Path("stock_tfjs").absolute()  # in the process's working folder, which is its scratch
     convert_tf_saved_model(str(saved_model), str(stock), weight_shard_size_bytes=sys.maxsize)
-    model = json.loads((stock / MODEL).read_text())
+    model = json.loads((stock / MODEL).read_text("utf-8"))
     weights = read_weights.read_weights(model["weightsManifest"], str(stock), flatten=True)
     ends = {kind: model["signature"][kind] for kind in ("inputs", "outputs")}
     if set(ends["inputs"]) != {INPUT} or set(ends["outputs"]) != {OUTPUT}:

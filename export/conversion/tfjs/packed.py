@@ -77,7 +77,7 @@ def pack_weights(folder: Path, file: Path) -> dict[str, int]:
     """
     constants = read_tensors(folder)
     matches = _match(integer_weights(file), constants)
-    model = json.loads((folder / MODEL).read_text())
+    model = json.loads((folder / MODEL).read_text("utf-8"))
     entries: list[Entry] = []
     data: list[bytes] = []
     for entry in (entry for group in model["weightsManifest"] for entry in group["weights"]):
@@ -89,7 +89,7 @@ def pack_weights(folder: Path, file: Path) -> dict[str, int]:
             (folder / path).unlink()
     (folder / SHARD).write_bytes(b"".join(data))
     model["weightsManifest"] = [{"paths": [SHARD], "weights": entries}]
-    (folder / MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True))
+    (folder / MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True), "utf-8")
     _verify(folder, constants)
     return {entry["name"]: len(own) for entry, own in zip(entries, data, strict=True) if entry["name"] in matches}
 

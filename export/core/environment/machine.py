@@ -27,11 +27,11 @@ def free_memory() -> int:
     meminfo = Path("/proc/meminfo")
     if not meminfo.is_file():
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # not Linux: no portable way to ask
-    lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    lines = dict(line.split(":", 1) for line in meminfo.read_text("utf-8").splitlines())
     free = int(lines["MemAvailable"].split()[0]) * 1024
     limit, used = (CGROUP / name for name in ("memory.max", "memory.current"))
-    if limit.is_file() and limit.read_text().strip() != "max":
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    if limit.is_file() and limit.read_text("utf-8").strip() != "max":
+        free = min(free, int(limit.read_text("utf-8")) - int(used.read_text("utf-8")))
     return max(0, free)
 
 
@@ -39,12 +39,12 @@ def cpu_model() -> str:
     """Return the processor's name as the system reports it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
+        for line in cpuinfo.read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     if platform.system() == "Darwin":
         asked = subprocess.run(
-            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, encoding="utf-8", check=False
         )
         return asked.stdout.strip() or platform.processor()
     return platform.processor() or platform.machine()

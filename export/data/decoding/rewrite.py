@@ -6,6 +6,7 @@ Colours that Pillow would read otherwise than browsers do are stored so that it 
 """
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from export.core.errors import RequestError
 from export.data.decoding.colours import plain_colours
+from export.data.decoding.jpeg import ended, lacks_end
 from export.data.decoding.orientation import find_orientation
 from export.data.decoding.png import (
     SIGNATURE,
@@ -29,8 +31,8 @@ from export.data.decoding.size import check_size
 AGAIN = "copy or download it again"
 LEAST_SHARE = 0.75  # of the rows that must be there
 GREY = 128  # what JPEG decoders put where nothing is
+Pixels = NDArray[np.uint8]
 DROPPED = (b"acTL", b"fcTL", b"fdAT", b"eXIf", b"IDAT", b"IEND")
-SCAN, END = 0xDA, 0xD9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,40 +55,11 @@ def rewrite(data: bytes, name: str) -> PlainFile:
     """Return the file to decode for an image's file; raises `RequestError` where too little of it is there."""
     orientation = find_orientation(data)
     if data.startswith(b"\xff\xd8\xff"):
-        truncated = _lacks_end(data)
-        return PlainFile(data=_ended(data) if truncated else data, orientation=orientation, truncated=truncated)
+        truncated = lacks_end(data)
+        return PlainFile(data=ended(data) if truncated else data, orientation=orientation, truncated=truncated)
     if data.startswith(SIGNATURE):
         return _plain_png(data, orientation, name)
     return PlainFile(data=data, orientation=orientation)
-
-
-def _lacks_end(data: bytes) -> bool:
-    """Say whether a JPEG file has a scan and no end mark behind it."""
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF or data[at + 1] == 0xFF:
-            at += 1
-            continue
-        if data[at + 1] == SCAN:
-            return data.find(bytes([0xFF, END]), at) < 0
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return True
-
-
-def _ended(data: bytes) -> bytes:
-    """Return a JPEG file without its unfinished last segment, ended; decoders fill the rest with grey."""
-    at = 2
-    while at + 1 < len(data):
-        marker = data[at + 1] if data[at] == 0xFF else 0
-        if marker in (0, 0xFF) or 0xD0 <= marker <= 0xD7:  # inside a scan
-            found = data.find(b"\xff", at + 1)
-            at = found if found >= 0 else len(data)
-            continue
-        following = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") if at + 3 < len(data) else len(data) + 1
-        if following > len(data):
-            return data[:at] + bytes([0xFF, END])
-        at = following
-    return data + bytes([0xFF, END])
 
 
 def _plain_png(data: bytes, orientation: int, name: str) -> PlainFile:
@@ -138,16 +111,27 @@ def require_rows(name: str, rows: int, height: int) -> None:
         raise RequestError(f"{name} is truncated: it has {rows} of the image's {height} rows", hint=AGAIN)
 
 
-def fill_missing(pixels: NDArray[np.uint8], plain: PlainFile, name: str) -> int:
+def fill_missing(
+    pixels: Pixels, plain: PlainFile, name: str, colour: Pixels, probe: Callable[[], Pixels | None]
+) -> int:
     """Make the rows grey that a file lacks, in place, and return how many; raises `RequestError` when too many.
 
-    `pixels` are RGB, `[H, W, 3]`, as stored.
+    `pixels` are RGB, `[H, W, 3]`, as stored; decoders put `colour` where nothing is. `probe` gives the pixels of the
+    JPEG file with noise behind its data, or None where it cannot be decoded.
     """
     height = len(pixels)
-    rows = plain.rows
-    if rows is None:
-        content = np.flatnonzero((pixels != GREY).any(axis=(1, 2)))
-        rows = int(content[-1]) + 1 if len(content) else 0
+    rows = _rows_there(pixels, colour, probe) if plain.rows is None else plain.rows
     require_rows(name, rows, height)
     pixels[rows:] = GREY
     return height - rows
+
+
+def _rows_there(pixels: Pixels, colour: Pixels, probe: Callable[[], Pixels | None]) -> int:
+    """Return how many rows a JPEG file has: it lacks the last ones if they have the colour and noise changes them."""
+    content = np.flatnonzero((pixels != colour).any(axis=(1, 2)))
+    rows = int(content[-1]) + 1 if len(content) else 0
+    noisy = probe() if rows < len(pixels) else None
+    if noisy is None:
+        return rows
+    changed = np.flatnonzero((noisy[rows:] != pixels[rows:]).any(axis=(1, 2)))
+    return rows + int(changed[0]) if len(changed) else len(pixels)

@@ -42,7 +42,7 @@ def match_folders(data: Path, names: Sequence[str], spec: ModelSpec, tell: Tell)
     if len(folders) == 1 and unknown and all(len(parts) > level for parts in parents):
         tell(f"note: {folders[0]} is not a class of {spec.name}; its {len(names)} images are used as unlabelled")
         return [None] * len(names)
-    _check_places(data, parents, level)
+    _check_places(data, parents, level, spec.labels)
     if unknown:
         raise _unknown_folders(data, unknown, folders, matches, spec)
     _tell_matches(matches, spec, tell)
@@ -91,8 +91,8 @@ def _match_numbers(folders: Sequence[str], spec: ModelSpec) -> Matches:
     return Matches(numbers, (), {})
 
 
-def _check_places(data: Path, parents: Sequence[Parts], level: int) -> None:
-    """Raise `RequestError` when images lie beside the class folders, or in those of several sets."""
+def _check_places(data: Path, parents: Sequence[Parts], level: int, labels: Sequence[str] = ()) -> None:
+    """Raise `RequestError` when images lie beside the class folders, or in several sets that are no labels."""
     beside = sum(len(parts) <= level for parts in parents)
     if beside:
         raise RequestError(
@@ -102,7 +102,8 @@ def _check_places(data: Path, parents: Sequence[Parts], level: int) -> None:
         )
     sets = sorted({"/".join(parts[:level]) for parts in parents})
     names = sets if len(sets) > 1 else _at(parents, level)
-    if len(sets) > 1 or (len(names) > 1 and {name.casefold() for name in names} <= SETS):
+    are_sets = {name.casefold() for name in names} <= SETS and not set(names) <= set(labels)
+    if len(sets) > 1 or (len(names) > 1 and are_sets):
         unpack = "unpack it, and " if data.is_file() else ""
         raise RequestError(
             f"--data {data} contains several sets: {several(names, SHOWN)}", hint=f"{unpack}pass one of them"

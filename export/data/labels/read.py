@@ -1,6 +1,8 @@
 """The names of a model's outputs, from a file in the forms that people and tools write, or from class folders."""
 
 import codecs
+import tarfile
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -10,7 +12,9 @@ from export.core.console import several
 from export.core.errors import RequestError
 from export.data.archives import list_files
 from export.data.labels.class_folders import own_classes
-from export.data.labels.parse import FORMS, NotLabels, parse_content, parse_labels
+from export.data.labels.parse import FORMS, parse_content, parse_labels
+from export.data.labels.parsed import NotLabels
+from export.data.labels.writing import is_writable, require_writable
 from export.data.preprocess import SUFFIXES
 from export.data.signatures import recognise
 
@@ -23,12 +27,11 @@ def read_labels(path: Path, outputs: int, tell: Callable[[str], None]) -> tuple[
     """Read a file of labels, or name them after the class folders of a folder or archive; the n-th names output n.
 
     `tell` is called with a note on what was understood where there was a choice, and on labels that occur twice. Raises
-    `RequestError` when the file cannot be read, a label is empty, or there are not as many as the model has `outputs`.
+    `RequestError` when the file cannot be read, a label is empty or cannot be written, or there are not as many as the
+    model has `outputs`.
     """
-    if path.is_dir() or path.suffix.lower() in ARCHIVES:
-        labels = _from_folders(path, tell)
-    else:
-        labels = _from_file(path, outputs, tell)
+    labels = _from_folders(path, tell) if _has_folders(path) else _from_file(path, outputs, tell)
+    require_writable(labels, f"--labels {path}")
     if len(labels) != outputs:
         raise RequestError(
             f"--labels {path} has {len(labels)} labels, but the model has {outputs} outputs",
@@ -48,13 +51,25 @@ def stated_labels(content: Any, outputs: int) -> tuple[str, ...] | None:
         values = parse_content(content).values
     except NotLabels:
         return None
-    fitting = len(values) == outputs and all(isinstance(value, str) and value.strip() for value in values)
-    return tuple(" ".join(value.split()) for value in values) if fitting else None
+    if len(values) != outputs or not all(isinstance(value, str) and value.strip() for value in values):
+        return None
+    labels = tuple(" ".join(value.split()) for value in values)
+    return labels if all(map(is_writable, labels)) else None
+
+
+def _has_folders(path: Path) -> bool:
+    """Say whether a path is a folder, or an archive by its name or by what it holds."""
+    if path.is_dir() or path.suffix.lower() in ARCHIVES:
+        return True
+    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
 
 
 def _from_folders(path: Path, tell: Callable[[str], None]) -> tuple[str, ...]:
-    names = [name for name in list_files(path, tell) if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    own = own_classes(path, names)
+    try:
+        names = [name for name in list_files(path, tell) if PurePosixPath(name).suffix.lower() in SUFFIXES]
+        own = own_classes(path, names)
+    except RequestError as error:  # its message is about pictures
+        raise RequestError(error.message.replace("--data", "--labels", 1), hint=error.hint) from error
     if own is None:
         raise RequestError(f"--labels {path} has no class folders with images in them", hint=f"pass a file: {FORMS}")
     tell(f"note: the classes are named after the folders of {path.name}, in their order: {several(own[0])}")
@@ -84,9 +99,15 @@ def _read_text(path: Path) -> str:
         raise RequestError(f"--labels {path} is {kind.title}", hint=kind.hint)
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark)), "utf-8")
     try:
-        return data.decode(encoding)
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise RequestError(
             f"--labels {path} is not UTF-8 text: invalid byte at position {error.start}",
             hint=f"save it as UTF-8; {FORMS}",
         ) from error
+    if "\0" in text:
+        raise RequestError(
+            f"--labels {path} has NUL bytes: it is binary, or UTF-16 or UTF-32 text that is not marked as such",
+            hint=f"save it as UTF-8; {FORMS}",
+        )
+    return text

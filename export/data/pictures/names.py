@@ -21,7 +21,20 @@ def class_names(classes: Sequence[str], words: Path | None, inside: str | None) 
         return _from_words(classes, words.read_text("utf-8", "replace"), f"--words {words}")
     if inside is not None and not _missing(classes, _parse(inside)):
         return _from_words(classes, inside, "words.txt among the pictures")
-    return imagenet_names(classes) or tuple(name.replace("_", " ").strip() for name in classes)
+    return imagenet_names(classes) or _from_folders(classes)
+
+
+def _from_folders(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the folders' names with spaces for underscores, except where that makes two of them one."""
+    spaced = [name.replace("_", " ").strip() for name in classes]
+    counts = Counter(spaced)
+    names = tuple(own if counts[name] > 1 else name for own, name in zip(classes, spaced, strict=True))
+    alike = [name for name, count in Counter(" ".join(name.split()) for name in names).items() if count > 1]
+    if alike:
+        raise RequestError(
+            f"class folders differ in nothing but spaces: {several(alike)}", hint="merge them, or rename one of each"
+        )
+    return names
 
 
 def _parse(text: str) -> dict[str, str]:

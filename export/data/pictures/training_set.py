@@ -13,6 +13,7 @@ from export.data.archives import Read, Tell, open_files
 from export.data.labels.annotations import annotated_classes
 from export.data.labels.class_folders import SETS, own_classes
 from export.data.labels.matching import composed
+from export.data.labels.writing import require_writable
 from export.data.pictures.names import class_names
 from export.data.preprocess import SUFFIXES
 
@@ -80,8 +81,8 @@ def open_training_set(
 
     Held out are the pictures of `validation`, else those of a folder `val` in `data`, else a share `held_out` of every
     class (default: a tenth), drawn with `seed`. `words` is a file of lines `class<TAB>name, other names`. Raises
-    `RequestError` when there are no pictures, fewer than two classes, a class without pictures, or one in the
-    validation that is not trained on.
+    `RequestError` when there are no pictures, fewer than two classes, a class without pictures or with a name that
+    cannot be written, or one in the validation that is not trained on.
     """
     with ExitStack() as stack:
         sets = stack.enter_context(_open_sets(data, tell))
@@ -103,8 +104,9 @@ def open_training_set(
         absent = [name for index, name in enumerate(classes) if index not in set(held.targets)]
         if absent:
             tell(f"note: {held.source.name} has no held-out pictures of {len(absent)} classes: {several(absent)}")
-        text = _words_inside(sets) if words is None else None
-        yield TrainingSet(train, held, said, classes, class_names(classes, words, text))
+        labels = class_names(classes, words, _words_inside(sets) if words is None else None)
+        require_writable((*classes, *labels), f"--data {data}")
+        yield TrainingSet(train, held, said, classes, labels)
 
 
 @contextmanager
@@ -179,7 +181,8 @@ def _check_empty_folders(source: Path, names: Sequence[str], folders: Sequence[s
         return
     split = [(PurePosixPath(name).parts, folder) for name, folder in zip(names, folders, strict=True)]
     parents = {PurePosixPath(*parts[: parts.index(folder)]) for parts, folder in split}
-    there = {entry.name for parent in parents for entry in (source / parent).iterdir() if entry.is_dir()}
+    on_disk = [source / parent for parent in parents if (source / parent).is_dir()]  # not where a name has `\`
+    there = {entry.name for folder in on_disk for entry in folder.iterdir() if entry.is_dir()}
     empty = sorted(name for name in there - set(folders) if not name.startswith("."))
     if empty:
         raise RequestError(

@@ -58,7 +58,7 @@ def _parents(processes: list[int]) -> set[int]:
     parents = set()
     for process in processes:
         with suppress(OSError):
-            status = (PROCESSES / str(process) / "status").read_text()
+            status = (PROCESSES / str(process) / "status").read_text("utf-8")
             parents |= {int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid:")}
     if not any(_children(parent) for parent in parents):
         raise MeasurementError(
@@ -72,7 +72,7 @@ def _children(parent: int) -> set[int]:
     children: set[int] = set()
     with suppress(OSError):  # it may have ended
         for threads_children in (PROCESSES / str(parent) / "task").glob("*/children"):
-            children |= set(map(int, threads_children.read_text().split()))
+            children |= set(map(int, threads_children.read_text("utf-8").split()))
     return children
 
 

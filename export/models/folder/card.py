@@ -17,7 +17,7 @@ NAMELESS = ("other", "unknown")  # what says nothing alone
 def stated_licence(folder: Path) -> str:
     """Return the licence that a folder's card states, by its name where it is none of the usual ones; or ""."""
     path = folder / CARD
-    block = BLOCK.match(path.read_text(errors="replace")) if path.is_file() else None
+    block = BLOCK.match(path.read_text(errors="replace", encoding="utf-8")) if path.is_file() else None
     fields = dict(FIELD.findall(block[1].replace("\r", ""))) if block else {}
     named = [name for name in _items(fields.get("license", "")) if name.lower() not in NAMELESS]
     return ", ".join(named or _items(fields.get("license_name", "")))

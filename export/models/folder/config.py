@@ -3,6 +3,7 @@
 import codecs
 import json
 import math
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from export.data.signatures import read_head, recognise
 
 MISSING: Any = object()
 SHOWN = 60  # characters of a value that a message shows
+UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls classes that nobody named
 MOST = 100_000  # of a width or a count; far more would take all memory before it could be compared with the weights
 
 

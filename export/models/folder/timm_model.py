@@ -5,11 +5,14 @@ from typing import Any, get_args
 
 from export.core.errors import RequestError
 from export.core.records import CropMode, Interpolation, Preprocess
-from export.models.folder.config import Config, words
+from export.data.labels.parse import parse_content
+from export.data.labels.parsed import NotLabels
+from export.models.folder.config import UNNAMED, Config, words
 
 WRAPPER = "timm_wrapper"  # model_type of timm's models in transformers
 # Arguments of timm's that say where weights come from and what else to make of the model, not what it is.
 NOT_OF_IT = words("pretrained pretrained_cfg pretrained_cfg_overlay checkpoint_path cache_dir features_only scriptable")
+LABEL_KEYS = ("label_names", "id2label", "label2id")  # timm's own, and those of transformers
 LARGEST_SIDE, MOST_CROPPED = 4096, 0.1
 
 
@@ -48,17 +51,31 @@ def labels(config: Config) -> tuple[str, dict[str, str]] | None:
     Classes that are named by an identifier are shown by its description.
     """
     own = pretrained_cfg(config)
-    names = config.get("label_names", own.get("label_names"))
-    described = config.get("label_descriptions", own.get("label_descriptions"))
-    if not names:
+    key = next((key for key in LABEL_KEYS if config.get(key, own.get(key))), None)
+    if key is None:
         return None
-    if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
-        raise _named_by(config, own, "label_names").fault("label_names", "a list of names")
+    names = _by_output(_named_by(config, own, key), key)
+    if all(UNNAMED.fullmatch(str(name)) for name in names):
+        return None
+    described = config.get("label_descriptions", own.get("label_descriptions"))
     if described is None:
         described = {}
     if not isinstance(described, Mapping) or not all(isinstance(text, str | int) for text in described.values()):
         raise _named_by(config, own, "label_descriptions").fault("label_descriptions", "an object of texts by names")
-    return "label_names", {str(index): str(described.get(name, name)) for index, name in enumerate(names)}
+    return key, {str(index): str(described.get(name, name)) for index, name in enumerate(names)}
+
+
+def _by_output(config: Config, key: str) -> list[str | int]:
+    """Return names that are a list, or an object of names by index or of indices by name."""
+    names = config.get(key)
+    if isinstance(names, Mapping):
+        try:
+            names = parse_content({key: names}).values
+        except NotLabels as error:
+            raise config.fault(key, "a list of names, or an object of names by index", hint=f"it {error}") from error
+    if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
+        raise config.fault(key, "a list of names")
+    return names
 
 
 def _named_by(config: Config, own: Config, name: str) -> Config:

@@ -1,19 +1,17 @@
 """From `config.json` to the twin in timm: which architecture, with which arguments and head."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from export.core.console import several
 from export.core.errors import RequestError
-from export.models.folder.config import Config
+from export.models.folder.config import UNNAMED, Config
 from export.models.transformers.families import FAMILIES, Family, Head
 from export.models.transformers.fields import COMMON, REFUSED
 from export.models.transformers.other_types import unsupported_type
 
 CLASS_AND_MEAN = "vit_class_and_mean"
-UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls classes that nobody named
 PROBLEMS = ("single_label_classification", "multi_label_classification")
 
 

@@ -19,7 +19,7 @@ SPEC, WEIGHTS, GOLDEN = "spec.json", "weights.safetensors", "golden.npz"
 
 def write_model(spec: ModelSpec, module: nn.Module, inputs: NDArray[np.float32], folder: Path) -> None:
     """Write spec, float weights and the golden `inputs [n, 3, H, W]` with the module's outputs `[n, K]`."""
-    (folder / SPEC).write_text(json.dumps(spec.to_json(), indent=1, ensure_ascii=False) + "\n")
+    (folder / SPEC).write_text(json.dumps(spec.to_json(), indent=1, ensure_ascii=False) + "\n", "utf-8")
     weights = {name: value.contiguous() for name, value in module.state_dict().items()}
     (folder / WEIGHTS).write_bytes(to_safetensors(weights))
     np.savez(folder / GOLDEN, inputs=inputs, outputs=run_model(module, inputs))

@@ -52,8 +52,8 @@ def make_bundle() -> Path:
     engine = make_engine()
     with replacing_folder(folder) as partial:
         command = ["node", str(SITE / "build.mjs"), "--out", str(partial.resolve()), "--vit", str(engine.resolve())]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
         if done.returncode != 0:
             raise ExportError(f"bundling the page's scripts failed:\n{(done.stderr or done.stdout).strip()}")
-        json.loads((partial / MANIFEST).read_text())
+        json.loads((partial / MANIFEST).read_text("utf-8"))
     return folder

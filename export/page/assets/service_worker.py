@@ -34,7 +34,7 @@ class Shell:
         Raises `ArtifactError` when the bundle lacks the worker.
         """
         try:
-            body = (scripts.folder / SERVICE_WORKER).read_text()
+            body = (scripts.folder / SERVICE_WORKER).read_text("utf-8")
         except OSError as error:
             raise ArtifactError(f"{scripts.folder / SERVICE_WORKER} cannot be read", hint=BUNDLE_HINT) from error
         lists = {"files": _hashes(self.kept), "later": _hashes(self.later)}

@@ -45,7 +45,7 @@ def make(stage: Stage) -> Outcome:
     )
     return_freed_memory()  # of activations, which the converters can use
     if _quantization(stage).method.uses_images:
-        (stage.folder / CALIBRATION).write_text(json.dumps(_images(stage).describe().to_json()) + "\n")
+        (stage.folder / CALIBRATION).write_text(json.dumps(_images(stage).describe().to_json()) + "\n", "utf-8")
     device = find_device(stage.resources.device)
     if device.type != CPU:
         stage.tell(f"calibrated on {describe_device(device)}")

@@ -40,4 +40,4 @@ def _run(stage: Stage) -> None:
     reference = read_reference(images / REFERENCE)
     spec = ModelSpec.read(torch / "spec.json")
     result = reference.compare(runner.run(tested, reference.inputs(spec), stage.tools, stage.log))
-    (stage.folder / RESULT).write_text(json.dumps(result.to_json()) + "\n")
+    (stage.folder / RESULT).write_text(json.dumps(result.to_json()) + "\n", "utf-8")

@@ -49,7 +49,7 @@ class Git:
             env=environment,
             input=data,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
         )
 
@@ -77,7 +77,7 @@ def _own_config(folder: Path) -> Path | None:
         ["git", "rev-parse", "--path-format=absolute", "--git-path", "config"],
         cwd=folder,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         env={**os.environ, "LC_ALL": "C"},
     )

@@ -41,7 +41,7 @@ def placing(target: Path, given: Collection[Path]) -> Iterator[Path]:
         yield staged
         files = {path.relative_to(staged).as_posix(): hash_file(path) for path in _files(staged)}
         record = PlacedFiles(version=__version__, files=files)
-        (staged / RECORD).write_text(json.dumps(record.to_json(), indent=1) + "\n")
+        (staged / RECORD).write_text(json.dumps(record.to_json(), indent=1) + "\n", "utf-8")
         if target.exists():
             _exchange(staged, retired, target, earlier)
         else:

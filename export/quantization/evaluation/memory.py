@@ -46,7 +46,7 @@ def process_peak() -> Iterator[Peak]:
         yield peak
         return
     _tell_open()
-    RESET.write_text("5")  # sets the peak back to what is in use (man 5 proc)
+    RESET.write_text("5", "utf-8")  # sets the peak back to what is in use (man 5 proc)
     _OPEN.append(peak)
     try:
         yield peak
@@ -57,7 +57,7 @@ def process_peak() -> Iterator[Peak]:
 
 def _tell_open() -> None:
     if _OPEN:
-        lines = STATUS.read_text().splitlines()
+        lines = STATUS.read_text("utf-8").splitlines()
         reached = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
         for peak in _OPEN:
             peak.bytes = max(peak.bytes or 0, reached)

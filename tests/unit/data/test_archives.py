@@ -146,6 +146,18 @@ def test_a_backslash_is_part_of_a_name_beside_slashes(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_names_that_lead_out_of_an_archive_lie_in_it(tmp_path: Path, make: Callable[..., Path]) -> None:
+    files, said = listed(make(tmp_path / "data", {"x/../../Bag/0.png": b"0", "a/../b.png": b"1"}, {}))
+    assert files == {"Bag/0.png": b"0", "b.png": b"1"}
+    assert len(said) == 1 and "1 entries of data are named as if outside it and read without .." in said[0]
+
+
+def test_what_macos_adds_does_not_say_how_folders_are_separated(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "data", {r"Bag\0.png": b"0", "__MACOSX/._x": b""}, {})
+    assert set(listed(path)[0]) == {"Bag/0.png"}
+
+
 @pytest.mark.parametrize(
     ("raw", "name"),
     [("Käse".encode(), "Käse"), ("Käse".encode("cp437"), "Käse"), ("チーズ".encode(), "チーズ"), (b"plain", "plain")],

@@ -168,3 +168,9 @@ def test_wordnet_ids_name_the_classes_of_a_model_that_knows_some_of_imagenets() 
 def test_wordnet_ids_mean_nothing_to_labels_that_are_not_imagenets() -> None:
     with pytest.raises(RequestError, match="are not classes"):
         matched(("goldfish", "my own"), "n01443537/1.jpg", "n04146614/2.jpg")
+
+
+def test_folders_named_exactly_as_labels_are_classes_also_where_they_could_be_sets() -> None:
+    assert matched(("test", "train"), "train/1.jpg", "test/2.jpg") == ([1, 0], [])
+    with pytest.raises(RequestError, match="several sets"):
+        matched(("test", "train"), "Train/1.jpg", "val/2.jpg")

@@ -287,3 +287,17 @@ def test_an_annotations_file_beside_the_images_names_their_classes(tmp_path: Pat
     (tmp_path / "val" / "val_annotations.txt").write_text("a.png\tplain\t0\t0\t1\t1\nb.png\tKäse\t0\t0\t1\t1\n")
     dataset = open_dataset(tmp_path / "val", spec_for(("Käse", "plain")), tell=lambda note: None)
     assert dataset.labels == (1, 0)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_pointers_of_git_lfs_are_said_with_the_command_that_fetches_them(tmp_path: Path, mark: bytes) -> None:
+    pointer = mark + b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    for name, content in (("0.png", pointer), ("1.png", picture(9))):
+        (tmp_path / name).write_bytes(content)
+    said: list[str] = []
+    assert len(open_dataset(tmp_path, PETS, tell=said.append)) == 1
+    assert any("1 of 2 images cannot be read" in note and "git lfs pull" in note for note in said)
+    (tmp_path / "1.png").write_bytes(pointer)
+    with pytest.raises(RequestError, match="Git LFS pointer") as caught:
+        open_dataset(tmp_path, PETS, tell=said.append)
+    assert "git lfs pull" in caught.value.hint

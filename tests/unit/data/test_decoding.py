@@ -94,6 +94,43 @@ def test_rows_that_a_jpeg_lacks_are_grey() -> None:
     assert np.array_equal(found[:200], whole[:200]) and (found[-8:] == 128).all()
 
 
+KINDS_OF_JPEG = {
+    "plain": {},
+    "progressive": {"progressive": True},
+    "restart marks in a row": {"restart_marker_blocks": 2},
+    "restart marks of rows": {"restart_marker_rows": 1},
+    "optimised": {"optimize": True},
+}
+
+
+def half_grey(width: int, height: int, rows: int) -> Image.Image:
+    values = np.asarray(picture(width, height, "RGB")).copy()
+    values[rows:] = 128
+    return Image.fromarray(values)
+
+
+@pytest.mark.parametrize("rows", [0, 20])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("kind", KINDS_OF_JPEG)
+def test_a_jpeg_that_is_grey_below_and_lacks_its_end_mark_alone_is_whole(kind: str, mode: str, rows: int) -> None:
+    told: list[str] = []
+    data = encoded(half_grey(64, 48, rows).convert(mode), "JPEG", quality=95, **KINDS_OF_JPEG[kind])
+    assert np.array_equal(read_image(data[:-2], tell=told.append), read_image(data))
+    assert told == ["the end mark is missing"]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS_OF_JPEG if kind != "progressive"])
+def test_a_jpeg_cut_short_lacks_rows_in_every_mode(kind: str, mode: str) -> None:
+    data = encoded(WIDE.convert(mode), "JPEG", quality=95, **KINDS_OF_JPEG[kind])
+    told: list[str] = []
+    found = read_image(cut(data, 0.9), tell=told.append)
+    assert "rows are missing" in told[0] and (found[-8:] == 128).all()
+    for share in (0.5, 0.2):
+        with pytest.raises(RequestError, match=r"holiday is truncated"):
+            read_image(cut(data, share), "holiday")
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 @pytest.mark.parametrize("share", [0.6, 0.3, 0.05])
 def test_too_little_of_a_picture_is_refused(kind: str, share: float) -> None:

@@ -1,6 +1,8 @@
 """Names for outputs: from people's files in the forms they have, and from ImageNet."""
 
 import json
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -310,3 +312,196 @@ def test_imagenet_has_short_names_that_differ() -> None:
 
 def test_other_heads_have_no_imagenet_names() -> None:
     assert imagenet_labels(10) is None and imagenet_synsets(10) is None
+
+
+SHUFFLED_TABLES = {
+    "idx,name,count": "2,c,5\n0,a,6\n1,b,7",
+    "class_index;name;count": "2;c;5\n0;a;6\n1;b;7",
+    "name\ttarget\tcolour": "c\t2\tred\na\t0\tred\nb\t1\tblue",
+    "ClassId,Name,Meta": "2,c,5\n0,a,6\n1,b,7",
+    "class id,class name,x": "2,c,5\n0,a,6\n1,b,7",
+    "#,name,count": "2,c,5\n0,a,6\n1,b,7",
+    ",name,count": "2,c,5\n0,a,6\n1,b,7",
+    ",name,colour": "2.0,c,red\n0.0,a,red\n1.0,b,blue",
+    '"name","index"': '"c","2"\n"a","0"\n"b","1"',
+    "| id | name |\n|----|:----:|": "| 2 | c |\n| 0 | a |\n| 1 | b |",
+}
+
+
+@pytest.mark.parametrize("head", SHUFFLED_TABLES)
+def test_the_column_that_is_an_index_orders_a_table(tmp_path: Path, head: str) -> None:
+    labels, said = read(tmp_path, f"{head}\n{SHUFFLED_TABLES[head]}")
+    assert labels == ABC and ORDER.format(0, 2) in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"c","2"\n"a","0"\n"b","1"',
+        "| 2 | c |\n| 0 | a |\n| 1 | b |",
+        "2,c,\n0,a,\n1,b,",
+        "output 2: c\noutput 0: a\noutput 1: b",
+        "c2: c\nc0: a\nc1: b",
+        "cls_2: c\ncls_0: a\ncls_1: b",
+        "labels[2] = 'c'\nlabels[0] = 'a'\nlabels[1] = 'b'",
+        "2 — c\n0 — a\n1 — b",
+    ],
+)
+def test_numbers_order_lines_of_other_shapes(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text) == (ABC, [ORDER.format(0, 2)])
+
+
+def test_numbers_behind_wordnet_ids_order_lines(tmp_path: Path) -> None:
+    labels, said = read(tmp_path, "n02119789 3 c\nn02100735 1 a\nn02110185 2 b")
+    assert labels == ABC
+    assert said == ["note: labels are read without their WordNet ids in labels.txt", ORDER.format(1, 3)]
+
+
+@pytest.mark.parametrize("key", ["idx", "label", "value", "class", "classId", "anything"])
+def test_the_numbers_of_records_order_them(tmp_path: Path, key: str) -> None:
+    records = [{key: 2, "name": "c"}, {key: 0, "name": "a"}, {key: 1, "name": "b"}]
+    assert read(tmp_path, json.dumps(records)) == (ABC, [ORDER.format(0, 2)])
+
+
+@pytest.mark.parametrize(
+    ("content", "labels"),
+    [
+        ({"class_to_idx": {"1": "0", "2": "1", "0": "2"}}, ("1", "2", "0")),
+        ({"label2id": {"1": 0, "2": 1, "0": 2}}, ("1", "2", "0")),
+        ({"id2label": {"1": "0", "2": "1", "0": "2"}}, ("2", "0", "1")),
+        ({"0": 0, "1": 1, "10": 2}, ("0", "1", "10")),
+        ({"0.0": "a", "2.0": "c", "1.0": "b"}, ABC),
+        ({"ids": [2, 0, 1], "names": ["c", "a", "b"]}, ABC),
+        ([["id", "name"], [2, "c"], [0, "a"], [1, "b"]], ABC),
+        ({"idx2label": {"2": "c", "0": "a", "1": "b"}}, ABC),
+        ({"classNames": ["a", "b", "c"]}, ABC),
+        (
+            {"features": [{"name": "image"}, {"name": "label", "dtype": {"class_label": {"names": ["a", "b", "c"]}}}]},
+            ABC,
+        ),
+    ],
+)
+def test_json_says_which_numbers_are_the_ids(tmp_path: Path, content: Any, labels: tuple[str, ...]) -> None:
+    assert read(tmp_path, json.dumps(content), name="labels.json")[0] == labels
+
+
+def test_a_python_module_of_one_list_is_read(tmp_path: Path) -> None:
+    assert read(tmp_path, '"""Names."""\nNAMES = [\n"a", "b",\n"c"]', outputs=3) == (ABC, [])
+    assert read(tmp_path, '"""Names."""\nNAMES = [\n"a", "b",\n"c", "d"]', outputs=4)[0] == (*ABC, "d")
+
+
+def test_a_title_above_a_single_column_is_left_out(tmp_path: Path) -> None:
+    assert read(tmp_path, "label\na\nb\nc")[0] == ABC
+
+
+DOUBTFUL = {
+    "C2 c\nC0 a\nC1 b": "in another order than the lines",
+    "0x1 b\n0x0 a\n0x2 c": "in another order than the lines",
+    "n01,2,c\nn00,0,a\nn02,1,b": "in another order than the lines",
+    "Class 2\nClass 0\nClass 1": "in another order than the lines",
+    "Golf 3\nGolf 2\nAudi 1": "in another order than the lines",
+    "0 a\n-1 none\n1 b": "in another order than the lines",
+    "2,0,c\n0,1,a\n1,2,b": "order its labels differently",
+    "case 2: return 'c';\ncase 0: return 'a';\ncase 1: return 'b';": "looks like code",
+    '"""doc"""\n"a", "b",\n"c", "d"]': "looks like code",
+    "import this\nprint('a')\nprint('b')": "looks like code",
+    "# classes\na\nb": "looks like a comment",
+    "<l id='0'>a</l>\n<l id='1'>b</l>\n<l id='2'>c</l>": "looks like XML",
+    "<li>a\n<li>b\n<li>c": "looks like XML",
+    "names:\n- a\n- b": "looks like YAML",
+    "import x\nA = ['a', 'b', 'c']\nB = ['d']": "a Python program with 2 lists",
+    "id,name\n0,a\n1,b": "has 2 labels, but the model has 3",
+    "id,nom,couleur\n0,a,rouge\n1,b,bleu\n2,c,bleu": "column of names cannot be told",
+    '{"0": "2", "1": "0", "2": "1"}': "which of them are the ids cannot be told",
+    '[["a", "x"], ["b", "y"], ["c", "z"]]': "has several values for one output",
+    '{"0": ["cat", "felid"], "1": ["dog", "canid"], "2": ["emu", "bird"]}': "has several values for one output",
+    '{"order": [2, 0, 1], "names": ["c", "a", "b"]}': "may be the order of the labels",
+    '[{"id": 1, "name": "b"}, {"name": "a"}, {"name": "c"}]': "in some of its dicts",
+    "a\0\nb\nc": "has NUL bytes",
+    "a\x1b\nb\nc": "has a control character",
+    '["a", "\\ud83d", "c"]': "is not UTF-8 text",
+}
+
+
+@pytest.mark.parametrize("text", DOUBTFUL)
+def test_what_may_be_in_another_order_or_no_names_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        read(tmp_path, text)
+    assert DOUBTFUL[text] in caught.value.message and caught.value.hint
+
+
+def test_names_sorted_as_folders_are_may_end_in_any_number(tmp_path: Path) -> None:
+    names = sorted(str(number) for number in range(12))
+    assert read(tmp_path, "\n".join(names), outputs=12) == (tuple(names), [])
+
+
+def test_text_in_other_encodings_without_a_mark_is_refused(tmp_path: Path) -> None:
+    for encoding in ("utf-16-le", "utf-32"):
+        with pytest.raises(RequestError, match="has NUL bytes"):
+            read(tmp_path, "cat\ndog\nemu\n".encode(encoding))
+
+
+def test_class_folders_whose_names_are_not_utf8_are_refused(tmp_path: Path) -> None:
+    for folder in (b"K\xe4se", b"Brot"):
+        path = Path(os.fsdecode(os.fsencode(tmp_path / "data") + b"/" + folder))
+        path.mkdir(parents=True)
+        (path / "0.png").touch()
+    with pytest.raises(RequestError, match="is not UTF-8 text") as caught:
+        read_labels(tmp_path / "data", 2, [].append)
+    assert "convmv" in caught.value.hint and caught.value.message.isascii()
+
+
+def test_archives_of_labels_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    path = tmp_path / "folders"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("b/0.png", "a/0.png"):
+            archive.writestr(name, b"")
+    assert read_labels(path, 2, [].append) == ("a", "b")
+    pointer = tmp_path / "folders.zip"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "ascii")
+    with pytest.raises(RequestError, match=r"--labels .* it is a Git LFS pointer") as caught:
+        read_labels(pointer, 2, [].append)
+    assert "git lfs pull" in caught.value.hint and "--data" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text", ["a,0\nb,1\nc,2\nd,3", "n01440764,a\nn01443537,b\nn01484850,c\nn01491361,d", "a,x\nb,y\nc,z\nd,w"]
+)
+def test_a_row_too_many_is_no_title_by_that_alone(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RequestError, match="has 4 labels, but the model has 3 outputs"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("line", ["{0}: {1}", "{0},{1}", "{0}\tn{0:08}\t{1}"])
+def test_a_few_numbered_names_may_repeat(tmp_path: Path, line: str) -> None:
+    names = ["crane", *(f"bird {chr(97 + at)}" for at in range(20)), "crane"]
+    shuffled = [line.format(at, names[at]) for at in reversed(range(len(names)))]
+    labels, said = read(tmp_path, "\n".join(shuffled), outputs=len(names))
+    assert labels == tuple(names)
+    assert said[-2:] == [ORDER.format(0, 21), "note: labels.txt repeats labels: crane"]
+
+
+def test_imagenets_own_lists_are_read_in_the_forms_they_come_in(tmp_path: Path) -> None:
+    names, synsets = imagenet_labels(1000), imagenet_synsets(1000)
+    assert names is not None and synsets is not None
+    wanted = tuple(" ".join(name.split()) for name in names)
+    for line in ("{name}", "{synset} {name}", "{at}: {name}", "{at}\t{name}", "{synset} {at} {name}"):
+        rows = [
+            line.format(at=at, synset=synset, name=name)
+            for at, (synset, name) in enumerate(zip(synsets, names, strict=True))
+        ]
+        assert read(tmp_path, "\n".join(rows), 1000)[0] == wanted, line
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (":)", ":(", ":|"),
+        ("[unused]", "<unk>", "{none}"),
+        ("import duty", "class clown", "case study"),
+        ("Bag (large)", "Hat (small)", "C++"),
+        ("Apple, red", "Banana, yellow", "Cherry, red"),
+    ],
+)
+def test_names_with_signs_of_programs_stay(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert read(tmp_path, "\n".join(names)) == (names, [])

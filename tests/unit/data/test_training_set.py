@@ -185,3 +185,31 @@ def test_filling_an_array_goes_on_where_it_was_ended(tmp_path: Path) -> None:
     with filling(path, (5, 2), "float32") as array:
         assert array.done == 0
     assert path.exists() and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("inner", ["", "data\\"])
+def test_folders_that_windows_packed_are_trained_on_on_disk(tmp_path: Path, inner: str) -> None:
+    make_classes(tmp_path / "made", 4)
+    data = tmp_path / "flat"
+    data.mkdir()
+    for path in (tmp_path / "made").glob("*/*.png"):
+        path.rename(data / f"{inner}{path.parent.name}\\{path.name}")
+    with open_training_set(data, tell=lambda note: None) as pictures:
+        assert pictures.classes == CLASSES and len(pictures.train) == 9
+
+
+def test_folders_with_the_same_name_but_for_underscores_keep_theirs(tmp_path: Path) -> None:
+    make_classes(tmp_path, 4, ("a_b", "a b", "c_d"))
+    with open_training_set(tmp_path, tell=lambda note: None) as pictures:
+        assert pictures.labels == ("a b", "a_b", "c d")
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"), [(("Bag", "Bag "), "nothing but spaces: Bag"), (("K\udce4se", "Brot"), "is not UTF-8 text")]
+)
+def test_names_that_cannot_be_told_or_written_are_refused_before_training(
+    tmp_path: Path, classes: tuple[str, ...], words: str
+) -> None:
+    make_classes(tmp_path, 4, classes)
+    with pytest.raises(RequestError, match=words), open_training_set(tmp_path, tell=lambda note: None):
+        pass

@@ -347,6 +347,25 @@ def test_a_timm_model_that_transformers_wrapped_is_one_too(tmp_path: Path) -> No
         assert torch.equal(module(images(side=160)), wanted(images(side=160)))
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"label_names": {"1": "hare", "0": "fox", "2": "owl"}},
+        {"label_names": {"hare": 1, "fox": 0, "owl": 2}},
+        {"label_names": None, "id2label": {"1": "hare", "0": "fox", "2": "owl"}},
+        {"label_names": None, "label2id": {"hare": 1, "fox": 0, "owl": 2}},
+    ],
+)
+def test_labels_of_a_folder_of_timm_may_be_named_by_index(tmp_path: Path, config: dict[str, Any]) -> None:
+    timm_folder(tmp_path / "mine", **config)
+    assert quietly(tmp_path / "mine")[0].labels == ("fox", "hare", "owl")
+
+
+def test_labels_that_transformers_made_up_are_none(tmp_path: Path) -> None:
+    timm_folder(tmp_path / "mine", label_names=None, id2label={str(index): f"LABEL_{index}" for index in range(3)})
+    assert quietly(tmp_path / "mine")[0].labels == ("class 0", "class 1", "class 2")
+
+
 def test_older_folders_of_timm_have_everything_beside_the_architecture(tmp_path: Path) -> None:
     timm_folder(tmp_path / "mine")
     values = json.loads((tmp_path / "mine/config.json").read_text("utf-8-sig"))
@@ -371,6 +390,7 @@ def test_older_folders_of_timm_have_everything_beside_the_architecture(tmp_path:
         ({"pretrained_cfg": {"test_crop_pct": 5}}, "test_crop_pct is 5"),
         ({"label_names": "fox"}, 'label_names is "fox"; supported: a list of names'),
         ({"label_names": [["n1"], ["n2"], ["n3"]]}, "label_names is"),
+        ({"label_names": {"0": "fox", "2": "hare", "5": "owl"}}, "supported: a list of names, or an object"),
         ({"label_descriptions": ["fox"]}, "label_descriptions is"),
         ({"model_args": {"depth": 2, "checkpoint_path": "other.pth"}}, "without checkpoint_path"),
         ({"model_args": {"depth": 2, "pretrained": True}}, "without pretrained"),

@@ -180,4 +180,4 @@ def run_pixels(path: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -77,7 +77,7 @@ def make_peer_bundle(cache: Path = CACHE) -> Path:
         raise RequestError("transformers.js is not installed", hint="run: make setup   (or: npm ci --prefix site)")
     with replacing_folder(folder) as partial:
         command = ["node", str(SITE / "peer" / "build.mjs"), "--out", str(partial.resolve())]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
         if done.returncode != 0:
             raise ExportError(f"bundling the peer's page failed:\n{(done.stderr or done.stdout).strip()}")
     return folder

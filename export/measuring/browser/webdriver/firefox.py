@@ -57,11 +57,11 @@ def firefox() -> Iterator[Firefox]:
     with tempfile.TemporaryDirectory(prefix="vit-pages-firefox-", ignore_cleanup_errors=True) as folder:
         profile = Path(folder)
         lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items()]
-        (profile / "user.js").write_text("".join(lines))
+        (profile / "user.js").write_text("".join(lines), "utf-8")
         server = profile / SERVER
         options = ("--headless", "--no-remote", "--profile", folder, "--remote-debugging-port", "0")
-        with started([program, *options], lambda: server.exists() and server.read_text().endswith("}")):
-            address = json.loads(server.read_text())
+        with started([program, *options], lambda: server.exists() and server.read_text("utf-8").endswith("}")):
+            address = json.loads(server.read_text("utf-8"))
             connection = BidiConnection(f"ws://{address['ws_host']}:{address['ws_port']}/session")
             session = connection.command("session.new", capabilities={})
             connection.command("session.subscribe", events=list(EVENTS))

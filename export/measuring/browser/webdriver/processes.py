@@ -23,7 +23,7 @@ def started(
 ) -> Iterator[None]:
     """Run a program within the block, which begins once it is `ready`; raises `MeasurementError` when it is not."""
     name = Path(command[0]).name
-    with TemporaryFile("w+", errors="replace") as log:
+    with TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,

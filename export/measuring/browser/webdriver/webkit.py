@@ -67,7 +67,7 @@ def _screen(program: Path) -> Iterator[str]:
     with subprocess.Popen(command, pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         os.close(writing)
         try:
-            with os.fdopen(reading) as answer:
+            with os.fdopen(reading, encoding="utf-8") as answer:
                 number = answer.readline().strip()
             if not number:
                 raise MeasurementError(f"{program.name} does not start")
@@ -78,7 +78,7 @@ def _screen(program: Path) -> Iterator[str]:
 
 def _version(program: Path, env: dict[str, str]) -> str:
     done = subprocess.run(
-        [program, "--version"], env={**os.environ, **env}, capture_output=True, text=True, check=False
+        [program, "--version"], env={**os.environ, **env}, capture_output=True, encoding="utf-8", check=False
     )
     found = re.search(r"\d+(\.\d+)+", done.stdout)
     return found[0] if found else "of an unknown version"

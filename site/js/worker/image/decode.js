@@ -2,9 +2,10 @@
 
 import { messageOf, VitError } from '../../common/errors.js';
 import { HEAD_BYTES, inspect, MAX_BYTES, nameOf, noticesOf, overWhite, requireImage } from './inspect.js';
+import { continueJpeg, rowsThere } from './jpeg.js';
 import { turn } from './orientation.js';
 import { readPixels, requireUnaltered } from './readback.js';
-import { fillRows, greyRows, requireRows, rewrite } from './rewrite.js';
+import { fillRows, requireRows, rewrite } from './rewrite.js';
 
 /**
  * @typedef {object} DecodedImage
@@ -30,7 +31,11 @@ export async function decode(blob) {
   await requireUnaltered();
   const plain = rewrite(bytes, info);
   const stored = await readPixels(plain.bytes, info.type, plain.canvas);
-  const notices = noticesOf({ ...info, missing: fillMissing(stored, info, plain), turned: plain.orientation > 1 });
+  const notices = noticesOf({
+    ...info,
+    missing: await fillMissing(stored, info, plain),
+    turned: plain.orientation > 1,
+  });
   return fromImageData(turn(stored, plain.orientation), notices);
 }
 
@@ -70,12 +75,12 @@ async function readBytes(blob) {
  * @param {import('./orientation.js').Pixels} stored
  * @param {import('./inspect.js').ImageInfo} info
  * @param {import('./rewrite.js').PlainFile} plain
- * @returns {number}
+ * @returns {Promise<number>}
  */
-function fillMissing(stored, { type, truncated, cmyk }, { rows }) {
+async function fillMissing(stored, { type, truncated, cmyk }, { bytes, rows }) {
   if (!truncated) return 0;
-  if (rows === null && cmyk) return 0; // what its decoder fills in has no colour of its own
-  const there = rows ?? stored.height - greyRows(stored);
+  const probe = () => readPixels(continueJpeg(bytes, stored.width), type).catch(() => null);
+  const there = rows ?? (await rowsThere(stored, cmyk, probe));
   requireRows(nameOf(type), there, stored.height);
   fillRows(stored, there);
   return stored.height - there;

@@ -9,14 +9,14 @@
 
 import { VitError } from '../../common/errors.js';
 import { inflate } from './inflate.js';
+import { joined } from './joined.js';
+import { endJpeg, GREY } from './jpeg.js';
 import { takeOrientation } from './orientation.js';
 import { readChunks, storeZlib, writeChunks } from './png.js';
 
 /** The share of rows that must be there. */
 export const LEAST_SHARE = 0.75;
 const CHANNELS = /** @type {Record<number, number>} */ ({ 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 });
-/** What JPEG decoders put where nothing is, as RGBA. */
-const GREY = new Uint32Array(Uint8Array.of(128, 128, 128, 255).buffer)[0];
 /** Chunks that say nothing of the pixels of the frame that is taken. */
 const DROPPED = new Set(['acTL', 'fcTL', 'fdAT', 'eXIf', 'IDAT', 'IEND']);
 
@@ -42,40 +42,6 @@ export function rewrite(bytes, info) {
   if (info.type === 'image/png') return { ...plain, ...plainPng(taken.bytes, info) };
   if (info.type === 'image/gif') return { ...plain, canvas: cutToFrame(taken.bytes, info) };
   return plain;
-}
-
-/**
- * Return a JPEG file without its unfinished last segment, ended; decoders fill the rest with grey.
- * @param {Uint8Array} bytes
- * @returns {Uint8Array<ArrayBuffer>}
- */
-function endJpeg(bytes) {
-  let end = bytes.length;
-  for (let at = 2; at + 1 < bytes.length; ) {
-    const marker = bytes[at] === 0xff ? bytes[at + 1] : 0;
-    if (marker === 0 || marker === 0xff || (marker >= 0xd0 && marker <= 0xd7)) {
-      at++; // inside a scan
-      continue;
-    }
-    const next = at + 3 < bytes.length ? at + 2 + bytes[at + 2] * 256 + bytes[at + 3] : Infinity;
-    if (next > bytes.length) {
-      end = at;
-      break;
-    }
-    at = next;
-  }
-  const ended = new Uint8Array(end + 2);
-  ended.set(bytes.subarray(0, end));
-  ended.set([0xff, 0xd9], end);
-  return ended;
-}
-
-/** The rows at the end that a JPEG decoder filled in. @param {import('./orientation.js').Pixels} pixels @returns {number} */
-export function greyRows({ data, width, height }) {
-  const pixels = new Uint32Array(data.buffer, data.byteOffset, width * height);
-  let at = pixels.length - 1;
-  while (at >= 0 && pixels[at] === GREY) at--;
-  return height - Math.floor(at / width) - 1;
 }
 
 /** Make the rows from one on grey. @param {import('./orientation.js').Pixels} pixels @param {number} row */
@@ -181,17 +147,6 @@ function passes(width, height) {
   return grid
     .map(([left, top, stepX, stepY]) => ({ width: count(width, left, stepX), height: count(height, top, stepY) }))
     .filter((pass) => pass.width > 0);
-}
-
-/** @param {Uint8Array[]} parts @returns {Uint8Array} */
-function joined(parts) {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 /**
