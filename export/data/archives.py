@@ -6,6 +6,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -102,13 +103,26 @@ def _relative(name: str) -> str:
 
 
 def _relative_names(path: Path, names: Sequence[str], tell: Tell) -> list[str]:
-    """Return the names relative to the archive's root; `tell` is told of those that lead out of it."""
-    outside = [name for name in names if posixpath.normpath(name).startswith("../")]
+    """Return the names relative to the archive's root; `tell` is told of those that lead out of it.
+
+    Raises `RequestError` where one of these would then have another one's name.
+    """
+    relative = [_relative(name) for name in names]
+    outside = {name: own for name, own in zip(names, relative, strict=True) if posixpath.normpath(name)[:3] == "../"}
     if outside:
         tell(
-            f"note: {len(outside)} entries of {path.name} are named as if outside it and read without ..: {outside[0]}"
+            f"note: {len(outside)} entries of {path.name} are named as if outside it and read without ..: "
+            f"{next(iter(outside))}"
         )
-    return [_relative(name) for name in names]
+    named = Counter(own for own in dict(zip(names, relative, strict=True)).values() if own)
+    clash = next((name for name, own in outside.items() if named[own] > 1), None)
+    if clash is not None:
+        raise RequestError(
+            f"{path.name} has the entry {clash}, which leads out of it, and another one named {outside[clash]} "
+            "without ..",
+            hint="pack the folder anew, from the folder that holds it",
+        )
+    return relative
 
 
 def _folder_readers(path: Path, tell: Tell) -> Readers:

@@ -386,10 +386,12 @@ DATA_SETS = (
         words=f"{FILE}.tar",
     ),
     BadInput(
-        what="zip that leads out",
+        what="zip that leads out, onto another picture",
         command=f"{DATA}.zip",
-        make=lambda folder: (folder / f"{FILE}.zip").write_bytes(_zip({"../../out.png": _png(folder)})),
-        words=r"\.\./\.\./out.png|outside|leads out|no (images|pictures)",
+        make=lambda folder: (folder / f"{FILE}.zip").write_bytes(
+            _zip({"../../out.png": _png(folder), "out.png": _png(folder)})
+        ),
+        words=r"the entry \.\./\.\./out.png, which leads out of it",
     ),
     BadInput(
         what="tar of links that lead out",

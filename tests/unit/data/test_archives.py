@@ -153,6 +153,16 @@ def test_names_that_lead_out_of_an_archive_lie_in_it(tmp_path: Path, make: Calla
     assert len(said) == 1 and "1 entries of data are named as if outside it and read without .." in said[0]
 
 
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+@pytest.mark.parametrize("other", ["Bag/0.png", "../../Bag/0.png"])
+def test_a_name_that_leads_out_onto_another_entry_is_refused(
+    tmp_path: Path, make: Callable[..., Path], other: str
+) -> None:
+    path = make(tmp_path / "data", {"../Bag/0.png": b"0", other: b"1", "./b.png": b"2"}, {})
+    with pytest.raises(RequestError, match="which leads out of it, and another one named Bag/0.png"):
+        listed(path)
+
+
 def test_what_macos_adds_does_not_say_how_folders_are_separated(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "data", {r"Bag\0.png": b"0", "__MACOSX/._x": b""}, {})
     assert set(listed(path)[0]) == {"Bag/0.png"}
