@@ -18,6 +18,8 @@ test('a link holds what is known and nothing else', () => {
 test('figures have three digits, and a space that never breaks', () => {
   assert.equal(formatBytes(999), '999\u00a0B');
   assert.equal(formatBytes(5_690_000), '5.69\u00a0MB');
+  assert.equal(formatMs(0.005), '0.005\u00a0ms');
+  assert.equal(formatMs(0), '0.00\u00a0ms');
   assert.equal(formatMs(0.123), '0.12\u00a0ms');
   assert.equal(formatMs(162.4), '162\u00a0ms');
   assert.equal(formatPercent(0.9344), '93.4\u00a0%');

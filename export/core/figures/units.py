@@ -20,7 +20,7 @@ def format_unequal_bytes(count: int, limit: int) -> tuple[str, str]:
 
 
 def format_ms(milliseconds: float) -> str:
-    """Write a time with three significant digits: `0.12 ms`, `4.56 ms`, `162 ms`."""
+    """Write a time with three significant digits: `0.005 ms`, `0.12 ms`, `4.56 ms`, `162 ms`."""
     return f"{_three_digits(milliseconds)}{NO_BREAK}ms"
 
 
@@ -45,6 +45,8 @@ def format_difference(value: float) -> str:
 
 
 def _three_digits(value: float) -> str:
+    if 0 < value < 0.01:
+        return f"{value:.1g}"
     decimals = 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:.{decimals}f}"
 

@@ -180,7 +180,7 @@ def test_template_uses_its_context_and_nothing_else(template: str, context: type
 
 def test_python_and_javascript_write_figures_alike() -> None:
     counts = [0, 1, 999, 1000, 12_345, 999_999, 5_690_000, 22_770_000, 1_000_000_000]
-    times = [0.0, 0.123, 4.56, 9.994, 23.14, 162.4, 1234.6]
+    times = [0.0, 0.0005, 0.005, 0.123, 4.56, 9.994, 23.14, 162.4, 1234.6]
     shares = [0.0, 0.9344, 1.0]
     script = (
         "import {formatBytes, formatMs, formatPercent} from './site/js/page/ui/figures.js';"

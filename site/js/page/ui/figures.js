@@ -15,7 +15,7 @@ export function formatBytes(count) {
   return `${count}${NO_BREAK}B`;
 }
 
-/** `0.12 ms`, `4.56 ms`, `162 ms`. @param {number} milliseconds @returns {string} */
+/** `0.005 ms`, `0.12 ms`, `4.56 ms`, `162 ms`. @param {number} milliseconds @returns {string} */
 export function formatMs(milliseconds) {
   return `${threeDigits(milliseconds)}${NO_BREAK}ms`;
 }
@@ -27,5 +27,6 @@ export function formatPercent(share) {
 
 /** @param {number} value @returns {string} */
 function threeDigits(value) {
+  if (value > 0 && value < 0.01) return value.toPrecision(1);
   return value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
 }
