@@ -156,7 +156,7 @@ def _folder_readers(path: Path, tell: Tell) -> Readers:
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except (zipfile.BadZipFile, RuntimeError) as error:  # the latter: a feature that Python lacks
         raise RequestError(f"--data {path} is damaged or of an unknown kind of zip: {error}", hint=AGAIN) from error
 
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { constants, deflateSync, inflateSync } from 'node:zlib';
-import { inflate } from '../../site/js/worker/image/inflate.js';
+import { inflate } from '../../site/js/worker/image/formats/inflate.js';
+import { continueJpeg, endJpeg, rowsThere } from '../../site/js/worker/image/formats/jpeg.js';
+import { storeZlib } from '../../site/js/worker/image/formats/png.js';
 import { inspect, MAX_PIXELS, noticesOf, overWhite, sniff } from '../../site/js/worker/image/inspect.js';
-import { continueJpeg, endJpeg, rowsThere } from '../../site/js/worker/image/jpeg.js';
 import { takeOrientation, turn } from '../../site/js/worker/image/orientation.js';
-import { storeZlib } from '../../site/js/worker/image/png.js';
 import { rewrite } from '../../site/js/worker/image/rewrite.js';
 
 /**

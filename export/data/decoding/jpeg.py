@@ -1,5 +1,7 @@
 """JPEG files that end early: ended properly, and continued with noise, which shows how far their own data goes."""
 
+from collections.abc import Iterator
+
 SCAN, END = 0xDA, 0xD9
 FIRST_RESTART, RESTARTS = 0xD0, 8
 INTERVAL = bytes([0xFF, 0xDD, 0, 4])  # begins the segment that says how many blocks lie between restart marks
@@ -7,17 +9,24 @@ NOISE = b"\xaa"  # bits that decode to something else than grey
 BYTES_PER_BLOCK = 768  # more than a decoder can take for the components of 8 columns
 
 
-def lacks_end(data: bytes) -> bool:
-    """Say whether a JPEG file has a scan and no end mark behind it."""
+def segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield each segment's marker and position, the scan's last."""
     at = 2
     while at + 4 <= len(data):
-        if data[at] != 0xFF or data[at + 1] == 0xFF:
+        marker = data[at + 1] if data[at] == 0xFF else 0xFF
+        if marker == 0xFF:  # fill
             at += 1
             continue
-        if data[at + 1] == SCAN:
-            return data.find(bytes([0xFF, END]), at) < 0
+        yield marker, at
+        if marker in (SCAN, END):
+            return
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return True
+
+
+def lacks_end(data: bytes) -> bool:
+    """Say whether a JPEG file has a scan and no end mark behind it."""
+    scan = next((at for marker, at in segments(data) if marker == SCAN), None)
+    return scan is None or data.find(bytes([0xFF, END]), scan) < 0
 
 
 def ended(data: bytes) -> bytes:

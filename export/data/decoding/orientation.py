@@ -5,9 +5,10 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from export.data.decoding.jpeg import segments
 from export.data.decoding.png import SIGNATURE, read_chunks
 
-TAG, SHORT = 0x0112, 3
+TAG, SHORT, APP1 = 0x0112, 3, 0xE1
 PREFIX = b"Exif\0\0"
 
 
@@ -32,17 +33,10 @@ def find_orientation(data: bytes) -> int:
 
 def _in_jpeg(data: bytes) -> bytes:
     """Return the first APP1 segment with EXIF data before the scan."""
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF or data[at + 1] == 0xFF:
-            at += 1
-            continue
-        if data[at + 1] in (0xDA, 0xD9):
-            break
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        if data[at + 1] == 0xE1 and data.startswith(PREFIX, at + 4):
+    for marker, at in segments(data):
+        if marker == APP1 and data.startswith(PREFIX, at + 4):
+            (length,) = struct.unpack_from(">H", data, at + 2)
             return data[at + 4 : at + 2 + length]
-        at += 2 + length
     return b""
 
 

@@ -220,7 +220,7 @@ def _archive_fault(path: Path) -> RequestError | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError):
+    except (zipfile.BadZipFile, RuntimeError):  # the latter: a feature that Python lacks
         return None
     if any(name.endswith("/constants.pkl") for name in names):
         return RequestError(f"{path} is a TorchScript program, not a checkpoint", hint=SAVE)

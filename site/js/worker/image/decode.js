@@ -1,8 +1,8 @@
 /** Decodes an image file into pixels, in the worker, with the browser's own decoders. */
 
 import { messageOf, VitError } from '../../common/errors.js';
+import { continueJpeg, rowsThere } from './formats/jpeg.js';
 import { HEAD_BYTES, inspect, MAX_BYTES, nameOf, noticesOf, overWhite, requireImage } from './inspect.js';
-import { continueJpeg, rowsThere } from './jpeg.js';
 import { turn } from './orientation.js';
 import { readPixels, requireUnaltered } from './readback.js';
 import { fillRows, requireRows, rewrite } from './rewrite.js';

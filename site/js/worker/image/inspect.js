@@ -6,8 +6,8 @@
  */
 
 import { VitError } from '../../common/errors.js';
-import { READERS } from './formats.js';
-import { recognise } from './other_kinds.js';
+import { READERS } from './formats/headers.js';
+import { recognise } from './formats/other_kinds.js';
 
 /** Pictures of more pixels than this are rejected: decoded, they take 4 bytes a pixel, twice. */
 export const MAX_PIXELS = 64_000_000;

@@ -5,8 +5,8 @@
  * AVIF files EXIF says nothing about it.
  */
 
-import { takeAvifOrientation } from './avif.js';
-import { readChunks, writeChunks } from './png.js';
+import { takeAvifOrientation } from './formats/avif.js';
+import { readChunks, writeChunks } from './formats/png.js';
 
 const TAG = 0x0112;
 const SHORT = 3;

@@ -5,7 +5,7 @@
 
 import { AS_STORED } from '../../common/as_stored.js';
 import { VitError } from '../../common/errors.js';
-import { encodePng } from './png.js';
+import { encodePng } from './formats/png.js';
 
 /** @typedef {import('./orientation.js').Pixels} Pixels */
 

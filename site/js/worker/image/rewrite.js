@@ -8,11 +8,11 @@
  */
 
 import { VitError } from '../../common/errors.js';
-import { inflate } from './inflate.js';
-import { joined } from './joined.js';
-import { endJpeg, GREY } from './jpeg.js';
+import { inflate } from './formats/inflate.js';
+import { joined } from './formats/joined.js';
+import { endJpeg, GREY } from './formats/jpeg.js';
+import { readChunks, storeZlib, writeChunks } from './formats/png.js';
 import { takeOrientation } from './orientation.js';
-import { readChunks, storeZlib, writeChunks } from './png.js';
 
 /** The share of rows that must be there. */
 export const LEAST_SHARE = 0.75;
@@ -84,7 +84,7 @@ function plainPng(bytes, { width, height, truncated }) {
 /**
  * Return the first frame of an animation that leaves out the image that other programs show; null where there is none,
  * or where it does not lie on the picture.
- * @param {import('./png.js').Chunk[]} chunks
+ * @param {import('./formats/png.js').Chunk[]} chunks
  * @param {{width: number, height: number}} picture
  */
 function hiddenFrame(chunks, picture) {

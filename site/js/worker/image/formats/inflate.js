@@ -1,6 +1,6 @@
 /** Unpacks a zlib stream that may end early, as far as it goes; the browser's own decoder keeps nothing of such a one. */
 
-import { VitError } from '../../common/errors.js';
+import { VitError } from '../../../common/errors.js';
 
 /** Extra bits and smallest value of each code, as RFC 1951 has them. */
 const LENGTH_EXTRA = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0];

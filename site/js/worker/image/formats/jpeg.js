@@ -5,7 +5,7 @@
 
 import { joined } from './joined.js';
 
-/** @typedef {import('./orientation.js').Pixels} Pixels */
+/** @typedef {import('../orientation.js').Pixels} Pixels */
 
 /** What decoders put where nothing is, as RGBA; in CMYK pictures it is another colour, and has to be looked up. */
 export const GREY = new Uint32Array(Uint8Array.of(128, 128, 128, 255).buffer)[0];

@@ -1,6 +1,6 @@
 /** The image formats: how each is recognised, and what its headers say. A read beyond the end raises `RangeError`. */
 
-/** @typedef {Partial<import('./inspect.js').ImageInfo>} ImageHeader */
+/** @typedef {Partial<import('../inspect.js').ImageInfo>} ImageHeader */
 /** @typedef {{type: string, matches: (bytes: Uint8Array) => boolean, read: (bytes: Uint8Array) => ImageHeader}} Reader */
 
 /** @type {Reader[]} */
