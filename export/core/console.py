@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from export.core.environment.extras import explain
 from export.core.errors import ExportError, RequestError
-from export.core.interrupts import heed_interrupts
+from export.core.interrupts import heeding_interrupts
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -76,12 +76,10 @@ def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | N
     for stream in (sys.stdout, sys.stderr):  # names of files may have characters that the terminal has not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    interrupts = heed_interrupts()
     try:
-        command(argv)
+        with heeding_interrupts():
+            command(argv)
     except ExportError as error:
-        if interrupts:  # what Ctrl-C ended beside us, a browser for instance, was noticed first
-            _exit_interrupted()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
@@ -90,18 +88,14 @@ def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | N
         print("error: {}\n  → {}".format(*explained), file=sys.stderr)
         sys.exit(RequestError.exit_code)
     except KeyboardInterrupt:
-        _exit_interrupted()
+        print("\ninterrupted; nothing that was published has been changed", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has seen enough (head, less); Python must not flush to it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         print(f"error: {error}\n  → check free disk space and permissions, then run the command again", file=sys.stderr)
         sys.exit(1)
-
-
-def _exit_interrupted() -> NoReturn:
-    print("\ninterrupted; nothing that was published has been changed", file=sys.stderr)
-    sys.exit(INTERRUPTED)
 
 
 class Progress:

@@ -5,44 +5,76 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-AGAIN_SECONDS = 0.01  # Python has left the destructor by then; if not, the next try follows
+AGAIN_SECONDS = 0.01
+IMPORTING = "<frozen importlib._bootstrap>"
 
 
-def heed_interrupts() -> list[int]:
-    """Let Ctrl-C raise `KeyboardInterrupt`; return a list that grows with each, empty in a shell's background job.
-
-    Python drops an exception that is raised in a destructor or in the callback of a weak reference, as the lock of a
-    module has one: there the interrupt is sent again.
-    """
-    interrupts: list[int] = []
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # a shell's background job ignores it
-        return interrupts
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        interrupts.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
-    sys.unraisablehook = _send_again
-    return interrupts
+@contextmanager
+def heeding_interrupts() -> Iterator[None]:
+    """Let Ctrl-C raise `KeyboardInterrupt`, whatever is being done; in a shell's background job it has no effect."""
+    interrupts = _Interrupts()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores it
+        signal.signal(signal.SIGINT, interrupts.interrupt)
+        sys.unraisablehook = interrupts.dropped
+    try:
+        yield
+    except Exception as error:
+        if interrupts.pressed:  # what Ctrl-C ended beside us, a browser for instance, was noticed first
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        interrupts.ended = True
 
 
-def _send_again(dropped: "UnraisableHookArgs") -> None:
-    if isinstance(dropped.exc_value, KeyboardInterrupt):
-        _thread.start_new_thread(_interrupt_soon, ())  # threading's own locks may be what is being freed
-    else:
-        sys.__unraisablehook__(dropped)
+class _Interrupts:
+    """Whether Ctrl-C was pressed, and whether the command has ended, after which none is sent again."""
+
+    def __init__(self) -> None:
+        self.pressed = self.ended = False
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Raise `KeyboardInterrupt`, once no module is being imported.
+
+        Packages in C++ abort where it is raised in them, and others catch it and stay half imported.
+        """
+        self.pressed = True
+        if _is_importing(frame):
+            self.send_again()
+        else:
+            raise KeyboardInterrupt
+
+    def dropped(self, exception: "UnraisableHookArgs") -> None:
+        """Send again what Python drops: it was raised in a destructor or in the callback of a weak reference."""
+        if isinstance(exception.exc_value, KeyboardInterrupt):
+            self.send_again()
+        else:
+            sys.__unraisablehook__(exception)
+
+    def send_again(self) -> None:
+        """Interrupt the main thread a little later."""
+        _thread.start_new_thread(self._interrupt_soon, ())  # threading's own locks may be what is being freed
+
+    def _interrupt_soon(self) -> None:
+        time.sleep(AGAIN_SECONDS)
+        if self.ended:
+            return
+        if sys.platform == "win32":
+            _thread.interrupt_main()
+        else:  # which also ends what the main thread waits for
+            signal.pthread_kill(cast(int, threading.main_thread().ident), signal.SIGINT)
 
 
-def _interrupt_soon() -> None:
-    time.sleep(AGAIN_SECONDS)
-    if sys.platform == "win32":
-        _thread.interrupt_main()
-    else:  # which also ends what the main thread waits for
-        signal.pthread_kill(cast(int, threading.main_thread().ident), signal.SIGINT)
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame:
+        if frame.f_code.co_filename == IMPORTING:
+            return True
+        frame = frame.f_back
+    return False

@@ -22,8 +22,10 @@ class One: pass
 one = One()
 {}
 del one
-signal.pause()
+{}
 """
+WAIT = "signal.pause()"
+FAIL = "import atexit\natexit.register(time.sleep, .1)\nraise {}"  # which the interrupt, sent again, comes after
 
 
 def run_command(body: str, *, ignored: bool = False) -> subprocess.CompletedProcess[str]:
@@ -57,8 +59,10 @@ def run_command(body: str, *, ignored: bool = False) -> subprocess.CompletedProc
             130,
             "interrupted",
         ),
-        (LOST.format("weakref.finalize(one, end)"), 130, "interrupted"),
-        (LOST.format("type(one).__del__ = lambda one: end()"), 130, "interrupted"),
+        (LOST.format("weakref.finalize(one, end)", WAIT), 130, "interrupted"),
+        (LOST.format("type(one).__del__ = lambda one: end()", WAIT), 130, "interrupted"),
+        (LOST.format("weakref.finalize(one, end)", FAIL.format('ConversionError("half")')), 130, "interrupted"),
+        (LOST.format("weakref.finalize(one, end)", FAIL.format('AttributeError("half")')), 130, "interrupted"),
     ],
     ids=[
         "done",
@@ -70,11 +74,25 @@ def run_command(body: str, *, ignored: bool = False) -> subprocess.CompletedProc
         "signal that ends a browser first",
         "signal in the callback of a weak reference",
         "signal in a destructor",
+        "signal that is lost before a failure",
+        "signal that is lost before an error",
     ],
 )
 def test_exit_codes(body: str, code: int, said: str) -> None:
     done = run_command(body)
     assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["try: press()\nexcept BaseException: pass", "press()\nwhole = True"],
+    ids=["catches it", "would stay half imported"],
+)
+def test_a_package_is_imported_whole_before_the_command_ends(package: str, tmp_path: Path) -> None:
+    pressing = "import os, signal, time\ndef press():\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(.05)\n"
+    (tmp_path / "package.py").write_text(f"{pressing}{package}\nprint('imported')")
+    done = run_command(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport package\nsignal.pause()")
+    assert (done.returncode, done.stdout) == (130, "imported\n") and "interrupted" in done.stderr, done.stderr
 
 
 def test_a_background_job_goes_on_when_its_shell_is_interrupted() -> None:
