@@ -44,7 +44,7 @@ from export.quantization.integer_file import QuantizedModel, write_quantized
 from export.quantization.recipes import Recipe
 from export.quantization.resources import describe_device
 
-BATCH = 200
+BATCH = 25  # what a batch allocates stays in the caches
 SYNTHETIC = 50
 
 

@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from export.quantization.layers import bytes_product
 from export.quantization.layers.quantizers import Quantizer, Term
+
+Multiply = Callable[[Tensor, Tensor], Tensor]
 
 
 class Weight(nn.Module):
@@ -61,8 +64,8 @@ class QuantLinear(QuantLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[…, in]` to `[…, out]`."""
-        y = _accumulate(self, x, _linear) * self.weight.scale
-        return y if self.bias is None else y + self.bias
+        y = _accumulate(self, x, _linear, bytes_product.linear).mul_(self.weight.scale)
+        return y if self.bias is None else y.add_(self.bias)
 
 
 class QuantConv2d(QuantLayer):
@@ -78,8 +81,8 @@ class QuantConv2d(QuantLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[n, in, h, w]` to `[n, out, h', w']`."""
-        y = _accumulate(self, x, self._convolve) * self.weight.scale[:, None, None]
-        return y if self.bias is None else y + self.bias[:, None, None]
+        y = _accumulate(self, x, self._convolve, self._convolve).mul_(self.weight.scale[:, None, None])
+        return y if self.bias is None else y.add_(self.bias[:, None, None])
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         if x.dtype == torch.int32:  # a sum of products is exact in float64 as in int32, and only the former is offered
@@ -123,7 +126,7 @@ def _linear(x: Tensor, weight: Tensor) -> Tensor:
     return F.linear(x, weight)
 
 
-def _accumulate(layer: QuantLinear | QuantConv2d, x: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def _accumulate(layer: QuantLinear | QuantConv2d, x: Tensor, multiply: Multiply, multiply_integers: Multiply) -> Tensor:
     """Return Σ terms multiply(x.quantized, weight.quantized)·x.scale, yet to be multiplied by the weight's scale."""
     weight = layer.weight.quantized
     if layer.input is None:
@@ -138,7 +141,7 @@ def _accumulate(layer: QuantLinear | QuantConv2d, x: Tensor, multiply: Callable[
     terms = layer.input.quantize(x)
     if len(terms) == 1:  # integers as floats: the sums are exact below 2^24, and equal those of int32
         quantized, scale = terms[0]
-        return multiply(quantized, weight) * scale
+        return multiply_integers(quantized, weight) * scale
     return multiply(layer.input(x), weight)
 
 
