@@ -13,7 +13,8 @@ from torch import nn
 from export.conversion.converter_process import ConverterProcess
 from export.conversion.onnx.export import MODEL, to_onnx
 from export.conversion.tensorflow import SAVED_MODEL, to_tf
-from export.conversion.tfjs.export import STORAGES, Stored, to_tfjs
+from export.conversion.tfjs.export import to_tfjs
+from export.conversion.tfjs.graph_model import STORAGES, Stored
 from export.core.figures.fidelity import Comparison
 from export.models.weights.randomise import randomise
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from export.conversion.tfjs.export import STORAGES, choose
 from export.conversion.tfjs.graph import Node, rename
+from export.conversion.tfjs.graph_model import STORAGES, choose
 from export.core.errors import ConversionError
 
 

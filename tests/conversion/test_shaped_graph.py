@@ -20,9 +20,10 @@ from export.conversion.reshape import REWRITE_RECORD
 from export.conversion.reshape import layers as rewritten_layers
 from export.conversion.reshape.export import to_rewritten_onnx
 from export.conversion.tensorflow import SAVED_MODEL, to_tf
-from export.conversion.tfjs.export import STORAGES, run_tfjs, to_tfjs
+from export.conversion.tfjs.export import run_tfjs, to_tfjs
 from export.conversion.tfjs.files import read_tensors
 from export.conversion.tfjs.gpu_graph import GPU_MODEL
+from export.conversion.tfjs.graph_model import STORAGES
 from export.conversion.tfjs.packed import integer_weights
 from export.core.errors import RequestError, VerificationError
 from export.core.figures.fidelity import accept

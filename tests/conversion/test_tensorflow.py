@@ -1,5 +1,7 @@
 """ONNX to TensorFlow: without onnx2tf's search for transpositions where that is right, with it where it is not."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,10 @@ from tiny import tiny
 
 from export.conversion import tensorflow
 from export.conversion.converter_process import ConverterProcess
+from export.conversion.litert.integers import run_tflite, write_tflite
 from export.conversion.onnx.export import MODEL, to_onnx
+from export.conversion.tfjs.gpu_graph import read_gpu_graph, write_gpu_graph
+from export.conversion.tfjs.graph_model import write_graph_model
 from export.models.weights.float_artifact import run_model
 
 pytestmark = pytest.mark.conversion
@@ -40,3 +45,16 @@ def test_a_model_has_the_same_bytes_whatever_was_converted_before(
     for file in ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"):
         first, second = (folder / tensorflow.SAVED_MODEL / file for folder in (model / "tf", tmp_path))
         assert first.read_bytes() == second.read_bytes(), file
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(tensorflow.simplify, tensorflow.convert, tensorflow.run_both, tensorflow.run_tf),
+        *(write_graph_model, read_gpu_graph, write_gpu_graph, write_tflite, run_tflite),
+    ],
+    ids=lambda function: function.__name__,
+)
+def test_what_the_converter_process_calls_needs_no_pytorch(function: Callable[..., object]) -> None:
+    code = f"import sys, {function.__module__}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

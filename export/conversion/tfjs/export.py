@@ -1,9 +1,6 @@
 """TensorFlow → TF.js: a graph model whose weights are stored as float32, float16, uint8 or a recipe's integers."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -11,43 +8,13 @@ from numpy.typing import NDArray
 
 from export.conversion.converter_process import Converter, run_node
 from export.conversion.tensorflow import run_tf
-from export.conversion.tfjs.files import MODEL, check_tensors
 from export.conversion.tfjs.gpu_graph import read_gpu_graph, write_gpu_graph
-from export.conversion.tfjs.graph import named_graph
+from export.conversion.tfjs.graph_model import STORAGES, Stored, shard_bytes, write_graph_model
 from export.conversion.tfjs.packed import pack_weights
-from export.core.errors import ConversionError
 from export.core.figures.fidelity import Comparison, compare
 from export.core.paths import SITE
 
 RUNNER = SITE / "tools" / "run_tfjs.mjs"
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """How a recipe stores constants: those whose name matches a pattern as `dtype`, all others as they are."""
-
-    dtype: str
-    patterns: tuple[str, ...]
-
-
-# The names are those of `graph.rename`: <consumer>/<role>. uint8 takes the factors of matrix products and
-# convolutions and leaves biases, LayerNorm, class token, position embeddings and masks alone; float16 takes
-# every array, but no scalar: an epsilon of 1e-12 would become zero.
-STORAGES: dict[str, Storage] = {
-    "f32": Storage("float32", ()),
-    "f16": Storage("float16", ("*/weight", "*/parameter")),
-    "u8": Storage("uint8", ("*/weight",)),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What a variant holds: the constants stored as `dtype`, their bytes, and the bytes of all others."""
-
-    dtype: str
-    names: tuple[str, ...]
-    bytes: int
-    other_bytes: int
 
 
 def to_tfjs(
@@ -98,7 +65,7 @@ def _write_first(tools: Converter, saved_model: Path, folder: Path, recipe: str,
         return stored
     packed = pack_weights(folder, integers)
     own = sum(packed.values())
-    return Stored("integers", tuple(packed), own, _shard_bytes(folder) - own)
+    return Stored("integers", tuple(packed), own, shard_bytes(folder) - own)
 
 
 def run_tfjs(
@@ -116,43 +83,3 @@ def run_tfjs(
     arguments = {"model": model, "build": build, "inputs": source, "shape": shape, "output": target}
     run_node(RUNNER, [text for key, value in arguments.items() for text in (f"--{key}", str(value))], log)
     return np.fromfile(target, "<f4").reshape(len(images), -1)
-
-
-def write_graph_model(saved_model: Path, folder: Path, storage: Storage) -> Stored:
-    """Write one variant and prove from its bytes that it is what it claims to be; runs in the converter process."""
-    from tensorflowjs import write_weights
-
-    graph = named_graph(saved_model)
-    chosen = choose(list(graph.weights), storage.patterns)
-    manifest = write_weights.write_weights(
-        [[{"name": key, "data": value} for key, value in graph.weights.items()]],
-        str(folder),
-        write_manifest=False,
-        quantization_dtype_map={storage.dtype: chosen} if chosen else None,
-    )
-    model = {
-        "format": "graph-model",
-        "signature": graph.signature,
-        "modelTopology": {"node": graph.nodes, "versions": {}},
-        "weightsManifest": manifest,
-    }
-    (folder / MODEL).write_text(json.dumps(model, separators=(",", ":"), sort_keys=True), "utf-8")
-    check_tensors(folder, graph.weights, set(chosen), storage.dtype)
-    width = np.dtype(storage.dtype).itemsize
-    own = sum(graph.weights[key].size * width for key in chosen)
-    return Stored(storage.dtype, tuple(chosen), own, _shard_bytes(folder) - own)
-
-
-def _shard_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*.bin"))
-
-
-def choose(names: list[str], patterns: tuple[str, ...]) -> list[str]:
-    """Return the names that match a pattern, in order; raises `ConversionError` for a pattern that matches none."""
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ConversionError(
-                f"no constant of the model matches {pattern!r}: nothing would be stored in fewer bits",
-                hint=f"the model's first constants: {', '.join(names[:8])}",
-            )
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
