@@ -1,5 +1,6 @@
 """The one place that prints, shows progress and decides exit codes."""
 
+import atexit
 import io
 import os
 import sys
@@ -7,17 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from export.core.environment.extras import explain
 from export.core.errors import ExportError, RequestError
-from export.core.interrupts import heeding_interrupts
+from export.core.interrupts import INTERRUPTED, heeding_interrupts
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 LINE_SECONDS = 60  # between lines on what takes long
-INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 
 
 class _Lines:
@@ -71,8 +71,8 @@ def stage(title: str) -> Iterator[Callable[[str], None]]:
     _LINES.end(begun, "; ".join([f" {time.perf_counter() - started:.1f} s", *filter(None, notes)]))
 
 
-def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 failed, 2 the request cannot be met, 130 interrupted."""
+def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and end the process: 0 done, 1 failed, 2 the request cannot be met, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):  # names of files may have characters that the terminal has not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -80,22 +80,33 @@ def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | N
         with heeding_interrupts():
             command(argv)
     except ExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _leave(error.exit_code, f"error: {error}")
     except ModuleNotFoundError as error:
         if (explained := explain(error)) is None:
             raise
-        print("error: {}\n  → {}".format(*explained), file=sys.stderr)
-        sys.exit(RequestError.exit_code)
+        _leave(RequestError.exit_code, "error: {}\n  → {}".format(*explained))
     except KeyboardInterrupt:
-        print("\ninterrupted; nothing that was published has been changed", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        _leave(INTERRUPTED, "\ninterrupted; nothing that was published has been changed")
     except BrokenPipeError:  # whoever read our output has seen enough (head, less); Python must not flush to it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _leave(1)
     except OSError as error:
-        print(f"error: {error}\n  → check free disk space and permissions, then run the command again", file=sys.stderr)
-        sys.exit(1)
+        _leave(1, f"error: {error}\n  → check free disk space and permissions, then run the command again")
+    _leave(0)
+
+
+def _leave(code: int, message: str = "") -> NoReturn:
+    """End the process as Python does, except that the system frees its memory: object by object takes PyTorch a second.
+
+    Threads are waited for, what is registered for the end is done, and output is written out.
+    """
+    if message:
+        print(message, file=sys.stderr)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Progress:

@@ -1,6 +1,7 @@
 """Ctrl-C as `KeyboardInterrupt`, which is never lost."""
 
 import _thread
+import os
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
+INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 AGAIN_SECONDS = 0.01
 IMPORTING = "<frozen importlib._bootstrap>"
 
@@ -41,10 +43,12 @@ class _Interrupts:
         self.pressed = self.ended = False
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
-        """Raise `KeyboardInterrupt`, once no module is being imported.
+        """Raise `KeyboardInterrupt`, once no module is being imported; end the process where the command has ended.
 
         Packages in C++ abort where it is raised in them, and others catch it and stay half imported.
         """
+        if self.ended:
+            os._exit(INTERRUPTED)
         self.pressed = True
         if _is_importing(frame):
             self.send_again()

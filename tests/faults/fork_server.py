@@ -4,6 +4,7 @@ A child can kill itself by SIGKILL at the n-th change to files below a folder, f
 renaming it: the same point every time.
 """
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -152,8 +153,8 @@ def _run(request: dict[str, Any], out: int, err: int, count: int) -> None:
         from export.__main__ import dispatch
         from export.core.console import run
 
+        atexit._clear()  # what is registered is this server's to do
         run(dispatch, request["argv"])
-        code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:

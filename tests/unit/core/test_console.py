@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -28,7 +29,9 @@ WAIT = "signal.pause()"
 FAIL = "import atexit\natexit.register(time.sleep, .1)\nraise {}"  # which the interrupt, sent again, comes after
 
 
-def run_command(body: str, *, ignored: bool = False) -> subprocess.CompletedProcess[str]:
+def run_command(
+    body: str, *, ignored: bool = False, stdout: int | IO[str] = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     code = (
         "import os, signal\nfrom export.core.console import run\nfrom export.core.errors import *\n"
         f"def command(argv):\n{textwrap.indent(body, '    ')}\nrun(command)"
@@ -37,7 +40,8 @@ def run_command(body: str, *, ignored: bool = False) -> subprocess.CompletedProc
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
         preexec_fn=lambda: signal.signal(signal.SIGINT, reaction),
@@ -93,6 +97,33 @@ def test_a_package_is_imported_whole_before_the_command_ends(package: str, tmp_p
     (tmp_path / "package.py").write_text(f"{pressing}{package}\nprint('imported')")
     done = run_command(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport package\nsignal.pause()")
     assert (done.returncode, done.stdout) == (130, "imported\n") and "interrupted" in done.stderr, done.stderr
+
+
+AT_THE_END = """
+import atexit, tempfile, threading, time
+atexit.register(print, "registered")
+folder = tempfile.TemporaryDirectory()
+threading.Thread(target=lambda: (time.sleep(.1), print("thread"))).start()
+print(folder.name)
+"""
+
+
+@pytest.mark.parametrize(("ending", "code"), [("", 0), ('raise ConversionError("half")', 1), ("raise Exception", 1)])
+def test_what_is_left_for_the_end_is_done(ending: str, code: int) -> None:
+    done = run_command(AT_THE_END + f"globals()['folder'] = folder\n{ending}")
+    folder, *said = done.stdout.splitlines()
+    assert (done.returncode, said) == (code, ["thread", "registered"]) and not Path(folder).exists(), done.stderr
+
+
+def test_a_full_disk_is_said_when_output_is_written_out() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = run_command('print("figures")', stdout=full)
+    assert done.returncode not in (0, None) and "No space left" in done.stderr
+
+
+def test_ctrl_c_while_a_command_ends_ends_it() -> None:
+    done = run_command("import atexit\natexit.register(lambda: (os.kill(os.getpid(), signal.SIGINT), signal.pause()))")
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_a_background_job_goes_on_when_its_shell_is_interrupted() -> None:

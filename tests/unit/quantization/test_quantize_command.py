@@ -13,7 +13,6 @@ from sharing import one_at_a_time
 
 from export import evaluate, quantize
 from export.conversion.onnx.export import run_onnx
-from export.core.console import run
 from export.core.errors import RequestError
 from export.data.calibration import calibration_images
 from export.data.fashion import LABELS, read_embedded
@@ -149,7 +148,7 @@ METHOD = ("quantization", "method")
     ],
 )
 def test_a_recipe_file_with_a_mistake_is_refused_by_its_place(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: tuple[str, ...], changes: dict[str, Any], words: str
+    tmp_path: Path, place: tuple[str, ...], changes: dict[str, Any], words: str
 ) -> None:
     values = find_recipe("w4a8_repq").to_json() | {"name": "mine"}
     inside = values
@@ -158,10 +157,9 @@ def test_a_recipe_file_with_a_mistake_is_refused_by_its_place(
     inside |= changes
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(values))
-    with pytest.raises(SystemExit) as ended:
-        run(quantize.main, ["--recipe", str(path), "--artifacts", str(tmp_path)])
-    said = capsys.readouterr().err
-    assert ended.value.code == 2
+    with pytest.raises(RequestError) as refused:
+        quantize.main(["--recipe", str(path), "--artifacts", str(tmp_path)])
+    said = str(refused.value)
     assert words in said and f"--recipe {path} is not a recipe: " in said and "→ correct the file" in said
 
 
