@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from export.core.environment.extras import explain
@@ -79,6 +79,7 @@ def run(command: Callable[[Sequence[str] | None], None], argv: Sequence[str] | N
     try:
         with heeding_interrupts():
             command(argv)
+        sys.stdout.flush()
     except ExportError as error:
         _leave(error.exit_code, f"error: {error}")
     except ModuleNotFoundError as error:
@@ -104,8 +105,9 @@ def _leave(code: int, message: str = "") -> NoReturn:
         print(message, file=sys.stderr)
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # which was said
+            stream.flush()
     os._exit(code)
 
 

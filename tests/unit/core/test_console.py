@@ -1,5 +1,6 @@
 """How a command ends: its exit code, and what it says, whatever happened."""
 
+import os
 import re
 import signal
 import subprocess
@@ -118,7 +119,16 @@ def test_what_is_left_for_the_end_is_done(ending: str, code: int) -> None:
 def test_a_full_disk_is_said_when_output_is_written_out() -> None:
     with Path("/dev/full").open("w") as full:
         done = run_command('print("figures")', stdout=full)
-    assert done.returncode not in (0, None) and "No space left" in done.stderr
+    assert done.returncode == 1 and "error: [Errno 28] No space left" in done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error_to_speak_of() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run_command('print("figures")', stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_ctrl_c_while_a_command_ends_ends_it() -> None:
