@@ -38,6 +38,15 @@ def test_deep_sums_of_the_largest_products_are_exact_where_float32_rounds() -> N
         assert bytes_product.linear(x, weight).tolist() == [[4098 * 128 * 128 + 127 * 128]] * 2
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_stays_so(value: float) -> None:
+    x, weight = integers(0, 255, 3, 40), integers(-128, 127, 7, 40)
+    x[1, 5] = value
+    with torch.inference_mode():
+        found = bytes_product.linear(x, weight)
+    assert found.isfinite().all(1).tolist() == [True, False, True]
+
+
 def test_gradients_flow_outside_of_inference() -> None:
     x = integers(-128, 127, 3, 40).requires_grad_()
     bytes_product.linear(x, integers(-7, 7, 7, 40)).sum().backward()
