@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -52,7 +53,7 @@ def _source(module: str) -> bytes:
     """Return a module's text; raises `LookupError` where there is none, since a name in our code is then wrong."""
     path = IMPORTED_FROM.joinpath(*module.split("."))
     for found in (path.with_suffix(".py"), path / "__init__.py"):
-        if found.is_file():
+        with suppress(FileNotFoundError, NotADirectoryError):
             return found.read_bytes()
     raise LookupError(f"there is no module {module} in {IMPORTED_FROM}")
 

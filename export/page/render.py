@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -154,8 +155,9 @@ def _refuse_oversize(published: tuple[PublishedModel, ...], scripts: Bundle) -> 
         )
 
 
+@cache
 def page_environment() -> Environment:
-    """Return the Jinja environment: autoescaping, and an undefined name is an error."""
+    """Return the Jinja environment: autoescaping, an undefined name is an error, and templates are compiled once."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -2,9 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 
+@cache
 def imagenet_labels(outputs: int) -> tuple[str, ...] | None:
     """Return ImageNet's class names for a head of that size, or None when no ImageNet set has it.
 
@@ -48,6 +50,7 @@ def synset_indices(labels: Sequence[str]) -> dict[str, int]:
     return indices if len(indices) == len(labels) else {}
 
 
+@cache
 def _imagenet(outputs: int) -> Any:
     from timm.data import ImageNetInfo, infer_imagenet_subset
 

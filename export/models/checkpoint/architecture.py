@@ -9,6 +9,7 @@ from timm.models import PretrainedCfg
 from torch import nn
 
 from export.models.architecture import create
+from export.models.weights.undrawn import UndrawnWeights
 
 PLAIN = (bool, int, float, str, list)  # what a file of the model's arguments can hold
 Create = Callable[[dict[str, Any]], nn.Module]
@@ -18,6 +19,7 @@ Create = Callable[[dict[str, Any]], nn.Module]
 class Architecture:
     """How a model is made: `create` takes `arguments`; timm's names of its head and its first convolution.
 
+    What `create` returns has no values yet: all of them are to be loaded.
     `stated` are the names of those arguments that the file states.
     """
 
@@ -34,7 +36,12 @@ def describe_architecture(model: str, timm_name: str, config: PretrainedCfg, arg
     classifier, first = (
         one if isinstance(one, str) else next(iter(one or ("",))) for one in (config.classifier, config.first_conv)
     )
-    return Architecture(f"{model} ({timm_name})", partial(create, timm_name), arguments, classifier, first)
+    return Architecture(f"{model} ({timm_name})", partial(_undrawn, timm_name), arguments, classifier, first)
+
+
+def _undrawn(timm_name: str, arguments: dict[str, Any]) -> nn.Module:
+    with UndrawnWeights():
+        return create(timm_name, arguments)
 
 
 def stated_architecture(

@@ -1,5 +1,6 @@
 """The model to train: created for its classes and image size, and found able to run."""
 
+from functools import cache
 from typing import Any
 
 import timm
@@ -29,6 +30,7 @@ def create_model(options: PictureTrainOptions, classes: int) -> nn.Module:
     return module
 
 
+@cache
 def takes_image_size(name: str) -> bool:
     """Say whether an architecture is built for one image size, as those with patches are."""
     with torch.device("meta"):

@@ -1,6 +1,8 @@
 """What code decides an artifact's bytes is found from imports: a change there makes it anew, a change elsewhere not."""
 
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,16 +19,30 @@ ALL = sorted(
 )
 
 
-@pytest.fixture
-def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the package whose files may be changed."""
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("copied")
     shutil.copytree(
         ROOT / "export",
-        tmp_path / "export",
+        root / "export",
         ignore=lambda folder, names: {"__pycache__", *(["assets"] if folder.endswith("data") else [])},
     )
-    monkeypatch.setattr(source_code, "IMPORTED_FROM", tmp_path)
-    return tmp_path
+    return root
+
+
+@pytest.fixture
+def copy(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package whose files may be changed, for all tests: what one changes it also restores."""
+    monkeypatch.setattr(source_code, "IMPORTED_FROM", copied)
+    return copied
+
+
+@pytest.fixture
+def worded(copy: Path) -> Iterator[Path]:
+    """A module of the copy, to be written."""
+    path = copy / "export/worded.py"
+    yield path
+    path.unlink()
 
 
 def file_of(root: Path, module: str) -> Path:
@@ -34,11 +50,17 @@ def file_of(root: Path, module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def change(path: Path) -> str:
-    """Add a statement to a module and return its text before."""
-    text = path.read_text()
-    path.write_text(f"{text}\nCHANGED = 1\n")
-    return text
+@contextmanager
+def changed(root: Path, modules: Iterable[str]) -> Iterator[None]:
+    """Within the block, the modules have a statement more."""
+    before = {path: path.read_text() for path in (file_of(root, module) for module in modules)}
+    for path, text in before.items():
+        path.write_text(f"{text}\nCHANGED = 1\n")
+    try:
+        yield
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -47,13 +69,11 @@ def test_a_change_in_any_module_that_a_stage_reaches_changes_its_key_and_no_othe
 ) -> None:
     reached, before = reached_modules(stage), code_key(stage)
     assert stage in reached and not reached & REPORTING
-    for module in set(ALL) - reached:
-        change(file_of(copy, module))
-    assert code_key(stage) == before
+    with changed(copy, set(ALL) - reached):
+        assert code_key(stage) == before
     for module in reached:
-        text = change(file_of(copy, module))
-        assert code_key(stage) != before, module
-        file_of(copy, module).write_text(text)
+        with changed(copy, [module]):
+            assert code_key(stage) != before, module
     assert code_key(stage) == before
 
 
@@ -111,12 +131,11 @@ def test_neither_bounds_nor_commands_nor_the_page_recalibrate() -> None:
     ],
     ids=["comment", "docstring and layout", "error's message", "printed", "types"],
 )
-def test_words_are_no_change(copy: Path, before: str, after: str) -> None:
+def test_words_are_no_change(worded: Path, before: str, after: str) -> None:
     typing = "from typing import TYPE_CHECKING\n" if "TYPE_CHECKING" in after else ""
-    path = copy / "export/worded.py"
     keys = []
     for text in (typing + before, after):
-        path.write_text(text)
+        worded.write_text(text)
         keys.append(code_key("export.worded"))
     assert keys[0] == keys[1]
 
@@ -131,11 +150,10 @@ def test_words_are_no_change(copy: Path, before: str, after: str) -> None:
         ("x = 1\n", "import export.core.figures.stats\nx = 1\n"),
     ],
 )
-def test_statements_are(copy: Path, before: str, after: str) -> None:
-    path = copy / "export/worded.py"
+def test_statements_are(worded: Path, before: str, after: str) -> None:
     keys = []
     for text in (before, after):
-        path.write_text(text)
+        worded.write_text(text)
         keys.append(code_key("export.worded"))
     assert keys[0] != keys[1]
 

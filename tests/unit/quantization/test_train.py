@@ -124,6 +124,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path: Path) -> None:
     data, checkpoint = images(8), tmp_path / "checkpoint.pt"

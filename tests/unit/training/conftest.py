@@ -1,19 +1,21 @@
-"""What the tests of training share: one thread, a working folder of their own, and a small set of pictures."""
+"""What the tests of training share: one thread, a working folder of their own, and a small set of pictures.
+
+pytest's own process reads this file before any test: what imports PyTorch is imported where it is used.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from pictures import SHORT, make_classes
-
-from export.train import main
 
 Train = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # on a busy machine the threads of so small a model wait for one another
     yield
@@ -32,6 +34,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def train(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     """The command with the tiny model, unless told otherwise; returns the folder of its result."""
+    from export.train import main
+
     monkeypatch.chdir(tmp_path)
 
     def command(*options: str, out: str = "out", data: Path = pictures, usual: tuple[str, ...] = SHORT) -> Path:

@@ -18,6 +18,8 @@ from export.models.load import load
 from export.training.result import write_card
 from export.training.results.card import Card
 
+pytestmark = pytest.mark.slow  # whole trainings
+
 
 @pytest.fixture(scope="module")
 def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
