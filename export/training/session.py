@@ -164,7 +164,8 @@ def _with_batch(options: PictureTrainOptions, count: int) -> PictureTrainOptions
 def _decode(request: PictureRequest, pictures: TrainingSet, start: _Start) -> _Data:
     """Return the training pictures at the side they are cropped from, the held-out ones as the model gets them.
 
-    Pictures that are smaller than that are not cropped for the model. With frozen blocks, neither are augmented.
+    Pictures that are smaller than that are not cropped for the model, and enlarged as crops of them are in training.
+    With frozen blocks, neither are augmented.
     """
     options, cache = request.options, request.cache
     config = resolve_input_data_config(start.module)
@@ -185,6 +186,8 @@ def _decode(request: PictureRequest, pictures: TrainingSet, start: _Start) -> _D
         train = training_pictures(pictures.train, preprocess, cache)
         if train.side <= options.image_size:
             preprocess = replace(preprocess, crop_pct=1.0)
+        if train.side < options.image_size:  # enlarged as their crops are
+            preprocess = replace(preprocess, interpolation="bilinear")
     check_classes(pictures.train, train)
     return _Data(train, model_inputs(pictures.validation, preprocess, cache, "held-out pictures"), preprocess)
 

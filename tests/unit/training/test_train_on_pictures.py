@@ -117,6 +117,14 @@ def test_large_pictures_are_measured_as_a_page_prepares_them(tmp_path: Path) -> 
         assert torch.allclose(ours, torch.from_numpy(page), atol=1e-6)
 
 
+@pytest.mark.parametrize(("size", "interpolation"), [("16", "bicubic"), ("32", "bilinear")])
+def test_pictures_smaller_than_the_model_s_are_enlarged_as_their_crops_are(
+    train: Train, size: str, interpolation: str
+) -> None:
+    card = Card.read(train("--epochs", "1", "--image-size", size) / "card.json")
+    assert card.preprocess["interpolation"] == interpolation
+
+
 def test_a_teacher_of_the_same_classes_is_followed(train: Train, trained: Path, tmp_path: Path) -> None:
     """With the teacher's share at 1, the targets are the teacher's alone."""
     import timm
