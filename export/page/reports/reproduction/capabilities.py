@@ -22,7 +22,6 @@ from export.page.reports.reproduction.commands import (
     PAGE,
     RECIPES,
     SIX,
-    SMALL_CIFAR,
     VITS,
     WIDTHS,
     WIDTHS_CIFAR,
@@ -251,7 +250,7 @@ CAPABILITIES = (
         26,
         ("R3",),
         "ResNet-18 and ResNet-50 on CIFAR-10 and Imagenette",
-        ("python -m export.data get cifar10", SMALL_CIFAR, FLOAT_CIFAR, WIDTHS_CIFAR),
+        ("python -m export.data get cifar10", FLOAT_CIFAR, WIDTHS_CIFAR),
         "ResNet-50, float 84.60; PTQ 24.18, 23.77, 18.06, 13.78, 10.61; QAT 79.34, 79.08, 73.34, 40.95, 9.90; "
         "Imagenette, ResNet-18 94.65, QAT at 4 bits 13.32; ResNet-50 96.03, 11.29",
         measured="bitwidths of photographs",

@@ -21,14 +21,10 @@ TRAINED = "w8a8_affine_qat,w7a7_affine_qat,w6a6_affine_qat,w5a5_affine_qat,w4a4_
 WIDTHS = f"python -m export.train --model resnet18 --qat {TRAINED} --ptq affine,minmax"
 LEARNED = "w8a8_lsq,w7a7_lsq,w6a6_lsq,w5a5_lsq,w4a4_lsq"
 CIFAR = "python -m export.train --data .cache/datasets/cifar10.zip --model resnet18"
-SGD = "--batch-size 128 --optimizer sgd --weight-decay 5e-4 --erase-prob 0 --drop-path 0 --ema-decay 0.995"
-SMALL_CIFAR = (
-    f"{CIFAR} --weights random --image-size 64 --epochs 20 {SGD} --lr 0.1 --warmup-epochs 1 --crop-min 0.6 --jitter 0 "
-    "--mixup 0 --cutmix 0 --out cifar10-64"
-)
 FLOAT_CIFAR = (
-    f"{CIFAR} --checkpoint cifar10-64/model.safetensors --image-size 96 --epochs 8 {SGD} --lr 0.05 "
-    "--warmup-epochs 0.25 --crop-min 0.5 --jitter 0.2 --mixup 0.2 --cutmix 1 --smoothing 0 --out cifar10"
+    f"{CIFAR} --weights random --image-size 64 --epochs 20 --batch-size 128 --optimizer sgd --lr 0.1 "
+    "--weight-decay 5e-4 --warmup-epochs 1 --crop-min 0.6 --jitter 0 --erase-prob 0 --mixup 0 --cutmix 0 "
+    "--drop-path 0 --ema-decay 0.995 --out cifar10"
 )
 WIDTHS_CIFAR = (
     f"{CIFAR} --checkpoint cifar10/model.safetensors --qat {LEARNED} --ptq affine,minmax --epochs 0.25 "
