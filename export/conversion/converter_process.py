@@ -21,6 +21,7 @@ from types import FrameType, SimpleNamespace, TracebackType
 from typing import Any, Self, TypeVar
 
 from export.core.errors import ConversionError, ExportError
+from export.core.interrupts import start_beside
 
 Result = TypeVar("Result")
 
@@ -112,7 +113,7 @@ class ConverterProcess(Converter):
         ends = [(one._theirs, str(one.scratch)) for one in (self, self.twin) if one]
         spawn = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
         self._process = spawn.Process(target=_serve, args=(ends, str(self.log)), daemon=True)
-        self._process.start()
+        start_beside(self._process)
         for connection, _ in ends:
             connection.close()
         return self

@@ -12,11 +12,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
     from sys import UnraisableHookArgs
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 AGAIN_SECONDS = 0.01
 IMPORTING = "<frozen importlib._bootstrap>"
+STARTING = "BaseProcess.start"  # of multiprocessing
 
 
 @contextmanager
@@ -36,6 +38,21 @@ def heeding_interrupts() -> Iterator[None]:
         interrupts.ended = True
 
 
+def start_beside(process: "BaseProcess") -> None:
+    """Start a process that this one ends: it never sees Ctrl-C, which a terminal sends to both."""
+    if not hasattr(signal, "pthread_sigmask"):
+        process.start()
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # its own start would let SIGINT through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a new process inherits
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Interrupts:
     """Whether Ctrl-C was pressed, and whether the command has ended, after which none is sent again."""
 
@@ -43,14 +60,15 @@ class _Interrupts:
         self.pressed = self.ended = False
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
-        """Raise `KeyboardInterrupt`, once no module is being imported; end the process where the command has ended.
+        """Raise `KeyboardInterrupt`, once no module is being imported and no process started.
 
-        Packages in C++ abort where it is raised in them, and others catch it and stay half imported.
+        Packages in C++ abort where it is raised in them, and others catch it and stay half imported. A process that is
+        half started prints that it was sent nothing. Where the command has ended, end the process.
         """
         if self.ended:
             os._exit(INTERRUPTED)
         self.pressed = True
-        if _is_importing(frame):
+        if _is_inside(frame):
             self.send_again()
         else:
             raise KeyboardInterrupt
@@ -76,9 +94,10 @@ class _Interrupts:
             signal.pthread_kill(cast(int, threading.main_thread().ident), signal.SIGINT)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def _is_inside(frame: FrameType | None) -> bool:
+    """Say whether the main thread is at what must not be interrupted."""
     while frame:
-        if frame.f_code.co_filename == IMPORTING:
+        if frame.f_code.co_filename == IMPORTING or frame.f_code.co_qualname == STARTING:
             return True
         frame = frame.f_back
     return False

@@ -13,6 +13,7 @@ from export.comparing.grid.job import Failure, Job, JobResult
 from export.comparing.grid.schedule import Schedule
 from export.comparing.grid.worker import Failed, attempt, work
 from export.core.environment.machine import free_memory
+from export.core.interrupts import start_beside
 
 CPU = "cpu"
 Keep = Callable[[JobResult], None]
@@ -51,7 +52,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, self.device))
-        self.process.start()
+        start_beside(self.process)
         theirs.close()
 
     def give(self, job: Job, threads: int) -> None:

@@ -100,6 +100,30 @@ def test_a_package_is_imported_whole_before_the_command_ends(package: str, tmp_p
     assert (done.returncode, done.stdout) == (130, "imported\n") and "interrupted" in done.stderr, done.stderr
 
 
+STARTING = """
+import multiprocessing
+from export.core.interrupts import start_beside
+class Argument:
+    def __reduce__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        return float, (1.0,)
+process = multiprocessing.get_context("spawn").Process(target=print, args=("started", Argument()))
+start_beside(process)
+"""
+
+
+def test_a_process_is_started_whole_before_the_command_ends() -> None:
+    done = run_command(STARTING + "signal.pause()")
+    assert (done.returncode, done.stdout) == (130, "started 1.0\n"), done.stderr
+    assert "interrupted" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_ctrl_c_does_not_reach_a_process_that_this_one_ends() -> None:
+    starting = STARTING.replace("os.kill(os.getpid(), signal.SIGINT)", "pass")
+    done = run_command(starting + "os.kill(process.pid, signal.SIGINT)\nprocess.join()")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "started 1.0\n", "")
+
+
 AT_THE_END = """
 import atexit, tempfile, threading, time
 atexit.register(print, "registered")
