@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.core.console import run, say
+from export.core.environment.extras import MODULES, require
 from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS
 from export.models.choice.options import add_model_options, read_model
@@ -29,6 +30,7 @@ from export.pipeline.store import Store
 from export.quantization.methods import BITS
 from export.quantization.recipes import Recipe, find_recipe
 
+NEEDED = (*MODULES["quantize"], "matplotlib", "scipy")
 UNITS = {"MB": 1_000_000, "kB": 1_000, "B": 1}
 
 
@@ -66,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Analyse, and print what was found."""
     args = parser().parse_args(argv)
+    require("analyze", *NEEDED)
     recipe = find_recipe(args.recipe)
     mixes = args.budget is not None or args.min_sqnr_db is not None
     widths = read_widths(args.bits)

@@ -15,9 +15,12 @@ import time
 from collections.abc import Sequence
 
 from export.core.console import run, say
+from export.core.paths import INSTALLED
 from export.page.site import BuildRequest, build_site
 from export.publishing.build_request import read_build
 from export.publishing.options import build_parser
+
+SERVE = "vit-pages serve" if INSTALLED else "python -m export.serve"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     report = build_site(request)
     for line in report.lines():
         say(f"  {line}")
-    say(f"done in {time.perf_counter() - started:.1f} s → {request.out}/   view it with: python -m export.serve")
+    say(f"done in {time.perf_counter() - started:.1f} s → {request.out}/   view it with: {SERVE}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from export.comparing.options import read_crew, read_request
 from export.comparing.session import compare, draw_bitwidths, redraw
 from export.comparing.variations import ALL, DEFAULT
 from export.core.console import run
+from export.core.environment.extras import MODULES, require
 from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS
 from export.models.choice.options import add_model_options
@@ -145,6 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args.bitwidths:
         draw_bitwidths(args.bitwidths, args.out)
     else:
+        require("compare", *MODULES["quantize"], "matplotlib")
         command = shlex.join(["python", "-m", "export.compare", *words])
         compare(read_request(args), read_crew(args), ray=args.ray, command=command)
 

@@ -18,12 +18,11 @@ import argparse
 import shlex
 import sys
 from collections.abc import Collection, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.core.console import run
-from export.core.environment.extras import install
+from export.core.environment.extras import require
 from export.core.errors import RequestError
 from export.core.paths import INSTALLED
 from export.models.catalog import DEFAULT_MODEL
@@ -40,7 +39,7 @@ SHARED = ("data", "model", "out", "resume")
 SPLIT = ("validation", "held_out", "words")
 PICTURES = DATASETS / "pictures"
 PLAIN = ("install", "phases", "stop_after")
-NEEDED = ("torch", "timm")  # for every kind of training
+NEEDED = ("torch", "timm", "torchvision")  # for every kind of training
 TEMPORARY = ("--resume", "--install")  # which do not decide the result: a resumed run repeats an uninterrupted one
 
 
@@ -148,18 +147,6 @@ def _has_pictures(args: argparse.Namespace) -> bool:
     return pictures
 
 
-def _require_packages() -> None:
-    """Raise `RequestError` with all the packages of the extra that are not installed."""
-    missing = []
-    for name in NEEDED:
-        try:
-            import_module(name)
-        except ModuleNotFoundError:
-            missing.append(name)
-    if missing:
-        raise RequestError(f"training needs {', '.join(missing)}: not installed", hint=install("train"))
-
-
 def _picture_request(args: argparse.Namespace, shared: dict[str, Any]) -> "PictureRequest":
     from export.training.session import PictureRequest
 
@@ -221,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             hint="leave it out and use the result in --out, or run it in a checkout of the project",
         )
     pictures = _has_pictures(args)
-    _require_packages()
+    require("train", *NEEDED)
     args.model = args.model or (DEFAULT_MODEL if pictures else "fashion")
     lasting = [argument for argument in arguments if argument not in TEMPORARY]
     shared: dict[str, Any] = {

@@ -15,7 +15,7 @@ from export.comparing.plots.comparison import draw_comparison
 from export.comparing.plots.curves import draw_curves
 from export.comparing.plots.studies import draw_studies
 from export.core.console import say
-from export.core.environment.extras import install
+from export.core.environment.extras import require
 from export.core.errors import ExportError, RequestError
 from export.core.files import write_atomically
 from export.page.reports.bitwidths import bitwidth_table, read_study
@@ -33,9 +33,8 @@ def compare(request: Request, crew: Crew, *, ray: str | None, command: str) -> P
     A model or job that fails does not stop the others; then raises `ExportError` at the end. Raises `RequestError` for
     what cannot be met by any of them.
     """
-    _require("matplotlib", "compare")
     if ray:
-        _require("ray", "ray")
+        require("ray", "ray")
     for data in (request.data, request.calibration_data):
         identify(data)  # before any work is done
     plans, refused = _plan(request)
@@ -52,13 +51,6 @@ def compare(request: Request, crew: Crew, *, ray: str | None, command: str) -> P
             hint="the others are compared",
         )
     return path
-
-
-def _require(module: str, extra: str) -> None:
-    import importlib.util
-
-    if importlib.util.find_spec(module) is None:
-        raise RequestError(f"the package {module} is not installed", hint=install(extra))
 
 
 def _plan(request: Request) -> tuple[list[ModelPlan], list[Failed]]:
@@ -79,7 +71,7 @@ def _plan(request: Request) -> tuple[list[ModelPlan], list[Failed]]:
 
 def redraw(out: Path) -> None:
     """Write tables and plots again from the file of figures in a folder."""
-    _require("matplotlib", "compare")
+    require("compare", "matplotlib")
     path = out / FILE
     if not path.is_file():
         raise RequestError(f"{path} does not exist", hint="run python -m export.compare with the same --out first")
@@ -128,7 +120,7 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 def draw_bitwidths(path: Path, out: Path) -> None:
     """Draw what a study over bit widths kept: accuracy by width, and how training converged; and write its table."""
-    _require("matplotlib", "compare")
+    require("compare", "matplotlib")
     study = read_study(path)
     table, drawn = bitwidth_table(study), draw_curves(study, out)
     write_atomically(out / "bitwidths.md", f"{table}\n".encode())

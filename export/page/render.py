@@ -1,7 +1,9 @@
 """The page: artifacts + measurements + script bundle → `_site/`, with the standard library and Jinja alone."""
 
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
@@ -119,13 +121,17 @@ def render(
 
 
 def refuse_foreign(out: Path) -> None:
-    """Raise `RequestError` unless `out` is absent, empty, or holds nothing but what a render wrote."""
+    """Raise `RequestError` unless `out` is absent, empty, or holds nothing but what a render wrote.
+
+    Or where it cannot be written.
+    """
     if not out.exists():
+        refuse_unwritable(out)
         return
     if not out.is_dir():
         raise RequestError(f"{out} is a file; the site needs a folder", hint="choose another one with --out")
-    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
-    if not present:
+    if not any(names for _, _, names in os.walk(out)):
+        refuse_unwritable(out)
         return
     try:
         ours = {file["path"] for file in json.loads((out / MARKER).read_text("utf-8"))["files"]} | {MARKER}
@@ -134,13 +140,25 @@ def refuse_foreign(out: Path) -> None:
             f"{out} is not empty and was not made by this command (it has no readable {MARKER})",
             hint="empty it, or choose another folder with --out",
         ) from error
-    foreign = sorted(present - ours)
+    refuse_unwritable(out)
+    foreign = sorted({path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()} - ours)
     if foreign:
         shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
         raise RequestError(
             f"{out} would be replaced, but has files that are not part of the site: {shown}",
             hint="move them elsewhere, or choose another folder with --out",
         )
+
+
+def refuse_unwritable(out: Path) -> None:
+    """Raise `RequestError` where `out` cannot be written: a new folder is made beside it, and takes its place."""
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    try:
+        Path(tempfile.mkdtemp(prefix=".vit-pages-", dir=parent)).rmdir()
+    except OSError as error:
+        raise RequestError(
+            f"--out {out} cannot be written: {error.strerror}", hint="choose another folder with --out"
+        ) from error
 
 
 def _refuse_oversize(published: tuple[PublishedModel, ...], scripts: Bundle) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from export.core.console import say, stage
+from export.core.errors import RequestError
 from export.core.paths import ARTIFACTS, BENCHMARK, MEASUREMENTS, SITE_OUT
 from export.core.records import Artifact
 from export.models.choice.request import ModelRequest
@@ -133,6 +134,8 @@ def _page(name: str, request: BuildRequest, pages: Mapping[str, ModelPage], made
 def _refuse_early(request: BuildRequest) -> None:
     """Raise what rendering would raise over the request itself, before the long work instead of after it."""
     refuse_foreign(request.out)
+    if request.artifacts.exists() and not request.artifacts.is_dir():
+        raise RequestError(f"--artifacts {request.artifacts} is a file", hint="name a folder")
     for path, read in ((request.measurements, read_measurements), (request.benchmark, read_benchmark)):
         if path.exists():
             read(path)

@@ -37,6 +37,7 @@ def convert(
         _start_beside(session, recipes, engines)
         made = [artifact for recipe in recipes for artifact in _for_engines(session, recipe, engines)]
         _obtain_selftests(session, made, recipes)
+        session.say_if_unchanged()
         return made
 
 

@@ -111,7 +111,9 @@ def _onnx(name: str, title: str, stage: str) -> Format:
 def _tensorflow(name: str, title: str, onnx: str) -> Format:
     parents, bounds = (Parent(onnx), MODEL), {"tf": EXACT_DB}
     stage = f"{STAGES}.tensorflow"
-    return Format(name=name, title=title, parents=parents, stage=stage, tools=TF_TOOLS, extra="tfjs", bounds_db=bounds)
+    return Format(
+        name=name, title=title, parents=parents, stage=stage, tools=TF_TOOLS, extra="tensorflow", bounds_db=bounds
+    )
 
 
 def _tfjs(name: str, title: str, *graphs: str) -> Format:

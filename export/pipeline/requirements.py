@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from export.conversion.engine.compile import COMPILER, compiler_version
-from export.core.environment.extras import install
+from export.core.environment.extras import MODULES, install, missing
 from export.core.errors import RequestError
 from export.core.paths import INSTALLED
 from export.pipeline.formats import FORMATS, ancestry
@@ -26,11 +26,11 @@ def missing_tools(format: str) -> tuple[str, ...]:
     """Return the distributions and programs that a format or something it is made from needs, and that are not here."""
     formats = [FORMATS[name] for name in sorted(ancestry([format]))]
     tools = dict.fromkeys(tool for one in formats for tool in one.tools)
+    modules = dict.fromkeys(module for one in formats for module in MODULES[one.extra])
     programs = dict.fromkeys(program for one in formats for program in one.programs)
-    return (
-        *(tool for tool in tools if not _is_installed(tool)),
-        *(program for program in programs if shutil.which(program) is None),
-    )
+    lacking = [tool for tool in tools if not _is_installed(tool)]
+    lacking += [name for name in missing(*modules) if name.replace("_", "-") not in lacking]
+    return (*lacking, *(program for program in programs if shutil.which(program) is None))
 
 
 def extras_for(formats: Iterable[str]) -> tuple[str, ...]:

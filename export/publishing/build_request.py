@@ -2,13 +2,16 @@
 
 import argparse
 import re
+import sys
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from export.core.errors import RequestError
+from export.core.paths import BENCHMARK, MEASUREMENTS
 from export.models.catalog import DEFAULT_MODEL
 from export.models.choice.options import ONE_MODEL, check_one_model, read_model, requested_model
 from export.models.choice.request import ModelRequest
@@ -25,6 +28,8 @@ from export.quantization.resources import read_resources
 Values = dict[str, Any]
 OF_ONE = (*ONE_MODEL, "name", "title", "source")  # options that cannot be those of several models
 KEPT = ("recipe", "data")  # of what a file says, for a model that only the command line names
+TEXTS = ("--title", "--licence", "--source")
+FIGURES = {"measurements": MEASUREMENTS, "benchmark": BENCHMARK}  # where they lie need not be said
 UNSET = object()
 
 
@@ -45,9 +50,21 @@ def read_build(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> B
 
 def given_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> Values:
     """Return just what the command line says, by the names of `argparse`."""
+    _refuse_empty(sys.argv[1:] if argv is None else argv)
     absent = {action.dest: None if action.dest == "model" else UNSET for action in parser._actions}
     values = vars(parser.parse_args(argv, Namespace(**absent)))
     return {name: value for name, value in values.items() if value is not absent[name]}
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Raise `RequestError` for an option whose value is empty, but for texts of the page, which may be."""
+    for before, word in pairwise(["", *words]):
+        option, separator, value = word.partition("=")
+        option, value = (option, value) if separator and word.startswith("--") else (before, word)
+        if not value and option.startswith("--") and option not in TEXTS:
+            raise RequestError(
+                f"{option} is empty", hint="give it a value or leave it out; a variable of your shell may not be set"
+            )
 
 
 def read_tables(config: Configuration, parser: argparse.ArgumentParser) -> tuple[Values, list[Values]]:
@@ -102,6 +119,7 @@ def _overrides(config: Configuration, given: Iterable[str]) -> list[str]:
 
 
 def _request(page: Namespace, models: Sequence[Namespace], config: Configuration, notes: list[str]) -> BuildRequest:
+    notes = [*notes, *_missing_figures(page)]
     engines = find_engines(page.engine)
     # Whether the tools of a recipe are installed takes seconds to find out.
     recipes = {text: _recipes(text, engines) for text in dict.fromkeys(args.recipe for args in models)}
@@ -126,6 +144,14 @@ def _request(page: Namespace, models: Sequence[Namespace], config: Configuration
         choices=choices,
         **{name: getattr(page, name) for name in ("artifacts", "measurements", "benchmark", "out", "force")},
     )
+
+
+def _missing_figures(page: Namespace) -> list[str]:
+    """Return notes on figures that are not where they are said to be."""
+    paths = {name: getattr(page, name) for name, usual in FIGURES.items() if getattr(page, name) != usual}
+    return [
+        f"note: --{name} {path}: no such file; the page is without" for name, path in paths.items() if not path.exists()
+    ]
 
 
 def _model(args: Namespace) -> ModelRequest:

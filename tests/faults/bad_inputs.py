@@ -147,6 +147,18 @@ HTML = "<!doctype html><html><title>Sign in</title><body>Please sign in.</body><
 
 COMMAND_LINES = (
     BadInput(what="unknown command", command="biuld", words="'biuld' is not a command"),
+    BadInput(what="a model of no name", command=f"{BUILD} --model=", words="--model is empty"),
+    BadInput(what="a page in no folder", command=f"{BUILD} --out=", words="--out is empty"),
+    BadInput(what="a page in the root folder", command=f"{BUILD} --out /", words="/ is not empty"),
+    BadInput(
+        what="a page where nothing can be written", command=f"{BUILD} --out /proc/site", words="/proc/site cannot be"
+    ),
+    BadInput(
+        what="artifacts in a file",
+        command=f"{BUILD} --artifacts {FILE}",
+        make=_text("artifacts"),
+        words=f"--artifacts {FILE} is a file",
+    ),
     BadInput(what="unknown model", command="build --model deit_x", words="deit_x"),
     BadInput(what="model that timm lacks", command="build --model timm/no_such_vit --engine vit", words="no_such_vit"),
     BadInput(what="bits out of range", command="build --model fashion --recipe w9a9_gptq", words="w9a9_gptq"),

@@ -94,6 +94,8 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 @pytest.mark.parametrize(
     ("command", "extra"),
     [
+        ("analyze --model fashion", "analyze"),
+        ("compare --model fashion", "compare"),
         ("train", "train"),
         ("train --data . --model deit_t", "train"),
         ("train --qat w4a4_lsq", "train"),
@@ -102,14 +104,37 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
     ],
 )
 def test_a_command_names_the_extra_that_it_lacks(command: str, extra: str, tmp_path: Path) -> None:
-    name, *options = command.split()
-    arguments = [",".join(EXTRA_OF), f"export.{name}", *options]
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_EXTRAS, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
+    done = run_without(tuple(EXTRA_OF), command, tmp_path)
     assert done.returncode == 2 and install(extra) in done.stderr, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "said", "engine", "extra"),
+    [
+        ("wasmtime", "wasmtime", "vit", "quantize"),
+        ("tqdm", "tqdm", "vit", "quantize"),
+        ("yaml", "pyyaml", "vit", "quantize"),
+        ("tf_keras", "tf_keras", "tfjs", "tfjs"),
+        ("psutil", "psutil", "tfjs", "tfjs"),
+        ("onnxruntime", "onnxruntime", "ort", "onnx"),
+    ],
+)
+def test_a_build_names_what_it_lacks_before_any_work(
+    module: str, said: str, engine: str, extra: str, tmp_path: Path
+) -> None:
+    done = run_without((module,), f"build --model fashion --recipe w8a8_minmax --engine {engine}", tmp_path)
+    assert done.returncode == 2 and f"not installed: {said} (for " in done.stderr, done.stdout + done.stderr
+    assert install(extra) in done.stderr and done.stderr.count("\n") == 2
+    assert "load the model" not in done.stdout and not (tmp_path / "artifacts").exists()
+
+
+def run_without(modules: tuple[str, ...], command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    name, *options = command.split()
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS, ",".join(modules), f"export.{name}", *options],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
