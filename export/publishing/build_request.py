@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +28,6 @@ from export.quantization.resources import read_resources
 Values = dict[str, Any]
 OF_ONE = (*ONE_MODEL, "name", "title", "source")  # options that cannot be those of several models
 KEPT = ("recipe", "data")  # of what a file says, for a model that only the command line names
-TEXTS = ("--title", "--licence", "--source")
 FIGURES = {"measurements": MEASUREMENTS, "benchmark": BENCHMARK}  # where they lie need not be said
 UNSET = object()
 
@@ -50,18 +49,19 @@ def read_build(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> B
 
 def given_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> Values:
     """Return just what the command line says, by the names of `argparse`."""
-    _refuse_empty(sys.argv[1:] if argv is None else argv)
+    places = {option for one in parser._actions if one.type is Path for option in one.option_strings}
+    _refuse_empty(sys.argv[1:] if argv is None else argv, {*places, "--model"})
     absent = {action.dest: None if action.dest == "model" else UNSET for action in parser._actions}
     values = vars(parser.parse_args(argv, Namespace(**absent)))
     return {name: value for name, value in values.items() if value is not absent[name]}
 
 
-def _refuse_empty(words: Sequence[str]) -> None:
-    """Raise `RequestError` for an option whose value is empty, but for texts of the page, which may be."""
+def _refuse_empty(words: Sequence[str], options: Collection[str]) -> None:
+    """Raise `RequestError` where the value of one of these options is empty; others refuse it themselves."""
     for before, word in pairwise(["", *words]):
         option, separator, value = word.partition("=")
         option, value = (option, value) if separator and word.startswith("--") else (before, word)
-        if not value and option.startswith("--") and option not in TEXTS:
+        if not value and option in options:
             raise RequestError(
                 f"{option} is empty", hint="give it a value or leave it out; a variable of your shell may not be set"
             )
