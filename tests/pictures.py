@@ -2,12 +2,13 @@
 
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+Train = Callable[..., Path]  # the command, as the tests of training call it
 CLASSES = ("ant", "bee", "cat")
 MODEL = ("--model", "timm/vit_tiny_patch16_224", "--weights", "random")
 TINY = ("--model-arguments", '{"depth": 2, "patch_size": 8, "embed_dim": 24, "num_heads": 3}', "--image-size", "16")

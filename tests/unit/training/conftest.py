@@ -3,13 +3,11 @@
 pytest's own process reads this file before any test: what imports PyTorch is imported where it is used.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pictures import SHORT, make_classes
-
-Train = Callable[..., Path]
+from pictures import SHORT, Train, make_classes
 
 
 @pytest.fixture(autouse=True)

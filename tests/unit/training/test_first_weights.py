@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from conftest import Train
 from huggingface_hub import constants
-from pictures import make_classes
+from pictures import Train, make_classes
 from safetensors.torch import load_file, save_file
 
 from export.core.errors import RequestError

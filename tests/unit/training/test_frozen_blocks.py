@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from conftest import Train
-from pictures import make_classes
+from pictures import Train, make_classes
 from safetensors.torch import load_file, save_file
 from torch import nn
 

@@ -5,8 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Train
-from pictures import make_classes
+from pictures import Train, make_classes
 
 from export.core.errors import RequestError
 from export.quantization.integer_file import load_quantized

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Train
 from interrupts import heed_interrupts
-from pictures import SHORT, make_classes
+from pictures import SHORT, Train, make_classes
 from safetensors.torch import load_file
 
 from export.core.errors import RequestError

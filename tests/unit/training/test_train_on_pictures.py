@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Train
-from pictures import CLASSES, MODEL, TINY, make_classes, make_picture, pack
+from pictures import CLASSES, MODEL, TINY, Train, make_classes, make_picture, pack
 from safetensors.torch import load_file
 
 from export.core.records import Preprocess

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Train
-from pictures import MODEL, SHORT, make_classes
+from pictures import MODEL, SHORT, Train, make_classes
 from safetensors.torch import save_file
 
 from export.core.errors import RequestError
