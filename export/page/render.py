@@ -121,17 +121,12 @@ def render(
 
 
 def refuse_foreign(out: Path) -> None:
-    """Raise `RequestError` unless `out` is absent, empty, or holds nothing but what a render wrote.
-
-    Or where it cannot be written.
-    """
+    """Raise `RequestError` unless `out` is absent, empty, or holds nothing but what a render wrote."""
     if not out.exists():
-        refuse_unwritable(out)
         return
     if not out.is_dir():
         raise RequestError(f"{out} is a file; the site needs a folder", hint="choose another one with --out")
     if not any(names for _, _, names in os.walk(out)):
-        refuse_unwritable(out)
         return
     try:
         ours = {file["path"] for file in json.loads((out / MARKER).read_text("utf-8"))["files"]} | {MARKER}
@@ -140,7 +135,6 @@ def refuse_foreign(out: Path) -> None:
             f"{out} is not empty and was not made by this command (it has no readable {MARKER})",
             hint="empty it, or choose another folder with --out",
         ) from error
-    refuse_unwritable(out)
     foreign = sorted({path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()} - ours)
     if foreign:
         shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")

@@ -15,7 +15,7 @@ from export.page.assets.bundle import make_bundle, require_bundler
 from export.page.assets.samples import prepared_samples
 from export.page.content.inventory import variant_id
 from export.page.content.presentation import AS_IT_IS, ModelPage, PageTexts
-from export.page.render import RenderReport, refuse_foreign, render
+from export.page.render import RenderReport, refuse_foreign, refuse_unwritable, render
 from export.page.reports.analysis.records import analysis_files, read_finished
 from export.page.reports.benchmark.view import read_benchmark
 from export.page.reports.comparison.view import comparison_files, read_comparisons
@@ -134,6 +134,7 @@ def _page(name: str, request: BuildRequest, pages: Mapping[str, ModelPage], made
 def _refuse_early(request: BuildRequest) -> None:
     """Raise what rendering would raise over the request itself, before the long work instead of after it."""
     refuse_foreign(request.out)
+    refuse_unwritable(request.out)
     if request.artifacts.exists() and not request.artifacts.is_dir():
         raise RequestError(f"--artifacts {request.artifacts} is a file", hint="name a folder")
     for path, read in ((request.measurements, read_measurements), (request.benchmark, read_benchmark)):

@@ -67,7 +67,7 @@ class BuildSession:
         require_tools(expected or ("torch",))
         self.workspace = store.root / request.name
         self.log = (self.workspace / "convert.log").absolute()
-        self.made = 0  # artifacts; the others were there
+        self._unchanged = True  # until something is made
         self._obtained: dict[Place, Artifact] = {}
         self._prepared: dict[Place, _Prepared] = {}
         self._locks: dict[Place, threading.Lock] = {}
@@ -254,12 +254,12 @@ class BuildSession:
         for notice in notices:
             say(f"    {notice}")
         self._keep_duration(place, time.perf_counter() - started)
-        self.made += 1
+        self._unchanged = False
         return artifact
 
     def say_if_unchanged(self) -> None:
         """Say so where all artifacts were there."""
-        if not self.made:
+        if self._unchanged:
             say(f"    nothing has changed: {len(self._obtained)} artifacts are used again (--force makes them anew)")
 
     def _keep_duration(self, place: Place, seconds: float) -> None:

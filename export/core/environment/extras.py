@@ -47,4 +47,4 @@ def explain(error: ModuleNotFoundError) -> tuple[str, str] | None:
     module = (error.name or "").partition(".")[0]
     if module not in EXTRA_OF:
         return None
-    return f"the package {module} is not installed", install(EXTRA_OF[module])
+    return f"the package {DISTRIBUTIONS.get(module, module)} is not installed", install(EXTRA_OF[module])

@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import pytest
+import torch
 from pictures import MODEL, SHORT, Train, make_classes
 from safetensors.torch import save_file
+from torch import nn
 
 from export.core.errors import RequestError
 from export.train import main
 from export.train import parser as make_parser
 from export.training.arguments import picture_options
+from export.training.loop.devices import trains_in_bfloat16
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,13 @@ def test_the_command_refuses_in_one_sentence(pictures: Path, capsys: pytest.Capt
         main(["--data", str(pictures), *SHORT, "--model-arguments", "[1]"])
     said = capsys.readouterr()
     assert end.value.code == 2 and "is not a JSON object" in said.err and said.out == ""
+
+
+def test_depthwise_convolutions_are_trained_in_float32_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    cpu, grouped, depthwise = torch.device("cpu"), nn.Conv2d(8, 8, 3, groups=2), nn.Conv2d(8, 8, 3, groups=8)
+    assert trains_in_bfloat16(nn.Sequential(grouped), cpu) and not trains_in_bfloat16(nn.Sequential(depthwise), cpu)
+    assert trains_in_bfloat16(depthwise, torch.device("cuda"))
 
 
 def test_options_of_the_published_model_mean_what_they_did() -> None:
