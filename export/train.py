@@ -28,7 +28,14 @@ from export.core.paths import INSTALLED
 from export.models.catalog import DEFAULT_MODEL
 from export.quantization.recipes import find_recipes
 from export.quantization.training.defaults import DATASETS, FLOAT, QAT, TRAINED, default_text
-from export.training.arguments import NAMES, add_picture_arguments, model_request, picture_options, teacher_request
+from export.training.arguments import (
+    FIELDS,
+    NAMES,
+    add_picture_arguments,
+    model_request,
+    picture_options,
+    teacher_request,
+)
 
 if TYPE_CHECKING:
     from export.quantization.training.float_session import FloatRequest
@@ -113,13 +120,15 @@ NOTES = {
     "smoothing": "label smoothing",
     "erase_prob": "share of images with a random patch erased",
     "epochs": "may be a fraction",
+    "warmup_epochs": "linear warm-up; on pictures a tenth of --epochs where that is less",
     "distillation": "weight of distillation from the float model in the loss, 0 to 1",
 }
 
 
 def _add_numbers(group: argparse._ActionsContainer, **kinds: type) -> None:
     for name, kind in kinds.items():
-        text = f"{NOTES.get(name, '')} {default_text(name)}".strip()
+        on_pictures = FIELDS[name].default if name in FIELDS else None
+        text = f"{NOTES.get(name, '')} {default_text(name, on_pictures)}".strip()
         group.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from export.core.errors import RequestError
 from export.models.catalog import find_model
 from export.models.choice.request import ModelRequest
-from export.training.options import PictureTrainOptions
+from export.training.options import WARMUP_MAX, PictureTrainOptions
 
 if TYPE_CHECKING:
     from export.training.model.teacher import TeacherRequest
@@ -108,7 +108,10 @@ def _image_size(args: argparse.Namespace, arguments: dict[str, Any], timm_name: 
 
 def _implied(args: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any]:
     """Return the options that others imply; raises `RequestError` for those that others rule out."""
+    epochs, warmup = (given.get(name, FIELDS[name].default) for name in ("epochs", "warmup_epochs"))
     implied: dict[str, Any] = {}
+    if "warmup_epochs" not in given:
+        implied["warmup_epochs"] = min(warmup, WARMUP_MAX * epochs)
     if args.teacher is None:
         _refuse(args, ("teacher_checkpoint", "teacher_image_size", "distillation"), "without --teacher")
     elif given.get("distillation") == 0:

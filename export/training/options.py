@@ -6,6 +6,7 @@ from typing import Any
 
 from export.core.errors import RequestError
 
+WARMUP_MAX = 0.1  # of all epochs, unless told otherwise
 DEFAULT_HINT = "leave it out for the default; python -m export.train --help lists them"
 NOISE_BITS = (0, *range(2, 9))
 # The smallest and largest value of each number.
@@ -71,6 +72,9 @@ class PictureTrainOptions:
             if not (math.isfinite(value) and low <= value <= high):
                 option = f"--{name.replace('_', '-')}"
                 raise RequestError(f"{option} {value} must be from {low} to {high}", hint=DEFAULT_HINT)
+        if self.warmup_epochs >= self.epochs:
+            message = f"--warmup-epochs {self.warmup_epochs} must be less than --epochs {self.epochs}"
+            raise RequestError(f"{message}: --lr is the rate at its end", hint=DEFAULT_HINT)
         if self.noise_bits not in NOISE_BITS:
             raise RequestError(f"--noise-bits {self.noise_bits} must be 0 or from 2 to 8", hint=DEFAULT_HINT)
 

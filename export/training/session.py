@@ -16,6 +16,7 @@ from export.core.records import Preprocess
 from export.data.pictures.arrays import PictureArray, check_classes, model_inputs, stored_side, training_pictures
 from export.data.pictures.training_set import TrainingSet, open_training_set
 from export.models.choice.request import ModelRequest
+from export.training.devices import choose_device
 from export.training.loop.batches import (
     AugmentedPictures,
     Batches,
@@ -25,7 +26,6 @@ from export.training.loop.batches import (
     HeldOutPictures,
     Normalise,
 )
-from export.training.loop.devices import choose_device
 from export.training.loop.trainer import CHECKPOINT_SECONDS, Trainer, make_optimizer
 from export.training.model.architecture import create_model
 from export.training.model.first_weights import FirstWeights, find_first_weights, load_first_weights

@@ -43,10 +43,14 @@ QAT: dict[str, Any] = {
 }
 
 
-def default_text(name: str) -> str:
+def default_text(name: str, on_pictures: object = None) -> str:
     """Return an option's default for a help text, such as `(default: 0.004 for fashion, 0.0001 for --qat)`."""
     values = {model: options[name] for model, options in FLOAT.items() if name in options}
     values |= {"--qat": QAT[name]} if name in QAT else {}
-    if len(set(values.values())) == 1:
-        return f"(default: {next(iter(values.values()))})"
-    return "(default: " + ", ".join(f"{value} for {owner}" for owner, value in values.items()) + ")"
+    values |= {} if on_pictures is None else {"pictures": on_pictures}
+    owners: dict[Any, list[str]] = {}
+    for owner, value in values.items():
+        owners.setdefault(value, []).append(owner)
+    if len(owners) == 1:
+        return f"(default: {next(iter(owners))})"
+    return "(default: " + ", ".join(f"{value} for {' and '.join(names)}" for value, names in owners.items()) + ")"

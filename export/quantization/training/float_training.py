@@ -22,7 +22,7 @@ from export.core.errors import RequestError
 from export.core.files import write_atomically
 from export.data.fashion import LABELS, MEAN, STD, LabelledImages
 from export.models.catalog import MODELS
-from export.training.loop.devices import has_fast_bfloat16
+from export.training.devices import has_fast_bfloat16
 
 PATCHES = 49
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from export.core.console import LongProgress, format_seconds, say
 from export.core.errors import ExportError, RequestError
 from export.core.files import write_atomically
+from export.training.devices import uses_bfloat16
 from export.training.loop.batches import Batch, Batches, HeldOut
-from export.training.loop.devices import trains_in_bfloat16
 from export.training.loop.interrupts import Interrupts, between_steps
 from export.training.loop.weight_noise import WeightNoise
 from export.training.model.frozen import UpperBlocks
@@ -64,7 +64,7 @@ class Trainer:
         self.ema = ModelEmaV3(self.module, decay=options.ema_decay, use_warmup=True)
         self.trained = self._trained_part(self.module)
         self.noise = WeightNoise(self.trained, options.noise_bits) if options.noise_bits else None
-        self.bfloat16 = trains_in_bfloat16(module, device)
+        self.bfloat16 = uses_bfloat16(module, device)
         self.position = Position()
         self.loss_sum = torch.zeros((), device=device)  # since the epoch's start
 

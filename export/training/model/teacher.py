@@ -15,6 +15,7 @@ from export.core.errors import RequestError
 from export.core.files import hash_file
 from export.data.labels.known import imagenet_synsets
 from export.models.choice.request import ModelRequest
+from export.training.devices import uses_bfloat16
 from export.training.model.architecture import create_model
 from export.training.model.first_weights import FirstWeights, find_first_weights, load_first_weights
 from export.training.options import PictureTrainOptions
@@ -90,8 +91,10 @@ def load_teacher(request: TeacherRequest, classes: Sequence[str], device: torch.
     config = resolve_input_data_config(module)
     normalisation = first.normalisation or (config["mean"], config["std"])
 
+    bfloat16 = uses_bfloat16(module, device)
+
     def run(pixels: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             result: Tensor = module(pixels.contiguous(memory_format=torch.channels_last))
         return result
 

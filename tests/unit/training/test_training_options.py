@@ -12,7 +12,7 @@ from export.core.errors import RequestError
 from export.train import main
 from export.train import parser as make_parser
 from export.training.arguments import picture_options
-from export.training.loop.devices import trains_in_bfloat16
+from export.training.devices import uses_bfloat16
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,18 @@ def test_the_command_refuses_in_one_sentence(pictures: Path, capsys: pytest.Capt
 def test_depthwise_convolutions_are_trained_in_float32_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     cpu, grouped, depthwise = torch.device("cpu"), nn.Conv2d(8, 8, 3, groups=2), nn.Conv2d(8, 8, 3, groups=8)
-    assert trains_in_bfloat16(nn.Sequential(grouped), cpu) and not trains_in_bfloat16(nn.Sequential(depthwise), cpu)
-    assert trains_in_bfloat16(depthwise, torch.device("cuda"))
+    assert uses_bfloat16(nn.Sequential(grouped), cpu) and not uses_bfloat16(nn.Sequential(depthwise), cpu)
+    assert uses_bfloat16(depthwise, torch.device("cuda"))
+
+
+def test_warm_up_leaves_most_of_a_short_training_to_the_peak_rate() -> None:
+    """With one epoch of warm-up, one epoch of training never reached its learning rate."""
+    pictures = ("--data", "train", *MODEL)
+    for options, expected in (((), 1.0), (("--epochs", "1"), 0.1), (("--epochs", "5", "--warmup-epochs", "2"), 2.0)):
+        assert picture_options(make_parser().parse_args([*pictures, *options])).warmup_epochs == expected
+    args = make_parser().parse_args([*pictures, "--epochs", "1", "--warmup-epochs", "1"])
+    with pytest.raises(RequestError, match=r"^--warmup-epochs 1.0 must be less than --epochs 1.0"):
+        picture_options(args)
 
 
 def test_options_of_the_published_model_mean_what_they_did() -> None:

@@ -14,8 +14,8 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" or bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def trains_in_bfloat16(module: nn.Module, device: torch.device) -> bool:
-    """Say whether a module is trained in bfloat16: where it is fast, and on a CPU without depthwise convolutions.
+def uses_bfloat16(module: nn.Module, device: torch.device) -> bool:
+    """Say whether a module is computed in bfloat16: where it is fast, and on a CPU without depthwise convolutions.
 
     EfficientNets and MobileNets, which consist of these, take longer than in float32 there.
     """
