@@ -144,7 +144,8 @@ def teacher_request(args: argparse.Namespace) -> "TeacherRequest | None":
     if args.teacher.endswith(".onnx"):
         _refuse(args, ("teacher_checkpoint",), "to an ONNX file, which has its weights")
         return TeacherRequest(args.teacher, None, args.teacher_image_size or 224)
-    size = args.teacher_image_size or _own_size(find_model(args.teacher).timm_name)
+    entry = find_model(args.teacher)
+    size = args.teacher_image_size or int(entry.arguments.get("img_size") or _own_size(entry.timm_name))
     return TeacherRequest(args.teacher, args.teacher_checkpoint, size)
 
 

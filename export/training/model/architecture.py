@@ -1,7 +1,7 @@
 """The model to train: created for its classes and image size, and found able to run."""
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -11,10 +11,20 @@ from export.core.errors import RequestError
 from export.training.options import PictureTrainOptions
 
 
-def create_model(options: PictureTrainOptions, classes: int) -> nn.Module:
+class Flags(NamedTuple):
+    """The options of the command line that name a model and the size of its input."""
+
+    model: str
+    size: str
+
+
+STUDENT, TEACHER = Flags("--model", "--image-size"), Flags("--teacher", "--teacher-image-size")
+
+
+def create_model(options: PictureTrainOptions, classes: int, flags: Flags = STUDENT) -> nn.Module:
     """Return the architecture for that many classes and the options' image size, freshly initialised.
 
-    Raises `RequestError` when timm cannot make it, or it cannot take images of that size.
+    Raises `RequestError`, which names the `flags`, when timm cannot make it, or it cannot take images of that size.
     """
     arguments: dict[str, Any] = {**options.arguments, "num_classes": classes}
     if options.drop_path:
@@ -24,9 +34,11 @@ def create_model(options: PictureTrainOptions, classes: int) -> nn.Module:
     try:
         module: nn.Module = timm.create_model(options.model, pretrained=False, **arguments)
     except Exception as error:  # whatever a family raises for arguments that it does not take
-        hint = "pass --drop-path 0" if "drop_path_rate" in str(error) else "change --model-arguments or --image-size"
-        raise RequestError(f"--model {options.model} with {arguments}: {_first_line(error)}", hint=hint) from error
-    _check_size(module, options, classes)
+        hint = "pass --drop-path 0" if "drop_path_rate" in str(error) else f"change --model-arguments or {flags.size}"
+        raise RequestError(
+            f"{flags.model} {options.model} with {arguments}: {_first_line(error)}", hint=hint
+        ) from error
+    _check_size(module, options, classes, flags)
     return module
 
 
@@ -38,23 +50,23 @@ def takes_image_size(name: str) -> bool:
 
 
 @torch.no_grad()
-def _check_size(module: nn.Module, options: PictureTrainOptions, classes: int) -> None:
+def _check_size(module: nn.Module, options: PictureTrainOptions, classes: int, flags: Flags) -> None:
     size, name = options.image_size, options.model
     patch: Any = getattr(getattr(module, "patch_embed", None), "patch_size", None)
-    hint = "pass another --image-size: a multiple of the patch size, and for Swin of the windows too"
+    hint = f"pass another {flags.size}: a multiple of the patch size, and for Swin of the windows too"
     if patch is not None and any(size % side for side in patch):
         raise RequestError(
-            f"--image-size {size} is not a multiple of {name}'s patches of {patch[0]}×{patch[1]}", hint=hint
+            f"{flags.size} {size} is not a multiple of {name}'s patches of {patch[0]}×{patch[1]}", hint=hint
         )
     try:
         outputs = module.eval()(torch.zeros(2, 3, size, size))
     except Exception as error:
         raise RequestError(
-            f"--model {name} cannot take images of {size}×{size}: {_first_line(error)}", hint=hint
+            f"{flags.model} {name} cannot take images of {size}×{size}: {_first_line(error)}", hint=hint
         ) from error
     if outputs.shape != (2, classes):
         raise RequestError(
-            f"--model {name} returns {tuple(outputs.shape)} for two images of {classes} classes",
+            f"{flags.model} {name} returns {tuple(outputs.shape)} for two images of {classes} classes",
             hint="choose a model that classifies, such as deit_t",
         )
 

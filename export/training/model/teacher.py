@@ -16,7 +16,7 @@ from export.core.files import hash_file
 from export.data.labels.known import imagenet_synsets
 from export.models.choice.request import ModelRequest
 from export.training.devices import uses_bfloat16
-from export.training.model.architecture import create_model
+from export.training.model.architecture import TEACHER, create_model
 from export.training.model.first_weights import FirstWeights, find_first_weights, load_first_weights
 from export.training.options import PictureTrainOptions
 
@@ -81,7 +81,7 @@ def load_teacher(request: TeacherRequest, classes: Sequence[str], device: torch.
     options = PictureTrainOptions(
         model=entry.timm_name, arguments=arguments, image_size=request.image_size, drop_path=0.0
     )
-    module = create_model(options, len(classes))
+    module = create_model(options, len(classes), TEACHER)
     if not load_first_weights(module, first, classes, lambda note: None, "--teacher-checkpoint"):
         raise RequestError(
             f"--teacher {request.model}: its head has neither these {len(classes)} classes nor ImageNet's",

@@ -19,16 +19,23 @@ pytestmark = pytest.mark.browser
 
 RUNTIMES = {"w8_dynamic-vit": "vit", "u8-tfjs": "tfjs", "w8_dynamic-tflite": "litert", "w8_dynamic-qdq": "ort"}
 
+ONE_THREAD = ("LiteRT",)  # which needs relaxed SIMD for more
+# The threads of a runtime do not always start there: ONNX Runtime seldom fails to, and then gets one, with the reason.
+ONE_THREAD_IN_FIREFOX = ("in Firefox, ", "threads could not be started: the runtime did not start in time")
+
 
 @pytest.mark.parametrize("variant", RUNTIMES, ids=RUNTIMES.values())
-def test_every_runtime_classifies_after_its_self_test(visitor: Visitor, whole_site: Path, variant: str) -> None:
+def test_every_runtime_classifies_after_its_self_test(
+    visitor: Visitor, browser: WebBrowser, whole_site: Path, variant: str
+) -> None:
     with serving(whole_site, isolated=True) as url:
         visitor.open(url, variant)
         visitor.classify()
         assert visitor.device("Self-test").startswith("same top-1 on ")
         assert visitor.device("Cross-origin isolated") == "yes"
         threads, _, reason = visitor.device("Threads").partition(": ")
-        assert int(threads) >= min(2, os.cpu_count() or 1) or "in Firefox, " in reason or "LiteRT" in reason, reason
+        allowed = ONE_THREAD + (ONE_THREAD_IN_FIREFOX if browser.title.startswith("Firefox") else ())
+        assert int(threads) >= min(2, os.cpu_count() or 1) or any(words in reason for words in allowed), reason
     assert visitor.tab.troubles == []
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from export.core.errors import RequestError
 from export.train import main
 from export.train import parser as make_parser
-from export.training.arguments import picture_options
+from export.training.arguments import picture_options, teacher_request
 from export.training.devices import uses_bfloat16
 
 
@@ -77,6 +77,8 @@ def test_a_teacher_of_other_classes_is_refused(train: Train, tmp_path: Path) -> 
     teacher = ("--teacher", "timm/vit_tiny_patch16_224", "--teacher-checkpoint", str(out / "model.safetensors"))
     with pytest.raises(RequestError, match=r"does not fit|has neither these 3 classes"):
         train(*teacher, "--teacher-image-size", "16")
+    with pytest.raises(RequestError, match=r"^--teacher-image-size 20 is not a multiple of .*\n.*--teacher-image-size"):
+        train(*teacher, "--teacher-image-size", "20")
 
 
 def test_the_command_refuses_in_one_sentence(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +105,12 @@ def test_warm_up_leaves_most_of_a_short_training_to_the_peak_rate() -> None:
     args = make_parser().parse_args([*pictures, "--epochs", "1", "--warmup-epochs", "1"])
     with pytest.raises(RequestError, match=r"^--warmup-epochs 1.0 must be less than --epochs 1.0"):
         picture_options(args)
+
+
+def test_a_teacher_of_the_catalog_sees_pictures_of_its_own_size() -> None:
+    """The embedded model's is not its architecture's."""
+    request = teacher_request(make_parser().parse_args(["--data", "train", *MODEL, "--teacher", "photos"]))
+    assert request is not None and request.image_size == 64
 
 
 def test_options_of_the_published_model_mean_what_they_did() -> None:
