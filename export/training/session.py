@@ -26,6 +26,7 @@ from export.training.loop.batches import (
     HeldOutPictures,
     Normalise,
 )
+from export.training.loop.statistics import estimate_statistics
 from export.training.loop.trainer import CHECKPOINT_SECONDS, Trainer, make_optimizer
 from export.training.model.architecture import create_model
 from export.training.model.first_weights import FirstWeights, find_first_weights, load_first_weights
@@ -102,6 +103,8 @@ def train_on_pictures(request: PictureRequest) -> Path:
         say(f"resuming after step {trainer.position.step} of {trainer.steps}")
     request.out.mkdir(parents=True, exist_ok=True)
     trainer.run(validation, checkpoint, request.checkpoint_seconds)
+    if isinstance(batches, AugmentedPictures):  # no other model has BatchNorm
+        estimate_statistics(trainer.ema.module, batches)
     facts = Facts(
         data=request.data_title,
         licence=request.licence,

@@ -33,6 +33,18 @@ def random_crop(images: Tensor, size: int, crop_min: float) -> Tensor:
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
+def centre_crop(images: Tensor, size: int, crop_pct: float) -> Tensor:
+    """Return the middle of pictures; `uint8 [n, side, side, 3]` → `float32 [n, 3, size, size]` in 0..1.
+
+    It is `crop_pct` of the picture's side, and scaled bilinearly.
+    """
+    side = images.shape[1]
+    kept = max(1, round(side * crop_pct))
+    start = (side - kept) // 2
+    pixels = images[:, start : start + kept, start : start + kept].permute(0, 3, 1, 2).float().div_(255)
+    return F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
+
+
 def change_colours(pixels: Tensor, strength: float) -> Tensor:
     """Change brightness, contrast and saturation by up to `strength`, and make a tenth of the pictures grey."""
     count, device = len(pixels), pixels.device

@@ -96,14 +96,23 @@ class AugmentedPictures:
             return None
         return torch.from_numpy(self.pictures.take(slice(None))).to(self.device)
 
+    def _take(self, positions: Tensor) -> Tensor:
+        """Return pictures `uint8 [n, side, side, 3]` on the device."""
+        if self.images is None:
+            return torch.from_numpy(self.pictures.take(positions.numpy())).to(self.device)
+        return self.images[positions.to(self.device)]
+
+    def plain(self, positions: Tensor) -> Tensor:
+        """Return the model's inputs `float32 [n, 3, size, size]` of pictures that are not augmented."""
+        images = self._take(positions.sort().values)
+        crop_pct = self.normalise.preprocess.crop_pct
+        return self.normalise.scaled(augmentation.centre_crop(images, self.options.image_size, crop_pct))
+
     def draw(self, positions: Tensor) -> Batch:
         """Return augmented pictures and mixed targets."""
         options = self.options
-        if self.images is None:
-            positions = positions.sort().values
-            images = torch.from_numpy(self.pictures.take(positions.numpy())).to(self.device)
-        else:
-            images = self.images[positions.to(self.device)]
+        positions = positions.sort().values if self.images is None else positions
+        images = self._take(positions)
         targets = smoothed(self.targets[positions.to(self.device)], self.classes, options.smoothing)
         pixels = augmentation.random_crop(images, options.image_size, options.crop_min)
         pixels = augmentation.change_sharpness(augmentation.change_colours(pixels, options.jitter))
