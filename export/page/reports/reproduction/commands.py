@@ -20,28 +20,20 @@ FLOAT_RESNET = "python -m export.train --model resnet18"
 TRAINED = "w8a8_affine_qat,w7a7_affine_qat,w6a6_affine_qat,w5a5_affine_qat,w4a4_affine_qat,w4a4_lsq"
 WIDTHS = f"python -m export.train --model resnet18 --qat {TRAINED} --ptq affine,minmax"
 LEARNED = "w8a8_lsq,w7a7_lsq,w6a6_lsq,w5a5_lsq,w4a4_lsq"
-CIFAR_DATA = "python -m export.train --data .cache/datasets/cifar10.zip"
-CIFAR = f"{CIFAR_DATA} --model resnet18"
-PLAIN = "--batch-size 128 --erase-prob 0 --drop-path 0"
-SGD = f"{PLAIN} --optimizer sgd --weight-decay 5e-4 --ema-decay 0.995"
-TEACHER_CIFAR = (
-    f"{CIFAR_DATA} --model photos --epochs 0.6 {PLAIN} --lr 3e-4 --layer-decay 0.8 --crop-min 0.7 --jitter 0.2 "
-    "--mixup 0 --cutmix 0 --ema-decay 0.98 --out cifar10-teacher"
-)
+CIFAR = "python -m export.train --data .cache/datasets/cifar10.zip --model resnet18"
+SGD = "--batch-size 128 --optimizer sgd --weight-decay 5e-4 --erase-prob 0 --drop-path 0 --ema-decay 0.995"
 SMALL_CIFAR = (
     f"{CIFAR} --weights random --image-size 64 --epochs 20 {SGD} --lr 0.1 --crop-min 0.6 --jitter 0 --mixup 0 "
     "--cutmix 0 --out cifar10-64"
 )
-LARGE_CIFAR = (
+MIXED_CIFAR = (
     f"{CIFAR} --checkpoint cifar10-64/model.safetensors --image-size 96 --epochs 8 {SGD} --lr 0.05 "
     "--warmup-epochs 0.25 --crop-min 0.5 --jitter 0.2 --smoothing 0 --out cifar10-96"
 )
 FLOAT_CIFAR = (
-    f"{CIFAR} --checkpoint cifar10-96/model.safetensors --image-size 96 --epochs 5 {SGD} --lr 0.03 "
-    "--warmup-epochs 0.2 --crop-min 0.5 --jitter 0.2 --smoothing 0 --teacher photos "
-    "--teacher-checkpoint cifar10-teacher/model.safetensors --distillation 0.9 --out cifar10"
+    f"{CIFAR} --checkpoint cifar10-96/model.safetensors --image-size 96 --epochs 3 {SGD} --lr 0.03 "
+    "--warmup-epochs 0.1 --crop-min 0.7 --jitter 0 --mixup 0 --cutmix 0 --out cifar10"
 )
-TRAIN_CIFAR = (TEACHER_CIFAR, SMALL_CIFAR, LARGE_CIFAR, FLOAT_CIFAR)
 WIDTHS_CIFAR = (
     f"{CIFAR} --checkpoint cifar10/model.safetensors --qat {LEARNED} --ptq affine,minmax --epochs 0.25 "
     "--out cifar10-bits"
