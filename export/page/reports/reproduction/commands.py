@@ -35,8 +35,7 @@ FLOAT_CIFAR = (
     "--warmup-epochs 0.1 --crop-min 0.7 --jitter 0 --mixup 0 --cutmix 0 --out cifar10"
 )
 WIDTHS_CIFAR = (
-    f"{CIFAR} --checkpoint cifar10/model.safetensors --qat {LEARNED} --ptq affine,minmax --epochs 0.25 "
-    "--out cifar10-bits"
+    f"{CIFAR} --checkpoint cifar10/model.safetensors --qat {LEARNED} --ptq affine --epochs 0.1 --out cifar10-bits"
 )
 MIXED = "google/vit-base-patch16-224"
 ANALYZE = f"python -m export.analyze --model {MIXED} --recipe w8a8_affine {IMAGENET}"
