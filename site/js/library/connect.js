@@ -1,6 +1,7 @@
 /** Starts the library's worker, also from another origin's script and under a page's policy; says why where it cannot. */
 
 import { asVitError, messageOf } from '../common/errors.js';
+import { hostWorker } from '../common/hosted_workers.js';
 import { RpcClient } from '../common/rpc.js';
 import { isForeign, openScript } from '../common/worker_script.js';
 import { failure } from './errors.js';
@@ -36,7 +37,7 @@ async function start(script, byText, signal) {
   /** @type {Rpc | undefined} */
   let rpc;
   try {
-    rpc = new RpcClient(new Worker(address, { type: 'module' }), 'the library');
+    rpc = new RpcClient(hostWorker(address, { type: 'module' }), 'the library');
     await rpc.call('hello', new URL('./', script).href, { signal });
     return rpc;
   } catch (error) {

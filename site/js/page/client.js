@@ -1,6 +1,7 @@
 /** The page's side of the runtime: every call is a promise that the worker settles, and can be cancelled. */
 
 import { VitError } from '../common/errors.js';
+import { hostWorker } from '../common/hosted_workers.js';
 import { RpcClient } from '../common/rpc.js';
 
 /** @typedef {import('../common/protocol.js').Image} Image */
@@ -19,7 +20,7 @@ export class Client {
    *   worker's own
    */
   constructor(workerUrl, { wasmPath } = {}) {
-    this.#rpc = new RpcClient(new Worker(workerUrl, { type: 'module' }), 'the runtime');
+    this.#rpc = new RpcClient(hostWorker(workerUrl, { type: 'module' }), 'the runtime');
     if (wasmPath) this.#rpc.notify('configure', { wasmPath });
     document.addEventListener('visibilitychange', this.#onVisibility);
     this.#onVisibility();

@@ -1,10 +1,12 @@
 /** The library's worker: the page's own runtime, with the one engine that the library brings along. */
 
 import { VitError } from '../common/errors.js';
+import { startWorkersOnPage } from '../common/hosted_workers.js';
 import { serve } from '../common/rpc.js';
 import { engine } from '../engines/vit/vit.js';
 import { Runtime } from './runtime.js';
 
+startWorkersOnPage();
 const runtime = new Runtime(async (name) => {
   if (name === engine.name) return engine;
   throw new VitError('bad_request', `The library has no engine “${name}”; it has: ${engine.name}.`);

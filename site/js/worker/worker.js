@@ -1,11 +1,13 @@
 /** The page's worker: serves the client's requests, the ones that use the model one after the other. */
 
+import { startWorkersOnPage } from '../common/hosted_workers.js';
 import { serve } from '../common/rpc.js';
 import { openEngine } from '../engines/index.js';
 import { describeDevice } from './device.js';
 import { requireUnaltered } from './image/readback.js';
 import { Runtime } from './runtime.js';
 
+startWorkersOnPage();
 const runtime = new Runtime(openEngine);
 
 /** @type {import('../common/rpc.js').Handlers<import('../common/protocol.js').Requests>} */

@@ -9,8 +9,6 @@ import { remoteEngine } from '../remote/engine.js';
 import { hasRelaxedSimd } from '../wasm_features.js';
 
 const NO_RELAXED_SIMD = 'this browser has no relaxed SIMD, without which LiteRT has only one thread';
-/** Seen with LiteRT.js 2.5.3 in Firefox 153: one load in some fifteen never ends with two threads, none with one. */
-const FIREFOX = 'in Firefox, LiteRT does not always start with more than one thread';
 
 export const engine = remoteEngine({
   name: 'litert',
@@ -21,14 +19,8 @@ export const engine = remoteEngine({
     const name = buildFor(backend, threads);
     return { script: `${name}.js`, wasm: `${name}.wasm` };
   },
-  singleThreadReason,
+  singleThreadReason: () => (hasRelaxedSimd() ? '' : NO_RELAXED_SIMD),
 });
-
-/** Why LiteRT gets one thread here; '' where it may have more. */
-function singleThreadReason() {
-  if (!hasRelaxedSimd()) return NO_RELAXED_SIMD;
-  return /\bFirefox\//.test(globalThis.navigator?.userAgent ?? '') ? FIREFOX : '';
-}
 
 /**
  * Return the name of LiteRT's build for this browser.

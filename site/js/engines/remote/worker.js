@@ -1,6 +1,7 @@
 /** A runtime in a worker of its own: what `engine.js` asks of it. */
 
 import { asVitError, VitError } from '../../common/errors.js';
+import { startWorkersOnPage } from '../../common/hosted_workers.js';
 import { serve } from '../../common/rpc.js';
 import { arrange, readLayout } from '../layout.js';
 
@@ -28,6 +29,7 @@ import { arrange, readLayout } from '../layout.js';
  *   opens the model
  */
 export function serveRuntime(title, start) {
+  startWorkersOnPage();
   /** @type {(values: Float32Array) => Promise<Float32Array<ArrayBuffer>>} */
   let run = async () => {
     throw new VitError('not_loaded', 'No model is open.');

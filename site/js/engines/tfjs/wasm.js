@@ -14,7 +14,10 @@ const BINARIES = { single: 'tfjs-backend-wasm-simd.wasm', threaded: 'tfjs-backen
 /** Their URLs, once they are set. @type {Map<string, string>} */
 const urls = new Map();
 
-/** Seen with TF.js 4.22 in Firefox 153: on a busy machine, a start with two threads may never end; with one it does. */
+/**
+ * Seen with TF.js 4.22 in Firefox 153: a start with two threads may never end. The page could start them, as it does
+ * those of other engines (`hosted_workers.js`), but they load their script from a blob, which its policy forbids.
+ */
 const FIREFOX = 'in Firefox, TensorFlow.js does not always start with more than one thread';
 
 /**
