@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from export.core.console import format_seconds
 from export.core.figures.units import format_bytes, format_percent
 from export.core.records import Estimate
 from export.models.confidence import ConfidenceFile
@@ -65,9 +66,13 @@ def _width(match: "re.Match[str]") -> str:
 
 
 def _intro(evaluation: EvaluationTable, accuracy: dict[str, Estimate | None]) -> str:
+    calibration = sum(row.calibration_seconds or 0 for row in evaluation.rows)
+    inference = sum(row.evaluation_seconds for row in evaluation.rows)
     return (
         f"{evaluation.model}, n={evaluation.n:,} ({evaluation.data}), float: {format_estimate(accuracy.get('f32'))}; "
-        f"calibrated on {evaluation.calibration_data}; {evaluation.machine}, {evaluation.threads} threads."
+        f"calibrated on {evaluation.calibration_data}; {evaluation.machine}, {evaluation.threads} threads, which took "
+        f"{format_seconds(calibration)} to calibrate and {format_seconds(inference)} to evaluate all "
+        f"{sum(row.key != 'float' for row in evaluation.rows)} recipes."
     )
 
 
@@ -85,12 +90,12 @@ def _pivot(evaluation: EvaluationTable, methods: Sequence[str] = (), widths: Seq
 
 
 def evaluation_section(evaluation: EvaluationTable) -> str:
-    """Return the accuracies of every method and width, the baselines, and the acceptance criteria."""
-    baselines = [row for row in evaluation.rows if row.note]
+    """Return the accuracies of every method and width, of other recipes, and the acceptance criteria."""
     lines = [
         f"* `{row.recipe}`: {format_estimate(row.top1 or row.knn or row.agreement)}, {format_bytes(row.bytes)}; "
-        f"{row.note}."
-        for row in baselines
+        + (f"{row.note}." if row.note else f"SQNR {row.sqnr_db:.1f} dB.")
+        for row in evaluation.rows
+        if row.key != "float" and not RECIPE.fullmatch(row.recipe)
     ]
     return "\n".join([*_pivot(evaluation), "", *lines, "", *verdict_table(verdicts(evaluation))])
 
