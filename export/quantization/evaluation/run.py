@@ -135,7 +135,7 @@ def _one_each(places: Sequence[torch.device]) -> Iterator[Callable[..., Iterator
     """Yield a `map` whose calls get the places in turn, as many calls at once as there are places.
 
     With one, all is done in the thread that asks: beside the idle OpenMP threads of another thread, its own sleep
-    after each loop, which made an evaluation 1.7 times as long on two cores.
+    after each loop, which makes an evaluation much longer.
     """
     if len(places) == 1:
         yield lambda task, items: map(task, items, repeat(places[0]))

@@ -3,7 +3,7 @@
  *
  * There, a worker that starts another may wait for ever while a WebDriver session, another driver or the developer
  * tools listen for workers: both wait on one condition variable, of which only one is woken (`WaitForIsDebuggerRegistered`
- * in Firefox's WorkerPrivate.h; seen in Firefox 153, in 4 of 150 loads of a page). The page itself never waits for that.
+ * in Firefox's WorkerPrivate.h; seen in Firefox 153). The page itself never waits for that.
  *
  * Between the page and a worker pass, beside the worker's own messages, {hosted: id, …}: a worker started here says
  * `start`, `message` and `end`, and hears `message` and `error`.

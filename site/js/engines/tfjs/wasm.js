@@ -15,8 +15,8 @@ const BINARIES = { single: 'tfjs-backend-wasm-simd.wasm', threaded: 'tfjs-backen
 const urls = new Map();
 
 /**
- * Seen with TF.js 4.22 in Firefox 153: a start with two threads may never end. The page could start them, as it does
- * those of other engines (`hosted_workers.js`), but they load their script from a blob, which its policy forbids.
+ * Seen with TF.js 4.22 in Firefox 153: a start with two threads may never end. Where the page starts them, as it does
+ * those of other engines (`hosted_workers.js`), their script cannot be loaded: it is a blob, and so under its policy.
  */
 const FIREFOX = 'in Firefox, TensorFlow.js does not always start with more than one thread';
 
